@@ -1,0 +1,1 @@
+"""Hub download, readers of checkpoints, conversion to GGUF, quantisation."""

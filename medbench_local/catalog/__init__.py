@@ -1,0 +1,1 @@
+"""What the tool knows by name: models, pairs, tasks, protocols, quantisation configs."""

@@ -1,0 +1,127 @@
+"""YAML files into typed objects, with the line of whatever is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medbench_local.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+DATA = Path(__file__).parent / "data"
+"""The catalog's own YAML files."""
+
+
+class Entry(BaseModel):
+    """Base of everything read from YAML: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def read_yaml(path: Path, model: type[Model]) -> Model:
+    """Read ``path`` as an object of type ``model``.
+
+    Raises:
+        InputError: the file cannot be read, is not YAML, repeats a key, or a value does not fit; the error
+            names the line and the key.
+    """
+    text = read_text(path)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}" if mark else ""
+        raise InputError(path, line, f"not valid YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(path, "", f"not valid YAML: {error}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise InputError(path, "line 1", "expected a mapping of keys to values")
+    _refuse_repeated_keys(path, node, set())
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _as_input_error(path, node, error, model) from error
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of ``path``.
+
+    Raises:
+        InputError: it does not exist, is a folder, may not be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(path, "", "no such file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"byte {error.start}", "not UTF-8 text") from error
+    except (OSError, ValueError) as error:
+        raise InputError(path, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node, seen: set[int]) -> None:
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        keys: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            name = str(key.value)
+            if name in keys:
+                raise InputError(path, f"line {line}, key '{name}'", f"already given on line {keys[name]}")
+            keys[name] = line
+            _refuse_repeated_keys(path, value, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(path, item, seen)
+
+
+def _as_input_error(
+    path: Path, node: yaml.Node, error: ValidationError, model: type[BaseModel]
+) -> InputError:
+    first = error.errors(include_url=False)[0]
+    location = first["loc"]
+    place = f"line {_line_of(node, location)}"
+    if location:
+        place += f", key '{'.'.join(str(part) for part in location)}'"
+    if first["type"] == "extra_forbidden":
+        problem = "unknown key" + _known_keys(model, location)
+    elif first["type"] == "missing":
+        problem = "this key is required"
+    else:
+        problem = first["msg"][:1].lower() + first["msg"][1:]
+        given = first.get("input")
+        if isinstance(given, str | int | float | bool):
+            problem += f", not {given!r}"
+    return InputError(path, place, problem)
+
+
+def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> str:
+    if len(location) != 1:
+        return ""
+    return f"; known are {', '.join(model.model_fields)}"
+
+
+def _line_of(node: yaml.Node, location: Sequence[int | str]) -> int:
+    """The line of the deepest part of ``location`` that the file has."""
+    line = node.start_mark.line + 1
+    current: Any = node
+    for part in location:
+        if isinstance(current, yaml.MappingNode):
+            found = next(((k, v) for k, v in current.value if str(k.value) == str(part)), None)
+            if found is None:
+                break
+            line, current = found[0].start_mark.line + 1, found[1]
+        elif isinstance(current, yaml.SequenceNode) and isinstance(part, int) and part < len(current.value):
+            current = current.value[part]
+            line = current.start_mark.line + 1
+        else:
+            break
+    return line

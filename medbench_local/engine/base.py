@@ -1,0 +1,168 @@
+"""The seam between everything else and whatever computes log-probabilities.
+
+``Engine`` is implemented by the worker process around llama.cpp and by the fake that tests use; another
+machine's engine (a Ray actor, say) would implement the same few methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Tokens = tuple[int, ...]
+Mode = Literal["exact", "fast"]
+Bos = Literal["once", "twice"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a model is loaded and decoded; all of it goes into the manifest.
+
+    Attributes:
+        mode: "exact" decodes one question at a time with an F32 cache, no flash attention and no weight
+            repacking, so that results do not depend on threads, order, batch or context size;
+            "fast" decodes several questions at once.
+        n_ctx: context size in tokens; the largest prompt with its options must fit.
+        threads: CPU threads, or None for the number of physical cores.
+        gpu_layers: layers on the GPU; -1 all, 0 none.
+        batch_tokens: most tokens in one decode.
+        parallel: questions decoded at once in "fast" mode and in generation.
+    """
+
+    mode: Mode = "exact"
+    n_ctx: int = 4096
+    threads: int | None = None
+    gpu_layers: int = -1
+    batch_tokens: int = 2048
+    parallel: int = 8
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What was loaded.
+
+    Attributes:
+        model: path of the GGUF file.
+        description: llama.cpp's own one-line description ("llama 7B Q4_K - Medium").
+        file_type: quantisation name in lower case ("q4_k_m", "f16").
+        parameters: number of weights.
+        size: bytes of weights.
+        n_ctx_train: context the model was trained with, in tokens.
+        vocabulary: number of tokens.
+        bos: the BOS token's id, or None if the model has none.
+        bos_text: the BOS token's text ("<s>"), or "".
+        eos_text: the end-of-sequence token's text ("</s>"), or "".
+        adds_bos: whether the tokenizer puts a BOS before every text.
+        chat_template: the Jinja chat template stored in the file, or None.
+        device: for people ("CPU, AVX512; 2 threads").
+        numerics: everything that decides the last bit (bindings and llama.cpp versions, CPU or GPU
+            features, mode, cache type, flash attention); part of every score's key.
+    """
+
+    model: str
+    description: str
+    file_type: str
+    parameters: int
+    size: int
+    n_ctx_train: int
+    vocabulary: int
+    bos: int | None
+    bos_text: str
+    eos_text: str
+    adds_bos: bool
+    chat_template: str | None
+    device: str
+    numerics: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """One prompt and the continuations whose log-probabilities are wanted.
+
+    Attributes:
+        context: all tokens before the first continuation token, BOS included; at least one.
+        continuations: token sequences, none empty; each is scored as following ``context``.
+    """
+
+    context: Tokens
+    continuations: tuple[Tokens, ...]
+
+
+@dataclass(frozen=True)
+class OptionScores:
+    """What the model says of the continuations of one request.
+
+    Attributes:
+        logprobs: joint natural log-probability of each continuation given the context, in the request's
+            order; the softmax runs over the whole vocabulary, in float64.
+        mass: sum of the continuations' probabilities, 0 to 1 (above 1 only if one continues another).
+    """
+
+    logprobs: tuple[float, ...]
+    mass: float
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """One prompt to continue greedily.
+
+    Attributes:
+        context: the prompt's tokens.
+        stop: strings at which the text is cut (the string itself excluded).
+        max_tokens: most new tokens.
+    """
+
+    context: Tokens
+    stop: tuple[str, ...]
+    max_tokens: int = 64
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The unit of commit: requests that share a prefix and are computed together.
+
+    Attributes:
+        prefix: tokens that every request's context begins with; may be empty. It is decoded once and kept
+            for the following packs with the same prefix.
+        requests: score requests, or generate requests, never both.
+    """
+
+    prefix: Tokens
+    requests: tuple[ScoreRequest, ...] | tuple[GenerateRequest, ...]
+
+
+class Engine(Protocol):
+    """Computes log-probabilities and continuations with one loaded model."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What was loaded, with which settings, on which device."""
+
+    def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
+        """Token ids of each text, tokenised as a whole and exactly as written.
+
+        Args:
+            texts: the texts; trailing blanks count.
+            special: whether the text of control tokens becomes control tokens (chat templates do, questions
+                must not).
+            bos: "once": exactly one BOS at the front, whether it stood in the text or not (none for models
+                without one); "twice": one more before a text that already begins with it (the study's chat
+                prompts).
+        """
+
+    def token_of(self, piece: str) -> int | None:
+        """The id of the one token whose vocabulary entry is exactly ``piece``, or None."""
+
+    def score(self, pack: Pack) -> list[OptionScores]:
+        """Scores of the pack's score requests, in their order.
+
+        Raises:
+            EngineError: a prompt does not fit the context, a NaN came back, or the worker died.
+        """
+
+    def generate(self, pack: Pack) -> list[str]:
+        """Greedy continuations of the pack's generate requests, in their order, stop strings cut off."""
+
+    def close(self) -> None:
+        """Free the model; safe to call twice."""

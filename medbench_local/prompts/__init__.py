@@ -1,0 +1,1 @@
+"""From a question to the text a model sees: formats, chat templates, demonstrations."""

@@ -1,0 +1,1 @@
+"""Results computed elsewhere: read them, export prompts for them, validate against them."""

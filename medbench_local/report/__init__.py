@@ -1,0 +1,1 @@
+"""Results for people: terminal, JSON, Markdown, CSV, HTML, figures."""

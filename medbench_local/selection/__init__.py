@@ -1,0 +1,1 @@
+"""Search for the best prompt on validation questions."""

@@ -1,0 +1,1 @@
+"""Bootstrap, verdict, equivalence, power, multiplicity: pure functions on arrays."""

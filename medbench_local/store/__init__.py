@@ -1,0 +1,1 @@
+"""SQLite of scored prompts; makes every run resumable."""

@@ -1,0 +1,1 @@
+"""The orchestration: plan, compare, sweep, check."""

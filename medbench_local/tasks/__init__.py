@@ -1,0 +1,1 @@
+"""Questions: what they are, and readers for each data set's own format."""

@@ -1,0 +1,79 @@
+"""A question, a split of questions, and a task: the words everything else is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SplitName = Literal["demonstrations", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("demonstrations", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One multiple-choice item.
+
+    Attributes:
+        id: unique within its task and split; the data set's own id where it has one.
+        text: the question as shown, stripped of surrounding white space.
+        options: the answer options in the data set's order, unaltered; 2 to 26 of them.
+        answer: index of the correct option; the first one if several are identical.
+        subject: the data set's own subject name, or "".
+    """
+
+    id: str
+    text: str
+    options: tuple[str, ...]
+    answer: int
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file that questions were read from, as the manifest names it.
+
+    Attributes:
+        path: the file's path on this machine.
+        sha256: hash of the bytes as stored.
+        source: where it came from: "local", "embedded", or "hub:<repository>@<revision>".
+    """
+
+    path: str
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The questions of one split.
+
+    Attributes:
+        questions: in the data set's order.
+        expected: how many the official split has, or None where no official number exists.
+        files: what was read.
+    """
+
+    questions: tuple[Question, ...]
+    expected: int | None
+    files: tuple[DataFile, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A set of questions with its three splits.
+
+    Attributes:
+        id: "medqa", "medqa-4", "medmcqa", "pubmedqa", "mmlu-anatomy", ..., "demo-...".
+        title: for people.
+        splits: all three names are present.
+        warnings: one sentence for each thing that differs from the official data.
+    """
+
+    id: str
+    title: str
+    splits: dict[SplitName, Split]
+    warnings: tuple[str, ...] = ()
+
+    def questions(self, split: SplitName) -> tuple[Question, ...]:
+        """The questions of ``split`` in the data set's order."""
+        return self.splits[split].questions
