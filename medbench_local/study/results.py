@@ -1,0 +1,344 @@
+"""What a run found: the contents of ``results.json``, typed and validated when read back.
+
+Accuracies, differences and rates are fractions. The field names are part of the file format: a change that a
+reader of an older file would notice raises ``SCHEMA``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from medbench_local.catalog.load import Entry, read_text
+from medbench_local.errors import InputError
+
+SCHEMA = 1
+
+Verdict = Literal["win", "tie", "loss"]
+Scoring = Literal["constrained", "label", "cloze", "greedy"]
+
+
+class ModelRecord(Entry):
+    """One model as it was used.
+
+    Attributes:
+        name: catalog name, or what the user typed.
+        source: "catalog", "gguf", "folder", "hub", "hub-gguf" or "embedded".
+        sha256: hash of the GGUF that was scored.
+        file_type: its quantisation ("q4_k_m", "f16").
+        size: its bytes.
+    """
+
+    name: str
+    source: str
+    sha256: str
+    file_type: str
+    size: int
+
+
+class PairOf(Entry):
+    """One record for each side."""
+
+    medical: ModelRecord
+    base: ModelRecord
+
+
+class Accuracies(Entry):
+    """Accuracy of each side on the same questions."""
+
+    medical: float
+    base: float
+
+
+class Discordant(Entry):
+    """Numbers of questions that only one side answers correctly."""
+
+    medical_only: int
+    base_only: int
+
+
+class CandidateScore(Entry):
+    """Validation accuracy of one candidate.
+
+    Attributes:
+        format: "default" or the seed of a sampled format.
+        demonstrations: seed of the demonstration set; null for zero-shot.
+        accuracy: on the questions it was scored on; null if it was scored on none.
+        questions: how many those are.
+    """
+
+    format: Literal["default"] | int
+    demonstrations: int | None
+    accuracy: float | None
+    questions: int
+
+
+class PromptChoice(Entry):
+    """The prompt that was chosen for one side, and how.
+
+    Attributes:
+        format: "default" or the seed of a sampled format.
+        demonstrations: seed of the demonstration set; null for zero-shot.
+        validation_accuracy: of the chosen candidate; null if nothing was selected.
+        default_validation_accuracy: of the default candidate; null if it was not scored.
+        method: "none", "exhaustive" or "racing".
+        prompts_scored: validation prompts whose score was needed.
+        prompts_exhaustive: what the exhaustive search would have needed.
+        error_bound: bound on the probability that the exhaustive search would have chosen another candidate;
+            null where no bound is guaranteed.
+        candidates: every candidate, in the order of evaluation.
+    """
+
+    format: Literal["default"] | int
+    demonstrations: int | None
+    validation_accuracy: float | None
+    default_validation_accuracy: float | None
+    method: str
+    prompts_scored: int
+    prompts_exhaustive: int
+    error_bound: float | None
+    candidates: tuple[CandidateScore, ...]
+
+
+class PromptChoices(Entry):
+    """One choice for each side."""
+
+    medical: PromptChoice
+    base: PromptChoice
+
+
+class Counts(Entry):
+    """Things that happened to prompts of one side on the test split.
+
+    Attributes:
+        dropped_demonstrations: prompts that lost demonstrations because they were longer than the context.
+        overlong: prompts that did not fit at all and count as wrong.
+        exact_ties: questions whose two best options had equal scores; the first one was taken.
+        near_ties: questions whose two best options are closer than the noise of the engine's mode.
+        smallest_mass: least summed probability of the options over all questions; null if not computed.
+        median_mass: its median.
+    """
+
+    dropped_demonstrations: int = 0
+    overlong: int = 0
+    exact_ties: int = 0
+    near_ties: int = 0
+    smallest_mass: float | None = None
+    median_mass: float | None = None
+
+
+class CountsOfBoth(Entry):
+    """Counts for each side."""
+
+    medical: Counts
+    base: Counts
+
+
+class EquivalenceRecord(Entry):
+    """Is one model's quantised form equivalent to its full precision on this task?
+
+    Attributes:
+        outcome: "equivalent", "different" or "inconclusive".
+        reference_precision: what the quantised form was compared with; "full" unless something stood in.
+        n: questions checked.
+        flips: questions whose prediction differs; flip_ci: Wilson interval of their rate.
+        correct_to_wrong, wrong_to_correct: flips that changed correctness (full to quantised).
+        accuracy_full, accuracy_quantised: on the checked questions.
+        difference: accuracy_quantised - accuracy_full; ci: its interval at `confidence`.
+        margin: the margin of the test.
+        questions_needed: how many would settle an inconclusive outcome; null otherwise or if unknown.
+        kl_mean, kl_max: Kullback-Leibler divergence over the options, nats; null for greedy scoring.
+        flip_margins: gap between the two best options at full precision for each flipped question, sorted.
+        near_ties: checked questions that are near-ties at full precision.
+    """
+
+    outcome: Literal["equivalent", "different", "inconclusive"]
+    reference_precision: str
+    n: int
+    flips: int
+    flip_ci: tuple[float, float]
+    correct_to_wrong: int
+    wrong_to_correct: int
+    accuracy_full: float
+    accuracy_quantised: float
+    difference: float
+    ci: tuple[float, float]
+    confidence: float
+    margin: float
+    questions_needed: int | None
+    kl_mean: float | None
+    kl_max: float | None
+    flip_margins: tuple[float, ...]
+    near_ties: int
+
+
+class ComparisonEquivalence(Entry):
+    """Does quantisation change this comparison?
+
+    Attributes:
+        medical, base: each model's equivalence; null where the model was not quantised.
+        verdict_quantised: the verdict on the checked questions at the quantised precision.
+        verdict_full_precision: the same at full precision.
+        verified: both models are equivalent and the two verdicts are the same.
+        reason: why it is not verified; "" if it is.
+    """
+
+    medical: EquivalenceRecord | None
+    base: EquivalenceRecord | None
+    verdict_quantised: Verdict | None
+    verdict_full_precision: Verdict | None
+    verified: bool
+    reason: str = ""
+
+
+class Ablation(Entry):
+    """The study's two ablations from the same scores.
+
+    Attributes:
+        shared_prompt_accuracy: of the base model with the prompt chosen for the medical model; null if it was
+            not scored.
+        raw: verdict by the sign of the difference, own prompts.
+        shared_prompt: verdict with the medical model's prompt for both.
+        shared_prompt_raw: both ablations at once.
+    """
+
+    shared_prompt_accuracy: float | None
+    raw: Verdict
+    shared_prompt: Verdict | None
+    shared_prompt_raw: Verdict | None
+
+
+class Comparison(Entry):
+    """Two cells that differ in the model only.
+
+    Attributes:
+        n: test questions.
+        difference: accuracy of the medical model minus that of the base model; ci: its bootstrap interval.
+        verdict: win, tie or loss of the medical model.
+        mcnemar_p: exact, two-sided; holm_p: adjusted over the comparisons of the run.
+        minimum_detectable_difference: at 80 % power and the observed discordance; null if none was observed.
+        equivalence: null if precisions were not checked.
+    """
+
+    task: str
+    shots: int
+    scoring: Scoring
+    n: int
+    accuracy: Accuracies
+    difference: float
+    ci: tuple[float, float]
+    verdict: Verdict
+    discordant: Discordant
+    mcnemar_p: float
+    holm_p: float
+    minimum_detectable_difference: float | None
+    prompt: PromptChoices
+    counts: CountsOfBoth
+    equivalence: ComparisonEquivalence | None
+    ablation: Ablation | None
+
+    @property
+    def reported(self) -> Verdict | Literal["not verified"]:
+        """The verdict, unless its check did not pass."""
+        if self.equivalence is not None and not self.equivalence.verified:
+            return "not verified"
+        return self.verdict
+
+
+class Rates(Entry):
+    """Shares of the comparisons of one number of shots; they add up to 1 with `not_verified_rate`.
+
+    Attributes:
+        shots: demonstrations in the prompt.
+        comparisons: how many the rates are over.
+        not_verified_rate: share of comparisons that have no verdict.
+    """
+
+    shots: int
+    comparisons: int
+    win_rate: float
+    tie_rate: float
+    loss_rate: float
+    not_verified_rate: float = 0.0
+
+
+class LadderStep(Entry):
+    """One precision that ``--quant auto`` tried."""
+
+    precision: str
+    verified: int
+    comparisons: int
+    reasons: tuple[str, ...]
+
+
+class Timing(Entry):
+    """Where the time went; the only part of the file that differs between equal runs.
+
+    Attributes:
+        started: ISO 8601, UTC.
+        seconds: wall time of all attempts that added to this run.
+        tokens_decoded: tokens that went through a model in this run.
+        prompts_scored, prompts_reused: scores computed, and scores found in a store.
+        tokens_per_second: decoded tokens over the time spent decoding.
+    """
+
+    started: str
+    seconds: float
+    tokens_decoded: int
+    prompts_scored: int
+    prompts_reused: int
+    tokens_per_second: float | None
+
+
+class Results(Entry):
+    """All of ``results.json``.
+
+    Attributes:
+        precision: name of the quantisation config that was scored.
+        mode: the engine's mode, "exact" or "fast".
+        summary: one entry for each number of shots.
+        warnings: what a careful reader must know (incomplete data, stand-ins, tokenizer trouble).
+        ladder: precisions tried, in order; empty unless ``--quant auto``.
+    """
+
+    schema_version: int = SCHEMA
+    models: PairOf
+    precision: str
+    mode: str
+    protocol: str
+    comparisons: tuple[Comparison, ...]
+    summary: tuple[Rates, ...]
+    warnings: tuple[str, ...]
+    ladder: tuple[LadderStep, ...] = ()
+    timing: Timing
+
+    def to_json(self) -> str:
+        """The file's text: keys in a fixed order, so that equal results are equal bytes."""
+        data = self.model_dump(mode="json")
+        data = {"schema": data.pop("schema_version"), **data}
+        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_results(path: Path) -> Results:
+    """Read a ``results.json``.
+
+    Raises:
+        InputError: it is missing, damaged, or of another schema.
+    """
+    try:
+        data = json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(path, f"line {getattr(error, 'lineno', 1)}", "not valid JSON") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise InputError(path, "key 'schema'", f"expected {SCHEMA}, found {found!r}")
+    data["schema_version"] = data.pop("schema")
+    try:
+        return Results.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(path, f"key '{where}'", first["msg"]) from error
