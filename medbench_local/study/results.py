@@ -265,6 +265,20 @@ class Rates(Entry):
     not_verified_rate: float = 0.0
 
 
+class Summary(Entry):
+    """Win, tie and loss rates over all comparisons of the run, and for each number of shots.
+
+    The study keeps zero-shot and few-shot in separate tables, hence ``by_shots``.
+    """
+
+    comparisons: int
+    win_rate: float
+    tie_rate: float
+    loss_rate: float
+    not_verified_rate: float
+    by_shots: tuple[Rates, ...]
+
+
 class LadderStep(Entry):
     """One precision that ``--quant auto`` tried."""
 
@@ -299,7 +313,7 @@ class Results(Entry):
     Attributes:
         precision: name of the quantisation config that was scored.
         mode: the engine's mode, "exact" or "fast".
-        summary: one entry for each number of shots.
+        summary: rates of win, tie and loss.
         warnings: what a careful reader must know (incomplete data, stand-ins, tokenizer trouble).
         ladder: precisions tried, in order; empty unless ``--quant auto``.
     """
@@ -310,7 +324,7 @@ class Results(Entry):
     mode: str
     protocol: str
     comparisons: tuple[Comparison, ...]
-    summary: tuple[Rates, ...]
+    summary: Summary
     warnings: tuple[str, ...]
     ladder: tuple[LadderStep, ...] = ()
     timing: Timing

@@ -1,0 +1,48 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from medbench_local.errors import StoreError
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8: to a temporary name beside it, flushed, then moved into place.
+
+    Raises:
+        StoreError: the folder cannot be written, or the disk is full; an older ``path`` is left as it was.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+    except BaseException:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def disk_error(path: Path, error: OSError) -> StoreError:
+    """``error`` while writing ``path``, in words, with what to do about it."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreError(
+            f"{path}: the disk is full.",
+            advice="Make space and run the same command again; everything computed so far is kept.",
+        )
+    return StoreError(
+        f"{path}: cannot be written ({error.strerror or error}).",
+        advice="Check the folder's permissions, or choose another with --output.",
+    )

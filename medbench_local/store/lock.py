@@ -1,0 +1,58 @@
+"""One process at a time on a run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from medbench_local.errors import StoreError
+from medbench_local.store.files import disk_error
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process.
+
+    The lock is the operating system's, so that it ends with the process that holds it, however that ends.
+
+    Raises:
+        StoreError: another process holds it; the error says which one and since when.
+    """
+    holder = folder / ".lock.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            f"{folder}: in use by {_describe(holder)}.",
+            advice="Wait until it ends, stop it, or choose another folder with --output.",
+        ) from error
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    try:
+        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+        try:
+            holder.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise disk_error(holder, error) from error
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(holder: Path) -> str:
+    try:
+        data = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {int(data['pid'])} on {data['host']} since {data['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,193 @@
+"""Scored prompts in SQLite: what was computed once is never computed again.
+
+The store maps a key (a hash of everything that decides a score) to what came out. It does not know what a
+score means. Its unit of commit is a pack: all of it or nothing is there after a crash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from medbench_local.errors import StoreError
+
+_LAYOUT = 1
+_CREATE = """
+CREATE TABLE IF NOT EXISTS scores (
+    key BLOB PRIMARY KEY, logprobs BLOB, mass REAL, text TEXT, tokens INTEGER NOT NULL
+) WITHOUT ROWID
+"""
+_LOOKUP_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class StoredScore:
+    """What is kept of one scored prompt.
+
+    Attributes:
+        logprobs: of each option, natural logarithm, float64; empty for generated text.
+        mass: summed probability of the options, or None for generated text.
+        text: generated text, or None.
+        tokens: length of the prompt in tokens.
+    """
+
+    logprobs: tuple[float, ...]
+    mass: float | None
+    text: str | None
+    tokens: int
+
+
+def score_key(*parts: str | bytes | Sequence[int]) -> bytes:
+    """A 20-byte hash of ``parts``; no two different lists of parts share their input bytes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            data, kind = part.encode(), b"s"
+        elif isinstance(part, bytes):
+            data, kind = part, b"b"
+        else:
+            data, kind = struct.pack(f"<{len(part)}i", *part), b"i"
+        digest.update(kind + struct.pack("<q", len(data)) + data)
+    return digest.digest()[:20]
+
+
+class ScoreStore:
+    """The scores of one run, which also finds what neighbouring runs have computed.
+
+    Args:
+        path: the run's own database; created if absent.
+        neighbours: databases of other runs, read when a key is not in the run's own; what is found there is
+            copied into the run's own, so that a run folder is complete.
+
+    Raises:
+        StoreError: the database is damaged, of another layout, or cannot be opened.
+    """
+
+    def __init__(self, path: Path, neighbours: Iterable[Path] = ()) -> None:
+        self.path = path
+        self._database = self._open(path)
+        self._neighbours = tuple(neighbours)
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(path, timeout=30, isolation_level=None)
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            layout = database.execute("PRAGMA user_version").fetchone()[0]
+            if layout not in (0, _LAYOUT):
+                raise StoreError(
+                    f"{path}: written by another version (layout {layout}, expected {_LAYOUT}).",
+                    advice="Move it away to start anew, or use the version that wrote it.",
+                )
+            database.execute(_CREATE)
+            database.execute(f"PRAGMA user_version={_LAYOUT}")
+        except (sqlite3.Error, OSError) as error:
+            raise self._error(error) from error
+        return database
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
+        """What is known of ``keys``, from this run and its neighbours."""
+        found = self._lookup(self._database, keys)
+        for path in self._neighbours:
+            missing = [key for key in keys if key not in found]
+            if not missing:
+                break
+            copied = self._from_neighbour(path, missing)
+            if copied:
+                self.put(copied)
+                found.update(copied)
+        return found
+
+    def put(self, scores: Mapping[bytes, StoredScore]) -> None:
+        """Keep ``scores``, all or none.
+
+        Raises:
+            StoreError: the disk is full or the database damaged; nothing of ``scores`` was kept.
+        """
+        rows = [
+            (key, struct.pack(f"<{len(s.logprobs)}d", *s.logprobs), s.mass, s.text, s.tokens)
+            for key, s in scores.items()
+        ]
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?)", rows)
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def __len__(self) -> int:
+        try:
+            return int(self._database.execute("SELECT count(*) FROM scores").fetchone()[0])
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def close(self) -> None:
+        """Write the log back and close; safe to call twice."""
+        self._database.close()
+
+    def __enter__(self) -> ScoreStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _lookup(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
+        found = {}
+        try:
+            for start in range(0, len(keys), _LOOKUP_CHUNK):
+                chunk = keys[start : start + _LOOKUP_CHUNK]
+                marks = ",".join("?" * len(chunk))
+                query = f"SELECT key, logprobs, mass, text, tokens FROM scores WHERE key IN ({marks})"
+                for key, logprobs, mass, text, tokens in database.execute(query, chunk):
+                    values = struct.unpack(f"<{len(logprobs) // 8}d", logprobs)
+                    found[bytes(key)] = StoredScore(values, mass, text, tokens)
+        except (sqlite3.Error, struct.error, TypeError) as error:
+            raise self._error(error) from error
+        return found
+
+    def _from_neighbour(self, path: Path, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
+        """What another run's database knows; one that cannot be read is as good as absent."""
+        try:
+            database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+        except sqlite3.Error:
+            return {}
+        try:
+            if database.execute("PRAGMA user_version").fetchone()[0] != _LAYOUT:
+                return {}
+            return self._lookup(database, keys)
+        except (sqlite3.Error, StoreError):
+            return {}
+        finally:
+            database.close()
+
+    def _error(self, error: Exception) -> StoreError:
+        text = str(error)
+        if "full" in text:
+            return StoreError(
+                f"{self.path}: the disk is full.",
+                advice="Make space and run the same command again; everything committed so far is kept.",
+            )
+        if isinstance(error, sqlite3.OperationalError) and ("unable to open" in text or "readonly" in text):
+            return StoreError(
+                f"{self.path}: cannot be opened for writing ({text}).",
+                advice="Check the folder's permissions, or choose another with --output.",
+            )
+        if isinstance(error, sqlite3.OperationalError) and "locked" in text:
+            return StoreError(f"{self.path}: another process is writing to it.", advice="Wait until it ends.")
+        return StoreError(
+            f"{self.path}: the score store is damaged ({text}).",
+            advice="Move it away and run the same command again; its scores are computed anew.",
+        )
