@@ -1,0 +1,172 @@
+"""An engine without a model: scores from a hash, for the tests of other rooms."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from medbench_local.engine.base import (
+    Bos,
+    EngineInfo,
+    GenerateRequest,
+    OptionScores,
+    Pack,
+    ScoreRequest,
+    Tokens,
+)
+from medbench_local.errors import EngineError, WorkerDied
+
+BOS, EOS = 1, 2
+_CONTROL = {"<s>": BOS, "</s>": EOS}
+_PIECES = re.compile(r"\w+|\s+|[^\w\s]")
+_CONTROL_TEXT = re.compile("(" + "|".join(map(re.escape, _CONTROL)) + ")")
+
+
+def _hash(*parts: object) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()[:4], "big")
+
+
+class FakeEngine:
+    """Implements `Engine` deterministically: the same request has the same scores in every process.
+
+    A token is a word, a run of blanks, or one other character; its id is a hash of its text.
+
+    Args:
+        model: name; engines of different names score differently.
+        n_ctx_train: reported context length; a longer request is refused, as by the real engine.
+        logprob: replaces the hash: (context, continuation) to a log-probability of at most 0.
+        reply: replaces the hash in generation: context to text.
+        die_after: number of packs after which the worker "dies", or None.
+        chat_template: reported as the model's own.
+        numerics: reported as such.
+    """
+
+    def __init__(
+        self,
+        model: str = "fake",
+        *,
+        n_ctx_train: int = 4096,
+        logprob: Callable[[Tokens, Tokens], float] | None = None,
+        reply: Callable[[Tokens], str] | None = None,
+        die_after: int | None = None,
+        chat_template: str | None = None,
+        numerics: dict[str, str] | None = None,
+    ) -> None:
+        self.packs = 0
+        self.prompts = 0
+        self.closed = False
+        self._die_after = die_after
+        self._logprob = logprob or self._hashed_logprob
+        self._reply = reply or self._hashed_reply
+        self._info = EngineInfo(
+            model=model,
+            description="fake 0B F16",
+            file_type="f16",
+            parameters=1,
+            size=2,
+            n_ctx_train=n_ctx_train,
+            vocabulary=2**32,
+            bos=BOS,
+            bos_text="<s>",
+            eos_text="</s>",
+            adds_bos=True,
+            chat_template=chat_template,
+            device="fake",
+            numerics=dict(numerics or {"engine": "fake"}),
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `Engine.info`."""
+        return self._info
+
+    def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
+        """See `Engine.tokenize`."""
+        found = []
+        for text in texts:
+            tokens = [token for part in self._parts(text, special) for token in part]
+            stands = bool(tokens) and tokens[0] == BOS
+            found.append(tuple(tokens) if stands and bos == "once" else (BOS, *tokens))
+        return found
+
+    @staticmethod
+    def _parts(text: str, special: bool) -> list[list[int]]:
+        pieces = _CONTROL_TEXT.split(text) if special else [text]
+        return [
+            [_CONTROL[piece]]
+            if special and piece in _CONTROL
+            else [3 + _hash(part) for part in _PIECES.findall(piece)]
+            for piece in pieces
+        ]
+
+    def token_of(self, piece: str) -> int | None:
+        """See `Engine.token_of`."""
+        if piece in _CONTROL:
+            return _CONTROL[piece]
+        return 3 + _hash(piece) if _PIECES.fullmatch(piece) else None
+
+    def score(self, pack: Pack) -> list[OptionScores]:
+        """See `Engine.score`."""
+        self._begin(pack)
+        scores = []
+        for request in pack.requests:
+            if not isinstance(request, ScoreRequest):
+                raise EngineError("A pack for scoring holds score requests only.")
+            logprobs = tuple(self._logprob(request.context, option) for option in request.continuations)
+            scores.append(OptionScores(logprobs, math.fsum(map(math.exp, logprobs))))
+        return scores
+
+    def generate(self, pack: Pack) -> list[str]:
+        """See `Engine.generate`."""
+        self._begin(pack)
+        texts = []
+        for request in pack.requests:
+            if not isinstance(request, GenerateRequest):
+                raise EngineError("A pack for generation holds generate requests only.")
+            text = self._reply(request.context)
+            cuts = [text.find(stop) for stop in request.stop if stop and stop in text]
+            texts.append(text[: min(cuts)] if cuts else text)
+        return texts
+
+    def _begin(self, pack: Pack) -> None:
+        if self.closed:
+            raise EngineError("The engine is closed.")
+        if self._die_after is not None and self.packs >= self._die_after:
+            raise WorkerDied(
+                f"The worker of {self._info.model} was killed (it is a fake).", advice="Try again."
+            )
+        for request in pack.requests:
+            if request.context[: len(pack.prefix)] != pack.prefix:
+                raise EngineError("A prompt does not begin with its pack's prefix.")
+            if len(request.context) > self._info.n_ctx_train:
+                raise EngineError(
+                    f"A prompt of {len(request.context)} tokens does not fit the context of "
+                    f"{self._info.n_ctx_train}."
+                )
+        self.packs += 1
+        self.prompts += len(pack.requests)
+
+    def _hashed_logprob(self, context: Tokens, continuation: Tokens) -> float:
+        # -3 to -9 a token, so that the mass of 20 options stays below 1.
+        return -3 * len(continuation) - 6 * _hash(self._info.model, context, continuation) / 2**32
+
+    def _hashed_reply(self, context: Tokens) -> str:
+        return " (" + "ABCD"[_hash(self._info.model, context) % 4] + ")\n\nQuestion"
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self.closed = True
+
+    def __enter__(self) -> FakeEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,106 @@
+"""Planning what is decoded together.
+
+Pure functions of token lists, so that a resumed run plans the same packs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from medbench_local.engine.base import GenerateRequest, Pack, ScoreRequest, Tokens
+
+Request = TypeVar("Request", ScoreRequest, GenerateRequest)
+
+TOKENS_PER_PACK = 4096
+"""New tokens in a pack unless told otherwise: seconds of work on a laptop, so little is lost with it."""
+
+
+def shared_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two lists have in common at their beginning."""
+    limit = min(len(first), len(second))
+    if tuple(first[:limit]) == tuple(second[:limit]):
+        return limit
+    return next(i for i in range(limit) if first[i] != second[i])
+
+
+def common_prefix(token_lists: Sequence[Tokens]) -> Tokens:
+    """The longest token list that every one of ``token_lists`` begins with; empty for no lists."""
+    if not token_lists:
+        return ()
+    # The smallest and the largest list in lexicographic order differ where any two lists do.
+    lowest, highest = min(token_lists), max(token_lists)
+    return tuple(lowest[: shared_length(lowest, highest)])
+
+
+def new_tokens(request: ScoreRequest | GenerateRequest, prefix_length: int = 0) -> int:
+    """Tokens that ``request`` adds behind a decoded prefix: its tail and its continuations.
+
+    The last token of a continuation is only predicted, never decoded. Of a generated text the most that
+    may come is counted.
+    """
+    tail = len(request.context) - min(prefix_length, len(request.context))
+    if isinstance(request, GenerateRequest):
+        return tail + request.max_tokens
+    return tail + sum(len(continuation) - 1 for continuation in request.continuations)
+
+
+def plan_packs(
+    requests: Sequence[Request], prefix: Tokens, tokens_per_pack: int = TOKENS_PER_PACK
+) -> list[Pack]:
+    """Cut requests, in their order, into packs of about equal work.
+
+    Args:
+        requests: all of one kind; every context begins with ``prefix``.
+        prefix: tokens decoded once for all packs; may be empty.
+        tokens_per_pack: a pack ends before it would exceed this many new tokens (but holds at least one
+            request).
+
+    Returns:
+        Packs whose requests, joined, are ``requests``.
+
+    Raises:
+        ValueError: a context does not begin with the prefix.
+    """
+    packs: list[Pack] = []
+    current: list[Request] = []
+    filled = 0
+    for number, request in enumerate(requests):
+        if request.context[: len(prefix)] != prefix:
+            raise ValueError(f"request {number} does not begin with the prefix")
+        cost = new_tokens(request, len(prefix))
+        if current and filled + cost > tokens_per_pack:
+            packs.append(Pack(prefix, tuple(current)))
+            current, filled = [], 0
+        current.append(request)
+        filled += cost
+    if current:
+        packs.append(Pack(prefix, tuple(current)))
+    return packs
+
+
+def unique_tokens(packs: Sequence[Pack]) -> int:
+    """Tokens that will be decoded for ``packs`` in this order: each run of equal prefixes counts once."""
+    total = 0
+    decoded: Tokens = ()
+    for pack in packs:
+        total += len(pack.prefix) - shared_length(decoded, pack.prefix)
+        decoded = pack.prefix
+        total += sum(new_tokens(request, len(pack.prefix)) for request in pack.requests)
+    return total
+
+
+def context_needed(packs: Sequence[Pack], parallel: int = 1) -> int:
+    """Context size in tokens with which every pack can be computed.
+
+    Args:
+        packs: what is to be computed.
+        parallel: questions decoded at once (`EngineOptions.parallel`): counts for generation, which runs
+            that many at a time, and for scoring in "fast" mode; exact scoring needs 1.
+    """
+    needed = 0
+    for pack in packs:
+        costs = [new_tokens(request, len(pack.prefix)) for request in pack.requests]
+        for start in range(0, len(costs), parallel):
+            needed = max(needed, len(pack.prefix) + sum(costs[start : start + parallel]))
+    return needed
