@@ -1,1 +1,1 @@
-"""Bootstrap, verdict, equivalence, power, multiplicity: pure functions on arrays."""
+"""Bootstrap, verdict, equivalence, power, multiplicity: pure functions on arrays, no input or output."""
