@@ -1,0 +1,209 @@
+"""Protocols: what fixes a study's shots, scoring, selection, bootstrap and limits."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
+
+from medbench_local.catalog.load import DATA, Entry, read_yaml
+from medbench_local.errors import UsageError
+
+FOLDER = DATA / "protocols"
+"""The built-in protocols, one YAML file each, named as the protocol."""
+
+ANY_TASK = "all"
+"""Stands for every task in a protocol's own system prompts."""
+
+
+def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("the same number is given twice")
+    return values
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
+
+
+Count = Annotated[StrictInt, Field(ge=1)]
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct)]
+Shots = Annotated[StrictInt, Field(ge=0, le=64)]
+Probability = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+Nats = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+Text = Annotated[StrictStr, AfterValidator(_not_blank)]
+
+
+class SelectionSettings(Entry):
+    """How the best prompt of a model is found on validation questions."""
+
+    method: Literal["exhaustive", "racing", "none"] = Field(
+        default="exhaustive",
+        description="exhaustive: every candidate on every validation question; racing: the same candidates, "
+        "dropped as soon as the evidence allows; none: the default format and demonstration_seed.",
+    )
+    validation_questions: Count | None = Field(
+        default=500,
+        description="Most validation questions used; a larger split is cut to the fixed subset. null: all.",
+    )
+    formats: Seeds = Field(
+        default=tuple(range(10)),
+        description="Seeds of the sampled formats, beside the model's default format, which always comes first.",
+    )
+    demonstration_seeds: Annotated[Seeds, Field(min_length=1)] = Field(
+        default=tuple(range(10)), description="Seeds of the demonstration sets (few-shot only)."
+    )
+    error_rate: Probability = Field(
+        default=0.05,
+        description="racing: probability allowed for dropping the prompt that an exhaustive search would "
+        "have chosen, as long as neither max_fraction nor max_prompts ends the race.",
+    )
+    max_fraction: Share | None = Field(
+        default=None,
+        description="racing: most prompts scored, as a share of what an exhaustive search scores; the "
+        "winner is then the best estimate. null: no limit.",
+    )
+    max_prompts: Count | None = Field(
+        default=None, description="racing: most prompts scored in one search. null: no limit."
+    )
+    seed: Seed = Field(default=42, description="racing: seed of the order of the validation questions.")
+
+
+class BootstrapSettings(Entry):
+    """The paired bootstrap behind a verdict."""
+
+    resamples: Annotated[StrictInt, Field(ge=100, le=10_000_000)] = Field(
+        default=10_000, description="Number of resamples of the test questions."
+    )
+    confidence: Probability = Field(default=0.95, description="Level of the interval of the difference.")
+    seed: Seed = Field(default=42, description="Seed of the resamples.")
+
+
+class GreedySettings(Entry):
+    """Generation for the scoring `greedy`."""
+
+    max_tokens: Annotated[StrictInt, Field(ge=1, le=4096)] = Field(
+        default=64, description="Most tokens generated for one question."
+    )
+
+
+class CheckSettings(Entry):
+    """The check of a quantised model against the full one; null means what the quantisation config says."""
+
+    questions: Count | Literal["all"] | None = Field(
+        default=None, description="Number of test questions of a task that are checked, or all."
+    )
+    margin: Share | None = Field(default=None, description="Largest accuracy difference that counts as none.")
+    confidence: Probability | None = Field(
+        default=None, description="Level of the interval of that difference."
+    )
+    seed: Seed = Field(default=42, description="Seed of the drawn subset of questions.")
+
+
+class ReferenceSettings(Entry):
+    """What `validate` demands of a run that is compared with reference results."""
+
+    prediction_agreement: Share = Field(
+        default=0.99,
+        description="Least share of equal predictions among the questions that are no near-ties.",
+    )
+    logprob_median: Nats = Field(
+        default=0.02, description="Largest median of the absolute log-probability differences, in nats."
+    )
+    logprob_p99: Nats = Field(
+        default=0.2, description="Largest 99th percentile of these differences, in nats."
+    )
+    logprob_largest: Nats | None = Field(
+        default=None, description="Largest single difference, in nats. null: reported, not judged."
+    )
+    near_tie: Nats = Field(
+        default=0.05,
+        description="A question whose two best options are closer than this, in nats, is a near-tie.",
+    )
+    same_verdicts: StrictBool = Field(
+        default=True,
+        description="Whether every comparison that both sides have must come to the same verdict.",
+    )
+
+
+class Protocol(Entry):
+    """One way to run the study; the fields are the keys of a protocol file."""
+
+    name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)] = Field(
+        description="Short name, lower case; part of every result."
+    )
+    summary: Text = Field(description="What it is for, in one line.")
+    shots: Annotated[tuple[Shots, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        default=(0, 3), description="Numbers of demonstrations; each is a study of its own."
+    )
+    scoring: Literal["constrained", "label", "cloze", "greedy"] = Field(
+        default="constrained", description="How a prompt and its options become an answer."
+    )
+    selection: SelectionSettings = Field(default=SelectionSettings(), description="The prompt search.")
+    demonstration_seed: Seed = Field(
+        default=42, description="Seed of the demonstration set where nothing is selected."
+    )
+    test_questions: Count | None = Field(
+        default=None, description="Most test questions of a task, the first in its order. null: all."
+    )
+    context: Count | None = Field(
+        default=None,
+        description="Longest prompt in tokens, if shorter than the model's trained context. null: that one.",
+    )
+    overlong: Literal["drop-demonstrations", "wrong"] = Field(
+        default="drop-demonstrations",
+        description="Prompts longer than the context: leave out demonstrations, farthest first, or count the "
+        "question as wrong.",
+    )
+    chat_bos: Literal["once", "twice"] = Field(
+        default="once", description="BOS tokens before a chat prompt whose text begins with one."
+    )
+    letters: Literal["first", "none"] = Field(
+        default="first",
+        description="greedy: an output that names several option letters means the first one, or none.",
+    )
+    greedy: GreedySettings = Field(default=GreedySettings(), description="greedy: generation.")
+    bootstrap: BootstrapSettings = Field(default=BootstrapSettings(), description="The verdict.")
+    check: CheckSettings = Field(default=CheckSettings(), description="The check of a quantised model.")
+    reference: ReferenceSettings = Field(default=ReferenceSettings(), description="Thresholds of `validate`.")
+    prompts: dict[Text, dict[Text, Text]] = Field(
+        default={},
+        description="System prompts of your own: model name, then task id (or `all`), then the text.",
+    )
+
+    def system_prompt(self, model: str, task: str) -> str | None:
+        """This protocol's own system prompt of ``model`` on ``task``, or None if it does not replace it."""
+        own = self.prompts.get(model, {})
+        return own.get(task, own.get(ANY_TASK))
+
+
+def protocol_names() -> tuple[str, ...]:
+    """The built-in protocols, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def load_protocol(name_or_path: str | Path) -> Protocol:
+    """A built-in protocol by its name, or one read from a YAML file.
+
+    Raises:
+        UsageError: neither a built-in name nor an existing file.
+        InputError: the file is malformed; the error names the line and the key.
+    """
+    names = protocol_names()
+    text = str(name_or_path)
+    if text in names:
+        return read_yaml(FOLDER / f"{text}.yaml", Protocol)
+    path = Path(name_or_path).expanduser()
+    if path.suffix.lower() in {".yaml", ".yml"} or path.is_file():
+        return read_yaml(path, Protocol)
+    close = difflib.get_close_matches(text, names, n=1)
+    raise UsageError(
+        f"no protocol is called '{text}'" + (f"; did you mean '{close[0]}'?" if close else "."),
+        advice=f"Built in are {', '.join(names)}; or name a YAML file.",
+    )

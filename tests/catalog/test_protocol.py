@@ -1,0 +1,160 @@
+"""Protocol files: the built-in ones, and what is refused in one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from medbench_local.catalog import protocol as module
+from medbench_local.catalog.protocol import FOLDER, Protocol, load_protocol, protocol_names
+from medbench_local.errors import InputError, UsageError
+
+HEAD = "name: mine\nsummary: My own.\n"
+
+
+def own(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(HEAD + text, encoding="utf-8")
+    return path
+
+
+def test_both_studies_are_built_in() -> None:
+    assert protocol_names() == ("emnlp2024", "laptop")
+    for name in protocol_names():
+        assert load_protocol(name).name == name
+
+
+def test_emnlp2024_is_the_study() -> None:
+    study = load_protocol("emnlp2024")
+    assert study.shots == (0, 3)
+    assert study.scoring == "constrained"
+    assert study.selection.method == "exhaustive"
+    assert study.selection.validation_questions == 500
+    assert study.selection.formats == study.selection.demonstration_seeds == tuple(range(10))
+    assert (study.bootstrap.resamples, study.bootstrap.confidence) == (10_000, 0.95)
+    assert (study.chat_bos, study.overlong, study.letters) == ("twice", "wrong", "first")
+    assert study.greedy.max_tokens == 64
+    assert study.demonstration_seed == 42
+    assert study.test_questions is None
+
+
+def test_laptop_differs_where_it_says() -> None:
+    study, laptop = load_protocol("emnlp2024"), load_protocol("laptop")
+    changed = {key for key in Protocol.model_fields if getattr(study, key) != getattr(laptop, key)}
+    assert changed == {"name", "summary", "shots", "selection", "overlong", "chat_bos"}
+    assert laptop.selection.method == "racing"
+    assert laptop.selection.max_fraction is not None
+    assert laptop.selection.max_fraction <= 1 / 3
+
+
+def test_emnlp2024_shows_every_key() -> None:
+    given = yaml.safe_load((FOLDER / "emnlp2024.yaml").read_text(encoding="utf-8"))
+    assert list(given) == list(Protocol.model_fields)
+    for key, value in given.items():
+        section = Protocol.model_fields[key].annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            assert list(value) == list(section.model_fields), key
+
+
+def test_every_key_is_documented() -> None:
+    settings = [
+        entry for entry in vars(module).values() if isinstance(entry, type) and issubclass(entry, BaseModel)
+    ]
+    for model in settings:
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+
+
+def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
+    mine = load_protocol(own(tmp_path, "shots: [5]\nselection: {method: none}\n"))
+    assert mine.shots == (5,)
+    assert mine.selection.method == "none"
+    assert mine.bootstrap == load_protocol("emnlp2024").bootstrap
+
+
+def test_path_may_be_a_string(tmp_path: Path) -> None:
+    assert load_protocol(str(own(tmp_path, ""))).name == "mine"
+
+
+def test_own_system_prompts(tmp_path: Path) -> None:
+    mine = load_protocol(own(tmp_path, "prompts:\n  m:\n    all: Answer.\n    pubmedqa: Yes or no.\n"))
+    assert mine.system_prompt("m", "medqa") == "Answer."
+    assert mine.system_prompt("m", "pubmedqa") == "Yes or no."
+    assert mine.system_prompt("other", "pubmedqa") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("shot: [3]\n", 3, "unknown key"),
+        ("shots: []\n", 3, "at least 1"),
+        ("shots: [3, 3]\n", 3, "twice"),
+        ("shots: [-1]\n", 3, "greater than or equal to 0"),
+        ("shots: 3\n", 3, "tuple"),
+        ("shots: [true]\n", 3, "integer"),
+        ("shots: [3.0]\n", 3, "integer"),
+        ("scoring: letters\n", 3, "'constrained'"),
+        ("selection:\n  method: random\n", 4, "'racing'"),
+        ("selection:\n  method: racing\n  budget: 4\n", 5, "unknown key"),
+        ("selection:\n  error_rate: 0\n", 4, "greater than 0"),
+        ("selection:\n  error_rate: 1.0\n", 4, "less than 1"),
+        ("selection:\n  error_rate: .nan\n", 4, "less than 1"),
+        ("selection:\n  max_fraction: 1.5\n", 4, "less than or equal to 1"),
+        ("selection:\n  max_fraction: '0.5'\n", 4, "number"),
+        ("selection:\n  validation_questions: 0\n", 4, "greater than or equal to 1"),
+        ("selection:\n  demonstration_seeds: []\n", 4, "at least 1"),
+        ("selection:\n  formats: [0, 0]\n", 4, "twice"),
+        ("selection: none\n", 3, "dictionary"),
+        ("bootstrap:\n  resamples: 1\n", 4, "greater than or equal to 100"),
+        ("bootstrap:\n  confidence: 95\n", 4, "less than 1"),
+        ("test_questions: 0\n", 3, "greater than or equal to 1"),
+        ("context: yes\n", 3, "integer"),
+        ("overlong: cut\n", 3, "'drop-demonstrations'"),
+        ("chat_bos: 2\n", 3, "'twice'"),
+        ("letters: last\n", 3, "'first'"),
+        ("greedy:\n  max_tokens: 0\n", 4, "greater than or equal to 1"),
+        ("check:\n  margin: 2\n", 4, "less than or equal to 1"),
+        ("check:\n  questions: some\n", 4, ""),
+        ("reference:\n  near_tie: -1\n", 4, "greater than or equal to 0"),
+        ("reference:\n  near_tie: .inf\n", 4, "finite"),
+        ("reference:\n  same_verdicts: 1\n", 4, "boolean"),
+        ("prompts:\n  m: Answer.\n", 4, "dictionary"),
+        ("prompts:\n  m:\n    medqa: ' '\n", 5, "empty"),
+        ("prompts:\n  m:\n    medqa: 5\n", 5, "string"),
+        ("shots: [3]\nshots: [0]\n", 4, "already given on line 3"),
+        ("shots: [3\n", 4, "YAML"),
+    ],
+)
+def test_refusals_name_the_line(tmp_path: Path, text: str, line: int, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_protocol(own(tmp_path, text))
+    assert f"line {line}" in caught.value.where, caught.value
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "UPPER", "a/b", "../x", "a b"])
+def test_impossible_names(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(f"name: '{name}'\nsummary: s\n", encoding="utf-8")
+    with pytest.raises(InputError, match="line 1"):
+        load_protocol(path)
+
+
+def test_missing_keys(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("name: x\n", encoding="utf-8")
+    with pytest.raises(InputError, match="'summary': this key is required"):
+        load_protocol(path)
+
+
+def test_unknown_names_say_what_there_is() -> None:
+    with pytest.raises(UsageError, match=r"did you mean 'laptop'.*emnlp2024, laptop"):
+        load_protocol("labtop")
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        load_protocol(tmp_path / "none.yaml")
