@@ -54,7 +54,7 @@ class SelectionSettings(Entry):
     )
     formats: Seeds = Field(
         default=tuple(range(10)),
-        description="Seeds of the sampled formats, beside the model's default format, which always comes first.",
+        description="Seeds of the sampled formats, beside the model's default, which always comes first.",
     )
     demonstration_seeds: Annotated[Seeds, Field(min_length=1)] = Field(
         default=tuple(range(10)), description="Seeds of the demonstration sets (few-shot only)."
