@@ -1,0 +1,52 @@
+"""The command line: parses, calls one function of the package, prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from medbench_local import __version__
+from medbench_local.cli.errors import report
+
+app = typer.Typer(
+    name="medbench-local",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Is a medical language model better than the model it was built from?",
+    epilog="Start with: medbench-local compare demo-med demo-base",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medbench-local {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: run the command line and exit with its code."""
+    from medbench_local.cli import commands
+
+    commands.register(app)
+    try:
+        code = app(standalone_mode=False)
+    except typer.Exit as end:
+        code = end.exit_code
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        code = report(error)
+    sys.exit(code if isinstance(code, int) else 0)

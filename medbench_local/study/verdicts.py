@@ -1,0 +1,189 @@
+"""From the answers of two models to comparisons: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench_local.catalog.protocol import BootstrapSettings
+from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
+from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
+from medbench_local.study.results import (
+    Ablation,
+    Accuracies,
+    Comparison,
+    ComparisonEquivalence,
+    Counts,
+    CountsOfBoth,
+    Discordant,
+    PromptChoice,
+    PromptChoices,
+    Rates,
+    Scoring,
+    Summary,
+)
+from medbench_local.study.scoring import Answer
+from medbench_local.tasks.question import Question
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model's part of a comparison.
+
+    Attributes:
+        choice: the prompt it was asked with.
+        answers: its answers to the test questions.
+    """
+
+    choice: PromptChoice
+    answers: Sequence[Answer]
+
+
+def correctness(questions: Sequence[Question], answers: Sequence[Answer]) -> NDArray[np.bool_]:
+    """Which questions are answered correctly; no prediction is wrong."""
+    return np.array([a.prediction == q.answer for q, a in zip(questions, answers, strict=True)], dtype=bool)
+
+
+def paired(
+    questions: Sequence[Question],
+    medical: Sequence[Answer],
+    base: Sequence[Answer],
+    settings: BootstrapSettings,
+) -> PairedDifference:
+    """The paired difference of two models on the same questions."""
+    return paired_bootstrap(
+        correctness(questions, medical),
+        correctness(questions, base),
+        resamples=settings.resamples,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )
+
+
+def comparison(
+    *,
+    task: str,
+    shots: int,
+    scoring: Scoring,
+    questions: Sequence[Question],
+    medical: Side,
+    base: Side,
+    shared_prompt: Sequence[Answer] | None,
+    settings: BootstrapSettings,
+    near_tie: float,
+    equivalence: ComparisonEquivalence | None = None,
+) -> Comparison:
+    """One comparison; its ``holm_p`` is that of a run with this comparison only.
+
+    Args:
+        task: the task's id.
+        shots: demonstrations in a prompt.
+        scoring: how prompts became answers.
+        questions: the test questions.
+        medical: the medical model's choice and answers.
+        base: the base model's.
+        shared_prompt: the base model's answers with the medical model's prompt, if they were scored.
+        settings: of the bootstrap.
+        near_tie: noise of the engine's mode, in nats.
+        equivalence: the check of the quantised models, if it was made.
+    """
+    result = paired(questions, medical.answers, base.answers, settings)
+    p = mcnemar_exact(result.medical_only, result.base_only)
+    detectable = None
+    if result.discordance > 0:
+        detectable = minimum_detectable_difference(result.n, result.discordance)
+    return Comparison(
+        task=task,
+        shots=shots,
+        scoring=scoring,
+        n=result.n,
+        accuracy=Accuracies(medical=result.accuracy_medical, base=result.accuracy_base),
+        difference=result.difference,
+        ci=(result.low, result.high),
+        verdict=result.verdict,
+        discordant=Discordant(medical_only=result.medical_only, base_only=result.base_only),
+        mcnemar_p=p,
+        holm_p=p,
+        minimum_detectable_difference=detectable,
+        prompt=PromptChoices(medical=medical.choice, base=base.choice),
+        counts=CountsOfBoth(medical=_counts(medical.answers, near_tie), base=_counts(base.answers, near_tie)),
+        equivalence=equivalence,
+        ablation=_ablation(questions, result, medical.answers, shared_prompt, settings),
+    )
+
+
+def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The same comparisons with p-values adjusted over all of them."""
+    adjusted_p = holm([c.mcnemar_p for c in comparisons])
+    return tuple(c.model_copy(update={"holm_p": p}) for c, p in zip(comparisons, adjusted_p, strict=True))
+
+
+def summary(comparisons: Sequence[Comparison]) -> Summary:
+    """Rates over all comparisons and over those of each number of shots."""
+    by_shots = tuple(
+        _rates(shots, [c for c in comparisons if c.shots == shots])
+        for shots in sorted({c.shots for c in comparisons})
+    )
+    total = _rates(-1, comparisons)
+    return Summary(**total.model_dump(exclude={"shots"}), by_shots=by_shots)
+
+
+def _rates(shots: int, comparisons: Sequence[Comparison]) -> Rates:
+    reported = [c.reported for c in comparisons]
+    n = len(reported)
+
+    def share(name: str) -> float:
+        return reported.count(name) / n if n else 0.0  # type: ignore[arg-type]
+
+    return Rates(
+        shots=shots,
+        comparisons=n,
+        win_rate=share("win"),
+        tie_rate=share("tie"),
+        loss_rate=share("loss"),
+        not_verified_rate=share("not verified"),
+    )
+
+
+def _ablation(
+    questions: Sequence[Question],
+    own: PairedDifference,
+    medical: Sequence[Answer],
+    shared_prompt: Sequence[Answer] | None,
+    settings: BootstrapSettings,
+) -> Ablation:
+    raw = raw_verdict(own.difference)
+    if shared_prompt is None:
+        return Ablation(shared_prompt_accuracy=None, raw=raw, shared_prompt=None, shared_prompt_raw=None)
+    shared = paired(questions, medical, shared_prompt, settings)
+    return Ablation(
+        shared_prompt_accuracy=shared.accuracy_base,
+        raw=raw,
+        shared_prompt=shared.verdict,
+        shared_prompt_raw=raw_verdict(shared.difference),
+    )
+
+
+def _counts(answers: Sequence[Answer], near_tie: float) -> Counts:
+    masses = [a.mass for a in answers if a.mass is not None]
+    gaps = [gap for a in answers if (gap := top_two_gap(a.logprobs)) is not None]
+    return Counts(
+        dropped_demonstrations=sum(a.dropped > 0 for a in answers),
+        overlong=sum(a.overlong for a in answers),
+        exact_ties=sum(a.tied for a in answers),
+        near_ties=sum(gap < near_tie for gap in gaps),
+        smallest_mass=min(masses, default=None),
+        median_mass=median(masses) if masses else None,
+    )
+
+
+def top_two_gap(logprobs: Sequence[float]) -> float | None:
+    """Difference of the two largest of ``logprobs``; None if there are fewer than two."""
+    if len(logprobs) < 2:
+        return None
+    second, first = sorted(logprobs)[-2:]
+    return first - second
