@@ -1,0 +1,258 @@
+"""From questions to prompts: one model's way of being prompted, and its candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from medbench_local.catalog.model import FamilyName, ModelEntry
+from medbench_local.catalog.prompts import PromptOverrides
+from medbench_local.prompts import template as pieces
+from medbench_local.prompts.chat import Chat, Turn
+from medbench_local.prompts.chat_template import TemplateChat
+from medbench_local.prompts.demonstrations import DEFAULT_SEED
+from medbench_local.prompts.families import CHAT, CLOZE_SYSTEM, FAMILIES, PLAIN
+from medbench_local.prompts.grammar import sample_format
+from medbench_local.prompts.prompt import Candidate, Prompt
+from medbench_local.prompts.template import Template, write_plain
+from medbench_local.tasks.question import Question
+
+STOP_EVERYWHERE = "###"
+"""Ends a generated answer whatever the format, as in the study."""
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """How one model is prompted.
+
+    Rendering another model's prompts with it is what "prompted like its medical partner" means: system prompt,
+    pieces and chat template are all here.
+
+    Attributes:
+        name: the model's, as the user gave it; the key of ``overrides``.
+        family: whose default system prompts are used.
+        template: the default way to write questions and answers.
+        chat: how conversations are written, or None for plain text.
+        fixed_template: no format but the default is tried.
+        system_prompt: replaces every system prompt, if not None; "" shows none.
+        overrides: system prompts by model and task.
+    """
+
+    name: str
+    family: FamilyName
+    template: Template
+    chat: Chat | None
+    fixed_template: bool = False
+    system_prompt: str | None = None
+    overrides: PromptOverrides = field(default_factory=PromptOverrides)
+
+    def system(self, task_id: str, options: int) -> str:
+        """The system prompt for questions of ``task_id`` with ``options`` options."""
+        given = self._given_system(task_id)
+        return FAMILIES[self.family].system_for(task_id, options) if given is None else given
+
+    def cloze_system(self, task_id: str) -> str:
+        """The system prompt where no options are shown."""
+        given = self._given_system(task_id)
+        return CLOZE_SYSTEM if given is None else given
+
+    def template_of(self, format: int | None) -> Template:
+        """The pieces of the format with seed ``format``, or the model's own for None."""
+        return self.template if format is None else _sampled_template(format)
+
+    def _given_system(self, task_id: str) -> str | None:
+        if self.system_prompt is not None:
+            return self.system_prompt
+        return self.overrides.text(self.name, task_id)
+
+
+@lru_cache(maxsize=1024)
+def _sampled_template(seed: int) -> Template:
+    return sample_format(seed).template()
+
+
+def prompting_for(
+    entry: ModelEntry | None,
+    *,
+    chat_template: str | None = None,
+    bos_text: str = "",
+    eos_text: str = "",
+    system_prompt: str | None = None,
+    overrides: PromptOverrides | None = None,
+    name: str = "",
+) -> Prompting:
+    """How a model is prompted.
+
+    A model of the catalog is prompted as the study did, whatever chat template its files hold; any other one
+    through its own chat template, or in plain text if it has none.
+
+    Args:
+        entry: the catalog's entry, or None for a model outside the catalog.
+        chat_template: the Jinja chat template stored with the model; used outside the catalog only.
+        bos_text: text of the BOS token; "" for the usual one of the family.
+        eos_text: text of the end-of-sequence token; "" likewise.
+        system_prompt: replaces the system prompt of every task; "" shows none.
+        overrides: system prompts by model and task, used where ``system_prompt`` is None.
+        name: the model's name for overrides and error messages, if it is not in the catalog.
+
+    Raises:
+        InputError: the chat template is not valid or does what a template may not.
+    """
+    chat: Chat | None = None
+    if entry is not None:
+        family = FAMILIES[entry.family]
+        template = family.template
+        chat = family.style.with_tokens(bos_text, eos_text) if family.style else None
+    elif chat_template:
+        family, template = FAMILIES["generic"], CHAT
+        chat = TemplateChat(chat_template, bos_text, eos_text, origin=name or "the model")
+    else:
+        family, template = FAMILIES["generic"], PLAIN
+    return Prompting(
+        name=entry.name if entry else name,
+        family=family.name,
+        template=template,
+        chat=chat,
+        fixed_template=entry.fixed_template if entry else False,
+        system_prompt=system_prompt,
+        overrides=overrides or PromptOverrides(),
+    )
+
+
+def render(
+    prompting: Prompting,
+    task_id: str,
+    question: Question,
+    demonstrations: Sequence[Question],
+    format: int | None,
+) -> Prompt:
+    """The prompt that asks ``question``, its options shown.
+
+    Args:
+        prompting: of the model, or of the model whose way is borrowed.
+        task_id: decides the system prompt.
+        question: the question asked.
+        demonstrations: solved questions, in the order in which they are shown; none for zero-shot.
+        format: seed of a sampled format, or None for the model's default template.
+    """
+    template = prompting.template_of(format)
+    text = _write(
+        prompting.chat,
+        template,
+        prompting.system(task_id, len(question.options)),
+        [(d, pieces.write_question(template, d), pieces.write_answer(template, d)) for d in demonstrations],
+        pieces.write_question(template, question),
+    )
+    labels = pieces.labels(template, len(question.options))
+    return Prompt(text, special=prompting.chat is not None, labels=labels, stop=_stop(template))
+
+
+def render_cloze(
+    prompting: Prompting,
+    task_id: str,
+    question: Question,
+    demonstrations: Sequence[Question],
+    format: int | None,
+) -> Prompt:
+    """The prompt that asks ``question`` without showing options; `Prompt.labels` are the options' texts.
+
+    Arguments as for `render`.
+    """
+    template = prompting.template_of(format)
+    text = _write(
+        prompting.chat,
+        template,
+        prompting.cloze_system(task_id),
+        [
+            (d, pieces.write_cloze_question(template, d), pieces.write_cloze_answer(template, d))
+            for d in demonstrations
+        ],
+        pieces.write_cloze_question(template, question),
+    )
+    return Prompt(text, special=prompting.chat is not None, labels=question.options, stop=_stop(template))
+
+
+def _stop(template: Template) -> tuple[str, ...]:
+    return (*template.stop, STOP_EVERYWHERE)
+
+
+def _write(
+    chat: Chat | None,
+    template: Template,
+    system: str,
+    solved: Sequence[tuple[Question, str, str]],
+    asked: str,
+) -> str:
+    if chat is None:
+        return write_plain(template, system, [(question, answer) for _, question, answer in solved], asked)
+    said = [question for _, question, _ in solved] + [asked]
+    conversation = []
+    if chat.system_place == "system turn":
+        conversation.append(Turn("system", system))
+    elif chat.system_place == "first user turn" and system:
+        said[0] = f"{system}\n\n{said[0]}"
+    elif chat.system_place == "first demonstration" and solved:
+        said[0] = f"{system}\n{solved[0][0].text}"
+    for user, (_, _, answer) in zip(said, solved, strict=False):
+        conversation += [Turn("user", user), Turn("assistant", answer)]
+    conversation += [Turn("user", said[-1]), Turn("assistant", template.answer_head)]
+    return chat.write(conversation)
+
+
+def candidates(
+    prompting: Prompting,
+    shots: int,
+    *,
+    formats: Iterable[int] = range(10),
+    demonstration_seeds: Iterable[int] = range(10),
+) -> tuple[Candidate, ...]:
+    """What the best prompt is chosen from, in the order of evaluation, which decides ties.
+
+    The default template comes first, then the sampled formats; within a format the demonstration sets. Models with
+    a fixed template have no other format; zero-shot has no demonstration sets.
+    """
+    tried = [None, *(() if prompting.fixed_template else formats)]
+    sets = list(demonstration_seeds) if shots else [None]
+    return tuple(Candidate(format, seed) for format in tried for seed in sets)
+
+
+def default_candidate(shots: int) -> Candidate:
+    """The candidate that is used where none is searched for."""
+    return Candidate(None, DEFAULT_SEED if shots else None)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A prompt made to fit.
+
+    Attributes:
+        prompt: with as many demonstrations as fit.
+        dropped: how many do not.
+        fits: whether the prompt fits; false only if it does not even without demonstrations.
+    """
+
+    prompt: Prompt
+    dropped: int
+    fits: bool
+
+
+def drop_demonstrations(
+    render_with: Callable[[Sequence[Question]], Prompt],
+    demonstrations: Sequence[Question],
+    count_tokens: Callable[[Prompt], int],
+    limit: int,
+) -> Fitted:
+    """Leave out the demonstrations farthest from the question until the prompt has at most ``limit`` tokens.
+
+    Args:
+        render_with: renders the prompt with the demonstrations it is given.
+        demonstrations: all of them, farthest first.
+        count_tokens: of a prompt, with everything that has to fit beside it.
+        limit: most tokens.
+    """
+    for dropped in range(len(demonstrations) + 1):
+        prompt = render_with(demonstrations[dropped:])
+        if count_tokens(prompt) <= limit:
+            return Fitted(prompt, dropped, fits=True)
+    return Fitted(prompt, dropped, fits=False)
