@@ -1,0 +1,108 @@
+"""Greedy continuations of many prompts at once, each stopped at its own stop string."""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from medbench_local.engine.base import GenerateRequest
+from medbench_local.engine.bindings import Context, Model, Row
+from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache
+from medbench_local.errors import EngineError
+
+
+class Continuation:
+    """The text of one request while it grows.
+
+    Args:
+        stop: strings at which it is cut.
+        max_tokens: most tokens.
+    """
+
+    def __init__(self, stop: Sequence[str], max_tokens: int) -> None:
+        self.text = ""
+        self.done = max_tokens < 1
+        self._stop = [text for text in stop if text]
+        self._left = max_tokens
+        # A character may be spread over several byte tokens; what is incomplete at the end becomes U+FFFD.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, piece: bytes, *, ends: bool) -> None:
+        """Add the bytes of the next token.
+
+        Args:
+            piece: may be part of a character.
+            ends: whether it is a token that ends generation; it writes nothing then.
+        """
+        self._left -= 1
+        self.done = ends or self._left == 0
+        self.text += self._decoder.decode(b"" if ends else piece, final=self.done)
+        cuts = [place for place in (self.text.find(stop) for stop in self._stop) if place >= 0]
+        if cuts:
+            self.text, self.done = self.text[: min(cuts)], True
+
+
+def _best(context: Context, index: int) -> int:
+    row = context.logits(index)
+    token = int(np.argmax(row))
+    if not math.isfinite(row[token]):
+        raise EngineError(
+            "The model computed a logit that is not a number (NaN or infinity).",
+            advice="The file is damaged or its precision too low: convert it again, or use bf16 or f32.",
+        )
+    return token
+
+
+def generate_together(
+    requests: Sequence[GenerateRequest], prefix: int, model: Model, context: Context, cache: PrefixCache
+) -> list[str]:
+    """Continue requests together, one token each in a decode.
+
+    Texts are as the tokens write them: with SentencePiece vocabularies usually with a blank at the front.
+
+    Args:
+        requests: fewer than the context's sequences; all fit the context together.
+        prefix: tokens that all of them begin with.
+        model: the model.
+        context: its context.
+        cache: of that context.
+    """
+    shortest = min(len(request.context) for request in requests)
+    held = cache.hold(requests[0].context[: max(0, min(prefix, shortest - LEAST_ROWS))])
+    texts = [Continuation(request.stop, request.max_tokens) for request in requests]
+    positions = [len(request.context) for request in requests]
+    rows: list[Row] = []
+
+    def take(number: int, index: int) -> None:
+        """Read the next token of a request; its row goes into the next decode unless it is done."""
+        token = _best(context, index)
+        texts[number].add(model.piece(token), ends=model.ends(token))
+        if not texts[number].done:
+            rows.append(Row(token, positions[number], [number + 1], wanted=True))
+            positions[number] += 1
+
+    for number, request in enumerate(requests):
+        context.branch(0, [number + 1])
+        tail = request.context[held:]
+        # The last rows are decoded with the one that is read, so that no decode is tiny.
+        before = 0 if len(tail) <= context.micro_batch else max(LEAST_ROWS, len(tail) - context.micro_batch)
+        cache.extend(tail[:before], held, [number + 1])
+        context.decode(
+            [
+                Row(token, held + i, [number + 1], wanted=i == len(tail) - 1)
+                for i, token in enumerate(tail)
+                if i >= before
+            ]
+        )
+        take(number, len(tail) - before - 1)
+    while rows:
+        decoded, rows = rows, []
+        context.decode(decoded)
+        for index, row in enumerate(decoded):
+            take(row.sequences[0] - 1, index)
+    for number in range(len(requests)):
+        context.cut(number + 1)
+    return [text.text for text in texts]

@@ -1,0 +1,251 @@
+"""The engine itself: one model in llama.cpp, in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import gguf
+
+from medbench_local.engine import devices
+from medbench_local.engine.base import (
+    Bos,
+    EngineInfo,
+    EngineOptions,
+    GenerateRequest,
+    OptionScores,
+    Pack,
+    ScoreRequest,
+    Tokens,
+)
+from medbench_local.engine.bindings import ROWS, SEQUENCES, Context, Model, versions
+from medbench_local.engine.generation import generate_together
+from medbench_local.engine.packs import new_tokens
+from medbench_local.engine.prefix import PrefixCache
+from medbench_local.engine.scoring import score_many, score_one
+from medbench_local.engine.threads import default_threads
+from medbench_local.errors import EngineError
+
+MICRO_BATCH = 512
+"""Most tokens computed together: more would need more memory and is not faster on processors."""
+
+SMALLEST_BATCH = 2 * ROWS
+
+
+class LlamaEngine:
+    """Implements `Engine` with llama.cpp in this process, which llama.cpp may abort: see `start_engine`.
+
+    Args:
+        path: a GGUF file.
+        options: how to load and decode.
+
+    Raises:
+        EngineError: the model cannot be loaded or scored, or an option makes no sense.
+    """
+
+    def __init__(self, path: Path, options: EngineOptions) -> None:
+        _check(options)
+        self._options = options
+        exact = options.mode == "exact"
+        gpu = options.gpu_layers != 0 and devices.has_gpu()
+        self._threads = options.threads or default_threads()
+        self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=not exact)
+        self._context: Context | None = None
+        try:
+            if self._model.architecture_problem:
+                raise EngineError(f"{path} {self._model.architecture_problem}.")
+            batch = min(options.batch_tokens, max(options.n_ctx, SMALLEST_BATCH))
+            self._context = Context(
+                self._model,
+                n_ctx=max(options.n_ctx, SMALLEST_BATCH),
+                batch=min(batch, MICRO_BATCH) if exact else batch,
+                micro_batch=min(batch, MICRO_BATCH),
+                threads=self._threads,
+                exact=exact,
+                gpu=gpu,
+            )
+            self._cache = PrefixCache(self._context)
+            self._info = self._describe(path, gpu)
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self, path: Path, gpu: bool) -> EngineInfo:
+        model, options = self._model, self._options
+        found = versions()
+        bos, eos = model.bos, model.eos
+        used = devices.gpus() if gpu else []
+        names = ", ".join(f"{device.backend} {device.description}" for device in used) or "CPU"
+        exact = options.mode == "exact"
+        numerics = found | {
+            "mode": options.mode,
+            "cache": "f32" if exact else "f16",
+            "flash_attention": "off" if exact else "auto",
+            "repack": "off" if exact else "on",
+            "device": names,
+            "generation": f"{options.parallel} at once",
+            **{name: value for name, value in sorted(os.environ.items()) if _decides(name)},
+        }
+        if gpu:
+            numerics["gpu_layers"] = str(options.gpu_layers)
+        if not exact:
+            numerics["batch"] = f"{options.parallel} questions, {options.batch_tokens} tokens at once"
+        return EngineInfo(
+            model=str(path),
+            description=model.description,
+            file_type=_file_type(model.file_type),
+            parameters=model.parameters,
+            size=model.size,
+            n_ctx_train=model.n_ctx_train,
+            vocabulary=model.vocabulary,
+            bos=bos,
+            bos_text="" if bos is None else model.entry(bos),
+            eos_text="" if eos is None else model.entry(eos),
+            adds_bos=model.adds_bos,
+            chat_template=model.chat_template,
+            device=f"{names}; {self._threads} thread{'s' * (self._threads > 1)}",
+            numerics=numerics,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `Engine.info`."""
+        return self._info
+
+    def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
+        """See `Engine.tokenize`."""
+        return [tokenize(self._model, text, special=special, bos=bos) for text in texts]
+
+    def token_of(self, piece: str) -> int | None:
+        """See `Engine.token_of`."""
+        return self._model.token_of(piece)
+
+    def score(self, pack: Pack) -> list[OptionScores]:
+        """See `Engine.score`."""
+        requests = [request for request in pack.requests if isinstance(request, ScoreRequest)]
+        context = self._begin(pack, len(requests), "score")
+        prefix, parallel = len(pack.prefix), self._options.parallel
+        with self._tidy():
+            if self._options.mode == "exact":
+                return [score_one(request, prefix, context, self._cache) for request in requests]
+            return score_many(requests, prefix, parallel, context, self._cache)
+
+    def generate(self, pack: Pack) -> list[str]:
+        """See `Engine.generate`.
+
+        `EngineOptions.parallel` requests run at once, and in one such group the last bits of one request
+        may depend on the others: equal packs give equal texts.
+        """
+        requests = [request for request in pack.requests if isinstance(request, GenerateRequest)]
+        context = self._begin(pack, len(requests), "generate")
+        prefix, parallel = len(pack.prefix), self._options.parallel
+        texts: list[str] = []
+        with self._tidy():
+            for start in range(0, len(requests), parallel):
+                group = requests[start : start + parallel]
+                needed = prefix + sum(new_tokens(request, prefix) for request in group)
+                self._need(needed, f"{len(group)} prompts continued at once")
+                texts += generate_together(group, prefix, self._model, context, self._cache)
+        return texts
+
+    def _begin(self, pack: Pack, fitting: int, kind: str) -> Context:
+        """Refuse a pack that cannot be computed, before anything is."""
+        if self._context is None:
+            raise EngineError(f"The engine of {self._info.model} is closed.")
+        if fitting != len(pack.requests):
+            raise EngineError(f"A pack to {kind} holds requests of another kind.")
+        for request in pack.requests:
+            if not request.context:
+                raise EngineError("A prompt without any token cannot be continued.")
+            if request.context[: len(pack.prefix)] != pack.prefix:
+                raise EngineError("A prompt does not begin with its pack's prefix.")
+            if isinstance(request, ScoreRequest):
+                if not request.continuations or not all(request.continuations):
+                    raise EngineError("A prompt has no continuation to score, or an empty one.")
+                longest = max(map(len, request.continuations)) - 1
+                self._need(
+                    max(len(request.context) + longest, _cells(request)),
+                    f"a prompt of {len(request.context)} tokens with its options",
+                )
+        return self._context
+
+    def _need(self, needed: int, what: str) -> None:
+        assert self._context is not None
+        if needed > self._context.n_ctx:
+            raise EngineError(
+                f"{needed} tokens are needed for {what}, but the context holds {self._context.n_ctx}.",
+                advice="Load the model with a larger context, or shorten the prompt.",
+            )
+
+    @contextmanager
+    def _tidy(self) -> Iterator[None]:
+        """Start afresh after a failure: what the branches hold is unknown then."""
+        try:
+            yield
+        except BaseException:
+            self._cache.forget()
+            raise
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        self._model.close()
+
+    def __enter__(self) -> LlamaEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def tokenize(model: Model, text: str, *, special: bool, bos: Bos) -> Tokens:
+    """Token ids of a text with its BOS; see `Engine.tokenize`.
+
+    A tokenizer that adds no BOS gets none, unless the text holds one.
+    """
+    tokens = tuple(model.tokenize(text, special=special))
+    if not model.adds_bos or model.bos is None:
+        return tokens
+    if bos == "once" and tokens[:1] == (model.bos,):
+        return tokens
+    return (model.bos, *tokens)
+
+
+def _cells(request: ScoreRequest) -> int:
+    """Most cells of the cache that the request occupies; long continuations are scored piece by piece."""
+    rows = sum(min(len(continuation), ROWS) - 1 for continuation in request.continuations)
+    return len(request.context) + min(rows, ROWS - 1)
+
+
+def _check(options: EngineOptions) -> None:
+    if options.batch_tokens < SMALLEST_BATCH:
+        raise EngineError(f"The batch must be at least {SMALLEST_BATCH} tokens, not {options.batch_tokens}.")
+    if not 1 <= options.parallel < SEQUENCES:
+        raise EngineError(f"1 to {SEQUENCES - 1} questions can be decoded at once, not {options.parallel}.")
+    if options.n_ctx < 1:
+        raise EngineError(f"The context must be at least 1 token, not {options.n_ctx}.")
+    if options.threads is not None and options.threads < 1:
+        raise EngineError(f"At least 1 thread is needed, not {options.threads}.")
+
+
+def _decides(variable: str) -> bool:
+    return variable.startswith("GGML_") and variable != "GGML_NO_BACKTRACE"
+
+
+def _file_type(number: int) -> str:
+    guessed = 1024  # llama.cpp's mark that the file does not say
+    try:
+        name = gguf.LlamaFileType(number & ~guessed).name
+    except ValueError:
+        return f"file type {number}"
+    return str(name).removeprefix("MOSTLY_").removeprefix("ALL_").lower()

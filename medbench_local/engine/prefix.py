@@ -1,0 +1,68 @@
+"""The decoded prefix that requests branch off, and cutting long token lists into decodes.
+
+Processor kernels differ with the number of rows computed together: one row, a few, many. Where every
+decode has at least `LEAST_ROWS` rows, each token's result is the same whatever else is in it, so that
+reusing a prefix changes no bit. `tests/engine/test_reproducibility.py` holds it to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medbench_local.engine.base import Tokens
+from medbench_local.engine.bindings import Context, Row
+from medbench_local.engine.packs import shared_length
+
+LEAST_ROWS = 16
+"""Fewest rows of a decode; kernels were seen to change at 2 and at 8 rows."""
+
+
+def chunks(length: int, limit: int) -> list[int]:
+    """Cut ``length`` into the fewest nearly equal parts of at most ``limit``, so that none is tiny."""
+    if length <= 0:
+        return []
+    parts = -(-length // limit)
+    return [length * (i + 1) // parts - length * i // parts for i in range(parts)]
+
+
+class PrefixCache:
+    """What sequence 0 of a context holds.
+
+    Args:
+        context: sequence 0 belongs to this object; other sequences must be empty when it is called.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._held: Tokens = ()
+
+    def hold(self, prefix: Tokens) -> int:
+        """Make sequence 0 hold ``prefix``, decoding as little as possible.
+
+        Returns:
+            The number of tokens held: all of ``prefix``, or 0 if it is too short to be decoded by itself.
+        """
+        if len(prefix) < LEAST_ROWS:
+            prefix = ()
+        start = shared_length(self._held, prefix)
+        if start < len(prefix):
+            start = min(start, len(prefix) - LEAST_ROWS)
+        if start < len(self._held):
+            self._context.cut(0, start)
+        self._held = ()  # of an unknown state should the decode fail
+        self.extend(prefix[start:], start, [0])
+        self._held = prefix
+        return len(prefix)
+
+    def extend(self, tokens: Sequence[int], position: int, sequences: Sequence[int]) -> None:
+        """Decode ``tokens`` from ``position`` on into ``sequences``, reading nothing."""
+        for size in chunks(len(tokens), self._context.micro_batch):
+            self._context.decode(
+                [Row(token, position + i, sequences) for i, token in enumerate(tokens[:size])]
+            )
+            tokens, position = tokens[size:], position + size
+
+    def forget(self) -> None:
+        """Empty the whole context, branches included."""
+        self._context.clear()
+        self._held = ()
