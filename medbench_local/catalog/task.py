@@ -1,0 +1,204 @@
+"""The tasks known by name: the study's thirteen and the embedded ones, and where their files are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictInt, StrictStr, model_validator
+
+from medbench_local.catalog.load import DATA, Entry, read_yaml
+from medbench_local.errors import UsageError
+
+FILE = DATA / "tasks.yaml"
+"""The catalog of tasks."""
+
+EMBEDDED = Path(__file__).parent.parent / "demo" / "tasks"
+"""One folder for each embedded task, named as the task."""
+
+Format = Literal["medqa", "medmcqa", "pubmedqa", "mmlu", "own"]
+Part = Literal[
+    "all",
+    "four-fifths",
+    "one-fifth",
+    "pubmedqa-artificial",
+    "pubmedqa-validation",
+    "pubmedqa-train",
+    "pubmedqa-dev",
+    "pubmedqa-test",
+]
+Name = Annotated[StrictStr, Field(min_length=1)]
+Size = Annotated[StrictInt, Field(ge=1)]
+
+
+class SplitFiles(Entry):
+    """The files of one split, read one after the other, and which of their questions belong to it."""
+
+    files: Annotated[tuple[Name, ...], Field(min_length=1)]
+    part: Part = "all"
+
+
+class Layout(Entry):
+    """One way in which the three splits may lie in files; ``note`` is a warning for whoever uses it."""
+
+    demonstrations: SplitFiles
+    validation: SplitFiles
+    test: SplitFiles
+    note: str = ""
+
+
+class HubLayout(Layout):
+    """A layout in a data set repository of the hub, at a revision."""
+
+    repository: Name
+    revision: Name
+
+
+class Source(Entry):
+    """A data set: its format, licence, how to obtain its files, and their layouts, best first."""
+
+    format: Format
+    licence: Name
+    obtain: Name
+    hub: tuple[HubLayout, ...] = ()
+    local: tuple[Layout, ...] = ()
+
+
+class TaskRow(Entry):
+    """What the file says of one task; ``sizes`` are demonstrations, validation, test."""
+
+    title: Name
+    source: Name
+    config: str = ""
+    options: Annotated[StrictInt, Field(ge=2, le=26)]
+    sizes: tuple[Size, Size, Size]
+
+
+class TaskFile(Entry):
+    """The whole of tasks.yaml."""
+
+    sources: dict[Name, Source]
+    tasks: dict[Name, TaskRow]
+
+    @model_validator(mode="after")
+    def _sources_exist(self) -> TaskFile:
+        for name, row in self.tasks.items():
+            if row.source not in self.sources:
+                raise ValueError(f"task {name} names the source {row.source}, which is not among the sources")
+        return self
+
+
+class TaskEntry(Entry):
+    """A task the tool knows by name.
+
+    Attributes:
+        id: "medqa", "mmlu-anatomy", "demo-...".
+        title: for people.
+        options: options of every question; None if they may differ (embedded tasks).
+        sizes: official number of demonstrations, validation and test questions; None if there is none.
+        source: the files; None for embedded tasks.
+        config: what ``{config}`` in the source's paths stands for.
+    """
+
+    id: str
+    title: str
+    options: int | None
+    sizes: tuple[int, int, int] | None
+    source: Source | None
+    config: str = ""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether its questions come with the package."""
+        return self.source is None
+
+    @property
+    def licence(self) -> str:
+        """The data set's licence."""
+        return self.source.licence if self.source else "Apache-2.0"
+
+
+@cache
+def study_tasks() -> tuple[str, ...]:
+    """The ids of the study's thirteen tasks: what ``--tasks all`` stands for."""
+    return tuple(_catalog().tasks)
+
+
+def demo_tasks() -> tuple[str, ...]:
+    """The ids of the embedded tasks: what the embedded pair is compared on unless told otherwise."""
+    return tuple(sorted(folder.parent.name for folder in EMBEDDED.glob("demo-*/test.jsonl")))
+
+
+def task_names() -> tuple[str, ...]:
+    """Every task id, the study's first."""
+    return study_tasks() + demo_tasks()
+
+
+def task_entry(task_id: str) -> TaskEntry:
+    """What the catalog knows of a task.
+
+    Raises:
+        UsageError: there is no such task; the error suggests the nearest names.
+    """
+    row = _catalog().tasks.get(task_id)
+    if row:
+        source = _catalog().sources[row.source]
+        return TaskEntry(
+            id=task_id,
+            title=row.title,
+            options=row.options,
+            sizes=row.sizes,
+            source=source,
+            config=row.config,
+        )
+    if task_id in demo_tasks():
+        title = f"Made-up {task_id.removeprefix('demo-').replace('-', ' ')}"
+        return TaskEntry(id=task_id, title=title, options=None, sizes=None, source=None)
+    raise UsageError(f"There is no task {task_id!r}.", advice=_advice(task_id))
+
+
+def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
+    """Task ids and groups as given on the command line, as task ids, each once, in the order given.
+
+    Groups are ``all`` (the study's thirteen), ``mmlu`` (its nine) and ``demo`` (the embedded ones). A folder
+    of the user's own (a name with a path separator, or an existing folder) is passed on as it is.
+
+    Raises:
+        UsageError: nothing is named, or a name is not known.
+    """
+    groups = {
+        "all": study_tasks(),
+        "mmlu": tuple(name for name in study_tasks() if name.startswith("mmlu-")),
+        "demo": demo_tasks(),
+    }
+    found: dict[str, None] = {}
+    for name in (name.strip() for name in names):
+        if name in groups:
+            found.update(dict.fromkeys(groups[name]))
+        elif name in task_names() or is_folder(name):
+            found[name] = None
+        elif name:
+            raise UsageError(f"There is no task {name!r}.", advice=_advice(name))
+    if not found:
+        raise UsageError("No task is named.", advice=f"Known are {', '.join(task_names())}, and all.")
+    return tuple(found)
+
+
+def is_folder(name: str) -> bool:
+    """Whether a task's name means a folder of the user's own rather than a task of the catalog."""
+    return name not in task_names() and ("/" in name or "\\" in name or Path(name).is_dir())
+
+
+@cache
+def _catalog() -> TaskFile:
+    return read_yaml(FILE, TaskFile)
+
+
+def _advice(name: str) -> str:
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), task_names(), n=3)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return f"Known are {', '.join(task_names())}, and all; or give a folder with your own questions."
