@@ -1,0 +1,56 @@
+"""Whether there is room, before anything is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench_local.errors import AcquireError
+
+
+@dataclass(frozen=True)
+class Need:
+    """Room that will be taken.
+
+    Attributes:
+        folder: where; it need not exist yet.
+        size: bytes.
+        purpose: what for ("the download").
+    """
+
+    folder: Path
+    size: int
+    purpose: str
+
+
+def check_room(needs: Sequence[Need]) -> None:
+    """Say so if a disk cannot take what will be put on it.
+
+    Raises:
+        AcquireError: it names the disk, what is needed for what, and what is free.
+    """
+    by_disk: dict[int, list[Need]] = {}
+    for need in needs:
+        if need.size > 0:
+            by_disk.setdefault(existing(need.folder).stat().st_dev, []).append(need)
+    for together in by_disk.values():
+        folder = existing(together[0].folder)
+        wanted, free = sum(need.size for need in together), shutil.disk_usage(folder).free
+        if wanted > free:
+            parts = " + ".join(f"{need.size / 1e9:.2f} GB for {need.purpose}" for need in together)
+            raise AcquireError(
+                f"Not enough room on the disk of {folder}: {wanted / 1e9:.2f} GB needed ({parts}), "
+                f"{free / 1e9:.2f} GB free.",
+                advice="Free some, or put the hub's cache (HF_HOME) or the converted models (MEDBENCH_HOME) "
+                "on another disk.",
+            )
+
+
+def existing(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder

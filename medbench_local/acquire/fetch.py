@@ -1,0 +1,208 @@
+"""What the rest of the package fetches from the hub: checkpoints, GGUF files, files of data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from medbench_local.acquire.cache import read_json, write_json
+from medbench_local.acquire.checkpoint import open_checkpoint
+from medbench_local.acquire.disk import Need
+from medbench_local.acquire.hub import Repository, fetch_files, hub_from_environment, open_repository
+from medbench_local.acquire.hub_errors import not_cached
+from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, FileRecord, choose_files, is_weights
+from medbench_local.acquire.source import gguf_parts
+from medbench_local.errors import AcquireError, InputError
+from medbench_local.progress import Progress, Silent
+from medbench_local.settings import read_settings
+
+RoomFor = Callable[[int], Sequence[Need]]
+"""Given the bytes of the weights, the room that what is made of them will take."""
+
+
+@dataclass(frozen=True)
+class FetchedRepository:
+    """Files of a repository that are on this machine, or were when they were converted.
+
+    Attributes:
+        repository: "owner/name".
+        commit: 40 hexadecimal digits.
+        folder: where the files lie.
+        files: each with size and hash.
+    """
+
+    repository: str
+    commit: str
+    folder: Path
+    files: tuple[FileRecord, ...]
+
+
+def fetch_model(
+    repository: str,
+    revision: str = "main",
+    *,
+    home: Path | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> FetchedRepository:
+    """The files of a checkpoint: its weights once, its tokenizer, its configs.
+
+    Args:
+        repository: "owner/name".
+        revision: branch, tag or commit.
+        home: MEDBENCH_HOME; None reads the environment.
+        offline: never touch the network.
+        progress: sees one step for all files.
+
+    Raises:
+        AcquireError: it cannot be had; the advice says what to do.
+    """
+    listener = progress or Silent()
+    opened = open_repository(
+        repository, revision, offline=offline, hub=hub_from_environment(), progress=listener
+    )
+    return fetch_checkpoint(opened, home=home or read_settings().home, progress=listener)
+
+
+def fetch_checkpoint(
+    repository: Repository, *, home: Path, progress: Progress, room_for: RoomFor = lambda _weights: ()
+) -> FetchedRepository:
+    """`fetch_model` for a repository that is open already."""
+    if repository.files is None:
+        names = _names_in_cache(repository, home, progress)
+    else:
+        names = checkpoint_names(repository, home=home, progress=progress)
+    files = fetch_files(
+        repository,
+        names,
+        home=home,
+        progress=progress,
+        also_needed=room_for(_weight_bytes(repository, names)),
+    )
+    fetched = FetchedRepository(repository.name, repository.commit, repository.folder, files)
+    _remember(fetched, repository.revision, home)
+    return fetched
+
+
+def checkpoint_names(repository: Repository, *, home: Path, progress: Progress) -> tuple[str, ...]:
+    """Which files of the repository make the checkpoint; fetches the index of its shards to know."""
+
+    def local(name: str) -> Path:
+        fetch_files(repository, [name], home=home, progress=progress)
+        return repository.folder / name
+
+    return choose_files(list(repository.files or {}), local, place=repository.name)
+
+
+def fetch_gguf(
+    repository: str,
+    file: str,
+    revision: str = "main",
+    *,
+    home: Path | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> FetchedRepository:
+    """A GGUF file with all its parts; the first of ``files`` is the one to load."""
+    listener = progress or Silent()
+    opened = open_repository(
+        repository, revision, offline=offline, hub=hub_from_environment(), progress=listener
+    )
+    files = fetch_files(opened, gguf_parts(file), home=home or read_settings().home, progress=listener)
+    return FetchedRepository(repository, opened.commit, opened.folder, files)
+
+
+def fetch_dataset_files(
+    repository: str,
+    revision: str,
+    paths: Sequence[str],
+    *,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Path]:
+    """Files of a data set, by the path they have in its repository.
+
+    Raises:
+        AcquireError: a file cannot be had; the advice says what to do.
+    """
+    listener = progress or Silent()
+    opened = open_repository(
+        repository, revision, kind="dataset", offline=offline, hub=hub_from_environment(), progress=listener
+    )
+    fetch_files(opened, paths, home=read_settings().home, progress=listener)
+    return {path: opened.folder / path for path in paths}
+
+
+def recall(
+    home: Path, repository: str, *, revision: str | None = None, commit: str | None = None
+) -> FetchedRepository | None:
+    """What was once fetched of a checkpoint, by revision or commit, even if the files were removed since."""
+    for path in sorted((home / "fetched").glob(f"{_flat(repository)}@*.json")):
+        record = read_json(path)
+        if record.get("repository") != repository or not record.get("files"):
+            continue
+        if commit is not None and record.get("commit") != commit:
+            continue
+        if revision is not None and revision not in (record.get("revision"), record.get("commit")):
+            continue
+        files = tuple(FileRecord(**file) for file in record["files"])
+        return FetchedRepository(repository, record["commit"], Path(record["folder"]), files)
+    return None
+
+
+def folder_names(folder: Path) -> tuple[str, ...]:
+    """The files that make the checkpoint in a local folder.
+
+    Raises:
+        InputError: there are no weights, or they are incomplete or damaged.
+    """
+    weights = [path.name for path in open_checkpoint(folder).files]
+    indexes = [f"{name}.index.json" for name in WEIGHT_FILES]
+    return tuple(name for name in (*SMALL_FILES, *indexes) if (folder / name).is_file()) + tuple(weights)
+
+
+def _names_in_cache(repository: Repository, home: Path, progress: Progress) -> tuple[str, ...]:
+    record = recall(home, repository.name, commit=repository.commit)
+    if record is not None:
+        return tuple(file.path for file in record.files)
+    try:
+        names = folder_names(repository.folder)
+    except InputError as error:
+        raise not_cached(repository.name, repository.revision) from error
+    if "config.json" not in names:
+        raise not_cached(repository.name, repository.revision)
+    progress.note(
+        f"{repository.name}: another program filled the hub cache, and the hub cannot be asked "
+        f"what is missing; using {', '.join(names)}"
+    )
+    return names
+
+
+def _weight_bytes(repository: Repository, names: Sequence[str]) -> int:
+    if repository.files is None:
+        return sum((repository.folder / name).stat().st_size for name in names if is_weights(name))
+    return sum(repository.files[name].size for name in names if is_weights(name))
+
+
+def _remember(fetched: FetchedRepository, revision: str, home: Path) -> None:
+    path = home / "fetched" / f"{_flat(fetched.repository)}@{quote(revision, safe='')}.json"
+    content = {
+        "repository": fetched.repository,
+        "revision": revision,
+        "commit": fetched.commit,
+        "folder": str(fetched.folder),
+        "files": [asdict(file) for file in fetched.files],
+    }
+    try:
+        write_json(path, content)
+    except OSError as error:
+        raise AcquireError(
+            f"Cannot write {path}: {error.strerror or error}.",
+            advice="MEDBENCH_HOME must name a folder that you may write to.",
+        ) from error
+
+
+def _flat(repository: str) -> str:
+    return repository.replace("/", "--")

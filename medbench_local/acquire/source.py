@@ -1,0 +1,199 @@
+"""What a person may write for MODEL, and what is meant by it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench_local.catalog.model import ModelEntry, models, vision_pairs
+from medbench_local.errors import UsageError
+
+DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
+"""The embedded checkpoints, one folder a model."""
+
+FORMS = "a name of the catalog, a .gguf file, a checkpoint folder, hf:owner/name or gguf:owner/name/file.gguf"
+
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_REPOSITORY = re.compile(rf"{_PART}/{_PART}")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_SPLIT_GGUF = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+
+
+@dataclass(frozen=True)
+class LocalCheckpoint:
+    """A folder in Hugging Face layout.
+
+    Attributes:
+        name: for people, run folders and the model cache; safe as a file name.
+        folder: where the checkpoint lies.
+        entry: what the catalog knows of it, or None.
+    """
+
+    name: str
+    folder: Path
+    entry: ModelEntry | None = None
+
+
+@dataclass(frozen=True)
+class LocalGguf:
+    """A GGUF file of the user's own; of a split file the first part."""
+
+    name: str
+    path: Path
+    entry: ModelEntry | None = None
+
+
+@dataclass(frozen=True)
+class HubCheckpoint:
+    """A repository of the hub that holds a checkpoint, at a branch, tag or commit."""
+
+    name: str
+    repository: str
+    revision: str = "main"
+    entry: ModelEntry | None = None
+
+
+@dataclass(frozen=True)
+class HubGguf:
+    """A GGUF file of a repository of the hub; of a split file the first part."""
+
+    name: str
+    repository: str
+    file: str
+    revision: str = "main"
+    entry: ModelEntry | None = None
+
+
+ModelSource = LocalCheckpoint | LocalGguf | HubCheckpoint | HubGguf
+
+
+def resolve_model(text: str) -> ModelSource:
+    """Say what ``text`` means; touches the disk, never the network.
+
+    A name of the catalog wins over a file or folder of the same name; ``./name`` means the folder.
+
+    Raises:
+        UsageError: nothing known is meant, or a file or folder is not there.
+    """
+    known = models()
+    if text in known:
+        return _catalog_source(known[text])
+    for pair in vision_pairs():
+        if text in (pair.medical, pair.base):
+            raise UsageError(
+                f"{text} is a vision-language model: known, but not yet runnable ({pair.reason}).",
+                advice="Models that can be run: medbench-local models list.",
+            )
+    if text.startswith("hf:"):
+        return _hub_checkpoint(text)
+    if text.startswith("gguf:"):
+        return _hub_gguf(text)
+    path = Path(text).expanduser()
+    if path.suffix.lower() == ".gguf":
+        return _local_gguf(path)
+    if path.is_dir():
+        return _local_checkpoint(path)
+    raise _unknown(text, path, known)
+
+
+def gguf_parts(first: str) -> tuple[str, ...]:
+    """The names of all files of a GGUF whose first (or only) one is ``first``."""
+    match = _SPLIT_GGUF.search(first)
+    if match is None:
+        return (first,)
+    stem, count = first[: match.start()], int(match[2])
+    return tuple(f"{stem}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1))
+
+
+def _catalog_source(entry: ModelEntry) -> ModelSource:
+    if entry.repository is None:
+        return LocalCheckpoint(entry.name, DEMO / entry.name, entry)
+    return HubCheckpoint(entry.name, entry.repository, entry.revision or "main", entry)
+
+
+def _hub_checkpoint(text: str) -> HubCheckpoint:
+    repository, _, revision = text.removeprefix("hf:").partition("@")
+    if not _REPOSITORY.fullmatch(repository):
+        raise UsageError(
+            f"'{text}' names no repository.", advice="Write hf:owner/name or hf:owner/name@revision."
+        )
+    if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise UsageError(f"'{revision}' is no branch, tag or commit.", advice="Write hf:owner/name@revision.")
+    return HubCheckpoint(repository.partition("/")[2], repository, revision or "main")
+
+
+def _hub_gguf(text: str) -> HubGguf:
+    parts = text.removeprefix("gguf:").split("/", 2)
+    advice = "Write gguf:owner/name/file.gguf."
+    if len(parts) < 3 or not _REPOSITORY.fullmatch("/".join(parts[:2])):
+        raise UsageError(f"'{text}' names no file of a repository.", advice=advice)
+    file = parts[2]
+    if not file.endswith(".gguf") or any(part in ("", ".", "..") for part in file.split("/")) or "\\" in file:
+        raise UsageError(
+            f"'{file}' is not the name of a GGUF file.", advice=_advice_on_pieces(file) or advice
+        )
+    _refuse_later_part(file)
+    return HubGguf(_stem(file), "/".join(parts[:2]), file)
+
+
+def _local_gguf(path: Path) -> LocalGguf:
+    _refuse_later_part(path.name)
+    for part in gguf_parts(path.name):
+        if not (path.parent / part).is_file():
+            raise UsageError(f"There is no file {path.parent / part}.", advice="Check the path.")
+    return LocalGguf(_stem(path.name), path)
+
+
+def _local_checkpoint(folder: Path) -> LocalCheckpoint:
+    if not (folder / "config.json").is_file():
+        raise UsageError(
+            f"The folder {folder} holds no config.json, so it is not a checkpoint.",
+            advice="Pass the folder with config.json, the tokenizer and the weights.",
+        )
+    return LocalCheckpoint(_safe(folder.resolve().name), folder)
+
+
+def _refuse_later_part(file: str) -> None:
+    match = _SPLIT_GGUF.search(file)
+    if match is None or match[1] == "00001":
+        return
+    first = f"{file[: match.start()]}-00001-of-{match[2]}.gguf"
+    raise UsageError(f"{file} is a later part of a split GGUF.", advice=f"Pass the first one: {first}.")
+
+
+def _advice_on_pieces(file: str) -> str:
+    if re.search(r"\.gguf[-.](split-[a-z]|part\d+of\d+)$", file):
+        return "It is a piece of a file cut in two: download the pieces, join them with cat, pass the result."
+    return ""
+
+
+def _unknown(text: str, path: Path, known: dict[str, ModelEntry]) -> UsageError:
+    for entry in known.values():
+        if entry.repository and entry.repository.lower() == text.lower():
+            return UsageError(
+                f"'{text}' is a repository of the hub.", advice=f"The catalog calls it {entry.name}."
+            )
+    if path.is_file():
+        return UsageError(
+            f"{path} is neither a .gguf file nor a checkpoint folder.", advice=f"MODEL is {FORMS}."
+        )
+    close = difflib.get_close_matches(text.lower(), known, n=3, cutoff=0.5)
+    if _REPOSITORY.fullmatch(text):
+        advice = f"For a repository of the hub write hf:{text}."
+    elif close:
+        advice = f"Did you mean {' or '.join(close)}? All names: medbench-local models list."
+    else:
+        advice = f"MODEL is {FORMS}; all names: medbench-local models list."
+    return UsageError(f"No model, file or folder is called '{text}'.", advice=advice)
+
+
+def _stem(file: str) -> str:
+    name = file.rsplit("/", 1)[-1]
+    return _safe(_SPLIT_GGUF.sub("", name).removesuffix(".gguf"))
+
+
+def _safe(name: str) -> str:
+    """``name`` with everything replaced that some file system refuses."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
