@@ -28,7 +28,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TIMEOUT = 30.0
 PATIENCE = Patience()
-"""How much is borne by default."""
+"""How often a hub that does not answer is asked again, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Hub:
     endpoint: str
     cache: Path
     token: str | None = field(default=None, repr=False)
-    patience: Patience = PATIENCE
+    patience: Patience = field(default_factory=Patience)
 
 
 def hub_from_environment() -> Hub:
@@ -55,7 +55,7 @@ def hub_from_environment() -> Hub:
         home = os.environ.get("HF_HOME")
         cache = str(Path(home) / "hub") if home else constants.HF_HUB_CACHE
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    return Hub(endpoint.rstrip("/"), Path(os.path.expandvars(cache)).expanduser(), get_token())
+    return Hub(endpoint.rstrip("/"), Path(os.path.expandvars(cache)).expanduser(), get_token(), PATIENCE)
 
 
 @dataclass(frozen=True)

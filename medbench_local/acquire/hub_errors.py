@@ -50,7 +50,7 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
     except OSError as error:
         raise AcquireError(
             f"A file of {repository} cannot be written: {error}.",
-            advice="Free some space, or put the hub's cache (HF_HOME) on another disk; the same command goes on.",
+            advice="Free space or put the hub cache (HF_HOME) on another disk; then the command goes on.",
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _no_hub(endpoint, error) from error

@@ -210,7 +210,7 @@ class _Transfer:
     def _wrong_size(self, have: int) -> AcquireError:
         self._partial.unlink(missing_ok=True)
         return AcquireError(
-            f"{self._file.path} has another size than the hub lists: {have:,} bytes, not {self._file.size:,}.",
+            f"{self._file.path} has another size than listed: {have:,} bytes, not {self._file.size:,}.",
             advice=_AGAIN,
         )
 
