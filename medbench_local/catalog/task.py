@@ -35,10 +35,14 @@ Size = Annotated[StrictInt, Field(ge=1)]
 
 
 class SplitFiles(Entry):
-    """The files of one split, read one after the other, and which of their questions belong to it."""
+    """The files of one split, read one after the other, and which of their questions belong to it.
+
+    ``ids_sha256`` is the hash of the official ids, one a line, for splits worked out from the files' order.
+    """
 
     files: Annotated[tuple[Name, ...], Field(min_length=1)]
     part: Part = "all"
+    ids_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
 
 class Layout(Entry):

@@ -29,8 +29,11 @@ def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
     """The bytes of ``file``, uncompressed; whatever goes wrong while reading them is an InputError too."""
     try:
         if file.member:
-            with zipfile.ZipFile(file.path) as archive, archive.open(file.member) as stream:
-                yield stream
+            with zipfile.ZipFile(file.path) as archive:
+                if file.member not in archive.namelist():
+                    raise InputError(file.path, "", f"expected {file.member} in this archive")
+                with archive.open(file.member) as stream:
+                    yield stream
         elif file.path.suffix == ".gz":
             with gzip.open(file.path, "rb") as stream:
                 yield cast("IO[bytes]", stream)
@@ -64,8 +67,8 @@ def json_lines(file: SourceFile) -> Iterator[Row]:
                 raise InputError(
                     str(file), where, f"longer than {MAX_LINE // 2**20} MiB; expected JSON Lines"
                 )
-            text = _decode(file, where, line.removeprefix(BOM) if number == 1 else line)
-            if not text.strip():
+            text = _decode(file, where, line.removeprefix(BOM) if number == 1 else line).strip()
+            if not text:
                 continue
             value = _parse(file, where, text)
             if not isinstance(value, dict):
@@ -217,8 +220,7 @@ class _Scan:
             except (ValueError, RecursionError) as error:
                 # Perhaps only because the rest of the value has not been read yet.
                 if len(self._held) - self._at > MAX_LINE or not self._more(want):
-                    reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                    raise self.error(reason) from error
+                    raise self.error(_reason(error)) from error
                 want *= 2
             else:
                 return value
@@ -255,10 +257,12 @@ def _decode(file: SourceFile, where: str, line: bytes) -> str:
 def _parse(file: SourceFile, where: str, text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
-    except json.JSONDecodeError as error:
-        place = f"{where}, column {error.colno}"
-        raise InputError(str(file), place, f"not valid JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise InputError(str(file), where, "not valid JSON: nested too deeply") from error
-    except ValueError as error:
-        raise InputError(str(file), where, f"not valid JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        place = f"{where}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else where
+        raise InputError(str(file), place, f"not valid JSON: {_reason(error)}") from error
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

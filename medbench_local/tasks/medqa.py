@@ -1,4 +1,4 @@
-"""MedQA (Jin et al., 2021), the USMLE questions with five or four options: JSON Lines and the hub's parquet."""
+"""MedQA (Jin et al., 2021), with five or four options: JSON Lines and the hub's parquet."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ COLUMNS = ("question", "answer", "answer_idx", "options")
 def read(file: SourceFile, options: int | None) -> Iterator[Question]:
     """The questions of one file, in its order, options in the file's order.
 
-    The correct option is the one whose text is ``answer``; some answers carry stray characters, and then it is
-    the one whose key is ``answer_idx``.
+    The correct option is the one whose text is ``answer``; some answers carry stray characters, and then it
+    is the one whose key is ``answer_idx``.
 
     Raises:
         InputError: with the line or row.

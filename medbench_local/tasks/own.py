@@ -14,8 +14,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def read(file: SourceFile, options: int | None) -> Iterator[Question]:
     """The questions of one file, in its order.
 
-    Each line: ``id`` (text), ``question`` (text), ``options`` (list of 2 to 26 different texts), ``answer`` (the
-    index of the correct option, from 0, or its letter) and, if wanted, ``subject``; other keys are ignored.
+    Each line: ``id`` (text), ``question`` (text), ``options`` (list of 2 to 26 different texts), ``answer``
+    (index of the correct option, from 0, or its letter) and, if wanted, ``subject``; other keys are ignored.
 
     Raises:
         InputError: with the line.

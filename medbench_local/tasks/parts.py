@@ -25,12 +25,12 @@ def one_fifth(questions: Questions) -> list[Question]:
 
 
 def four_fifths(questions: Questions) -> list[Question]:
-    """The demonstrations among MedMCQA's train questions: what `one_fifth` leaves, in the permutation's order."""
+    """The demonstrations among MedMCQA's train questions: what `one_fifth` leaves, as permuted."""
     return _permuted(questions)[math.ceil(0.2 * len(questions)) :]
 
 
 def pubmedqa_artificial(questions: Questions) -> list[Question]:
-    """PubMedQA's artificial questions in the order of the official splitter, its train part before its dev part."""
+    """PubMedQA's artificial questions in the order of the official splitter, train before dev."""
     order = list(range(len(questions)))
     random.Random(0).shuffle(order)
     return [questions[index] for index in order]
@@ -76,7 +76,7 @@ def _permuted(questions: Questions) -> list[Question]:
 
 
 def _labelled(questions: Questions) -> tuple[list[Question], list[Question], list[Question]]:
-    """Test, fold 0's train and fold 0's dev questions, as the data set's own splitter deals them out (seed 0)."""
+    """Test, fold 0's train and fold 0's dev questions, dealt out as the official splitter does (seed 0)."""
     dice = random.Random(0)
     cross_validation, test = _deal(questions, 2, dice)
     dev, *others = _deal(cross_validation, 10, dice)

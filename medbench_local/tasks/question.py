@@ -65,7 +65,7 @@ class Task:
     Attributes:
         id: "medqa", "medqa-4", "medmcqa", "pubmedqa", "mmlu-anatomy", ..., "demo-...".
         title: for people.
-        splits: all three names are present.
+        splits: those that were asked for; by default all three.
         warnings: one sentence for each thing that differs from the official data.
     """
 

@@ -1,0 +1,153 @@
+"""Where a task's files lie: a folder of one's own, the data folder, or the hub's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench_local.catalog.task import Format, HubLayout, Layout, Source, SplitFiles, TaskEntry
+from medbench_local.errors import AcquireError, InputError
+from medbench_local.progress import Progress
+from medbench_local.tasks.question import SPLITS, SplitName
+from medbench_local.tasks.rows import SourceFile
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a task's files lie on this machine.
+
+    Attributes:
+        format: which reader reads them.
+        splits: the files of each split by name, and which of their questions belong to it.
+        files: each of these names to the file.
+        source: "local", "embedded" or "hub:<repository>@<revision>".
+        note: a warning for whoever uses this place, or "".
+    """
+
+    format: Format
+    splits: Mapping[SplitName, SplitFiles]
+    files: Mapping[str, SourceFile]
+    source: str
+    note: str = ""
+
+
+def in_folder(folder: Path, source: str) -> Place:
+    """A folder with one JSON Lines file a split, whether or not they are there."""
+    splits = {name: SplitFiles(files=(f"{name}.jsonl",)) for name in SPLITS}
+    files = {f"{name}.jsonl": SourceFile(folder / f"{name}.jsonl") for name in SPLITS}
+    return Place("own", splits, files, source)
+
+
+def in_data_dir(entry: TaskEntry, source: Source, data_dir: Path, wanted: Sequence[SplitName]) -> Place:
+    """The first layout whose files are all there; failing that, the first that has the wanted splits' files.
+
+    Looking at all files first keeps a split the same whichever others are wanted beside it.
+
+    Raises:
+        InputError: names the missing file that leads furthest, and where to get it.
+    """
+    if not data_dir.is_dir():
+        raise InputError(data_dir, "", "no such folder", advice="Give the folder of the data sets' files.")
+    nearest: list[tuple[Path, SplitName]] = []
+    for needed in (SPLITS, wanted):
+        for layout in source.local:
+            splits = _splits(layout, entry)
+            files, missing = _present(data_dir, splits, needed)
+            if not missing:
+                return Place(source.format, splits, files, "local", layout.note)
+            if not nearest or len(missing) < len(nearest):
+                nearest = missing
+    path, split = nearest[0]
+    raise InputError(
+        path,
+        "",
+        f"no such file, nor the same with .gz; the {split} questions of {entry.id} are read from it",
+        advice=f"{source.obtain} Without a data folder the questions come from the hub.",
+    )
+
+
+def on_the_hub(
+    entry: TaskEntry, source: Source, wanted: Sequence[SplitName], offline: bool, progress: Progress
+) -> Place:
+    """The first layout that can be had, fetched; the note says why if it is not the first of all.
+
+    Raises:
+        AcquireError: none can be had; the first one's error.
+    """
+    from medbench_local.acquire.hub_errors import Unreachable
+
+    first: AcquireError | None = None
+    for layout in source.hub:
+        try:
+            return _fetch(entry, source.format, layout, wanted, offline, progress, first)
+        except Unreachable:
+            raise
+        except AcquireError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _present(
+    data_dir: Path, splits: Mapping[SplitName, SplitFiles], needed: Sequence[SplitName]
+) -> tuple[dict[str, SourceFile], list[tuple[Path, SplitName]]]:
+    files: dict[str, SourceFile] = {}
+    missing: list[tuple[Path, SplitName]] = []
+    for split in needed:
+        for name in splits[split].files:
+            path = data_dir / name
+            zipped = path.with_name(f"{path.name}.gz")
+            if path.is_file() or zipped.is_file():
+                files[name] = SourceFile(path if path.is_file() else zipped)
+            else:
+                missing.append((path, split))
+    return files, missing
+
+
+def _fetch(
+    entry: TaskEntry,
+    format: Format,
+    layout: HubLayout,
+    wanted: Sequence[SplitName],
+    offline: bool,
+    progress: Progress,
+    first: AcquireError | None,
+) -> Place:
+    from medbench_local.acquire.fetch import fetch_dataset_files
+
+    splits = _splits(layout, entry)
+    names = list(dict.fromkeys(name for split in wanted for name in splits[split].files))
+    stored = {name: name.partition("!") for name in names}
+    paths = fetch_dataset_files(
+        layout.repository,
+        layout.revision,
+        list(dict.fromkeys(path for path, _, _ in stored.values())),
+        offline=offline,
+        progress=progress,
+    )
+    files = {name: SourceFile(paths[path], member) for name, (path, _, member) in stored.items()}
+    commit = _commit(next(iter(paths.values()))) or layout.revision
+    reason = f"The first choice of files cannot be had: {first.message}" if first else ""
+    note = " ".join(text for text in (reason, layout.note) if text)
+    return Place(format, splits, files, f"hub:{layout.repository}@{commit}", note)
+
+
+def _commit(path: Path) -> str:
+    """The commit that a file of the hub's cache belongs to: the folder's name under "snapshots"."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else ""
+
+
+def _splits(layout: Layout, entry: TaskEntry) -> dict[SplitName, SplitFiles]:
+    """The layout's splits with the task's own name in the paths."""
+
+    def named(split: SplitFiles) -> SplitFiles:
+        files = tuple(file.replace("{config}", entry.config) for file in split.files)
+        return split.model_copy(update={"files": files})
+
+    return {
+        "demonstrations": named(layout.demonstrations),
+        "validation": named(layout.validation),
+        "test": named(layout.test),
+    }
