@@ -90,10 +90,10 @@ def resolve_model(text: str) -> ModelSource:
         return _hub_checkpoint(text)
     if text.startswith("gguf:"):
         return _hub_gguf(text)
-    path = Path(text).expanduser()
+    path = _path(text)
     if path.suffix.lower() == ".gguf":
         return _local_gguf(path)
-    if path.is_dir():
+    if text and path.is_dir():
         return _local_checkpoint(path)
     raise _unknown(text, path, known)
 
@@ -105,6 +105,13 @@ def gguf_parts(first: str) -> tuple[str, ...]:
         return (first,)
     stem, count = first[: match.start()], int(match[2])
     return tuple(f"{stem}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1))
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # "~nobody"
+        return Path(text)
 
 
 def _catalog_source(entry: ModelEntry) -> ModelSource:
