@@ -1,0 +1,98 @@
+import math
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medbench_local.errors import StoreError
+from medbench_local.store.scores import ScoreStore, StoredScore, score_key
+
+PARTS = st.lists(
+    st.one_of(
+        st.text(max_size=5), st.binary(max_size=5), st.lists(st.integers(-9, 9), max_size=4).map(tuple)
+    ),
+    max_size=4,
+)
+
+
+def scores(count: int, offset: int = 0) -> dict[bytes, StoredScore]:
+    return {
+        score_key("test", (i + offset,)): StoredScore((-0.1 * i, -math.pi), 0.5, None, i)
+        for i in range(count)
+    }
+
+
+@given(PARTS, PARTS)
+def test_different_parts_have_different_keys(first: list[object], second: list[object]) -> None:
+    same = score_key(*first) == score_key(*second)  # type: ignore[arg-type]
+    assert same == ([(type(p), p) for p in first] == [(type(p), p) for p in second])
+
+
+def test_gives_back_what_was_put_to_the_last_bit(tmp_path: Path) -> None:
+    put = scores(1200) | {score_key("text"): StoredScore((), None, "The answer is A", 7)}
+    with ScoreStore(tmp_path / "scores.sqlite") as store:
+        store.put(put)
+    with ScoreStore(tmp_path / "scores.sqlite") as store:
+        assert store.get(list(put)) == put
+        assert store.get([score_key("unknown")]) == {}
+        assert len(store) == len(put)
+
+
+def test_reads_through_to_neighbours_and_keeps_a_copy(tmp_path: Path) -> None:
+    known = scores(5)
+    with ScoreStore(tmp_path / "other" / "scores.sqlite") as other:
+        other.put(known)
+    broken = tmp_path / "broken.sqlite"
+    broken.write_bytes(b"not a database at all, but long enough to look at")
+    neighbours = [tmp_path / "absent.sqlite", broken, tmp_path / "other" / "scores.sqlite"]
+    with ScoreStore(tmp_path / "own" / "scores.sqlite", neighbours) as store:
+        assert store.get(list(known)) == known
+    with ScoreStore(tmp_path / "own" / "scores.sqlite") as store:
+        assert store.get(list(known)) == known
+
+
+def test_a_pack_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "scores.sqlite"
+    bad = scores(3) | {score_key("bad"): StoredScore((), None, None, None)}  # type: ignore[arg-type]
+    with ScoreStore(path) as store:
+        with pytest.raises(StoreError):
+            store.put(bad)
+        assert len(store) == 0
+        store.put(scores(3))
+        assert len(store) == 3
+
+
+def test_what_was_committed_survives_a_killed_process(tmp_path: Path) -> None:
+    path = tmp_path / "scores.sqlite"
+    code = (
+        "import os, signal, sys; from pathlib import Path;"
+        "from medbench_local.store.scores import *;"
+        "s = ScoreStore(Path(sys.argv[1]));"
+        "s.put({score_key('k'): StoredScore((-1.5,), 0.2, None, 3)});"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    process = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert process.returncode != 0
+    with ScoreStore(path) as store:
+        assert store.get([score_key("k")]) == {score_key("k"): StoredScore((-1.5,), 0.2, None, 3)}
+
+
+@pytest.mark.parametrize("content", [b"x" * 5000, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_damaged_store_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "scores.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"scores\.sqlite.*damaged"):
+        ScoreStore(path)
+
+
+def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scores.sqlite"
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version=99")
+    database.close()
+    with pytest.raises(StoreError, match="another version"):
+        ScoreStore(path)
