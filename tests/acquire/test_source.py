@@ -111,6 +111,7 @@ def test_a_name_of_the_catalog_wins_over_a_folder(tmp_path: Path, monkeypatch: p
 @given(
     st.text(max_size=40) | st.text(max_size=30).map("hf:".__add__) | st.text(max_size=30).map("gguf:".__add__)
 )
+@example("~nobody-of-that-name")
 def test_any_text_gives_a_source_with_a_safe_name_or_a_usage_error(text: str) -> None:
     try:
         name = resolve_model(text).name
