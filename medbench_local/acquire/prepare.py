@@ -1,0 +1,334 @@
+"""From a name to a verified GGUF at the wanted precision; nothing that exists is made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench_local.acquire.cache import Built, content_key, file_sha256, find, make_once, recorded
+from medbench_local.acquire.convert import convert_checkpoint
+from medbench_local.acquire.disk import Need, check_room
+from medbench_local.acquire.fetch import (
+    FetchedRepository,
+    fetch_checkpoint,
+    fetch_gguf,
+    folder_names,
+    recall,
+)
+from medbench_local.acquire.gguf_file import GgufHeader, read_gguf_header
+from medbench_local.acquire.hub import Repository, hub_from_environment, open_repository
+from medbench_local.acquire.hub_errors import Unreachable
+from medbench_local.acquire.layout import FileRecord, is_weights
+from medbench_local.acquire.quantise import quantise
+from medbench_local.acquire.source import (
+    HubCheckpoint,
+    HubGguf,
+    LocalCheckpoint,
+    LocalGguf,
+    ModelSource,
+    gguf_parts,
+)
+from medbench_local.catalog.model import ModelEntry
+from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.errors import UsageError
+from medbench_local.progress import Progress, Silent
+
+CONVERSION = 1
+"""To be raised when conversion gives other bytes for the same checkpoint."""
+
+FULL = "full"
+"""The precision of the lossless GGUF."""
+
+LOSSLESS_TYPES = ("f32", "f16", "bf16")
+"""File types of a GGUF that count as full precision."""
+
+
+@dataclass(frozen=True)
+class GgufFile:
+    """A GGUF file on this machine.
+
+    Attributes:
+        path: where it lies; of a split file the first part.
+        sha256: of its content; of a split file a hash of the parts' hashes.
+        size: bytes, all parts together.
+        file_type: in lower case ("f16", "q4_k_m").
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    file_type: str
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model that can be loaded, and what it was made of.
+
+    Attributes:
+        name: for people and run folders.
+        entry: what the catalog knows of it, or None.
+        precision: "full", the name of a quantisation config, or the file type of a GGUF given as it is.
+        full: the lossless GGUF; None if there is none (a quantised GGUF was given) or it was not kept.
+        quantised: the GGUF at ``precision``; equal to ``full`` at full precision.
+        repository: on the hub, or None.
+        commit: of the repository, or None.
+        files: what it was made of, with sizes and hashes.
+        chat_template: the Jinja template the GGUF carries, or None.
+        warnings: what a person should know before trusting results.
+    """
+
+    name: str
+    entry: ModelEntry | None
+    precision: str
+    full: GgufFile | None
+    quantised: GgufFile
+    repository: str | None
+    commit: str | None
+    files: tuple[FileRecord, ...]
+    chat_template: str | None
+    warnings: tuple[str, ...]
+
+
+def prepare_model(
+    source: ModelSource,
+    *,
+    quant: QuantConfig,
+    home: Path,
+    offline: bool = False,
+    keep_full: bool = True,
+    progress: Progress | None = None,
+) -> PreparedModel:
+    """Fetch, convert and quantise what is not there yet.
+
+    Args:
+        source: from `resolve_model`.
+        quant: the wanted precision.
+        home: MEDBENCH_HOME.
+        offline: never touch the network.
+        keep_full: whether the lossless GGUF stays once it is quantised; the check of precisions needs it.
+        progress: told of every step.
+
+    Raises:
+        AcquireError: it cannot be had.
+        InputError: a file of it is malformed.
+        UsageError: a GGUF that is quantised already was to be quantised further.
+    """
+    listener = progress or Silent()
+    if isinstance(source, LocalGguf | HubGguf):
+        return _prepare_gguf(source, quant, home, offline, keep_full, listener)
+    checkpoint = find_checkpoint(source, quant, home=home, offline=offline, progress=listener)
+    target = full_path(source.name, checkpoint.files, home)
+    full = recorded(target)
+    quantised = _find_quantised(full, target, quant, home, listener)
+    if keep_full or full is None or quantised is None:
+        full = _convert(checkpoint, target, home, listener)
+        quantised = quantised or _quantise(full, target.parent, quant, home, listener)
+    if not keep_full and quantised.path != target:
+        target.unlink(missing_ok=True)
+    return PreparedModel(
+        name=source.name,
+        entry=source.entry,
+        precision=quant.name,
+        full=_gguf(full) if target.exists() else None,
+        quantised=_gguf(quantised),
+        repository=checkpoint.repository,
+        commit=checkpoint.commit,
+        files=checkpoint.files,
+        chat_template=read_gguf_header(quantised.path).chat_template,
+        warnings=tuple(full.notes.get("warnings", ())),
+    )
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The files of a checkpoint, known by their hashes, at hand or to be had.
+
+    Attributes:
+        repository: on the hub, or None.
+        commit: of the repository, or None.
+        files: with sizes and hashes.
+        folder: gives the folder they lie in; fetches what was removed since.
+    """
+
+    repository: str | None
+    commit: str | None
+    files: tuple[FileRecord, ...]
+    folder: Callable[[], Path]
+
+
+def find_checkpoint(
+    source: LocalCheckpoint | HubCheckpoint,
+    quant: QuantConfig,
+    *,
+    home: Path,
+    offline: bool,
+    progress: Progress,
+) -> CheckpointFiles:
+    """The files of ``source``; those of the hub are fetched unless they were fetched before.
+
+    Raises:
+        AcquireError: they cannot be had, or the disk has no room for them and for what is made of them.
+    """
+    if isinstance(source, LocalCheckpoint):
+        files = tuple(
+            FileRecord(
+                name, (source.folder / name).stat().st_size, file_sha256(source.folder / name, home, progress)
+            )
+            for name in folder_names(source.folder)
+        )
+        return CheckpointFiles(None, None, files, lambda: source.folder)
+
+    def opened() -> Repository:
+        return open_repository(
+            source.repository,
+            source.revision,
+            offline=offline,
+            hub=hub_from_environment(),
+            progress=progress,
+        )
+
+    def fetched() -> FetchedRepository:
+        return fetch_checkpoint(
+            opened(), home=home, progress=progress, room_for=lambda weights: room_for(weights, quant, home)
+        )
+
+    record = _recall(source, opened, home, offline, progress) or fetched()
+    return CheckpointFiles(record.repository, record.commit, record.files, lambda: fetched().folder)
+
+
+def _recall(
+    source: HubCheckpoint, opened: Callable[[], Repository], home: Path, offline: bool, progress: Progress
+) -> FetchedRepository | None:
+    """What was fetched of the source at the commit that is meant now."""
+    last_time = recall(home, source.repository, revision=source.revision)
+    if last_time is None or offline:
+        return last_time
+    try:
+        return recall(home, source.repository, commit=opened().commit)
+    except Unreachable as error:
+        progress.note(f"{error.message} Going on with commit {last_time.commit[:12]} of {source.repository}.")
+        return last_time
+
+
+def full_path(name: str, files: Sequence[FileRecord], home: Path) -> Path:
+    """Where the lossless GGUF of a checkpoint with these files lies, or would lie."""
+    key = content_key(CONVERSION, sorted((file.path, file.sha256) for file in files))
+    return home / "models" / f"{name}-{key[:16]}" / "full.gguf"
+
+
+def quantised_path(folder: Path, full_sha256: str, quant: QuantConfig) -> Path:
+    """Where the GGUF quantised from the one with that hash lies, or would lie."""
+    key = content_key(full_sha256, quant.model_dump(mode="json", include={"file_type", "tensor_types"}))
+    return folder / f"{quant.name}-{key[:8]}.gguf"
+
+
+def room_for(weights: int, quant: QuantConfig, home: Path) -> list[Need]:
+    """The room that conversion and quantisation of ``weights`` bytes of 16-bit weights will take."""
+    needs = [Need(home, weights, "the full GGUF")]
+    if quant.name != FULL:
+        needs.append(Need(home, int(weights * quant.bits_per_weight / 16), "the quantised GGUF"))
+    return needs
+
+
+def _convert(checkpoint: CheckpointFiles, target: Path, home: Path, progress: Progress) -> Built:
+    def convert(path: Path) -> dict[str, Any]:
+        weights = sum(file.size for file in checkpoint.files if is_weights(file.path))
+        check_room([Need(home, weights, "the full GGUF")])
+        made = convert_checkpoint(checkpoint.folder(), path, progress=progress)
+        return {"file_type": made.file_type.lower(), "warnings": list(made.warnings)}
+
+    return make_once(target, convert, home=home, progress=progress)
+
+
+def _find_quantised(
+    full: Built | None, target: Path, quant: QuantConfig, home: Path, progress: Progress
+) -> Built | None:
+    if quant.name == FULL:
+        return find(target, home, progress)
+    return full and find(quantised_path(target.parent, full.sha256, quant), home, progress)
+
+
+def _quantise(full: Built, folder: Path, quant: QuantConfig, home: Path, progress: Progress) -> Built:
+    if quant.name == FULL:
+        return full
+
+    def make(path: Path) -> dict[str, Any]:
+        check_room(room_for(full.size, quant, home)[1:])
+        quantise(full.path, quant, path, progress=progress)
+        return {"file_type": quant.file_type.lower(), "warnings": []}
+
+    return make_once(quantised_path(folder, full.sha256, quant), make, home=home, progress=progress)
+
+
+def _prepare_gguf(
+    source: LocalGguf | HubGguf,
+    quant: QuantConfig,
+    home: Path,
+    offline: bool,
+    keep_full: bool,
+    progress: Progress,
+) -> PreparedModel:
+    """A GGUF is itself: full precision if nothing of it is quantised, else at the precision it has."""
+    given, repository, commit, files = _given_gguf(source, home, offline, progress)
+    lossless = given.file_type in LOSSLESS_TYPES
+    precision, quantised = (FULL if lossless else given.file_type), given
+    if lossless and quant.name != FULL:
+        folder = home / "models" / f"{source.name}-{given.sha256[:16]}"
+        built = Built(given.path, given.sha256, given.size, {})
+        precision, quantised = quant.name, _gguf(_quantise(built, folder, quant, home, progress))
+    elif quant.name not in (FULL, given.file_type):
+        raise UsageError(
+            f"{source.name} is quantised already ({given.file_type}); quantising it further to {quant.name} "
+            "would add up the losses of both.",
+            advice=f"Use it as it is with --quant none, or give the full model to get {quant.name}.",
+        )
+    header = read_gguf_header(given.path)
+    return PreparedModel(
+        name=source.name,
+        entry=source.entry,
+        precision=precision,
+        full=given if lossless else None,
+        quantised=quantised,
+        repository=repository,
+        commit=commit,
+        files=files,
+        chat_template=header.chat_template,
+        warnings=_gguf_warnings(source.name, header),
+    )
+
+
+def _given_gguf(
+    source: LocalGguf | HubGguf, home: Path, offline: bool, progress: Progress
+) -> tuple[GgufFile, str | None, str | None, tuple[FileRecord, ...]]:
+    if isinstance(source, HubGguf):
+        fetched = fetch_gguf(
+            source.repository, source.file, source.revision, home=home, offline=offline, progress=progress
+        )
+        repository, commit, files = fetched.repository, fetched.commit, fetched.files
+        path = fetched.folder / source.file
+    else:
+        repository, commit, path = None, None, source.path
+        parts = [path.parent / name for name in gguf_parts(path.name)]
+        files = tuple(
+            FileRecord(part.name, part.stat().st_size, file_sha256(part, home, progress)) for part in parts
+        )
+    digest = files[0].sha256 if len(files) == 1 else content_key([file.sha256 for file in files])
+    size = sum(file.size for file in files)
+    return GgufFile(path, digest, size, read_gguf_header(path).file_type), repository, commit, files
+
+
+def _gguf_warnings(name: str, header: GgufHeader) -> tuple[str, ...]:
+    if header.metadata.get("tokenizer.ggml.model") == "gpt2" and not header.metadata.get(
+        "tokenizer.ggml.pre"
+    ):
+        return (
+            f"{name} names no pre-tokenizer (tokenizer.ggml.pre): it was made before llama.cpp knew them, and "
+            "numbers and punctuation are split wrongly. Use a newer GGUF of the model.",
+        )
+    return ()
+
+
+def _gguf(built: Built) -> GgufFile:
+    return GgufFile(built.path, built.sha256, built.size, str(built.notes.get("file_type", "")))
