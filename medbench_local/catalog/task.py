@@ -193,7 +193,9 @@ def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
 
 def is_folder(name: str) -> bool:
     """Whether a task's name means a folder of the user's own rather than a task of the catalog."""
-    return name not in task_names() and ("/" in name or "\\" in name or Path(name).is_dir())
+    if not name or name in task_names():
+        return False
+    return "/" in name or "\\" in name or Path(name).is_dir()
 
 
 @cache

@@ -1,0 +1,87 @@
+"""The catalog of tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medbench_local.catalog.load import read_yaml
+from medbench_local.catalog.task import (
+    FILE,
+    TaskFile,
+    demo_tasks,
+    expand_tasks,
+    study_tasks,
+    task_entry,
+    task_names,
+)
+from medbench_local.errors import InputError, UsageError
+from medbench_local.tasks.load import READERS
+from medbench_local.tasks.parts import PARTS
+
+
+def test_the_thirteen_tasks_of_the_study() -> None:
+    assert len(study_tasks()) == 13
+    assert study_tasks()[:4] == ("medqa", "medqa-4", "medmcqa", "pubmedqa")
+    assert task_names() == study_tasks() + demo_tasks()
+
+
+@pytest.mark.parametrize("name", study_tasks())
+def test_every_entry_is_complete(name: str) -> None:
+    entry = task_entry(name)
+    assert entry.source
+    assert not entry.embedded
+    assert entry.licence
+    assert entry.source.format in READERS
+    assert entry.source.hub
+    for layout in (*entry.source.local, *entry.source.hub):
+        for split in (layout.demonstrations, layout.validation, layout.test):
+            assert split.part in PARTS
+            for path in split.files:
+                assert not Path(path).is_absolute()
+                assert ".." not in Path(path).parts
+                assert ("{config}" in path) <= bool(entry.config)
+
+
+def test_groups_expand_in_order_and_once() -> None:
+    assert expand_tasks(["all"]) == study_tasks()
+    assert expand_tasks(["mmlu"]) == study_tasks()[4:]
+    assert expand_tasks(["pubmedqa", " medqa ", "", "pubmedqa"]) == ("pubmedqa", "medqa")
+    assert expand_tasks(["mmlu-virology", "mmlu"])[0] == "mmlu-virology"
+    assert len(expand_tasks(["mmlu-virology", "mmlu"])) == 9
+    assert expand_tasks(["./mine"]) == ("./mine",)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("medqua", "medqa"), ("mmlu_anatomy", "mmlu-anatomy"), ("PubMedQA", "pubmedqa"), ("zzz", "Known are")],
+)
+def test_unknown_names_get_the_nearest(name: str, advice: str) -> None:
+    for ask in (task_entry, lambda name: expand_tasks([name])):
+        with pytest.raises(UsageError) as refused:
+            ask(name)
+        assert advice in refused.value.advice
+    with pytest.raises(UsageError, match="No task is named"):
+        expand_tasks(["", " "])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("options: 5", "options: 1", "greater than or equal to 2"),
+        ("sizes: [10178, 1272, 1273]", "sizes: [10178, 1272]", "required"),
+        ("source: pubmedqa", "source: pubmed", "not among the sources"),
+        ("part: one-fifth", "part: a-fifth", "'a-fifth'"),
+        ("format: medmcqa", "format: other", "'other'"),
+        ("title: MMLU virology", "name: MMLU virology", "key"),
+        ("{files: [medmcqa/dev.json]}", "{files: []}", "at least 1"),
+    ],
+)
+def test_a_wrong_catalog_is_refused(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    text = FILE.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "tasks.yaml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError, match=problem):
+        read_yaml(path, TaskFile)
