@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Log:
 
     def __init__(self, lines: int = 200) -> None:
         self._lines: deque[tuple[int, str]] = deque(maxlen=lines)
+        self._stream: TextIO | None = None
+        self._budget = 1000
         self._callback = llama_cpp.llama_log_callback(self._take)
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
 
@@ -47,6 +49,14 @@ class Log:
             self._lines.append((before, start + decoded))
         else:
             self._lines.append((level, decoded))
+            if self._stream and level in (_WARNING, _ERROR) and self._budget:
+                self._budget -= 1
+                self._stream.write(decoded)
+                self._stream.flush()
+
+    def echo(self, stream: TextIO) -> None:
+        """Write warnings and errors to ``stream`` as well, a thousand of them at most."""
+        self._stream = stream
 
     def clear(self) -> None:
         """Forget everything."""

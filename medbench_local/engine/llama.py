@@ -165,6 +165,11 @@ class LlamaEngine:
             if isinstance(request, ScoreRequest):
                 if not request.continuations or not all(request.continuations):
                     raise EngineError("A prompt has no continuation to score, or an empty one.")
+                for token in (token for tokens in request.continuations for token in tokens):
+                    if not 0 <= token < self._model.vocabulary:
+                        raise EngineError(
+                            f"Token {token} is not in the vocabulary of {self._model.vocabulary} tokens."
+                        )
                 longest = max(map(len, request.continuations)) - 1
                 self._need(
                     max(len(request.context) + longest, _cells(request)),

@@ -1,0 +1,81 @@
+"""How much memory a model will need, and how much there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.bindings import ROWS
+from medbench_local.engine.header import read_header
+
+_PROCESS = 150 * 2**20  # Python, the libraries and llama.cpp's own tables
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a loaded model needs.
+
+    Attributes:
+        weights: the file's tensors.
+        cache: keys and values of the whole context.
+        compute: room for intermediate results and logits, and the worker process itself.
+    """
+
+    weights: int
+    cache: int
+    compute: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.cache + self.compute
+
+    def __str__(self) -> str:
+        parts = f"weights {gigabytes(self.weights)}, cache {gigabytes(self.cache)}"
+        return f"{gigabytes(self.total)} ({parts}, computing {gigabytes(self.compute)})"
+
+
+def gigabytes(size: int) -> str:
+    """A number of bytes for people, in GiB or MiB."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
+    """Estimate, from the file's header alone, what loading it with these options takes.
+
+    Raises:
+        InputError: the file is not a sound GGUF file.
+    """
+    header = read_header(path)
+    context = -(-options.n_ctx // 256) * 256
+    exact = options.mode == "exact"
+    rows = min(options.batch_tokens, 512, context)
+    # Without flash attention every row's scores over the whole context are kept for all heads, twice over.
+    attention = 2 * 4 * rows * context * header.heads if exact else 0
+    layer = 4 * rows * (4 * header.width + 3 * header.hidden)
+    logits = 2 * 4 * ROWS * header.vocabulary
+    return MemoryEstimate(
+        weights=header.weights,
+        cache=context * header.kv_width * (4 if exact else 2),
+        compute=attention + layer + logits + _PROCESS,
+    )
+
+
+def memory_available() -> int:
+    """Bytes that can be had now without swapping, within the limits of a container."""
+    available = int(psutil.virtual_memory().available)
+    for limit_name, used_name in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            limit = int((_CGROUP / limit_name).read_text(encoding="ascii"))
+            used = int((_CGROUP / used_name).read_text(encoding="ascii"))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        available = min(available, max(0, limit - used))
+    return available

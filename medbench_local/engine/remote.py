@@ -1,0 +1,211 @@
+"""The engine as others use it: llama.cpp in a worker process, its death turned into an error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from medbench_local.engine import wire
+from medbench_local.engine.base import (
+    Bos,
+    EngineInfo,
+    EngineOptions,
+    OptionScores,
+    Pack,
+    Tokens,
+)
+from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
+from medbench_local.errors import EngineError, WorkerDied
+
+_SMALLER = (
+    "Use a smaller precision (--quant), a smaller context or fewer GPU layers, or close other programs; "
+    "then run the same command again."
+)
+_REPORT = (
+    "Run the same command again; if it ends here again, the file or this build of llama.cpp is at fault."
+)
+
+
+class WorkerEngine:
+    """Implements `Engine` by a worker process; use `start_engine`, and only from one thread at a time.
+
+    An interrupt (Ctrl-C) while the worker computes ends the worker at once; the pack is given up.
+
+    Attributes:
+        pid: of the worker process.
+    """
+
+    def __init__(self, path: Path, options: EngineOptions) -> None:
+        self._path = path
+        self._needed = memory_needed(path, options)
+        self._available = memory_available()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = _spawn(self._errors.fileno())
+        self.pid = self._process.pid
+        try:
+            arguments = {"path": str(path), "options": wire.options_to_json(options)}
+            self._info = wire.info_from_json(self._call("load", f"loading {path.name}", arguments))
+        except BaseException:
+            self._end()
+            raise
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `Engine.info`."""
+        return self._info
+
+    def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
+        """See `Engine.tokenize`."""
+        arguments = {"texts": list(texts), "special": special, "bos": bos}
+        found = self._call("tokenize", f"tokenising {len(texts)} texts", arguments)
+        return [tuple(tokens) for tokens in found]
+
+    def token_of(self, piece: str) -> int | None:
+        """See `Engine.token_of`."""
+        found: int | None = self._call("token_of", "looking up a token", {"piece": piece})
+        return found
+
+    def score(self, pack: Pack) -> list[OptionScores]:
+        """See `Engine.score`."""
+        doing = f"scoring {_summary(pack)}"
+        return wire.scores_from_json(self._call("score", doing, {"pack": wire.pack_to_json(pack)}))
+
+    def generate(self, pack: Pack) -> list[str]:
+        """See `Engine.generate`."""
+        doing = f"continuing {_summary(pack)}"
+        texts: list[str] = self._call("generate", doing, {"pack": wire.pack_to_json(pack)})
+        return texts
+
+    def _call(self, name: str, doing: str, arguments: dict[str, Any]) -> Any:
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        assert pipe_in is not None
+        assert pipe_out is not None
+        if pipe_in.closed:
+            raise EngineError(f"The engine of {self._path} is closed.")
+        line = json.dumps({"call": name, "arguments": arguments}).encode("ascii") + b"\n"
+        try:
+            try:
+                pipe_in.write(line)
+                pipe_in.flush()
+                answer = pipe_out.readline()
+            except (BrokenPipeError, ConnectionResetError, OSError):
+                answer = b""
+        except BaseException:  # an interrupt: the reply would be taken for the next one's
+            self._end()
+            raise
+        if not answer.endswith(b"\n"):
+            raise self._died(doing)
+        reply = json.loads(answer)
+        if "error" in reply:
+            raise wire.error_from_json(reply["error"])
+        return reply["result"]
+
+    def _died(self, doing: str) -> WorkerDied:
+        available = memory_available()
+        code = self._process.wait()
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4000))
+        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        self._end()
+        last = " ".join(line.strip() for line in said[-3:])[-600:]
+        what = f"The worker of {self._path} ended while {doing}"
+        if _killed(code):
+            return WorkerDied(
+                f"{what}: it was killed ({_ending(code)}), probably because memory ran out. It needs about "
+                f"{self._needed}; {gigabytes(self._available)} were free before loading, "
+                f"{gigabytes(available)} just after it ended.",
+                advice=_SMALLER,
+            )
+        return WorkerDied(
+            f"{what} ({_ending(code)})" + (f"; its last words: {last}" if last else "."), advice=_REPORT
+        )
+
+    def _end(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None and not pipe.closed:
+                with contextlib.suppress(OSError):  # what is still unwritten cannot be delivered any more
+                    pipe.close()
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._end()
+
+    def __enter__(self) -> WorkerEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
+    """Load a model in a worker process.
+
+    Args:
+        path: a GGUF file.
+        options: how to load and decode.
+
+    Returns:
+        The engine, to be closed or used in a ``with`` statement.
+
+    Raises:
+        InputError: the file is missing or not a sound GGUF file.
+        EngineError: llama.cpp cannot load the model or does not like an option.
+        WorkerDied: the worker died while it was loading.
+    """
+    return WorkerEngine(path, options)
+
+
+def _spawn(errors: int) -> subprocess.Popen[bytes]:
+    """Start a worker that a Ctrl-C in the terminal does not reach."""
+    own_group: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    # The package must be found however this process found it.
+    root = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH", "")
+    environment = os.environ | {"PYTHONPATH": root + (os.pathsep + inherited if inherited else "")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "medbench_local.engine.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=environment,
+        **own_group,
+    )
+
+
+def _summary(pack: Pack) -> str:
+    lengths = [len(request.context) for request in pack.requests]
+    if not lengths:
+        return "no prompts"
+    span = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else str(lengths[0])
+    return f"{len(lengths)} prompt{'s' * (len(lengths) > 1)} of {span} tokens"
+
+
+def _killed(code: int) -> bool:
+    return sys.platform != "win32" and code == -signal.SIGKILL
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,84 @@
+"""How requests and results travel between the engine's two processes: one JSON object a line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from medbench_local.engine.base import (
+    EngineInfo,
+    EngineOptions,
+    GenerateRequest,
+    OptionScores,
+    Pack,
+    ScoreRequest,
+)
+from medbench_local.errors import EngineError, InputError, MedbenchError
+
+
+def pack_to_json(pack: Pack) -> dict[str, Any]:
+    """A pack of either kind; contexts without the prefix that they share."""
+    start = len(pack.prefix)
+    requests: list[list[Any]] = []
+    for request in pack.requests:
+        if request.context[:start] != pack.prefix:
+            raise EngineError("A prompt does not begin with its pack's prefix.")
+        if isinstance(request, ScoreRequest):
+            requests.append([request.context[start:], request.continuations])
+        else:
+            requests.append([request.context[start:], request.stop, request.max_tokens])
+    return {"prefix": pack.prefix, "requests": requests}
+
+
+def pack_from_json(data: dict[str, Any]) -> Pack:
+    """The inverse of `pack_to_json`."""
+    prefix = tuple(data["prefix"])
+    if data["requests"] and len(data["requests"][0]) == 2:
+        return Pack(
+            prefix,
+            tuple(
+                ScoreRequest(prefix + tuple(tail), tuple(map(tuple, continuations)))
+                for tail, continuations in data["requests"]
+            ),
+        )
+    return Pack(
+        prefix,
+        tuple(
+            GenerateRequest(prefix + tuple(tail), tuple(stop), most) for tail, stop, most in data["requests"]
+        ),
+    )
+
+
+def scores_to_json(scores: list[OptionScores]) -> list[Any]:
+    """Scores; Python writes and reads every float64 without loss."""
+    return [[score.logprobs, score.mass] for score in scores]
+
+
+def scores_from_json(data: list[Any]) -> list[OptionScores]:
+    """The inverse of `scores_to_json`."""
+    return [OptionScores(tuple(logprobs), mass) for logprobs, mass in data]
+
+
+def options_to_json(options: EngineOptions) -> dict[str, Any]:
+    """Options by name."""
+    return asdict(options)
+
+
+def info_from_json(data: dict[str, Any]) -> EngineInfo:
+    """The inverse of `dataclasses.asdict`."""
+    return EngineInfo(**data)
+
+
+def error_to_json(error: MedbenchError) -> dict[str, str]:
+    """An error in the form in which `error_from_json` can raise it again."""
+    if isinstance(error, InputError):
+        place = {"path": error.path, "where": error.where, "problem": error.problem}
+        return place | {"advice": error.advice}
+    return {"message": error.message, "advice": error.advice}
+
+
+def error_from_json(data: dict[str, str]) -> MedbenchError:
+    """The inverse of `error_to_json`."""
+    if "path" in data:
+        return InputError(data["path"], data["where"], data["problem"], advice=data["advice"])
+    return EngineError(data["message"], advice=data["advice"])
