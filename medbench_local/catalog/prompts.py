@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from pydantic import RootModel
 
-ANY = "*"
-"""The key that stands for every model, or every task."""
+from medbench_local.catalog.protocol import ANY_TASK
 
 
 class PromptOverrides(RootModel[dict[str, dict[str, str]]]):
-    """A mapping of model, then task, to the text of the system prompt; "*" stands for all of them.
+    """A mapping of model, then task, to the text of the system prompt; the task "all" stands for the others.
 
     ::
 
-        system_prompts:
+        prompts:
           meditron-7b:
             pubmedqa: "Does the abstract support the statement?"
-            "*": "Choose the right answer."
-          "*":
-            medqa: "An examination question."
+            all: "Choose the right answer."
     """
 
     root: dict[str, dict[str, str]] = {}
 
     def text(self, model: str, task_id: str) -> str | None:
-        """The text for a model and task: the model's own entries first, then those for every model."""
-        for name in (model, ANY):
-            texts = self.root.get(name, {})
-            for task in (task_id, ANY):
-                if task in texts:
-                    return texts[task]
-        return None
+        """The text for a model and task, or None if there is none."""
+        texts = self.root.get(model, {})
+        return texts.get(task_id, texts.get(ANY_TASK))

@@ -1,7 +1,7 @@
 """Conversations as Llama-2, Llama-3 and Mistral expect them, left open for the model to go on.
 
-A prompt ends inside the assistant's last turn, after the words put into its mouth: the marker that would end the
-turn is not written, the blank that some styles put before it is.
+A prompt ends inside the assistant's last turn, after the words put into its mouth: the marker that would end
+the turn is not written, the blank that some styles put before it is.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ChatStyle:
 
 
 def _write_llama_2(conversation: Sequence[Turn], bos: str, eos: str) -> str:
-    """Every user turn begins with a BOS; the system prompt stands inside the first one; turns are stripped."""
+    """Every user turn begins with a BOS, the first with the system prompt too; turns are stripped."""
     opening, turns = "", list(conversation)
     if turns[0].role == "system":
         opening = f"<<SYS>>\n{turns.pop(0).content}\n<</SYS>>\n\n"
@@ -82,7 +82,7 @@ def _write_llama_2(conversation: Sequence[Turn], bos: str, eos: str) -> str:
 
 
 def _write_llama_3(conversation: Sequence[Turn], bos: str, eos: str) -> str:  # noqa: ARG001
-    """Every turn has a header and is stripped; turns end with a token of their own, whatever the model's EOS."""
+    """Every turn has a header and is stripped; it ends with one token, whatever the model's EOS."""
     turns = (
         f"<|start_header_id|>{role}<|end_header_id|>\n\n{content.strip()}<|eot_id|>"
         for role, content in conversation

@@ -15,9 +15,9 @@ _PROBE = "probe"
 class TemplateChat:
     """Conversations written by a model's own chat template.
 
-    The last assistant turn is left open: what the template writes after it is found by a probe and cut, except for
-    blanks before the end marker. A template that refuses to end with an assistant's turn, or rewrites it, is asked for its
-    generation prompt instead.
+    The last assistant turn is left open: what the template writes after it is found by a probe and cut,
+    except for blanks before the end marker. A template that refuses to end with an assistant's turn, or
+    rewrites it, is asked for its generation prompt instead.
 
     Args:
         source: the template.

@@ -39,8 +39,8 @@ def demonstration_rows(seed: int, pool_size: int, shots: int = 3) -> tuple[int, 
 def validation_rows(n: int, limit: int = VALIDATION_LIMIT) -> tuple[int, ...]:
     """Rows of the validation split that prompts are chosen on, in their order of scoring.
 
-    All ``n`` rows in order if there are at most ``limit``; else ``limit`` rows drawn without replacement by numpy's
-    legacy generator with seed 42, the same ones for every model and candidate.
+    All ``n`` rows in order if there are at most ``limit``; else ``limit`` rows drawn without replacement by
+    numpy's legacy generator with seed 42, the same ones for every model and candidate.
     """
     if n <= limit:
         return tuple(range(n))

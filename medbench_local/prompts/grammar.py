@@ -1,8 +1,8 @@
 """The grammar of prompt formats: a seed draws one way to write questions, options and answers.
 
-The lists and the order of the draws are those of Jeong et al. (EMNLP 2024), who follow Sclar et al. (ICLR 2024,
-"Quantifying Language Models' Sensitivity to Spurious Features in Prompt Design"); the same seed gives the same
-format as in the study.
+The lists and the order of the draws are those of Jeong et al. (EMNLP 2024), who follow Sclar et al. (ICLR
+2024, "Quantifying Language Models' Sensitivity to Spurious Features in Prompt Design"); the same seed gives
+the same format as in the study.
 """
 
 from __future__ import annotations

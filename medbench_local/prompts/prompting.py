@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -26,8 +26,8 @@ STOP_EVERYWHERE = "###"
 class Prompting:
     """How one model is prompted.
 
-    Rendering another model's prompts with it is what "prompted like its medical partner" means: system prompt,
-    pieces and chat template are all here.
+    Rendering another model's prompts with it is what "prompted like its medical partner" means: system
+    prompt, pieces and chat template are all here.
 
     Attributes:
         name: the model's, as the user gave it; the key of ``overrides``.
@@ -209,8 +209,8 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """What the best prompt is chosen from, in the order of evaluation, which decides ties.
 
-    The default template comes first, then the sampled formats; within a format the demonstration sets. Models with
-    a fixed template have no other format; zero-shot has no demonstration sets.
+    The default template comes first, then the sampled formats; within a format the demonstration sets. Models
+    with a fixed template have no other format; zero-shot has no demonstration sets.
     """
     tried = [None, *(() if prompting.fixed_template else formats)]
     sets = list(demonstration_seeds) if shots else [None]
@@ -220,39 +220,3 @@ def candidates(
 def default_candidate(shots: int) -> Candidate:
     """The candidate that is used where none is searched for."""
     return Candidate(None, DEFAULT_SEED if shots else None)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A prompt made to fit.
-
-    Attributes:
-        prompt: with as many demonstrations as fit.
-        dropped: how many do not.
-        fits: whether the prompt fits; false only if it does not even without demonstrations.
-    """
-
-    prompt: Prompt
-    dropped: int
-    fits: bool
-
-
-def drop_demonstrations(
-    render_with: Callable[[Sequence[Question]], Prompt],
-    demonstrations: Sequence[Question],
-    count_tokens: Callable[[Prompt], int],
-    limit: int,
-) -> Fitted:
-    """Leave out the demonstrations farthest from the question until the prompt has at most ``limit`` tokens.
-
-    Args:
-        render_with: renders the prompt with the demonstrations it is given.
-        demonstrations: all of them, farthest first.
-        count_tokens: of a prompt, with everything that has to fit beside it.
-        limit: most tokens.
-    """
-    for dropped in range(len(demonstrations) + 1):
-        prompt = render_with(demonstrations[dropped:])
-        if count_tokens(prompt) <= limit:
-            return Fitted(prompt, dropped, fits=True)
-    return Fitted(prompt, dropped, fits=False)

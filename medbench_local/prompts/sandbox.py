@@ -1,8 +1,8 @@
 """A Jinja environment for chat templates that come with models.
 
-Templates are programs from outside. Jinja's immutable sandbox refuses private attributes and changes to what is passed
-in; beyond that, loops, calls and the texts they make are bounded here, so that a template can neither hang nor fill
-the memory.
+Templates are programs from outside. Jinja's immutable sandbox refuses private attributes and changes to what
+is passed in; beyond that, loops, calls and the texts they make are bounded here, so that a template can
+neither hang nor fill the memory.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Bound(NodeTransformer):
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
-    """The sandbox with the helpers that chat templates expect, and with bounds; not for several threads at once."""
+    """The sandbox with the helpers that chat templates expect, and with bounds; for one thread."""
 
     intercepted_binops = frozenset(["+", "*", "**", "%"])
 

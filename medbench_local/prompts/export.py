@@ -1,0 +1,102 @@
+"""The exact prompts of a cell as rows, to be run on any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from medbench_local.errors import UsageError
+from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.prompts.prompting import Prompting, render
+from medbench_local.tasks.question import SplitName, Task
+
+
+@dataclass(frozen=True)
+class ExportedPrompt:
+    """One row of an export.
+
+    Attributes:
+        model: name of the model that is prompted.
+        task, split: where the question is from.
+        item: the question's row in its split, from 0.
+        id: the question's id.
+        shots: how many demonstrations are shown.
+        format: "default", or the seed of a sampled format.
+        demonstrations: seed of the demonstration set, or None for zero-shot.
+        prompt: the text; trailing blanks count.
+        options: the options' labels as an answer writes them.
+        answer: index of the correct option.
+    """
+
+    model: str
+    task: str
+    split: SplitName
+    item: int
+    id: str
+    shots: int
+    format: str | int
+    demonstrations: int | None
+    prompt: str
+    options: tuple[str, ...]
+    answer: int
+
+    def as_row(self) -> dict[str, object]:
+        """The row as JSON has it."""
+        return asdict(self) | {"options": list(self.options)}
+
+
+def exported_prompts(
+    prompting: Prompting,
+    task: Task,
+    split: SplitName,
+    shots: int,
+    *,
+    formats: Iterable[int | None],
+    demonstration_seeds: Sequence[int],
+    items: Iterable[int] | None = None,
+) -> Iterator[ExportedPrompt]:
+    """The prompts of the chosen questions: by format, then demonstration set, then question.
+
+    Args:
+        prompting: of the model; a system prompt of one's own is in it.
+        task: the task.
+        split: whose questions are asked; demonstrations always come from the task's own pool.
+        shots: demonstrations shown.
+        formats: seeds of sampled formats; None for the model's default template.
+        demonstration_seeds: seeds of demonstration sets; not used for zero-shot.
+        items: rows of the split, or None for all.
+
+    Raises:
+        UsageError: an item is not in the split, or the pool has too few questions.
+    """
+    questions = task.questions(split)
+    rows = list(range(len(questions)) if items is None else items)
+    if absent := [row for row in rows if not 0 <= row < len(questions)]:
+        raise UsageError(
+            f"{task.id} has no item {absent[0]} in its {split} split.",
+            advice=f"Its items are 0 to {len(questions) - 1}.",
+        )
+    pool = task.questions("demonstrations")
+    seeds: Sequence[int | None] = demonstration_seeds if shots else [None]
+    shown = {
+        seed: [pool[row] for row in demonstration_rows(seed, len(pool), shots)] if seed is not None else []
+        for seed in seeds
+    }
+    for format in formats:
+        for seed in seeds:
+            for row in rows:
+                question = questions[row]
+                prompt = render(prompting, task.id, question, shown[seed], format)
+                yield ExportedPrompt(
+                    model=prompting.name,
+                    task=task.id,
+                    split=split,
+                    item=row,
+                    id=question.id,
+                    shots=shots,
+                    format="default" if format is None else format,
+                    demonstrations=seed,
+                    prompt=prompt.text,
+                    options=prompt.labels,
+                    answer=question.answer,
+                )
