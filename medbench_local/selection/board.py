@@ -1,0 +1,85 @@
+"""The score table of a search while it is being filled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.selection.result import CandidateScore, Evaluate, Method, Questions, Rung, Selection
+
+
+class Board:
+    """Candidates by questions: what has been scored, and what came out.
+
+    Attributes:
+        scored: (candidates, questions), which pairs have been scored.
+        correct: same shape, which of them were answered correctly.
+    """
+
+    def __init__(self, evaluate: Evaluate, candidates: Sequence[Candidate], n_questions: int) -> None:
+        if not candidates:
+            raise ValueError("`candidates` must not be empty.")
+        if n_questions < 1:
+            raise ValueError("`n_questions` must be at least 1.")
+        self._evaluate = evaluate
+        self.candidates = tuple(candidates)
+        shape = (len(self.candidates), n_questions)
+        self.scored: NDArray[np.bool_] = np.zeros(shape, dtype=np.bool_)
+        self.correct: NDArray[np.bool_] = np.zeros(shape, dtype=np.bool_)
+        self.rungs: list[Rung] = []
+
+    @property
+    def n_candidates(self) -> int:
+        """Number of candidates."""
+        return len(self.candidates)
+
+    @property
+    def n_questions(self) -> int:
+        """Number of validation questions."""
+        return int(self.scored.shape[1])
+
+    @property
+    def prompts(self) -> int:
+        """Number of pairs scored so far."""
+        return int(self.scored.sum())
+
+    def score(self, candidate: int, questions: Questions) -> int:
+        """Score ``candidate`` on those of ``questions`` that are still open; how many these were."""
+        wanted = questions[~self.scored[candidate, questions]]
+        if wanted.size:
+            outcome = np.asarray(self._evaluate(candidate, wanted), dtype=np.bool_)
+            if outcome.shape != wanted.shape:
+                raise ValueError(f"`evaluate` gave {outcome.shape} results for {wanted.shape} questions.")
+            self.correct[candidate, wanted] = outcome
+            self.scored[candidate, wanted] = True
+        return int(wanted.size)
+
+    def complete(self) -> NDArray[np.bool_]:
+        """Which candidates have been scored on every question."""
+        return np.asarray(self.scored.all(axis=1))
+
+    def select(
+        self, method: Method, winner: int, *, error_bound: float, error_estimate: float | None = None
+    ) -> Selection:
+        """The result of the search that filled this table."""
+        common = self.scored[winner] & self.scored[0]
+        difference = self.correct[winner, common].astype(int) - self.correct[0, common].astype(int)
+        return Selection(
+            method=method,
+            winner=winner,
+            scores=tuple(
+                CandidateScore(candidate, int(right.sum()), int(seen.sum()))
+                for candidate, right, seen in zip(self.candidates, self.correct, self.scored, strict=True)
+            ),
+            n_questions=self.n_questions,
+            prompts_scored=self.prompts,
+            prompts_exhaustive=self.scored.size,
+            rungs=tuple(self.rungs),
+            error_bound=error_bound,
+            error_estimate=error_estimate,
+            spread=float(difference.mean()) if difference.size else 0.0,
+            spread_questions=int(common.sum()),
+        )

@@ -1,0 +1,210 @@
+"""What partial scores say of every candidate: a linear mixed model of the score table.
+
+The correctness of candidate c (format f, demonstration set d) on question q is taken as
+
+    y = mean + F_f + D_d + FD_c + Q_q + FQ_fq + DQ_dq + error
+
+with independent normal effects: some formats and some demonstration sets are better, some questions are
+easier for everybody, and candidates that share a format or the demonstrations err on the same questions. The
+best linear unbiased prediction of a candidate's accuracy over the whole validation set [1, 2] then borrows
+strength from its row and column of the grid and removes the luck of the questions it happened to be scored on.
+
+The variances of the question effects come from the covariances between candidates over questions, by the
+method of moments; those of F, D and FD by expectation-maximisation, held away from 0 by a weak prior.
+
+[1] C. R. Henderson, Best linear unbiased estimation and prediction under a selection model, Biometrics 31
+    (1975).
+[2] S. R. Searle, G. Casella, C. E. McCulloch, Variance Components, Wiley (1992), chapters 7 and 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench_local.prompts.prompt import Candidate
+
+Matrix = NDArray[np.float64]
+
+_PRIOR_VARIANCE = 0.02**2
+"""Typical variance of formats, of demonstration sets, and of their interaction: 2 points of accuracy each."""
+_PRIOR_WEIGHT = (2.0, 2.0, 6.0)
+"""How many levels' worth of evidence the prior of F, D and FD counts for."""
+_EM_STEPS = 15
+_LEAST = 1e-3
+"""Least variance of a question effect; keeps every matrix invertible."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Accuracies over the whole validation set, as far as known.
+
+    Attributes:
+        mean: (candidates,) expected accuracy.
+        covariance: (candidates, candidates) what is not known of it; zero for fully scored candidates.
+    """
+
+    mean: Matrix
+    covariance: Matrix
+
+    def best(self) -> int:
+        """The candidate with the highest expected accuracy; the earliest of equals."""
+        return int(np.argmax(np.round(self.mean, 9)))
+
+    def chances(self, draws: int = 2000, seed: int = 0) -> Matrix:
+        """(candidates,) estimated probability of being the best, by simulation."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        normal = np.random.default_rng(seed).standard_normal((draws, len(self.mean)))
+        drawn = np.round(self.mean + normal @ root.T, 9)
+        return np.bincount(drawn.argmax(axis=1), minlength=len(self.mean)) / draws
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Questions that the same candidates were scored on: ``means`` over ``size`` questions."""
+
+    members: NDArray[np.intp]
+    means: Matrix
+    centred: Matrix
+    size: int
+
+
+class Grid:
+    """The candidates as a grid of formats and demonstration sets."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        formats = _levels([candidate.format for candidate in candidates])
+        demonstrations = _levels([candidate.demonstrations for candidate in candidates])
+        self.n = len(candidates)
+        self._designs = [_design(levels) for levels in (formats, demonstrations)]
+        self._designs.append(np.eye(self.n))
+        self._useful = [1 < design.shape[1] < self.n for design in self._designs[:2]] + [True]
+        self._same = [design @ design.T for design in self._designs]
+        self.offset = (formats + demonstrations).astype(np.intp)
+
+    def estimate(self, correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Estimate:
+        """Predict every candidate's accuracy over all questions.
+
+        Args:
+            correct: (candidates, questions), correctness where scored.
+            scored: same shape; at least one pair.
+        """
+        groups = _groups(correct, scored)
+        residual = self._residual_covariance(groups)
+        precision = np.zeros((self.n, self.n))
+        weighted = np.zeros(self.n)
+        inverses: list[Matrix] = []
+        for group in groups:
+            at = np.ix_(group.members, group.members)
+            inverse = _inverse(residual[at])
+            precision[at] += group.size * inverse
+            weighted[group.members] += group.size * (inverse @ group.means)
+            inverses.append(inverse)
+        effects, uncertainty = self._effects(precision, weighted)
+        return self._whole_set(groups, inverses, residual, effects, uncertainty, scored.shape[1])
+
+    def _residual_covariance(self, groups: Sequence[_Group]) -> Matrix:
+        """Covariance between candidates of one question's results, given the candidates' own levels."""
+        kind = sum(
+            (2**j * same for j, same in enumerate(self._same[:2]) if self._useful[j]),
+            np.zeros((self.n, self.n)),
+        ).astype(np.intp)
+        kind[np.diag_indices(self.n)] = 4
+        total, weight = np.zeros(5), np.zeros(5)
+        for group in groups:
+            if group.size > 1:
+                kinds = kind[np.ix_(group.members, group.members)].ravel()
+                total += np.bincount(kinds, (group.centred @ group.centred.T).ravel(), 5)
+                weight += (group.size - 1) * np.bincount(kinds, minlength=5)
+        covariance = total / np.maximum(weight, 1)
+        question = max(covariance[0], _LEAST)
+        shared = [max(covariance[j] - question, _LEAST) if weight[j] else _LEAST for j in (1, 2)]
+        own = max(covariance[4] - question - sum(shared), 0.02)
+        result = question + own * np.eye(self.n)
+        for j in range(2):
+            if self._useful[j]:
+                result = result + shared[j] * self._same[j]
+        return np.asarray(result)
+
+    def _effects(self, precision: Matrix, weighted: Matrix) -> tuple[Matrix, Matrix]:
+        """Posterior mean and covariance of the candidates' levels, variances by EM."""
+        used = [j for j in range(3) if self._useful[j]]
+        variance = dict.fromkeys(used, _PRIOR_VARIANCE)
+        for step in range(_EM_STEPS + 1):
+            prior = 0.25 + sum(variance[j] * self._same[j] for j in used)
+            inverse = _inverse(prior)
+            covariance = _inverse(inverse + precision)
+            mean = covariance @ (weighted + inverse @ np.full(self.n, 0.5))
+            if step == _EM_STEPS:
+                break
+            score = inverse @ (mean - 0.5)
+            lost = inverse - inverse @ covariance @ inverse
+            for j in used:
+                design, levels = self._designs[j], self._designs[j].shape[1]
+                effect = variance[j] * (design.T @ score)
+                spread = levels * variance[j] - variance[j] ** 2 * float((lost * self._same[j]).sum())
+                variance[j] = (float(effect @ effect) + spread + _PRIOR_WEIGHT[j] * _PRIOR_VARIANCE) / (
+                    levels + _PRIOR_WEIGHT[j]
+                )
+        return mean, covariance
+
+    def _whole_set(
+        self,
+        groups: Sequence[_Group],
+        inverses: Sequence[Matrix],
+        residual: Matrix,
+        effects: Matrix,
+        uncertainty: Matrix,
+        n_questions: int,
+    ) -> Estimate:
+        """From levels to accuracies on these very questions: scored pairs are known, others predicted."""
+        known = np.zeros(self.n)
+        loading = np.zeros((self.n, self.n))
+        noise = np.zeros((self.n, self.n))
+        seen = 0
+        for group, inverse in zip(groups, inverses, strict=True):
+            share = group.size / n_questions
+            carry = residual[:, group.members] @ inverse
+            left = residual - carry @ residual[group.members]
+            carry[group.members] = np.eye(len(group.members))
+            left[group.members] = 0.0
+            left[:, group.members] = 0.0
+            known += share * (carry @ group.means)
+            loading += share * np.eye(self.n)
+            loading[:, group.members] -= share * carry
+            noise += share / n_questions * left
+            seen += group.size
+        rest = (n_questions - seen) / n_questions
+        loading += rest * np.eye(self.n)
+        noise += rest / n_questions * residual
+        return Estimate(known + loading @ effects, loading @ uncertainty @ loading.T + noise)
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+def _levels(values: Sequence[int | None]) -> NDArray[np.intp]:
+    number = {value: index for index, value in enumerate(dict.fromkeys(values))}
+    return np.array([number[value] for value in values], dtype=np.intp)
+
+
+def _design(levels: NDArray[np.intp]) -> Matrix:
+    return np.equal.outer(levels, np.arange(levels.max() + 1)).astype(np.float64)
+
+
+def _groups(correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> list[_Group]:
+    columns = np.flatnonzero(scored.any(axis=0))
+    _, number = np.unique(np.packbits(scored[:, columns], axis=0), axis=1, return_inverse=True)
+    groups = []
+    for index in range(int(number.max()) + 1):
+        questions = columns[number.ravel() == index]
+        members = np.flatnonzero(scored[:, questions[0]])
+        values = correct[np.ix_(members, questions)].astype(np.float64)
+        means = values.mean(axis=1)
+        groups.append(_Group(members, means, values - means[:, None], len(questions)))
+    return groups

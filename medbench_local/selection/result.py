@@ -1,0 +1,100 @@
+"""What a prompt search is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench_local.prompts.prompt import Candidate
+
+Questions = NDArray[np.intp]
+Evaluate = Callable[[int, Questions], NDArray[np.bool_]]
+"""Scores a candidate (by index) on validation questions (indices, in this order): which ones are correct."""
+
+Method = Literal["exhaustive", "racing"]
+
+
+@dataclass(frozen=True)
+class CandidateScore:
+    """How a candidate did on the validation questions it was scored on.
+
+    Attributes:
+        candidate: the prompt.
+        correct: number of questions answered correctly.
+        questions: number of questions scored; 0 if the search never came to it.
+    """
+
+    candidate: Candidate
+    correct: int
+    questions: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share answered correctly, 0 to 1, or None if nothing was scored."""
+        return self.correct / self.questions if self.questions else None
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of a search.
+
+    Attributes:
+        purpose: what the step was for.
+        candidates: number of candidates scored in it; each visit decodes the candidate's prefix once.
+        prompts: number of prompts scored in it.
+        left: number of candidates that can still win after it.
+    """
+
+    purpose: str
+    candidates: int
+    prompts: int
+    left: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The outcome of a prompt search.
+
+    Attributes:
+        method: "exhaustive" or "racing".
+        winner: index of the chosen candidate.
+        scores: one for each candidate, in evaluation order.
+        n_questions: size of the validation set.
+        prompts_scored: number of (candidate, question) pairs scored.
+        prompts_exhaustive: number that an exhaustive search scores.
+        rungs: the steps, in order.
+        error_bound: guaranteed upper bound of the probability that an exhaustive search has another winner;
+            1.0 where nothing is guaranteed because a limit ended the search.
+        error_estimate: the same probability as estimated by the grid model (not guaranteed), or None where
+            the bound says it all.
+        spread: accuracy of the winner minus that of the first candidate (the default format), a fraction,
+            on the questions that both were scored on.
+        spread_questions: number of these questions.
+    """
+
+    method: Method
+    winner: int
+    scores: tuple[CandidateScore, ...]
+    n_questions: int
+    prompts_scored: int
+    prompts_exhaustive: int
+    rungs: tuple[Rung, ...]
+    error_bound: float
+    error_estimate: float | None
+    spread: float
+    spread_questions: int
+
+    @property
+    def candidate(self) -> Candidate:
+        """The chosen prompt."""
+        return self.scores[self.winner].candidate
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Accuracy of the winner on the questions it was scored on."""
+        accuracy = self.scores[self.winner].accuracy
+        return float("nan") if accuracy is None else accuracy
