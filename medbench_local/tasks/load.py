@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def load_task(
     data_dir: Path | None,
     offline: bool = False,
     progress: Progress | None = None,
-    splits: Collection[SplitName] = SPLITS,
+    splits: Sequence[SplitName] = SPLITS,
 ) -> Task:
     """Read a task: one of the catalog's, or a folder with questions of one's own.
 
@@ -46,7 +46,8 @@ def load_task(
             folders of one's own need neither.
         offline: use only what the hub's cache has.
         progress: hears of downloads and of the reading of files.
-        splits: the splits that are wanted; the task has no others, and only their files are read or fetched.
+        splits: the splits that are wanted, at least one; the task has no others, and only their files are
+            read or fetched.
 
     Raises:
         UsageError: there is no such task.
@@ -55,6 +56,8 @@ def load_task(
     """
     listener = progress or Silent()
     wanted = tuple(name for name in SPLITS if name in splits)
+    if not wanted:
+        raise ValueError("load_task: no split is wanted")
     if is_folder(task_id):
         folder = Path(task_id).expanduser()
         name = _own_name(folder)
@@ -98,20 +101,20 @@ def _read(
     wanted: Sequence[SplitName],
     progress: Progress,
 ) -> Task:
-    """Read each file of the wanted splits once."""
+    """Read each file of the wanted splits once, and put together the splits."""
     read: dict[str, list[Question]] = {}
     data: dict[Path, DataFile] = {}
+    with progress.step(f"reading {id}", total=None, unit="questions") as advance:
+        for key in dict.fromkeys(key for name in wanted for key in place.splits[name].files):
+            file = place.files[key]
+            read[key] = list(READERS[place.format](file, options))
+            if file.path not in data:
+                data[file.path] = DataFile(str(file.path), _sha256(file.path), place.source)
+            advance(len(read[key]))
     splits: dict[SplitName, Split] = {}
     for name in wanted:
         plan = place.splits[name]
-        files = [place.files[file] for file in plan.files]
-        with progress.step(f"reading {id}", total=None, unit="questions") as advance:
-            for key, file in zip(plan.files, files, strict=True):
-                if key not in read:
-                    read[key] = list(READERS[place.format](file, options))
-                    advance(len(read[key]))
-                if file.path not in data:
-                    data[file.path] = DataFile(str(file.path), _sha256(file.path), place.source)
+        files = [place.files[key] for key in plan.files]
         questions = PARTS[plan.part]([question for key in plan.files for question in read[key]])
         splits[name] = Split(
             questions=_with_ids(questions, name, files[-1]),
