@@ -1,1 +1,1 @@
-"""Results computed elsewhere: read them, export prompts for them, validate against them."""
+"""Results from elsewhere: read them, compute them with transformers, validate a run against them."""

@@ -1,0 +1,215 @@
+"""Per-question results as JSON Lines: our own samples, exported prompts with results, harness logs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+
+from medbench_local.errors import InputError
+from medbench_local.reference import lm_eval
+from medbench_local.tasks.files import json_lines
+from medbench_local.tasks.rows import Row, SourceFile
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """What one model answered to one question.
+
+    Attributes:
+        where: its place in the file, "line 12".
+        task: task id, or None where the file does not say.
+        model: the model's name, or None.
+        role: "medical" or "base" in our own samples, else None.
+        shots: demonstrations in the prompt, or None.
+        scoring: how the answer was found, or None.
+        id: the question's id, or None.
+        prompt_sha256: hash of the prompt's text, or None.
+        text_sha256: hash of the question's text and options, or None; see `text_sha256`.
+        logprobs: log-probability of each option in nats, or None.
+        prediction: index of the chosen option; None if there is no answer.
+        answer: index of the correct option, or None where the file does not say.
+    """
+
+    where: str
+    task: str | None
+    model: str | None
+    role: str | None
+    shots: int | None
+    scoring: str | None
+    id: str | None
+    prompt_sha256: str | None
+    text_sha256: str | None
+    logprobs: tuple[float, ...] | None
+    prediction: int | None
+    answer: int | None
+
+
+def prompt_sha256(prompt: str) -> str:
+    """Hash of a prompt's text, as in samples and in lm-evaluation-harness logs (``prompt_hash``)."""
+    return hashlib.sha256(prompt.encode("utf-8")).hexdigest()
+
+
+def text_sha256(text: str, options: Sequence[str]) -> str:
+    """Hash of a question: its text and its options, joined by line breaks."""
+    return hashlib.sha256("\n".join((text, *options)).encode("utf-8")).hexdigest()
+
+
+def read_rows(path: Path, *, model: str | None = None, task: str | None = None) -> tuple[ResultRow, ...]:
+    """Read results, one JSON object a line (the file may be gzipped).
+
+    Each line is one of: a line of our own ``samples/*.jsonl``; a row of ``prompts export`` with
+    ``prediction`` or ``logprobs`` added; a line of an lm-evaluation-harness sample log (``--log_samples``)
+    of a multiple-choice task.
+
+    Args:
+        path: the file.
+        model: name of the model where the lines do not say.
+        task: task id where the lines do not say; the name of a harness log tells it as well.
+
+    Raises:
+        InputError: a line is not such a row; with its number and what was expected.
+    """
+    file = SourceFile(path)
+    task = task or lm_eval.task_of(path.name)
+    rows = tuple(
+        _from_log(row, model, task) if lm_eval.is_log(row) else _own(row, model, task)
+        for row in json_lines(file)
+    )
+    if not rows:
+        raise InputError(path, "", "no rows", advice="Expected one JSON object a line.")
+    return rows
+
+
+def _from_log(row: Row, model: str | None, task: str | None) -> ResultRow:
+    logged = lm_eval.read_log_line(row)
+    question = logged.question
+    return ResultRow(
+        where=row.where,
+        task=task,
+        model=model,
+        role=None,
+        shots=None,
+        scoring=None,
+        id=logged.id,
+        prompt_sha256=prompt_sha256(logged.prompt),
+        text_sha256=text_sha256(*question) if question else None,
+        logprobs=logged.logprobs,
+        prediction=logged.logprobs.index(max(logged.logprobs)),
+        answer=logged.answer,
+    )
+
+
+def _own(row: Row, model: str | None, task: str | None) -> ResultRow:
+    labels = row.texts("options") if "options" in row.fields else None
+    logprobs = _logprobs(row)
+    if logprobs is None and "prediction" not in row.fields:
+        raise row.error("expected 'prediction' or 'logprobs' (one for each option); the row has neither")
+    if labels is not None and logprobs is not None and len(labels) != len(logprobs):
+        raise row.error(f"{len(labels)} options, but {len(logprobs)} log-probabilities", name="logprobs")
+    count = len(labels) if labels is not None else len(logprobs) if logprobs is not None else None
+    if "prediction" in row.fields:
+        prediction = _option(row, "prediction", labels, count)
+    else:
+        prediction = logprobs.index(max(logprobs)) if logprobs is not None else None
+    return ResultRow(
+        where=row.where,
+        task=_text(row, "task") or task,
+        model=_text(row, "model") or model,
+        role=_text(row, "role"),
+        shots=row.integer("shots", 0, 10_000) if row.fields.get("shots") is not None else None,
+        scoring=_text(row, "scoring"),
+        id=question_id(row) if row.fields.get("id") is not None else None,
+        prompt_sha256=_prompt_hash(row),
+        text_sha256=_hash(row, "text_sha256"),
+        logprobs=logprobs,
+        prediction=prediction,
+        answer=_option(row, "answer", labels, count),
+    )
+
+
+def question_id(row: Row) -> str:
+    """The field ``id``: text, or a whole number as text.
+
+    Raises:
+        InputError: it is missing or something else.
+    """
+    value = row.value("id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return row.readable(value, "id")
+
+
+def _text(row: Row, name: str) -> str | None:
+    return row.text(name) if row.fields.get(name) is not None else None
+
+
+def _prompt_hash(row: Row) -> str | None:
+    given = _hash(row, "prompt_sha256")
+    if row.fields.get("prompt") is None:
+        return given
+    computed = prompt_sha256(row.text("prompt"))
+    if given not in (None, computed):
+        raise row.error("it is not the hash of the row's own prompt", name="prompt_sha256")
+    return computed
+
+
+def _hash(row: Row, name: str) -> str | None:
+    value = _text(row, name)
+    if value is not None and (len(value) != 64 or set(value) - set("0123456789abcdef")):
+        raise row.error("expected a SHA-256 hash, 64 hexadecimal digits", name=name)
+    return value
+
+
+def _logprobs(row: Row) -> tuple[float, ...] | None:
+    values = row.fields.get("logprobs")
+    if values is None or values == []:
+        return None
+    if not isinstance(values, list):
+        raise row.error("expected a list of numbers, one for each option", name="logprobs")
+    return checked_logprobs(row, "logprobs", values)
+
+
+def checked_logprobs(row: Row, name: str, values: Sequence[object]) -> tuple[float, ...]:
+    """``values`` as log-probabilities of at least two options, at least one of them possible.
+
+    Raises:
+        InputError: they are not.
+    """
+    result = []
+    for value in values:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or math.isnan(value)
+            or value > 1e-3
+        ):
+            raise row.error(f"expected log-probabilities (0 or below), found {value!r:.40}", name=name)
+        result.append(float(value))
+    if not 2 <= len(result) <= len(ascii_uppercase) or max(result) == -math.inf:
+        raise row.error("expected the log-probabilities of 2 to 26 options, one at least finite", name=name)
+    return tuple(result)
+
+
+def _option(row: Row, name: str, labels: Sequence[str] | None, count: int | None) -> int | None:
+    """An option given by index, by letter or by its label; None for null, "" and -1."""
+    value = row.fields.get(name)
+    if value is None or value == "" or (value == -1 and not isinstance(value, bool)):
+        return None
+    limit = count if count is not None else len(ascii_uppercase)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < limit:
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        stripped = [label.strip() for label in labels or ()]
+        if stripped.count(text) == 1:
+            return stripped.index(text)
+        if len(text) == 1 and text in ascii_uppercase[:limit]:
+            return ascii_uppercase.index(text)
+    raise row.error(
+        f"expected an option: its index from 0 to {limit - 1}, its letter or its label; found {value!r:.40}",
+        name=name,
+    )
