@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import RootModel
+from typing import Annotated
 
-from medbench_local.catalog.protocol import ANY_TASK
+from pydantic import AfterValidator, RootModel, StrictStr
+
+ANY = "all"
+"""The key that stands for every model, or every task."""
 
 
-class PromptOverrides(RootModel[dict[str, dict[str, str]]]):
-    """A mapping of model, then task, to the text of the system prompt; the task "all" stands for the others.
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
+
+
+Text = Annotated[StrictStr, AfterValidator(_not_blank)]
+
+
+class PromptOverrides(RootModel[dict[Text, dict[Text, Text]]]):
+    """A mapping of model, then task, to the text of the system prompt; "all" stands for the others of either.
 
     ::
 
@@ -18,9 +30,13 @@ class PromptOverrides(RootModel[dict[str, dict[str, str]]]):
             all: "Choose the right answer."
     """
 
-    root: dict[str, dict[str, str]] = {}
+    root: dict[Text, dict[Text, Text]] = {}
 
     def text(self, model: str, task_id: str) -> str | None:
-        """The text for a model and task, or None if there is none."""
-        texts = self.root.get(model, {})
-        return texts.get(task_id, texts.get(ANY_TASK))
+        """The text for a model and task: the model's own entries first; None if there is none."""
+        for name in (model, ANY):
+            texts = self.root.get(name, {})
+            for task in (task_id, ANY):
+                if task in texts:
+                    return texts[task]
+        return None

@@ -9,25 +9,17 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 
 from medbench_local.catalog.load import DATA, Entry, read_yaml
+from medbench_local.catalog.prompts import PromptOverrides, Text
 from medbench_local.errors import UsageError
 
 FOLDER = DATA / "protocols"
 """The built-in protocols, one YAML file each, named as the protocol."""
-
-ANY_TASK = "all"
-"""Stands for every task in a protocol's own system prompts."""
 
 
 def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(values)) < len(values):
         raise ValueError("the same number is given twice")
     return values
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("it is empty")
-    return text
 
 
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -37,7 +29,6 @@ Shots = Annotated[StrictInt, Field(ge=0, le=64)]
 Probability = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 Nats = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
-Text = Annotated[StrictStr, AfterValidator(_not_blank)]
 
 
 class SelectionSettings(Entry):
@@ -149,6 +140,11 @@ class Protocol(Entry):
     demonstration_seed: Seed = Field(
         default=42, description="Seed of the demonstration set where nothing is selected."
     )
+    ablation: StrictBool = Field(
+        default=False,
+        description="Whether the base model is also scored with the medical model's prompts, which shows what "
+        "choosing a prompt for each model is worth; costs one more pass over the test questions.",
+    )
     test_questions: Count | None = Field(
         default=None, description="Most test questions of a task, the first in its order. null: all."
     )
@@ -172,15 +168,10 @@ class Protocol(Entry):
     bootstrap: BootstrapSettings = Field(default=BootstrapSettings(), description="The verdict.")
     check: CheckSettings = Field(default=CheckSettings(), description="The check of a quantised model.")
     reference: ReferenceSettings = Field(default=ReferenceSettings(), description="Thresholds of `validate`.")
-    prompts: dict[Text, dict[Text, Text]] = Field(
-        default={},
-        description="System prompts of your own: model name, then task id (or `all`), then the text.",
+    prompts: PromptOverrides = Field(
+        default=PromptOverrides(),
+        description="System prompts of your own: model name (or `all`), then task id (or `all`), then the text.",
     )
-
-    def system_prompt(self, model: str, task: str) -> str | None:
-        """This protocol's own system prompt of ``model`` on ``task``, or None if it does not replace it."""
-        own = self.prompts.get(model, {})
-        return own.get(task, own.get(ANY_TASK))
 
 
 def protocol_names() -> tuple[str, ...]:

@@ -81,9 +81,9 @@ def test_path_may_be_a_string(tmp_path: Path) -> None:
 
 def test_own_system_prompts(tmp_path: Path) -> None:
     mine = load_protocol(own(tmp_path, "prompts:\n  m:\n    all: Answer.\n    pubmedqa: Yes or no.\n"))
-    assert mine.system_prompt("m", "medqa") == "Answer."
-    assert mine.system_prompt("m", "pubmedqa") == "Yes or no."
-    assert mine.system_prompt("other", "pubmedqa") is None
+    assert mine.prompts.text("m", "medqa") == "Answer."
+    assert mine.prompts.text("m", "pubmedqa") == "Yes or no."
+    assert mine.prompts.text("other", "pubmedqa") is None
 
 
 @pytest.mark.parametrize(
