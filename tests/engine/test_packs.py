@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medbench_local.engine.base import GenerateRequest, Pack, ScoreRequest, Tokens
+from medbench_local.engine.packs import (
+    common_prefix,
+    context_needed,
+    new_tokens,
+    plan_packs,
+    shared_length,
+    unique_tokens,
+)
+from medbench_local.engine.prefix import LEAST_ROWS, chunks
+
+tokens = st.lists(st.integers(0, 3), max_size=8).map(tuple)
+continuations = st.lists(
+    st.lists(st.integers(0, 9), min_size=1, max_size=4).map(tuple), min_size=1, max_size=4
+)
+
+
+@given(st.lists(tokens, max_size=6))
+def test_common_prefix_is_the_longest(lists: list[Tokens]) -> None:
+    found = common_prefix(lists)
+    assert all(one[: len(found)] == found for one in lists)
+    if lists:
+        following = {one[len(found) : len(found) + 1] for one in lists}
+        assert len(following) > 1 or following == {()}
+
+
+@given(tokens, tokens)
+def test_shared_length_counts_equal_tokens(first: Tokens, second: Tokens) -> None:
+    expected = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second)))  # noqa: B905
+    assert shared_length(first, second) == expected
+
+
+@given(tokens, st.lists(st.tuples(tokens, continuations), max_size=12), st.integers(1, 40))
+def test_packs_keep_every_request_in_order_and_stay_small(
+    prefix: Tokens, parts: list[tuple[Tokens, list[Tokens]]], most: int
+) -> None:
+    requests = [ScoreRequest((*prefix, *tail, 1), tuple(options)) for tail, options in parts]
+    packs = plan_packs(requests, prefix, most)
+    assert [request for pack in packs for request in pack.requests] == requests
+    for number, pack in enumerate(packs):
+        assert pack.prefix == prefix
+        costs = [new_tokens(request, len(prefix)) for request in pack.requests]
+        assert len(costs) == 1 or sum(costs) <= most
+        if number + 1 < len(packs):
+            following = new_tokens(packs[number + 1].requests[0], len(prefix))
+            assert sum(costs) + following > most
+
+
+@given(tokens, st.lists(tokens, min_size=1, max_size=8), st.integers(1, 20))
+def test_a_later_start_plans_the_same_packs(prefix: Tokens, tails: list[Tokens], most: int) -> None:
+    requests = [ScoreRequest((*prefix, *tail, 1), ((1,), (2,))) for tail in tails]
+    packs = plan_packs(requests, prefix, most)
+    done = len(packs) // 2
+    rest = requests[sum(len(pack.requests) for pack in packs[:done]) :]
+    assert plan_packs(rest, prefix, most) == packs[done:]
+
+
+def test_a_request_without_the_prefix_is_refused() -> None:
+    with pytest.raises(ValueError, match="request 1"):
+        plan_packs([ScoreRequest((1, 2), ((1,),)), ScoreRequest((2, 2), ((1,),))], (1,))
+
+
+def test_unique_tokens_counts_a_prefix_once() -> None:
+    first = ScoreRequest((1, 2, 3, 4), ((5,), (6, 7)))
+    second = ScoreRequest((1, 2, 9), ((5,),))
+    packs = [
+        Pack((1, 2), (first,)),
+        Pack((1, 2), (second,)),
+        Pack((1, 3), (ScoreRequest((1, 3, 3), ((5,),)),)),
+    ]
+    assert unique_tokens(packs) == 2 + (2 + 1) + 1 + (1 + 1)
+
+
+def test_context_needed() -> None:
+    score = Pack((1, 2), (ScoreRequest((1, 2, 3, 4), ((5,), (6, 7))), ScoreRequest((1, 2, 9), ((5,),))))
+    generate = Pack((1, 2), (GenerateRequest((1, 2, 3), (), 10), GenerateRequest((1, 2, 3, 4), (), 10)))
+    assert context_needed([score]) == 5
+    assert context_needed([score], parallel=2) == 6
+    assert context_needed([generate], parallel=2) == 2 + 11 + 12
+
+
+@given(st.integers(0, 3000), st.integers(4 * LEAST_ROWS, 600))
+def test_chunks_are_never_tiny(length: int, limit: int) -> None:
+    sizes = chunks(length, limit)
+    assert sum(sizes) == length
+    assert all(size <= limit for size in sizes)
+    if length >= LEAST_ROWS:
+        assert min(sizes) >= LEAST_ROWS
