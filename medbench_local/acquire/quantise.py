@@ -1,0 +1,246 @@
+"""A GGUF file becomes a smaller one, by llama.cpp's own quantiser in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from medbench_local.acquire.gguf_file import LOSSLESS, GgufHeader, read_gguf_header, stored_bytes
+from medbench_local.acquire.importance import check_importance, read_importance
+from medbench_local.acquire.whole_file import whole_file
+from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.errors import AcquireError, UsageError
+from medbench_local.progress import Progress, Silent
+
+
+@dataclass(frozen=True)
+class QuantisedModel:
+    """What a quantisation made.
+
+    Attributes:
+        path: the GGUF file.
+        file_type: lower case, "q4_k_m".
+        source_bytes, output_bytes: of the two files.
+        bits_per_weight: of the result.
+        warnings: what a person should know.
+    """
+
+    path: Path
+    file_type: str
+    source_bytes: int
+    output_bytes: int
+    bits_per_weight: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlannedSize:
+    """How large a quantised file will be.
+
+    Attributes:
+        nbytes: of the file.
+        bits_per_weight: mean over all weights.
+        needs_importance: whether this precision cannot be made without an importance matrix.
+        warnings: tensors whose rows do not fit the precision and get another.
+    """
+
+    nbytes: int
+    bits_per_weight: float
+    needs_importance: bool
+    warnings: tuple[str, ...]
+
+
+def quantise(
+    source: Path,
+    config: QuantConfig,
+    output: Path,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> QuantisedModel:
+    """Quantise a lossless GGUF file.
+
+    The same source and config give the same bytes, whatever the number of threads (on one kind of processor).
+
+    Args:
+        source: F32, F16 or BF16.
+        config: any but "full".
+        output: the file to write; it appears when it is complete.
+        threads: at once; all processors if None.
+        progress: told the bytes read.
+
+    Raises:
+        UsageError: the config changes nothing, or the source is quantised already.
+        InputError: the source or the importance matrix is damaged, or they do not belong together.
+        AcquireError: llama.cpp refused or died, or the disk is full.
+    """
+    header = _check_source(source, config)
+    warnings = []
+    if config.imatrix is not None and (missing := _check_importance(config.imatrix, header)):
+        warnings.append(f"{config.imatrix.name} says nothing about {missing} matrices; they do without.")
+    planned = planned_size(source, config)
+    if planned.needs_importance and config.imatrix is None:
+        raise UsageError(
+            f"{config.name} ({config.file_type}) cannot be made without an importance matrix.",
+            advice="Add 'imatrix: FILE' to the config (made with llama-imatrix), or choose 3 bits or more.",
+        )
+    label = f"quantising {source.name} to {config.name}"
+    with (
+        whole_file(output, nbytes=planned.nbytes) as temporary,
+        (progress or Silent()).step(label, total=float(_weight_bytes(header)), unit="B") as advance,
+    ):
+        _run(header, config, temporary, threads=threads, dry_run=False, advance=advance)
+        made = read_gguf_header(temporary)
+    return QuantisedModel(
+        path=output,
+        file_type=made.file_type,
+        source_bytes=header.size,
+        output_bytes=made.size,
+        bits_per_weight=made.bits_per_weight,
+        warnings=(*planned.warnings, *warnings),
+    )
+
+
+def planned_size(source: Path, config: QuantConfig) -> PlannedSize:
+    """How large ``source`` will be at the precision of ``config``; reads headers only.
+
+    Raises:
+        UsageError, InputError, AcquireError: as `quantise`.
+    """
+    header = _check_source(source, config)
+    types: dict[str, str] = {}
+    fallbacks = 0
+    needs_importance = False
+    for event in _run(header, config, source, threads=1, dry_run=True, advance=_ignore):
+        if "tensor" in event:
+            types[event["tensor"]] = event["type"]
+        fallbacks += event.get("fallbacks", 0)
+        needs_importance = needs_importance or event.get("needs_importance", False)
+    if types.keys() != {tensor.name for tensor in header.tensors}:
+        raise AcquireError(
+            f"llama.cpp planned {len(types)} of {len(header.tensors)} tensors of {source.name}.",
+            advice="Install the version of llama-cpp-python that this package asks for.",
+        )
+    data = sum(_padded(stored_bytes(t.shape, types.get(t.name, t.type))) for t in header.tensors)
+    original = sum(_padded(tensor.nbytes) for tensor in header.tensors)
+    weights = sum(stored_bytes(t.shape, types.get(t.name, t.type)) for t in header.tensors)
+    warnings = []
+    if fallbacks:
+        warnings.append(
+            f"{fallbacks} of {len(header.tensors)} tensors have rows that {config.file_type} cannot store (their "
+            "length is no multiple of its block, mostly 256); llama.cpp stores them at a higher precision."
+        )
+    return PlannedSize(
+        header.size - original + data, 8 * weights / header.parameters, needs_importance, tuple(warnings)
+    )
+
+
+def _ignore(_amount: float) -> None:
+    """Nobody waits for a dry run."""
+
+
+def _padded(nbytes: int) -> int:
+    return -(-nbytes // 32) * 32
+
+
+def _weight_bytes(header: GgufHeader) -> int:
+    return sum(tensor.nbytes for tensor in header.tensors)
+
+
+def _check_source(source: Path, config: QuantConfig) -> GgufHeader:
+    if config.file_type == "auto":
+        raise UsageError(
+            f"The config {config.name!r} changes nothing.",
+            advice="Use the full file, or choose a smaller precision (medbench-local quants list).",
+        )
+    header = read_gguf_header(source)
+    if header.file_type not in LOSSLESS:
+        raise UsageError(
+            f"{source} is quantised already ({header.file_type}); quantising it again would add up the losses.",
+            advice="Start from the full GGUF file or from the checkpoint.",
+        )
+    return header
+
+
+def _check_importance(path: Path, header: GgufHeader) -> int:
+    return check_importance(path, read_importance(path), header)
+
+
+def _run(
+    header: GgufHeader,
+    config: QuantConfig,
+    output: Path,
+    *,
+    threads: int | None,
+    dry_run: bool,
+    advance: Callable[[float], None],
+) -> list[dict[str, Any]]:
+    """Run the quantiser to its end and return what it told of every tensor."""
+    job = {
+        "source": str(header.path),
+        "output": str(output),
+        "file_type": config.file_type,
+        "tensor_types": config.tensor_types,
+        "imatrix": str(config.imatrix) if config.imatrix else None,
+        "threads": threads or os.cpu_count() or 1,
+        "dry_run": dry_run,
+    }
+    sizes = {tensor.name: tensor.nbytes for tensor in header.tensors}
+    package = Path(__file__).resolve().parents[2]
+    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "medbench_local.acquire.quantise_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(json.dumps(job).encode())
+            events = []
+            for event in _events(process.stdout):
+                advance(sizes.get(event.get("tensor", ""), 0))
+                events.append(event)
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if code != 0 or not events or events[-1].get("result") != 0:
+            raise _failure(header, config, code, events, errors)
+    return events
+
+
+def _events(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+    for line in stream:
+        if line.startswith(b"{"):
+            yield json.loads(line)
+
+
+def _failure(
+    header: GgufHeader, config: QuantConfig, code: int, events: list[dict[str, Any]], errors: IO[bytes]
+) -> AcquireError:
+    errors.seek(0)
+    printed = errors.read().decode("utf-8", "replace").strip().splitlines()
+    told = events[-1].get("problem") if events else None
+    reason = told or (printed[-1] if printed else "no reason given")
+    how = f"its process ended with code {code}" if code else "it refused"
+    advice = "Check free memory and disk space."
+    if code < 0:
+        advice = "It was killed or aborted; most often memory ran out. Close other programs and try again."
+    return AcquireError(
+        f"llama.cpp could not quantise {header.path.name} to {config.name}; {how}: {reason[:300]}",
+        advice=advice,
+    )
