@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from medbench_local.acquire.cache import read_json, write_json
+from medbench_local.acquire.cache import file_sha256, read_json, write_json
 from medbench_local.acquire.checkpoint import open_checkpoint
 from medbench_local.acquire.disk import Need
 from medbench_local.acquire.hub import Repository, fetch_files, hub_from_environment, open_repository
@@ -161,6 +161,14 @@ def folder_names(folder: Path) -> tuple[str, ...]:
     weights = [path.name for path in open_checkpoint(folder).files]
     indexes = [f"{name}.index.json" for name in WEIGHT_FILES]
     return tuple(name for name in (*SMALL_FILES, *indexes) if (folder / name).is_file()) + tuple(weights)
+
+
+def hashed(folder: Path, names: Sequence[str], home: Path, progress: Progress) -> tuple[FileRecord, ...]:
+    """Size and hash of each of ``names`` in ``folder``."""
+    return tuple(
+        FileRecord(name, (folder / name).stat().st_size, file_sha256(folder / name, home, progress))
+        for name in names
+    )
 
 
 def _names_in_cache(repository: Repository, home: Path, progress: Progress) -> tuple[str, ...]:

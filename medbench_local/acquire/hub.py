@@ -94,6 +94,16 @@ class Repository:
         prefix = "datasets/" if self.kind == "dataset" else ""
         return f"{self.hub.endpoint}/{prefix}{self.name}"
 
+    def size_of(self, path: str) -> int:
+        """Bytes of a file.
+
+        Raises:
+            AcquireError: there is no such file.
+        """
+        if self.files is None:
+            return _size(self.folder / path)
+        return _listed(self, path).size
+
 
 def open_repository(
     name: str, revision: str, *, kind: Kind = "model", offline: bool, hub: Hub, progress: Progress
@@ -143,7 +153,7 @@ def fetch_files(
         return _cached_files(repository, paths, home, progress)
     wanted = [_listed(repository, path) for path in paths]
     missing = [file for file in wanted if not _is_here(repository, file, home, progress)]
-    room = sum(file.size - _size(partial_of(_blob(repository, file))) for file in missing)
+    room = sum(_missing(repository, file) for file in missing)
     check_room([Need(repository.cache, room, "the download"), *also_needed])
     if missing:
         label = f"fetching {repository.name} ({len(missing)} file{'s' * (len(missing) > 1)})"
@@ -157,6 +167,18 @@ def fetch_files(
     return tuple(
         FileRecord(file.path, file.size, _sha256(repository, file, home, progress)) for file in wanted
     )
+
+
+def still_to_fetch(repository: Repository, paths: Sequence[str]) -> int:
+    """Bytes of ``paths`` that are not on this machine yet, unfinished files counted by what they lack."""
+    if repository.files is None:
+        return 0
+    files = [_listed(repository, path) for path in paths]
+    return sum(_missing(repository, file) for file in files if not (repository.folder / file.path).is_file())
+
+
+def _missing(repository: Repository, file: RemoteFile) -> int:
+    return file.size - _size(partial_of(_blob(repository, file)))
 
 
 def _ask(name: str, revision: str, kind: Kind, hub: Hub, progress: Progress) -> Repository:

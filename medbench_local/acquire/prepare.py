@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench_local.acquire.cache import Built, content_key, file_sha256, find, make_once, recorded
+from medbench_local.acquire.cache import Built, content_key, find, make_once, recorded
 from medbench_local.acquire.convert import convert_checkpoint
 from medbench_local.acquire.disk import Need, check_room
 from medbench_local.acquire.fetch import (
@@ -15,12 +16,14 @@ from medbench_local.acquire.fetch import (
     fetch_checkpoint,
     fetch_gguf,
     folder_names,
+    hashed,
     recall,
 )
-from medbench_local.acquire.gguf_file import GgufHeader, read_gguf_header
+from medbench_local.acquire.gguf_file import read_gguf_header
 from medbench_local.acquire.hub import Repository, hub_from_environment, open_repository
 from medbench_local.acquire.hub_errors import Unreachable
 from medbench_local.acquire.layout import FileRecord, is_weights
+from medbench_local.acquire.places import full_path, quantised_path, room_for
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import (
     HubCheckpoint,
@@ -31,15 +34,9 @@ from medbench_local.acquire.source import (
     gguf_parts,
 )
 from medbench_local.catalog.model import ModelEntry
-from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.errors import UsageError
-from medbench_local.progress import Progress, Silent
-
-CONVERSION = 1
-"""To be raised when conversion gives other bytes for the same checkpoint."""
-
-FULL = "full"
-"""The precision of the lossless GGUF."""
+from medbench_local.progress import Advance, Progress, Silent
 
 LOSSLESS_TYPES = ("f32", "f16", "bf16")
 """File types of a GGUF that count as full precision."""
@@ -71,7 +68,7 @@ class PreparedModel:
         entry: what the catalog knows of it, or None.
         precision: "full", the name of a quantisation config, or the file type of a GGUF given as it is.
         full: the lossless GGUF; None if there is none (a quantised GGUF was given) or it was not kept.
-        quantised: the GGUF at ``precision``; equal to ``full`` at full precision.
+        quantised: the GGUF at ``precision``; the same object as ``full`` at full precision.
         repository: on the hub, or None.
         commit: of the repository, or None.
         files: what it was made of, with sizes and hashes.
@@ -117,27 +114,28 @@ def prepare_model(
     """
     listener = progress or Silent()
     if isinstance(source, LocalGguf | HubGguf):
-        return _prepare_gguf(source, quant, home, offline, keep_full, listener)
+        return _prepare_gguf(source, quant, home, offline, listener)
     checkpoint = find_checkpoint(source, quant, home=home, offline=offline, progress=listener)
     target = full_path(source.name, checkpoint.files, home)
     full = recorded(target)
     quantised = _find_quantised(full, target, quant, home, listener)
     if keep_full or full is None or quantised is None:
-        full = _convert(checkpoint, target, home, listener)
-        quantised = quantised or _quantise(full, target.parent, quant, home, listener)
+        full = _convert(source.name, checkpoint, target, home, listener)
+        quantised = quantised or _quantise(source.name, full, target.parent, quant, home, listener)
     if not keep_full and quantised.path != target:
         target.unlink(missing_ok=True)
+    full_file = _gguf(full) if target.exists() else None
     return PreparedModel(
         name=source.name,
         entry=source.entry,
         precision=quant.name,
-        full=_gguf(full) if target.exists() else None,
-        quantised=_gguf(quantised),
+        full=full_file,
+        quantised=full_file if full_file and quantised.path == target else _gguf(quantised),
         repository=checkpoint.repository,
         commit=checkpoint.commit,
         files=checkpoint.files,
         chat_template=read_gguf_header(quantised.path).chat_template,
-        warnings=tuple(full.notes.get("warnings", ())),
+        warnings=_warnings(full, quantised),
     )
 
 
@@ -172,12 +170,7 @@ def find_checkpoint(
         AcquireError: they cannot be had, or the disk has no room for them and for what is made of them.
     """
     if isinstance(source, LocalCheckpoint):
-        files = tuple(
-            FileRecord(
-                name, (source.folder / name).stat().st_size, file_sha256(source.folder / name, home, progress)
-            )
-            for name in folder_names(source.folder)
-        )
+        files = hashed(source.folder, folder_names(source.folder), home, progress)
         return CheckpointFiles(None, None, files, lambda: source.folder)
 
     def opened() -> Repository:
@@ -212,31 +205,13 @@ def _recall(
         return last_time
 
 
-def full_path(name: str, files: Sequence[FileRecord], home: Path) -> Path:
-    """Where the lossless GGUF of a checkpoint with these files lies, or would lie."""
-    key = content_key(CONVERSION, sorted((file.path, file.sha256) for file in files))
-    return home / "models" / f"{name}-{key[:16]}" / "full.gguf"
-
-
-def quantised_path(folder: Path, full_sha256: str, quant: QuantConfig) -> Path:
-    """Where the GGUF quantised from the one with that hash lies, or would lie."""
-    key = content_key(full_sha256, quant.model_dump(mode="json", include={"file_type", "tensor_types"}))
-    return folder / f"{quant.name}-{key[:8]}.gguf"
-
-
-def room_for(weights: int, quant: QuantConfig, home: Path) -> list[Need]:
-    """The room that conversion and quantisation of ``weights`` bytes of 16-bit weights will take."""
-    needs = [Need(home, weights, "the full GGUF")]
-    if quant.name != FULL:
-        needs.append(Need(home, int(weights * quant.bits_per_weight / 16), "the quantised GGUF"))
-    return needs
-
-
-def _convert(checkpoint: CheckpointFiles, target: Path, home: Path, progress: Progress) -> Built:
+def _convert(name: str, checkpoint: CheckpointFiles, target: Path, home: Path, progress: Progress) -> Built:
     def convert(path: Path) -> dict[str, Any]:
         weights = sum(file.size for file in checkpoint.files if is_weights(file.path))
         check_room([Need(home, weights, "the full GGUF")])
-        made = convert_checkpoint(checkpoint.folder(), path, progress=progress)
+        made = convert_checkpoint(
+            checkpoint.folder(), path, progress=_Labelled(progress, f"converting {name}")
+        )
         return {"file_type": made.file_type.lower(), "warnings": list(made.warnings)}
 
     return make_once(target, convert, home=home, progress=progress)
@@ -247,19 +222,23 @@ def _find_quantised(
 ) -> Built | None:
     if quant.name == FULL:
         return find(target, home, progress)
-    return full and find(quantised_path(target.parent, full.sha256, quant), home, progress)
+    return full and find(quantised_path(target.parent, full.sha256, quant, home), home, progress)
 
 
-def _quantise(full: Built, folder: Path, quant: QuantConfig, home: Path, progress: Progress) -> Built:
+def _quantise(
+    name: str, full: Built, folder: Path, quant: QuantConfig, home: Path, progress: Progress
+) -> Built:
     if quant.name == FULL:
         return full
 
     def make(path: Path) -> dict[str, Any]:
         check_room(room_for(full.size, quant, home)[1:])
-        quantise(full.path, quant, path, progress=progress)
-        return {"file_type": quant.file_type.lower(), "warnings": []}
+        made = quantise(
+            full.path, quant, path, progress=_Labelled(progress, f"quantising {name} to {quant.name}")
+        )
+        return {"file_type": made.file_type, "warnings": list(made.warnings)}
 
-    return make_once(quantised_path(folder, full.sha256, quant), make, home=home, progress=progress)
+    return make_once(quantised_path(folder, full.sha256, quant, home), make, home=home, progress=progress)
 
 
 def _prepare_gguf(
@@ -267,17 +246,18 @@ def _prepare_gguf(
     quant: QuantConfig,
     home: Path,
     offline: bool,
-    keep_full: bool,
     progress: Progress,
 ) -> PreparedModel:
     """A GGUF is itself: full precision if nothing of it is quantised, else at the precision it has."""
     given, repository, commit, files = _given_gguf(source, home, offline, progress)
     lossless = given.file_type in LOSSLESS_TYPES
     precision, quantised = (FULL if lossless else given.file_type), given
+    warnings: tuple[str, ...] = ()
     if lossless and quant.name != FULL:
         folder = home / "models" / f"{source.name}-{given.sha256[:16]}"
         built = Built(given.path, given.sha256, given.size, {})
-        precision, quantised = quant.name, _gguf(_quantise(built, folder, quant, home, progress))
+        made = _quantise(source.name, built, folder, quant, home, progress)
+        precision, quantised, warnings = quant.name, _gguf(made), _warnings(made)
     elif quant.name not in (FULL, given.file_type):
         raise UsageError(
             f"{source.name} is quantised already ({given.file_type}); quantising it further to {quant.name} "
@@ -295,7 +275,7 @@ def _prepare_gguf(
         commit=commit,
         files=files,
         chat_template=header.chat_template,
-        warnings=_gguf_warnings(source.name, header),
+        warnings=header.warnings + warnings,
     )
 
 
@@ -310,25 +290,28 @@ def _given_gguf(
         path = fetched.folder / source.file
     else:
         repository, commit, path = None, None, source.path
-        parts = [path.parent / name for name in gguf_parts(path.name)]
-        files = tuple(
-            FileRecord(part.name, part.stat().st_size, file_sha256(part, home, progress)) for part in parts
-        )
+        files = hashed(path.parent, gguf_parts(path.name), home, progress)
     digest = files[0].sha256 if len(files) == 1 else content_key([file.sha256 for file in files])
     size = sum(file.size for file in files)
     return GgufFile(path, digest, size, read_gguf_header(path).file_type), repository, commit, files
 
 
-def _gguf_warnings(name: str, header: GgufHeader) -> tuple[str, ...]:
-    if header.metadata.get("tokenizer.ggml.model") == "gpt2" and not header.metadata.get(
-        "tokenizer.ggml.pre"
-    ):
-        return (
-            f"{name} names no pre-tokenizer (tokenizer.ggml.pre): it was made before llama.cpp knew them, and "
-            "numbers and punctuation are split wrongly. Use a newer GGUF of the model.",
-        )
-    return ()
-
-
 def _gguf(built: Built) -> GgufFile:
     return GgufFile(built.path, built.sha256, built.size, str(built.notes.get("file_type", "")))
+
+
+def _warnings(*made: Built) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(warning for built in made for warning in built.notes.get("warnings", ())))
+
+
+class _Labelled:
+    """Gives every step one label, because the files that are worked on have no telling names."""
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        self._progress, self._label = progress, label
+
+    def step(self, label: str, *, total: float | None, unit: str) -> AbstractContextManager[Advance]:  # noqa: ARG002
+        return self._progress.step(self._label, total=total, unit=unit)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
