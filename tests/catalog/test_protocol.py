@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
 from medbench_local.catalog import protocol as module
+from medbench_local.catalog.load import Entry
 from medbench_local.catalog.protocol import FOLDER, Protocol, load_protocol, protocol_names
 from medbench_local.errors import InputError, UsageError
 
@@ -44,7 +44,7 @@ def test_emnlp2024_is_the_study() -> None:
 def test_laptop_differs_where_it_says() -> None:
     study, laptop = load_protocol("emnlp2024"), load_protocol("laptop")
     changed = {key for key in Protocol.model_fields if getattr(study, key) != getattr(laptop, key)}
-    assert changed == {"name", "summary", "shots", "selection", "overlong", "chat_bos"}
+    assert changed == {"name", "summary", "shots", "selection", "overlong", "chat_bos", "ablation"}
     assert laptop.selection.method == "racing"
     assert laptop.selection.max_fraction is not None
     assert laptop.selection.max_fraction <= 1 / 3
@@ -55,13 +55,13 @@ def test_emnlp2024_shows_every_key() -> None:
     assert list(given) == list(Protocol.model_fields)
     for key, value in given.items():
         section = Protocol.model_fields[key].annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
+        if isinstance(section, type) and issubclass(section, Entry):
             assert list(value) == list(section.model_fields), key
 
 
 def test_every_key_is_documented() -> None:
     settings = [
-        entry for entry in vars(module).values() if isinstance(entry, type) and issubclass(entry, BaseModel)
+        entry for entry in vars(module).values() if isinstance(entry, type) and issubclass(entry, Entry)
     ]
     for model in settings:
         for name, field in model.model_fields.items():
