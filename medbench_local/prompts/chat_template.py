@@ -11,13 +11,16 @@ from medbench_local.prompts.sandbox import ChatEnvironment
 _PROBE = "probe"
 """Said by the assistant to see how a template ends a turn."""
 
+_INSTRUCTION = "Instruction."
+"""Said as system prompt to see whether a template refuses or drops it."""
+
 
 class TemplateChat:
     """Conversations written by a model's own chat template.
 
     The last assistant turn is left open: what the template writes after it is found by a probe and cut,
-    except for blanks before the end marker. A template that refuses to end with an assistant's turn, or
-    rewrites it, is asked for its generation prompt instead.
+    except for blanks before the end marker. A template that refuses to end with an assistant's turn, rewrites
+    it, or leaves out empty ones is asked for its generation prompt instead.
 
     Args:
         source: the template.
@@ -38,10 +41,11 @@ class TemplateChat:
         except Exception as error:  # whatever Jinja makes of a text from outside
             raise self._error(error) from error
         user, assistant = Turn("user", "Question."), Turn("assistant", _PROBE)
-        self._system_place: SystemPlace = "system turn"
-        if self._try([Turn("system", "Instruction."), user, assistant]) is None:
-            self._system_place = "first user turn"
+        instructed = self._try([Turn("system", _INSTRUCTION), user, assistant])
+        heeded = instructed is not None and _INSTRUCTION in instructed
+        self._system_place: SystemPlace = "system turn" if heeded else "first user turn"
         self._end = self._end_of_turn([user, assistant])
+        self._writes_empty_turns = self._end is not None and self._opens_turn(user, self._end)
         if self._end is None:
             self._render([user], generation_prompt=True)
 
@@ -56,16 +60,31 @@ class TemplateChat:
         Raises:
             InputError: the template refuses the conversation or does what a template may not.
         """
-        if self._end is None:
-            return self._render(conversation[:-1], generation_prompt=True) + conversation[-1].content
-        return self._render(conversation, generation_prompt=False).removesuffix(self._end)
+        *before, last = conversation
+        if self._end is None or not (last.content or self._writes_empty_turns):
+            return self._render(before, generation_prompt=True) + last.content
+        text = self._render(conversation, generation_prompt=False)
+        if text.endswith(self._end):
+            return text.removesuffix(self._end)
+        end = self._end_of_turn([*before, Turn("assistant", _PROBE)])  # it may depend on what was said
+        if end is None or not text.endswith(end):
+            raise self._error(ValueError("the end of the assistant's turn cannot be told"))
+        return text.removesuffix(end)
 
     def _end_of_turn(self, conversation: Sequence[Turn]) -> str | None:
         """What follows the last assistant turn and has to be cut, or None if that cannot be told."""
         text = self._try(conversation)
         if text is None or _PROBE not in text:
             return None
-        return text[text.rindex(_PROBE) + len(_PROBE) :].lstrip()
+        end = text[text.rindex(_PROBE) + len(_PROBE) :]
+        return end.lstrip() or end
+
+    def _opens_turn(self, user: Turn, end: str) -> bool:
+        """Whether an assistant's turn without words is written like one with words."""
+        probed, empty = self._try([user, Turn("assistant", _PROBE)]), self._try([user, Turn("assistant", "")])
+        if probed is None or empty is None or not empty.endswith(end):
+            return False
+        return empty.removesuffix(end).rstrip() == probed[: probed.rindex(_PROBE)].rstrip()
 
     def _try(self, conversation: Sequence[Turn]) -> str | None:
         try:

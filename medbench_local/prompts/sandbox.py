@@ -124,11 +124,17 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             raise SecurityError("a power grows too large")
         return super().call_binop(context, operator, left, right)
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+    def getattr(self, obj: Any, attribute: str) -> Any:
         """Formatting texts is refused beside what the sandbox refuses: widths are not bounded."""
-        if isinstance(obj, str) and attr in ("format", "format_map"):
-            return False
-        return super().is_safe_attribute(obj, attr, value)
+        if isinstance(obj, str) and attribute in ("format", "format_map"):
+            return self.unsafe_undefined(obj, attribute)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """See `getattr`: x["format"] is x.format."""
+        if isinstance(obj, str) and isinstance(argument, str):
+            return self.getattr(obj, argument)
+        return super().getitem(obj, argument)
 
     def _spend(self, steps: int) -> None:
         self._steps += steps

@@ -1,0 +1,101 @@
+"""The catalog of models and pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medbench_local.catalog.load import DATA, read_yaml
+from medbench_local.catalog.model import _ModelFile, models, pairs, vision_pairs
+from medbench_local.errors import InputError
+
+NAMES = [
+    "meditron-7b",
+    "llama-2-7b",
+    "meditron-70b",
+    "llama-2-70b",
+    "clinical-camel-70b",
+    "med42-v1-70b",
+    "med42-v2-70b",
+    "llama-3-70b-instruct",
+    "openbiollm-70b",
+    "med42-v2-8b",
+    "llama-3-8b-instruct",
+    "openbiollm-8b",
+    "llama-3-8b",
+    "biomistral-7b",
+    "mistral-7b-instruct",
+    "biomedgpt-7b",
+    "llama-2-7b-chat",
+    "demo-med",
+    "demo-base",
+]
+
+
+def test_every_name_is_known() -> None:
+    assert list(models()) == NAMES
+
+
+def test_ten_pairs_were_studied_and_seven_in_the_first_paper() -> None:
+    studied = [pair for pair in pairs() if pair.studies]
+    assert len(studied) == 10
+    assert sum("P1" in pair.studies for pair in studied) == 7
+    assert all("P2" in pair.studies for pair in studied)
+    assert [pair.name for pair in pairs() if not pair.studies] == ["demo-med-vs-demo-base"]
+
+
+def test_pairs_join_a_medical_model_with_a_base_of_its_size() -> None:
+    for pair in pairs():
+        medical, base = models()[pair.medical], models()[pair.base]
+        assert (medical.role, base.role) == ("medical", "base")
+        assert medical.parameters == pytest.approx(base.parameters, rel=1e-3)
+
+
+def test_every_model_is_in_a_pair() -> None:
+    assert {name for pair in pairs() for name in (pair.medical, pair.base)} == set(models())
+
+
+def test_sizes_fit_the_number_of_parameters() -> None:
+    width = {"float32": 4, "float16": 2, "bfloat16": 2}
+    for model in models().values():
+        assert model.size == pytest.approx(model.parameters * width[model.dtype], rel=0.01)
+
+
+def test_two_models_keep_their_template() -> None:
+    assert {m.name for m in models().values() if m.fixed_template} == {"biomistral-7b", "med42-v1-70b"}
+
+
+def test_only_the_demo_comes_with_the_package() -> None:
+    assert {m.name for m in models().values() if m.embedded} == {"demo-med", "demo-base"}
+
+
+def test_contexts_differ_within_a_pair_where_the_study_says_so() -> None:
+    assert (models()["meditron-7b"].context, models()["llama-2-7b"].context) == (2048, 4096)
+
+
+def test_vision_pairs_are_known_with_the_reason_they_cannot_be_run() -> None:
+    assert [(pair.medical, pair.base) for pair in vision_pairs()] == [
+        ("llava-med-7b", "llava-v0-7b"),
+        ("med-flamingo-9b", "open-flamingo-9b"),
+    ]
+    assert all("images" in pair.reason for pair in vision_pairs())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("family: meditron", "family: meditrom", "line 13.*meditrom"),
+        ("context: 2048", "context: 0", "line 15.*greater than 0"),
+        ("base: llama-2-7b,", "base: llama-2-8b,", "llama-2-8b"),
+        ("name: llama-2-70b", "name: llama-2-7b", "two models are called"),
+        ("repository: epfl-llm/meditron-7b", "repository: ../meditron-7b/x", "line 12"),
+    ],
+)
+def test_a_damaged_catalog_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (DATA / "models.yaml").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "models.yaml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        read_yaml(path, _ModelFile)
