@@ -29,7 +29,7 @@ ROWS = 128
 """Most logits rows of one decode."""
 
 _F32, _F16 = 0, 1
-_WARNING, _ERROR, _CONTINUED = 2, 3, 5
+_WARNING, _ERROR, _CONTINUED = 3, 4, 5  # as in ggml.h; a comment in llama_cpp has them wrong
 
 
 class Log:
@@ -67,9 +67,12 @@ class Log:
         return [text.strip() for _, text in self._lines if text.strip(" .\n")]
 
     def problem(self) -> str:
-        """Warnings and errors in llama.cpp's own words, on one line; empty if there were none."""
-        said = [text.strip() for level, text in self._lines if level in (_WARNING, _ERROR)]
-        return " ".join(text for text in said if text)[-600:]
+        """Errors, or else warnings, in llama.cpp's own words, on one line; empty if there were none."""
+        for wanted in (_ERROR, _WARNING):
+            said = [text.strip() for level, text in self._lines if level == wanted and text.strip()]
+            if said:
+                return " ".join(said)[-600:].rstrip(".")
+        return ""
 
 
 LOG = Log()

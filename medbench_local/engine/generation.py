@@ -78,6 +78,8 @@ def generate_together(
 
     def take(number: int, index: int) -> None:
         """Read the next token of a request; its row goes into the next decode unless it is done."""
+        if texts[number].done:  # nothing was asked for
+            return
         token = _best(context, index)
         texts[number].add(model.piece(token), ends=model.ends(token))
         if not texts[number].done:

@@ -54,8 +54,8 @@ def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
     context = -(-options.n_ctx // 256) * 256
     exact = options.mode == "exact"
     rows = min(options.batch_tokens, 512, context)
-    # Without flash attention every row's scores over the whole context are kept for all heads, twice over.
-    attention = 2 * 4 * rows * context * header.heads if exact else 0
+    # The mask, and without flash attention every row's scores over the whole context for all heads.
+    attention = 4 * rows * context * (1 + (header.heads if exact else 0))
     layer = 4 * rows * (4 * header.width + 3 * header.hidden)
     logits = 2 * 4 * ROWS * header.vocabulary
     return MemoryEstimate(

@@ -1,0 +1,128 @@
+"""The worker process: equal results, and every way in which it can end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from medbench_local.engine.base import EngineOptions, GenerateRequest, Pack, ScoreRequest
+from medbench_local.engine.llama import LlamaEngine
+from medbench_local.engine.remote import WorkerEngine, start_engine
+from medbench_local.errors import EngineError, InputError, WorkerDied
+
+OPTIONS = EngineOptions(n_ctx=1024, threads=1)
+PACK = Pack((1, 5), (ScoreRequest((1, 5, 6), ((7,), (8, 9))), ScoreRequest((1, 5), ((7,), (8,)))))
+LONG = Pack((), tuple(ScoreRequest((1, *(5,) * 900, i), ((7,),)) for i in range(3, 500)))
+
+only_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+
+
+@pytest.fixture
+def engine(models: Path) -> Iterator[WorkerEngine]:
+    with start_engine(models / "f16.gguf", OPTIONS) as engine:
+        yield engine
+
+
+def test_it_answers_as_the_engine_in_this_process(models: Path, engine: WorkerEngine) -> None:
+    with LlamaEngine(models / "f16.gguf", OPTIONS) as local:
+        assert engine.info == local.info
+        assert engine.score(PACK) == local.score(PACK)
+        generate = Pack((1, 5), (GenerateRequest((1, 5, 6), ("x",), 9), GenerateRequest((1, 5), ())))
+        assert engine.generate(generate) == local.generate(generate)
+        texts = ["", "a b", "é\x00\n", "<s>a"]
+        assert engine.tokenize(texts, special=True, bos="twice") == local.tokenize(
+            texts, special=True, bos="twice"
+        )
+        assert engine.token_of("A") == local.token_of("A")
+        assert engine.token_of("nothing of the kind") is None
+    assert engine.score(Pack((), ())) == []
+
+
+def test_an_error_leaves_it_alive(engine: WorkerEngine) -> None:
+    with pytest.raises(EngineError, match="1301 tokens are needed"):
+        engine.score(Pack((), (ScoreRequest((1,) * 1300, ((7, 8),)),)))
+    with pytest.raises(EngineError, match="Unicode"):
+        engine.tokenize(["\ud800"], special=False)
+    assert len(engine.score(PACK)) == 2
+
+
+@only_posix
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "killed.*memory.*It needs about .*were free before"),
+        (signal.SIGABRT, "SIGABRT"),
+        (signal.SIGSEGV, "SIGSEGV"),
+    ],
+)
+def test_its_death_says_what_it_was_doing(engine: WorkerEngine, number: int, words: str) -> None:
+    timer = threading.Timer(0.2, os.kill, (engine.pid, number))
+    timer.start()
+    with pytest.raises(WorkerDied, match=f"f16.gguf ended while scoring 497 prompts of 902 tokens.*{words}"):
+        engine.score(LONG)
+    timer.join()
+    with pytest.raises(EngineError, match="closed"):
+        engine.score(PACK)
+
+
+def test_a_death_between_two_calls_is_noticed(engine: WorkerEngine) -> None:
+    psutil.Process(engine.pid).kill()
+    with pytest.raises(WorkerDied, match="2 prompts of 2 to 3 tokens"):
+        engine.score(PACK)
+
+
+@only_posix
+def test_an_interrupt_ends_the_worker(engine: WorkerEngine) -> None:
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.score(LONG)
+    timer.join()
+    assert not psutil.pid_exists(engine.pid)
+
+
+@only_posix
+def test_it_does_not_outlive_its_parent(models: Path) -> None:
+    script = f"""
+import pathlib, sys
+from medbench_local.engine.remote import start_engine
+from tests.engine.test_remote import LONG, OPTIONS
+engine = start_engine(pathlib.Path({str(models / "f16.gguf")!r}), OPTIONS)
+print(engine.pid, flush=True)
+engine.score(LONG)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    worker = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    gone, _ = psutil.wait_procs([worker], timeout=10)
+    assert gone
+
+
+def test_a_file_that_is_no_model_starts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "text.gguf").write_text("hello", encoding="utf-8")
+    with pytest.raises(InputError, match="not a GGUF file"):
+        start_engine(tmp_path / "text.gguf", OPTIONS)
+
+
+def test_llama_cpp_s_refusal_comes_through(models: Path, tmp_path: Path) -> None:
+    data = (models / "f16.gguf").read_bytes().replace(b"blk.1.ffn_up.weight", b"blk.1.ffn_ux.weight")
+    (tmp_path / "odd.gguf").write_bytes(data)
+    with pytest.raises(EngineError, match=r"blk\.1\.ffn_up\.weight"):
+        start_engine(tmp_path / "odd.gguf", OPTIONS)
+
+
+def test_nothing_is_written_to_the_terminal(models: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with start_engine(models / "q4_k_m.gguf", OPTIONS) as engine:
+        engine.score(PACK)
+    assert capfd.readouterr() == ("", "")
