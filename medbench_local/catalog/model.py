@@ -42,7 +42,7 @@ class ModelEntry(Entry):
         role: whether it was adapted to medicine.
         context: trained context length in tokens.
         dtype: number type of the published weights.
-        parameters: number of weights, None where not known; bytes are those of one set of weight files.
+        parameters: number of weights.
         size: bytes of one set of weight files, approximate.
         gate: what the hub asks before a download: nothing, a click, a form that a person decides on.
         licence: short name.

@@ -11,7 +11,6 @@ from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.prompts import template as pieces
 from medbench_local.prompts.chat import Chat, Turn
 from medbench_local.prompts.chat_template import TemplateChat
-from medbench_local.prompts.demonstrations import DEFAULT_SEED
 from medbench_local.prompts.families import CHAT, CLOZE_SYSTEM, FAMILIES, PLAIN
 from medbench_local.prompts.grammar import sample_format
 from medbench_local.prompts.prompt import Candidate, Prompt
@@ -215,8 +214,3 @@ def candidates(
     tried = [None, *(() if prompting.fixed_template else formats)]
     sets = list(demonstration_seeds) if shots else [None]
     return tuple(Candidate(format, seed) for format in tried for seed in sets)
-
-
-def default_candidate(shots: int) -> Candidate:
-    """The candidate that is used where none is searched for."""
-    return Candidate(None, DEFAULT_SEED if shots else None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+import medbench_local
 from medbench_local.catalog.load import DATA, read_yaml
 from medbench_local.catalog.model import _ModelFile, models, pairs, vision_pairs
 from medbench_local.errors import InputError
@@ -68,6 +70,16 @@ def test_two_models_keep_their_template() -> None:
 
 def test_only_the_demo_comes_with_the_package() -> None:
     assert {m.name for m in models().values() if m.embedded} == {"demo-med", "demo-base"}
+
+
+@pytest.mark.parametrize("name", ["demo-med", "demo-base"])
+def test_the_demo_is_as_large_as_its_files_say(name: str) -> None:
+    folder = Path(medbench_local.__file__).parent / "demo" / "checkpoints" / name
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    entry = models()[name]
+    assert entry.context == config["max_position_embeddings"]
+    assert entry.dtype == config["torch_dtype"]
+    assert entry.size == pytest.approx((folder / "model.safetensors").stat().st_size, rel=0.01)
 
 
 def test_contexts_differ_within_a_pair_where_the_study_says_so() -> None:

@@ -11,7 +11,6 @@ from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import (
     candidates,
-    default_candidate,
     prompting_for,
     render,
     render_cloze,
@@ -170,8 +169,6 @@ def test_candidates_come_in_the_order_of_evaluation() -> None:
     )
     found = candidates(prompting, 3, formats=[7], demonstration_seeds=[1, 0])
     assert found == (Candidate(None, 1), Candidate(None, 0), Candidate(7, 1), Candidate(7, 0))
-    assert default_candidate(3) == Candidate(None, 42)
-    assert default_candidate(0) == Candidate(None, None)
 
 
 def test_a_base_model_can_be_prompted_like_its_medical_partner() -> None:
