@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -13,13 +14,16 @@ from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from medbench_local.errors import InputError
-from medbench_local.tasks.rows import Row, SourceFile
+from medbench_local.tasks.rows import Row, SourceFile, listed, plain
 
 MAX_LINE = 16 * 2**20
 """Longest line of a JSON Lines file and longest value of a JSON mapping, in bytes or characters."""
 
 MAX_CSV = 256 * 2**20
 """Largest csv file, in bytes."""
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members of a zip archive may be packed."""
 
 BOM = b"\xef\xbb\xbf"
 
@@ -32,6 +36,8 @@ def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(file.path) as archive:
                 if file.member not in archive.namelist():
                     raise InputError(file.path, "", f"expected {file.member} in this archive")
+                if archive.getinfo(file.member).compress_type not in METHODS:
+                    raise InputError(str(file), "", "neither stored nor deflated")
                 with archive.open(file.member) as stream:
                     yield stream
         elif file.path.suffix == ".gz":
@@ -44,10 +50,10 @@ def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
         raise InputError(file.path, "", "no such file") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(str(file), "", f"compressed data damaged or cut short ({error})") from error
-    except zipfile.BadZipFile as error:
-        raise InputError(str(file), "", f"not a whole zip archive ({error})") from error
+    except (zipfile.BadZipFile, struct.error, ValueError) as error:
+        raise InputError(str(file), "", f"not a whole zip archive ({plain(str(error), 200)})") from error
     except (NotImplementedError, RuntimeError) as error:
-        raise InputError(str(file), "", f"cannot be unpacked: {error}") from error
+        raise InputError(str(file), "", f"cannot be unpacked: {plain(str(error), 200)}") from error
     except OSError as error:
         raise InputError(file.path, "", f"cannot be read: {error.strerror or error}") from error
 
@@ -86,7 +92,7 @@ def json_mapping(file: SourceFile) -> Iterator[Row]:
     """
     seen: set[str] = set()
     for key, value in _members(file):
-        where = f"key '{key}'"
+        where = f"key '{plain(key)}'"
         if key in seen:
             raise InputError(str(file), where, "this key is given twice")
         if not isinstance(value, dict):
@@ -140,11 +146,8 @@ def parquet_rows(file: SourceFile, columns: Sequence[str]) -> Iterator[Row]:
             names = table.schema_arrow.names
             for name in columns:
                 if name.split(".")[0] not in names:
-                    raise InputError(
-                        str(file),
-                        f"column '{name}'",
-                        f"this column is required; the file has {', '.join(names)}",
-                    )
+                    problem = f"this column is required; the file has {listed(names)}"
+                    raise InputError(str(file), f"column '{name}'", problem)
             number = 0
             for batch in table.iter_batches(batch_size=4096, columns=list(columns), use_threads=False):
                 for fields in batch.to_pylist():
@@ -153,8 +156,8 @@ def parquet_rows(file: SourceFile, columns: Sequence[str]) -> Iterator[Row]:
     except FileNotFoundError as error:
         raise InputError(file.path, "", "no such file") from error
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(str(file), "", f"not a readable parquet file: {reason}") from error
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(str(file), "", f"not a readable parquet file: {plain(first, 200)}") from error
 
 
 def _members(file: SourceFile) -> Iterator[tuple[str, Any]]:
@@ -168,8 +171,8 @@ def _members(file: SourceFile) -> Iterator[tuple[str, Any]]:
             while True:
                 key = scan.value()
                 if not isinstance(key, str):
-                    raise scan.error(f"expected a key, found {key!r:.40}")
-                scan.after = f"key '{key}'"
+                    raise scan.error(f"expected a key, found {plain(str(key))}")
+                scan.after = f"key '{plain(key)}'"
                 scan.expect(":")
                 yield key, scan.value()
                 if scan.expect(",}") == "}":
@@ -243,7 +246,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _Repeated(f"the key '{twice}' is given twice")
+        raise _Repeated(f"the key '{plain(twice)}' is given twice")
     return result
 
 

@@ -16,7 +16,7 @@ from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
 from medbench_local.tasks.parts import PARTS
 from medbench_local.tasks.places import Place, in_data_dir, in_folder, on_the_hub
 from medbench_local.tasks.question import SPLITS, DataFile, Question, Split, SplitName, Task
-from medbench_local.tasks.rows import SourceFile
+from medbench_local.tasks.rows import SourceFile, plain
 
 READERS: Mapping[Format, Callable[[SourceFile, int | None], Iterable[Question]]] = {
     "medqa": medqa.read,
@@ -137,7 +137,7 @@ def _with_ids(questions: Sequence[Question], split: SplitName, file: SourceFile)
     for row, question in enumerate(questions):
         named = question if question.id else replace(question, id=f"{split}-{row}")
         if named.id in seen:
-            raise InputError(str(file), f"id {named.id!r}", "two questions have this id")
+            raise InputError(str(file), f"id '{plain(named.id)}'", "two questions have this id")
         seen.add(named.id)
         result.append(named)
     return tuple(result)
@@ -156,7 +156,7 @@ def _warnings(id: str, place: Place, splits: Mapping[SplitName, Split]) -> Itera
             yield f"{id}: {name} has as many questions as the official split, but not the same ({files})."
         blank = [q.id for q in split.questions if not q.text or not all(o.strip() for o in q.options)]
         if blank:
-            yield f"{id}: {name} has {len(blank):,} questions with an empty text or option, first {blank[0]}."
+            yield f"{id}: {name} has {len(blank):,} questions with an empty text or option, first {plain(blank[0])}."
     for known, name in itertools.combinations(splits, 2):
         texts = {(q.text, q.options) for q in splits[known].questions}
         shared = sum((q.text, q.options) in texts for q in splits[name].questions)

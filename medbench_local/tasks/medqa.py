@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from medbench_local.tasks.files import json_lines, parquet_rows
 from medbench_local.tasks.question import Question
-from medbench_local.tasks.rows import Row, SourceFile
+from medbench_local.tasks.rows import Row, SourceFile, listed
 
 COLUMNS = ("question", "answer", "answer_idx", "options")
 
@@ -30,7 +30,7 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
             key = row.text("answer_idx")
             if key not in keys:
                 raise row.error(
-                    f"expected the key of an option ({', '.join(keys)}), found {key[:40]!r}",
+                    f"expected the key of an option ({listed(keys)}), found {key[:40]!r}",
                     name="answer_idx",
                 )
             index = keys.index(key)

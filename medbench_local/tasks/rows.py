@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,8 +62,7 @@ class Row:
             InputError: it is not.
         """
         if name not in self.fields:
-            found = ", ".join(map(str, list(self.fields)[:12])) or "nothing"
-            raise self.error(f"this key is required; the row has {found}", name=name)
+            raise self.error(f"this key is required; the row has {listed(self.fields)}", name=name)
         return self.fields[name]
 
     def text(self, name: str) -> str:
@@ -137,6 +137,17 @@ class Row:
             )
         first = options.index(options[answer])
         return Question(id=id, text=text.strip(), options=tuple(options), answer=first, subject=subject)
+
+
+def plain(name: str, limit: int = 60) -> str:
+    """A text from a file as part of an error message: one line, nothing a terminal obeys, not too long."""
+    text = name if name.isprintable() else repr(name)[1:-1]
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names of a file's row or table, for an error message."""
+    return ", ".join(plain(str(name)) for name in itertools.islice(names, 12)) or "nothing"
 
 
 def _shown(value: object) -> str:
