@@ -1,0 +1,57 @@
+"""The study's published rates, to set a sweep beside."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from medbench_local.catalog.load import Entry, read_yaml
+
+FILE = Path(__file__).with_name("published.yaml")
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class PublishedRate(Entry):
+    """One published result; rates that were not found are None.
+
+    Attributes:
+        name: short, for people.
+        paper: "emnlp2024", "extended-v1" or "extended-v2".
+        scope: which pairs and tasks.
+        pair: "<medical>-vs-<base>" by their catalog names, where it is about one pair.
+        shots: demonstrations in the prompt, or None where the source does not say.
+        win_rate: share of wins, 0 to 1.
+        tie_rate: share of ties.
+        loss_rate: share of losses.
+        win_rate_above: all that is known of the win rate.
+        certainty: "read" in the paper itself, or "secondary", in somebody else's summary.
+        source: where it was read.
+        note: what is uncertain about it.
+    """
+
+    name: str
+    paper: Literal["emnlp2024", "extended-v1", "extended-v2"]
+    scope: str
+    pair: str | None = None
+    shots: int | None = None
+    win_rate: Rate | None = None
+    tie_rate: Rate | None = None
+    loss_rate: Rate | None = None
+    win_rate_above: Rate | None = None
+    certainty: Literal["read", "secondary"]
+    source: str
+    note: str = ""
+
+
+class _Published(Entry):
+    rates: tuple[PublishedRate, ...]
+
+
+@cache
+def published_rates() -> tuple[PublishedRate, ...]:
+    """All published rates, the study's headline first."""
+    return read_yaml(FILE, _Published).rates

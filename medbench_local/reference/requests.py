@@ -1,0 +1,135 @@
+"""Exported prompts to compute, and the results that an earlier, interrupted run left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench_local.errors import InputError, UsageError
+from medbench_local.reference.rows import prompt_sha256
+from medbench_local.tasks.files import json_lines
+from medbench_local.tasks.rows import Row, SourceFile
+
+Key = tuple[object, ...]
+
+_IDENTITY = ("model", "task", "split", "item", "id", "shots", "format", "demonstrations", "special")
+
+
+@dataclass(frozen=True)
+class PromptRequest:
+    """One exported prompt.
+
+    Attributes:
+        row: the row as it was read; it is repeated in the result.
+        where: its place in the file.
+        prompt: the text; trailing blanks count.
+        special: whether control-token text in it stands for control tokens.
+        options: number of options, 2 to 26.
+        answer: index of the correct option, or None.
+    """
+
+    row: Mapping[str, Any]
+    where: str
+    prompt: str
+    special: bool
+    options: int
+    answer: int | None
+
+    @property
+    def key(self) -> Key:
+        """What tells this prompt from every other one."""
+        return _key(self.row, prompt_sha256(self.prompt))
+
+
+def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptRequest, ...]:
+    """Read rows of ``prompts export``; rows that are repeated are read once.
+
+    Args:
+        path: JSON Lines with at least ``prompt`` and ``options``; ``special`` (default false) says that
+            control-token text in the prompt stands for control tokens, as in chat prompts.
+        model: only the rows that name this model.
+
+    Raises:
+        InputError: a row is malformed, or none is left.
+        UsageError: the rows name several models and ``model`` does not choose.
+    """
+    requests: dict[Key, PromptRequest] = {}
+    models = set()
+    for row in json_lines(SourceFile(path)):
+        name = row.fields.get("model")
+        if model is not None and name != model:
+            continue
+        models.add(name)
+        request = _request(row)
+        requests.setdefault(request.key, request)
+    if not requests:
+        wanted = f" of the model {model!r}" if model else ""
+        raise InputError(path, "", f"no prompts{wanted}", advice="Make the file with: prompts export")
+    if len(models) > 1:
+        names = ", ".join(sorted(map(str, models)))
+        raise UsageError(
+            f"{path} holds prompts of several models: {names}.", advice="Choose one with --model."
+        )
+    return tuple(requests.values())
+
+
+def _request(row: Row) -> PromptRequest:
+    options = len(row.texts("options"))
+    if not 2 <= options <= 26:
+        raise row.error(f"expected 2 to 26 options, found {options}", name="options")
+    special = row.fields.get("special", False)
+    if not isinstance(special, bool):
+        raise row.error("expected true or false", name="special")
+    prompt = row.text("prompt")
+    if not prompt:
+        raise row.error("the prompt is empty", name="prompt")
+    answer = row.integer("answer", 0, options - 1) if row.fields.get("answer") is not None else None
+    return PromptRequest(row.fields, row.where, prompt, special, options, answer)
+
+
+def _key(row: Mapping[str, Any], prompt: str) -> Key:
+    return (prompt, *(json.dumps(row.get(name)) for name in _IDENTITY))
+
+
+def keep_finished(path: Path, made_by: Mapping[str, str]) -> set[Key]:
+    """Keys of the results that ``path`` already holds; what a killed run left of a last line is cut off.
+
+    Args:
+        path: the output of `medbench_local.reference.run.run_reference`; it need not exist.
+        made_by: checkpoint, precision and device of this run.
+
+    Raises:
+        InputError: it is not such an output.
+        UsageError: its results were made by another checkpoint, in another precision or on another device.
+    """
+    if not path.exists():
+        return set()
+    _cut_partial_line(path)
+    finished = set()
+    for row in json_lines(SourceFile(path)):
+        if row.fields.get("made_by") != dict(made_by):
+            raise UsageError(
+                f"{path} holds results made otherwise: {row.fields.get('made_by')}, not {dict(made_by)}.",
+                advice="Give another --output, or remove that file.",
+            )
+        finished.add(_key(row.fields, row.text("prompt_sha256")))
+    return finished
+
+
+def _cut_partial_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        size = file.seek(0, 2)
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)

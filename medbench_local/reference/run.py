@@ -1,0 +1,190 @@
+"""Option log-probabilities of exported prompts with transformers, on a GPU or CPU: the reference to validate by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+from typing import IO
+
+from medbench_local.engine.base import Bos, Tokens
+from medbench_local.errors import InputError, UsageError
+from medbench_local.progress import Progress, Silent
+from medbench_local.reference.network import DType, Network, choose_device, libraries
+from medbench_local.reference.requests import PromptRequest, keep_finished, read_requests
+from medbench_local.reference.rows import prompt_sha256
+from medbench_local.reference.tokens import Tokenizer, read_tokenizer
+
+_HEAD = 1 << 20
+_WEIGHTS = (".safetensors", ".bin", ".json", ".model")
+
+
+@dataclass(frozen=True)
+class ReferenceRun:
+    """What a run did.
+
+    Attributes:
+        output: the file of results.
+        computed: prompts computed now.
+        kept: prompts that an earlier run had computed.
+        overlong: of those computed, prompts longer than the model's context: without a prediction.
+        device: where it ran.
+        dtype: precision of the weights.
+    """
+
+    output: Path
+    computed: int
+    kept: int
+    overlong: int
+    device: str
+    dtype: str
+
+
+def run_reference(
+    checkpoint: Path,
+    prompts: Path,
+    output: Path,
+    *,
+    device: str | None = None,
+    dtype: DType = "checkpoint",
+    batch_size: int = 8,
+    bos: Bos = "once",
+    model: str | None = None,
+    progress: Progress | None = None,
+) -> ReferenceRun:
+    """Compute, for each exported prompt, the log-probabilities of the bare letter tokens that follow it.
+
+    This is the scoring ``constrained``: natural logarithm of the softmax over the whole vocabulary at the first
+    position after the prompt. Results are appended to ``output`` as the prompts' rows with ``logprobs``,
+    ``mass``, ``prediction``, ``correct``, ``tokens``, ``prompt_sha256``, ``scoring`` and ``made_by``; started
+    again with the same arguments, an interrupted run goes on where it stopped. Nothing from the checkpoint is
+    executed: only architectures that transformers itself knows, only safetensors or weights-only loading.
+
+    Args:
+        checkpoint: a folder in Hugging Face layout.
+        prompts: JSON Lines from ``prompts export``.
+        output: JSON Lines to write.
+        device: "cpu", "cuda", "cuda:1", "mps"; None for CUDA where there is one, else the CPU.
+        dtype: precision of weights and arithmetic; "checkpoint" keeps what the weights are stored in.
+        batch_size: prompts computed at once; halved by itself where memory does not suffice.
+        bos: see `medbench_local.engine.base.Engine.tokenize`.
+        model: only the rows that name this model.
+        progress: told of every prompt.
+
+    Raises:
+        UsageError: torch or transformers is not installed, an option makes no sense, or ``output`` holds
+            results made otherwise.
+        InputError: a malformed prompt row or checkpoint file.
+        AcquireError: transformers cannot load the checkpoint without executing its code.
+        EngineError: out of memory with a single prompt, or the model computed something that is no number.
+    """
+    torch, transformers = libraries()
+    if batch_size < 1:
+        raise UsageError("The batch size must be at least 1.")
+    listener = progress or Silent()
+    requests = read_requests(prompts, model=model)
+    place = choose_device(torch, device)
+    made_by = _made_by(checkpoint, dtype, place, bos, torch.__version__, transformers.__version__)
+    finished = keep_finished(output, made_by)
+    waiting = [request for request in requests if request.key not in finished]
+    kept = len(requests) - len(waiting)
+    if kept:
+        listener.note(f"{kept} of {len(requests)} prompts were computed before.")
+    if not waiting:
+        return ReferenceRun(output, 0, kept, 0, place, dtype)
+    network = Network(checkpoint, dtype=dtype, device=place)
+    tokenizer = read_tokenizer(checkpoint, network.rows)
+    _need_letters(checkpoint, tokenizer, max(request.options for request in waiting))
+    fitting, overlong = _tokenised(waiting, tokenizer, bos, network.context)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        output.open("a", encoding="utf-8", newline="\n") as file,
+        listener.step(f"reference on {place}", total=len(waiting), unit="prompts") as advance,
+    ):
+        for request, tokens in overlong:
+            _write(file, request, len(tokens), None, made_by)
+        advance(len(overlong))
+        for start in range(0, len(fitting), batch_size):
+            batch = fitting[start : start + batch_size]
+            scores = network.logprobs([tokens for _, tokens in batch], tokenizer.letters)
+            for (request, tokens), logprobs in zip(batch, scores, strict=True):
+                _write(file, request, len(tokens), logprobs[: request.options], made_by)
+            file.flush()
+            advance(len(batch))
+    if overlong:
+        listener.note(f"{len(overlong)} prompts are longer than the context and have no prediction.")
+    return ReferenceRun(output, len(waiting), kept, len(overlong), place, dtype)
+
+
+def _made_by(
+    checkpoint: Path, dtype: str, device: str, bos: str, torch_version: str, transformers_version: str
+) -> dict[str, str]:
+    return {
+        "checkpoint": _fingerprint(checkpoint),
+        "dtype": dtype,
+        "device": device.split(":")[0],
+        "bos": bos,
+        "torch": torch_version,
+        "transformers": transformers_version,
+    }
+
+
+def _fingerprint(folder: Path) -> str:
+    """Hash of the names, sizes and first MiB of the checkpoint's files: weights of 140 GB are not read twice."""
+    if not (folder / "config.json").is_file():
+        raise InputError(folder, "", "no config.json", advice="Give the folder of a checkpoint.")
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _WEIGHTS):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_HEAD))
+    return digest.hexdigest()
+
+
+def _need_letters(checkpoint: Path, tokenizer: Tokenizer, options: int) -> None:
+    if len(tokenizer.letters) < options:
+        raise InputError(
+            checkpoint,
+            "tokenizer",
+            f"questions have up to {options} options, but only the letters "
+            f"{ascii_uppercase[: len(tokenizer.letters)] or '(none)'} are tokens of their own",
+        )
+
+
+def _tokenised(
+    requests: Sequence[PromptRequest], tokenizer: Tokenizer, bos: Bos, context: int | None
+) -> tuple[list[tuple[PromptRequest, Tokens]], list[tuple[PromptRequest, Tokens]]]:
+    """Requests with their tokens, shortest first; and those that do not fit the context."""
+    fitting: list[tuple[PromptRequest, Tokens]] = []
+    overlong: list[tuple[PromptRequest, Tokens]] = []
+    for request in requests:
+        tokens = tokenizer(request.prompt, special=request.special, bos=bos)
+        (overlong if context is not None and len(tokens) > context else fitting).append((request, tokens))
+    return sorted(fitting, key=lambda item: len(item[1])), overlong
+
+
+def _write(
+    file: IO[str],
+    request: PromptRequest,
+    tokens: int,
+    logprobs: Sequence[float] | None,
+    made_by: Mapping[str, str],
+) -> None:
+    prediction = logprobs.index(max(logprobs)) if logprobs else None
+    row = {
+        **request.row,
+        "scoring": "constrained",
+        "prompt_sha256": prompt_sha256(request.prompt),
+        "tokens": tokens,
+        "overlong": logprobs is None,
+        "logprobs": list(logprobs or ()),
+        "mass": math.fsum(map(math.exp, logprobs)) if logprobs else None,
+        "prediction": prediction,
+        "correct": None if request.answer is None else prediction == request.answer,
+        "made_by": dict(made_by),
+    }
+    file.write(json.dumps(row, ensure_ascii=False) + "\n")
