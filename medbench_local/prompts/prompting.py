@@ -34,7 +34,8 @@ class Prompting:
         template: the default way to write questions and answers.
         chat: how conversations are written, or None for plain text.
         fixed_template: no format but the default is tried.
-        system_prompt: replaces every system prompt, if not None; "" shows none.
+        system_prompt: replaces every system prompt, if not None; "" leaves plain prompts without one and the
+            system turn of conversations empty.
         overrides: system prompts by model and task.
     """
 
@@ -91,7 +92,7 @@ def prompting_for(
         chat_template: the Jinja chat template stored with the model; used outside the catalog only.
         bos_text: text of the BOS token; "" for the usual one of the family.
         eos_text: text of the end-of-sequence token; "" likewise.
-        system_prompt: replaces the system prompt of every task; "" shows none.
+        system_prompt: replaces the system prompt of every task; see `Prompting`.
         overrides: system prompts by model and task, used where ``system_prompt`` is None.
         name: the model's name for overrides and error messages, if it is not in the catalog.
 
