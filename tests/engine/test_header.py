@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,62 @@ def test_a_damaged_header_raises_nothing_else(models: Path, tmp_path: Path, plac
     (tmp_path / "damaged.gguf").write_bytes(data)
     with contextlib.suppress(InputError):
         read_header(tmp_path / "damaged.gguf")
+
+
+def _patched(data: bytes, after: bytes, skip: int, form: str, value: int) -> bytes:
+    changed = bytearray(data)
+    struct.pack_into(form, changed, data.index(after) + len(after) + skip, value)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("after", "skip", "form", "value"),
+    [
+        (b"GGUF", 0, "<I", 1),
+        (b"GGUF", 4, "<Q", 1 << 62),
+        (b"GGUF", 12, "<Q", 1 << 62),
+        (b"GGUF", 20, "<Q", 1 << 60),
+        (b"tokenizer.ggml.tokens", 8, "<Q", 1 << 60),
+        (b"tokenizer.ggml.scores", 8, "<Q", 1 << 60),
+        (b"tokenizer.ggml.scores", 4, "<I", 9),
+        (b"llama.block_count", 4, "<I", 0),
+        (b"blk.0.attn_q.weight", 0, "<I", 1 << 30),
+        (b"blk.0.attn_q.weight", 4, "<Q", 1 << 62),
+        (b"blk.0.attn_q.weight", 20, "<I", 99),
+        (b"blk.0.attn_q.weight", 24, "<Q", 1 << 62),
+    ],
+)
+def test_no_length_is_believed(
+    models: Path, tmp_path: Path, after: bytes, skip: int, form: str, value: int
+) -> None:
+    data = (models / "q4_k_m.gguf").read_bytes()
+    (tmp_path / "hostile.gguf").write_bytes(_patched(data, after, skip, form, value))
+    with pytest.raises(InputError, match=r"hostile\.gguf, (byte|key|tensor) "):
+        read_header(tmp_path / "hostile.gguf")
+
+
+def test_sizes_equal_the_gguf_package(models: Path) -> None:
+    import gguf
+
+    for name in ("f16.gguf", "q4_k_m.gguf"):
+        tensors = gguf.GGUFReader(models / name).tensors
+        assert read_header(models / name).weights == sum(int(tensor.n_bytes) for tensor in tensors)
+
+
+def test_a_part_of_a_split_model_that_is_missing(tmp_path: Path) -> None:
+    import gguf
+
+    path = tmp_path / "big-00001-of-00002.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_uint16("split.count", 2)
+    writer.add_block_count(1)
+    writer.add_embedding_length(256)
+    writer.add_head_count(2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(InputError, match=r"00002-of-00002.*is missing"):
+        read_header(path)
+    (tmp_path / "big-00002-of-00002.gguf").write_bytes(bytes(1000))
+    assert read_header(path).weights == 1000

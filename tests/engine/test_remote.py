@@ -17,6 +17,7 @@ from medbench_local.engine.base import EngineOptions, GenerateRequest, Pack, Sco
 from medbench_local.engine.llama import LlamaEngine
 from medbench_local.engine.remote import WorkerEngine, start_engine
 from medbench_local.errors import EngineError, InputError, WorkerDied
+from tests.engine.tiny import write_mamba
 
 OPTIONS = EngineOptions(n_ctx=1024, threads=1)
 PACK = Pack((1, 5), (ScoreRequest((1, 5, 6), ((7,), (8, 9))), ScoreRequest((1, 5), ((7,), (8,)))))
@@ -120,6 +121,22 @@ def test_llama_cpp_s_refusal_comes_through(models: Path, tmp_path: Path) -> None
     (tmp_path / "odd.gguf").write_bytes(data)
     with pytest.raises(EngineError, match=r"blk\.1\.ffn_up\.weight"):
         start_engine(tmp_path / "odd.gguf", OPTIONS)
+
+
+def test_a_model_that_keeps_a_running_state_is_refused(tmp_path: Path) -> None:
+    path = write_mamba(tmp_path / "mamba.gguf")
+    with pytest.raises(EngineError, match=r"mamba\.gguf keeps a running state"):
+        start_engine(path, OPTIONS)
+
+
+@only_posix
+def test_an_abort_of_llama_cpp_gives_its_last_words(models: Path, tmp_path: Path) -> None:
+    data = bytearray((models / "f16.gguf").read_bytes())
+    place = data.index(b"llama.block_count") + len(b"llama.block_count") + 4
+    data[place : place + 4] = (100_000).to_bytes(4, "little")
+    (tmp_path / "deep.gguf").write_bytes(data)
+    with pytest.raises(WorkerDied, match=r"loading deep\.gguf.*SIGABRT.*GGML_ASSERT"):
+        start_engine(tmp_path / "deep.gguf", OPTIONS)
 
 
 def test_nothing_is_written_to_the_terminal(models: Path, capfd: pytest.CaptureFixture[str]) -> None:

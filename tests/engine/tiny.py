@@ -106,6 +106,42 @@ def write_random_llama(path: Path, *, seed: int = 0, nan: bool = False, layers: 
     return path
 
 
+def write_mamba(path: Path) -> Path:
+    """A Mamba of one layer: a model that keeps a running state."""
+    width, inner, state, rank, convolution = 64, 128, 16, 4, 4
+    writer = gguf.GGUFWriter(path, "mamba")
+    writer.add_context_length(256)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(0)
+    writer.add_head_count(0)
+    writer.add_block_count(1)
+    writer.add_ssm_conv_kernel(convolution)
+    writer.add_ssm_inner_size(inner)
+    writer.add_ssm_state_size(state)
+    writer.add_ssm_time_step_rank(rank)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_file_type(0)
+    pieces, scores, kinds = spm_vocabulary()
+    _tokenizer(writer, pieces, scores, kinds)
+    for name, shape in {
+        "token_embd.weight": (len(pieces), width),
+        "output_norm.weight": (width,),
+        "blk.0.attn_norm.weight": (width,),
+        "blk.0.ssm_in.weight": (2 * inner, width),
+        "blk.0.ssm_conv1d.weight": (inner, convolution),
+        "blk.0.ssm_conv1d.bias": (inner,),
+        "blk.0.ssm_x.weight": (rank + 2 * state, inner),
+        "blk.0.ssm_dt.weight": (inner, rank),
+        "blk.0.ssm_dt.bias": (inner,),
+        "blk.0.ssm_a": (inner, state),
+        "blk.0.ssm_d": (inner,),
+        "blk.0.ssm_out.weight": (width, inner),
+    }.items():
+        writer.add_tensor(name, np.full(shape, 0.01, np.float32))
+    _finish(writer)
+    return path
+
+
 def _interleaved(weights: Array, heads: int) -> Array:
     rows, columns = weights.shape
     return np.ascontiguousarray(
