@@ -84,11 +84,13 @@ class HubServer:
         endpoint: for HF_ENDPOINT.
         requests: everything that was asked, in order.
         tokens: known tokens and the gated or private repositories each may read.
+        listed_too: by repository, a path that its listing has although there is no such file.
     """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.tokens: dict[str, set[str]] = {}
+        self.listed_too: dict[str, str] = {}
         self.released = threading.Event()
         self.sent_to_hanging = threading.Event()
         self._faults: list[Fault] = []
@@ -266,6 +268,11 @@ class _Handler(BaseHTTPRequestHandler):
                     lfs = entry["lfs"]
                     sibling["lfs"] = {"sha256": lfs["oid"], "size": lfs["size"], "pointerSize": 130}
             siblings.append(sibling)
+        if name in self.hub.listed_too:
+            lfs = {"sha256": "0" * 64, "size": 7, "pointerSize": 130}
+            siblings.append(
+                {"rfilename": self.hub.listed_too[name], "size": 7, "blobId": "0" * 40, "lfs": lfs}
+            )
         gated = "manual" if hosted.gated else False
         return {
             "_id": "0" * 24,

@@ -117,7 +117,8 @@ def make_once(
         AcquireError: the folder cannot be written to, or the disk is full.
     """
     try:
-        with _alone(target, home, progress):
+        lock = home / "locks" / f"{content_key(str(target.resolve()))[:32]}.lock"
+        with alone(lock, f"making {target.parent.name}/{target.name}", progress):
             found = find(target, home, progress)
             if found is not None:
                 return found
@@ -134,7 +135,8 @@ def make_once(
 def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, progress: Progress) -> Built:
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"unfinished-{target.name}")
-    unfinished.unlink(missing_ok=True)
+    for left_by_a_dead_process in target.parent.glob(f"*{unfinished.name}*"):
+        left_by_a_dead_process.unlink()
     try:
         notes = make(unfinished)
         digest, size = hash_file(unfinished, progress), unfinished.stat().st_size
@@ -147,14 +149,14 @@ def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, prog
 
 
 @contextmanager
-def _alone(target: Path, home: Path, progress: Progress) -> Iterator[None]:
-    lock_path = home / "locks" / f"{content_key(str(target.resolve()))[:32]}.lock"
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_path)
+def alone(path: Path, purpose: str, progress: Progress) -> Iterator[None]:
+    """Hold the lock at ``path``; wait, after a note that names the ``purpose``, while another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        progress.note(f"another process is making {target.parent.name}/{target.name}; waiting for it")
+        progress.note(f"another process is {purpose}; waiting for it")
         lock.acquire()
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -147,8 +148,9 @@ def recall(
             continue
         if revision is not None and revision not in (record.get("revision"), record.get("commit")):
             continue
-        files = tuple(FileRecord(**file) for file in record["files"])
-        return FetchedRepository(repository, record["commit"], Path(record["folder"]), files)
+        with suppress(TypeError, KeyError):  # damaged, or another version's
+            files = tuple(FileRecord(**file) for file in record["files"])
+            return FetchedRepository(repository, str(record["commit"]), Path(record["folder"]), files)
     return None
 
 

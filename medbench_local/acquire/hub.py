@@ -8,13 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from filelock import FileLock
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub_url
 
-from medbench_local.acquire.cache import file_sha256, remember_sha256
+from medbench_local.acquire.cache import alone, file_sha256, remember_sha256
 from medbench_local.acquire.disk import Need, check_room
 from medbench_local.acquire.hub_errors import Unreachable, explained, not_cached
 from medbench_local.acquire.layout import FileRecord
@@ -188,7 +187,7 @@ def _ask(name: str, revision: str, kind: Kind, hub: Hub, progress: Progress) -> 
         ask = api.dataset_info if kind == "dataset" else api.model_info
         info = patiently(
             lambda: ask(name, revision=revision, files_metadata=True, timeout=_TIMEOUT),
-            hub.patience,
+            Patience(min(hub.patience.retries, 2), hub.patience.wait),
             progress,
         )
         commit = str(info.sha)
@@ -210,6 +209,8 @@ def _listed(repository: Repository, path: str) -> RemoteFile:
             f"{repository.name} has no file {path} at commit {repository.commit[:12]}.",
             advice=f"Its files: {repository.page}/tree/{repository.commit}.",
         )
+    if PurePosixPath(path).is_absolute() or {"..", ""} & set(path.split("/")) or set(path) & set("\\:"):
+        raise AcquireError(f"The hub lists a file that would lie outside {repository.name}: {path!r}.")
     if not _BLOB.fullmatch(file.blob) or file.size < 0:
         raise AcquireError(f"The hub's listing of {repository.name} gives no hash of {path}.")
     return file
@@ -229,8 +230,7 @@ def _fetch(
     )
     blob = _blob(repository, file)
     lock = hub.cache / ".locks" / repository.cache.name / f"{file.blob}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with alone(lock, f"fetching {file.path}", progress):
         if blob.exists() and matches(blob, file):
             advance(file.size)
         else:
@@ -238,6 +238,8 @@ def _fetch(
                 url, file, blob, token=hub.token, patience=hub.patience, advance=advance, progress=progress
             )
     patiently(lambda: _put_in_place(repository, file), hub.patience, progress)
+    if not (repository.folder / file.path).is_symlink():
+        blob.unlink(missing_ok=True)  # where there are no links the snapshot has a copy
     if file.sha256:
         remember_sha256(repository.folder / file.path, home, file.sha256)
 

@@ -57,10 +57,10 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
 
 
 def not_cached(repository: str, revision: str) -> AcquireError:
-    """The network may not be used and the files are not here."""
+    """The hub may not or cannot be asked and the files are not here."""
     return AcquireError(
-        f"{repository} (revision {revision}) is not completely in the cache, and offline was asked for.",
-        advice="Run once without --offline (and without HF_HUB_OFFLINE=1) to fetch it.",
+        f"{repository} (revision {revision}) is not completely in the cache, and the hub cannot be asked.",
+        advice="Run once with a network, without --offline and without HF_HUB_OFFLINE=1, to fetch it.",
     )
 
 

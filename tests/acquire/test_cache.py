@@ -159,10 +159,12 @@ def test_the_lock_and_the_leavings_of_a_dead_process_are_taken_over(tmp_path: Pa
     assert first.stdout.readline() == "making\n"
     first.kill()
     first.communicate()
-    (tmp_path / "m" / "unfinished-full.gguf").write_bytes(b"half")
+    left = [tmp_path / "m" / name for name in ("unfinished-full.gguf", ".unfinished-full.gguf.7.part")]
+    for path in left:
+        path.write_bytes(b"half")
     began = time.monotonic()
     made = make_once(tmp_path / "m" / "full.gguf", Maker(), home=tmp_path, progress=QUIET)
     assert time.monotonic() - began < 30
     assert made.size == 7
-    assert not (tmp_path / "m" / "unfinished-full.gguf").exists()
+    assert not any(path.exists() for path in left)
     assert json.loads((tmp_path / "m" / "full.gguf.json").read_text())["size"] == 7

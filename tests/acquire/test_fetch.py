@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 
 from medbench_local.acquire.fetch import (
     fetch_dataset_files,
@@ -279,6 +279,35 @@ def test_a_partial_file_of_other_content_is_found_out(hub: HubServer, tmp_path: 
     with pytest.raises(AcquireError, match="arrived damaged"):
         fetch_model("owner/name")
     fetch_model("owner/name")
+
+
+def test_without_links_nothing_is_kept_twice(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True)
+    hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
+    fetched = fetch_model("owner/name")
+    assert (fetched.folder / "model.safetensors").read_bytes() == WEIGHTS
+    cache = tmp_path / "hf" / "hub" / "models--owner--name"
+    kept = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 100_000]
+    assert kept == [fetched.folder / "model.safetensors"]
+    before = len(hub.contents())
+    assert fetch_model("owner/name") == fetched
+    assert len(hub.contents()) == before
+
+
+@pytest.mark.parametrize(
+    "path", ["../../x.safetensors", "/etc/x.safetensors", "a\\b.safetensors", "c:x.safetensors"]
+)
+def test_a_hub_that_lists_files_outside_the_folder(hub: HubServer, tmp_path: Path, path: str) -> None:
+    outside = tmp_path / "hf" / "hub" / "models--owner--name" / "x.safetensors"
+    write(outside.parent, {outside.name: b"mine"})
+    files = {**LLAMA_3, "model.safetensors.index.json": index(path.replace("\\", "\\\\"))}
+    hub.add("owner/name", write(tmp_path / "repo", files))
+    hub.listed_too["owner/name"] = path
+    with pytest.raises(AcquireError, match="outside owner/name"):
+        fetch_model("owner/name")
+    assert outside.read_bytes() == b"mine"
 
 
 # --- refusals, each its own
