@@ -28,10 +28,10 @@ def overtaking_p_value(ahead: int, behind: int, unseen: int, *, needs: int) -> f
         a random sample shows ``behind`` or fewer of its questions.
     """
     seen = ahead + behind
+    if not seen:
+        return 1.0 if unseen >= needs else 0.0
     worst = 0.0
     for discordant in range(max(seen, seen + unseen - 1), seen + unseen + 1):
         own = (discordant + needs + 1) // 2
-        if own > discordant:
-            continue  # no discordant question: a tie, which is not enough
         worst = max(worst, float(hypergeom.cdf(behind, discordant, own, seen)))
     return worst

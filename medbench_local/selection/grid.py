@@ -33,7 +33,9 @@ _PRIOR_VARIANCE = 0.02**2
 """Typical variance of formats, of demonstration sets, and of their interaction: 2 points of accuracy each."""
 _PRIOR_WEIGHT = (2.0, 2.0, 6.0)
 """How many levels' worth of evidence the prior of F, D and FD counts for."""
-_EM_STEPS = 15
+_EM_STEPS = 12
+_PRIOR_MEAN = 0.5
+"""Accuracy before anything is known; as uncertain as it is large."""
 _LEAST = 1e-3
 """Least variance of a question effect; keeps every matrix invertible."""
 
@@ -45,22 +47,32 @@ class Estimate:
     Attributes:
         mean: (candidates,) expected accuracy.
         covariance: (candidates, candidates) what is not known of it; zero for fully scored candidates.
+        n_questions: size of the validation set, of which accuracies are whole fractions.
     """
 
     mean: Matrix
     covariance: Matrix
+    n_questions: int
 
     def best(self) -> int:
         """The candidate with the highest expected accuracy; the earliest of equals."""
-        return int(np.argmax(np.round(self.mean, 9)))
+        return int(np.argmax(self._whole(self.mean)))
+
+    def ranking(self) -> NDArray[np.intp]:
+        """Candidates from the highest expected accuracy down; the earlier of equals first."""
+        return np.argsort(-np.round(self.mean, 9), kind="stable")
 
     def chances(self, draws: int = 2000, seed: int = 0) -> Matrix:
         """(candidates,) estimated probability of being the best, by simulation."""
         values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         normal = np.random.default_rng(seed).standard_normal((draws, len(self.mean)))
-        drawn = np.round(self.mean + normal @ root.T, 9)
+        drawn = self._whole(self.mean + normal @ root.T)
         return np.bincount(drawn.argmax(axis=1), minlength=len(self.mean)) / draws
+
+    def _whole(self, accuracy: Matrix) -> Matrix:
+        """Numbers of correct answers, so that estimates less than half a question apart are ties."""
+        return np.round(accuracy * self.n_questions)
 
 
 @dataclass(frozen=True)
@@ -134,23 +146,22 @@ class Grid:
         """Posterior mean and covariance of the candidates' levels, variances by EM."""
         used = [j for j in range(3) if self._useful[j]]
         variance = dict.fromkeys(used, _PRIOR_VARIANCE)
+        evidence = weighted - precision @ np.full(self.n, _PRIOR_MEAN)
         for step in range(_EM_STEPS + 1):
-            prior = 0.25 + sum(variance[j] * self._same[j] for j in used)
-            inverse = _inverse(prior)
-            covariance = _inverse(inverse + precision)
-            mean = covariance @ (weighted + inverse @ np.full(self.n, 0.5))
+            prior = _PRIOR_MEAN**2 + sum(variance[j] * self._same[j] for j in used)
+            shrink = _inverse(np.eye(self.n) + precision @ prior)
             if step == _EM_STEPS:
                 break
-            score = inverse @ (mean - 0.5)
-            lost = inverse - inverse @ covariance @ inverse
+            score, information = shrink @ evidence, shrink @ precision
             for j in used:
-                design, levels = self._designs[j], self._designs[j].shape[1]
-                effect = variance[j] * (design.T @ score)
-                spread = levels * variance[j] - variance[j] ** 2 * float((lost * self._same[j]).sum())
+                levels = self._designs[j].shape[1]
+                effect = variance[j] * (self._designs[j].T @ score)
+                spread = levels * variance[j] - variance[j] ** 2 * float((information * self._same[j]).sum())
                 variance[j] = (float(effect @ effect) + spread + _PRIOR_WEIGHT[j] * _PRIOR_VARIANCE) / (
                     levels + _PRIOR_WEIGHT[j]
                 )
-        return mean, covariance
+        covariance = prior @ shrink
+        return _PRIOR_MEAN + covariance @ evidence, covariance
 
     def _whole_set(
         self,
@@ -181,7 +192,7 @@ class Grid:
         rest = (n_questions - seen) / n_questions
         loading += rest * np.eye(self.n)
         noise += rest / n_questions * residual
-        return Estimate(known + loading @ effects, loading @ uncertainty @ loading.T + noise)
+        return Estimate(known + loading @ effects, loading @ uncertainty @ loading.T + noise, n_questions)
 
 
 def _inverse(matrix: Matrix) -> Matrix:

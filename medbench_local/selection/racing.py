@@ -101,8 +101,8 @@ class _Race:
             waiting = [candidate for candidate in waiting if candidate not in set(wave)]
             board.rungs.append(Rung("race", len(wave), board.prompts - before, len(waiting) + 1))
             if waiting:
-                expected = grid.estimate(board.correct, board.scored).mean
-                wave = sorted(waiting, key=lambda candidate: -round(float(expected[candidate]), 9))[:size]
+                ranking = grid.estimate(board.correct, board.scored).ranking()
+                wave = [candidate for candidate in map(int, ranking) if candidate in waiting][:size]
             else:
                 wave = []
         return board.select("racing", self.champion, error_bound=self.error_rate if self.tested_out else 0.0)
@@ -189,8 +189,7 @@ def _limited(board: Board, order: Questions, limit: int, error_rate: float) -> S
         if limit <= board.prompts or 1 - chances[winner] <= error_rate:
             break
         keep = max(2, round(board.n_candidates * _KEEP**rung))
-        ranking = np.argsort(-np.round(estimate.mean, 9), kind="stable")
-        active = [int(index) for index in ranking if not board.scored[index].all()][:keep]
+        active = [int(index) for index in estimate.ranking() if not board.scored[index].all()][:keep]
         _climb(board, order, active, (limit - board.prompts) // max(1, _RUNGS - rung), limit)
     certain = float(chances[winner])
     return board.select("racing", winner, error_bound=1.0, error_estimate=1.0 - certain)
