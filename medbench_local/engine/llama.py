@@ -51,8 +51,8 @@ class LlamaEngine:
         self._options = options
         exact = options.mode == "exact"
         gpu = options.gpu_layers != 0 and devices.has_gpu()
-        self._threads = options.threads or default_threads()
         self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=not exact)
+        self._threads = options.threads or default_threads(self._model.parameters)
         self._context: Context | None = None
         try:
             if self._model.architecture_problem:
