@@ -26,12 +26,14 @@ def engine(stories: Path) -> Iterator[LlamaEngine]:
 
 
 @pytest.fixture(scope="module")
-def reference(shared_data: Path) -> Any:
+def reference(shared_data: Path) -> Iterator[Any]:
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
-    torch.set_num_threads(1)  # many small steps; threads would only wait for each other
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # many small steps: threads would only wait for each other
     folder = shared_data / "weights" / "stories260K"
-    return transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    yield transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
