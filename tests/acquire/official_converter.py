@@ -1,0 +1,75 @@
+"""llama.cpp's own converter, taken from the source distribution of the pinned llama-cpp-python."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import llama_cpp
+import platformdirs
+import pytest
+
+_WANTED = ("convert_hf_to_gguf.py", "conversion/", "gguf-py/")
+
+_RUN_ALL = """
+import sys
+import convert_hf_to_gguf
+for job in sys.argv[1:]:
+    folder, output, kind = job.split("|")
+    sys.argv = ["convert", folder, "--outfile", output, "--outtype", kind]
+    convert_hf_to_gguf.main()
+"""
+
+
+def converter_folder() -> Path:
+    """The folder with convert_hf_to_gguf.py; fetched once and kept, the test skips where that is impossible."""
+    version = llama_cpp.__version__
+    folder = Path(platformdirs.user_cache_dir("medbench-local-tests")) / f"llama-cpp-python-{version}"
+    if not (folder / "convert_hf_to_gguf.py").is_file():
+        with tempfile.TemporaryDirectory() as scratch:
+            _download(version, Path(scratch), folder)
+    return folder
+
+
+def _download(version: str, scratch: Path, folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch)]
+    command += ["--no-binary", "llama-cpp-python", f"llama-cpp-python=={version}"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=240, check=False, text=True)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"needs the source distribution of llama-cpp-python {version}: {error}")
+    archives = list(scratch.glob("llama_cpp_python-*.tar.gz"))
+    if done.returncode != 0 or not archives:
+        pytest.skip(
+            f"needs the source distribution of llama-cpp-python {version}: {done.stderr.strip()[-200:]}"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as unpacked, tarfile.open(archives[0]) as archive:
+        root = f"llama_cpp_python-{version}/vendor/llama.cpp/"
+        members = []
+        for member in archive:
+            if member.name.startswith(tuple(root + wanted for wanted in _WANTED)):
+                member.name = member.name.removeprefix(root)
+                members.append(member)
+        archive.extractall(Path(unpacked) / "new", members=members, filter="data")
+        if not folder.exists():
+            (Path(unpacked) / "new").rename(folder)
+
+
+def convert_officially(jobs: list[tuple[Path, Path, str]]) -> None:
+    """Convert checkpoints: (folder, output, type as --outtype takes it); one process for all, it starts slowly."""
+    arguments = ["|".join([str(folder), str(output), kind]) for folder, output, kind in jobs]
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN_ALL, *arguments],
+        cwd=converter_folder(),
+        env={**os.environ, "PYTHONPATH": str(converter_folder())},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
