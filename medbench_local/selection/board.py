@@ -62,17 +62,23 @@ class Board:
         return np.asarray(self.scored.all(axis=1))
 
     def select(
-        self, method: Method, winner: int, *, error_bound: float, error_estimate: float | None = None
+        self,
+        method: Method,
+        winner: int,
+        expected: NDArray[np.float64],
+        *,
+        error_bound: float,
+        error_estimate: float | None = None,
     ) -> Selection:
-        """The result of the search that filled this table."""
-        common = self.scored[winner] & self.scored[0]
-        difference = self.correct[winner, common].astype(int) - self.correct[0, common].astype(int)
+        """The result of the search that filled this table, ``expected`` accuracies included."""
         return Selection(
             method=method,
             winner=winner,
             scores=tuple(
-                CandidateScore(candidate, int(right.sum()), int(seen.sum()))
-                for candidate, right, seen in zip(self.candidates, self.correct, self.scored, strict=True)
+                CandidateScore(candidate, int(right.sum()), int(seen.sum()), float(mean))
+                for candidate, right, seen, mean in zip(
+                    self.candidates, self.correct, self.scored, expected, strict=True
+                )
             ),
             n_questions=self.n_questions,
             prompts_scored=self.prompts,
@@ -80,6 +86,5 @@ class Board:
             rungs=tuple(self.rungs),
             error_bound=error_bound,
             error_estimate=error_estimate,
-            spread=float(difference.mean()) if difference.size else 0.0,
-            spread_questions=int(common.sum()),
+            spread=float(expected[winner] - expected[0]),
         )

@@ -23,5 +23,5 @@ def exhaustive(evaluate: Evaluate, candidates: Sequence[Candidate], n_questions:
     for index in range(board.n_candidates):
         board.score(index, np.arange(n_questions))
     board.rungs.append(Rung("all questions", board.n_candidates, board.prompts, 1))
-    winner = int(np.argmax(board.correct.sum(axis=1)))
-    return board.select("exhaustive", winner, error_bound=0.0)
+    accuracy = board.correct.mean(axis=1)
+    return board.select("exhaustive", int(np.argmax(accuracy)), accuracy, error_bound=0.0)

@@ -35,7 +35,7 @@ SMALL = 64
 
 _FIRST_LOOK = 16
 _LOOK_GROWTH = 1.5
-_FIRST_SHARE = 0.3
+_FIRST_SHARE = 0.25
 _RUNGS = 6
 _KEEP = 0.5
 
@@ -105,7 +105,9 @@ class _Race:
                 wave = [candidate for candidate in map(int, ranking) if candidate in waiting][:size]
             else:
                 wave = []
-        return board.select("racing", self.champion, error_bound=self.error_rate if self.tested_out else 0.0)
+        expected = grid.estimate(board.correct, board.scored).mean
+        bound = self.error_rate if self.tested_out else 0.0
+        return board.select("racing", self.champion, expected, error_bound=bound)
 
     def _visit(self, candidate: int) -> None:
         if self.champion < 0:
@@ -191,8 +193,9 @@ def _limited(board: Board, order: Questions, limit: int, error_rate: float) -> S
         keep = max(2, round(board.n_candidates * _KEEP**rung))
         active = [int(index) for index in estimate.ranking() if not board.scored[index].all()][:keep]
         _climb(board, order, active, (limit - board.prompts) // max(1, _RUNGS - rung), limit)
-    certain = float(chances[winner])
-    return board.select("racing", winner, error_bound=1.0, error_estimate=1.0 - certain)
+    return board.select(
+        "racing", winner, estimate.mean, error_bound=1.0, error_estimate=1.0 - float(chances[winner])
+    )
 
 
 def _climb(board: Board, order: Questions, active: Sequence[int], prompts: int, limit: int) -> None:

@@ -25,12 +25,16 @@ class CandidateScore:
     Attributes:
         candidate: the prompt.
         correct: number of questions answered correctly.
-        questions: number of questions scored; 0 if the search never came to it.
+        questions: number of questions scored.
+        expected: accuracy on the whole validation set, 0 to 1: known if all of it was scored, else estimated
+            from this candidate's results and those of its relatives. The plain accuracies of candidates that
+            were scored on different questions are not comparable; these are.
     """
 
     candidate: Candidate
     correct: int
     questions: int
+    expected: float
 
     @property
     def accuracy(self) -> float | None:
@@ -71,9 +75,8 @@ class Selection:
             1.0 where nothing is guaranteed because a limit ended the search.
         error_estimate: the same probability as estimated by the grid model (not guaranteed), or None where
             the bound says it all.
-        spread: accuracy of the winner minus that of the first candidate (the default format), a fraction,
-            on the questions that both were scored on.
-        spread_questions: number of these questions.
+        spread: expected accuracy of the winner minus that of the first candidate (the default format), a
+            fraction.
     """
 
     method: Method
@@ -86,7 +89,6 @@ class Selection:
     error_bound: float
     error_estimate: float | None
     spread: float
-    spread_questions: int
 
     @property
     def candidate(self) -> Candidate:

@@ -35,7 +35,7 @@ def test_the_first_of_the_best_wins(correct: Correct) -> None:
     assert found.error_bound == 0
     assert found.validation_accuracy == correct[found.winner].mean()
     assert found.spread == pytest.approx(correct[found.winner].mean() - correct[0].mean())
-    assert found.spread_questions == correct.shape[1]
+    assert [score.expected for score in found.scores] == pytest.approx(correct.mean(axis=1).tolist())
 
 
 def test_candidates_are_scored_in_evaluation_order() -> None:
