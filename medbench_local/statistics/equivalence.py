@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from medbench_local.statistics.net_change import net_change_interval, p_value_below
-from medbench_local.statistics.options import Logprobs, kl_divergences, margins
-from medbench_local.statistics.paired import Verdict
+from medbench_local.statistics.options import Logprobs, kl_divergences, margins, near_ties
 from medbench_local.statistics.significance import wilson
 
 Outcome = Literal["equivalent", "different", "inconclusive"]
@@ -82,23 +81,6 @@ class Equivalence:
         return self.flips / self.n
 
 
-@dataclass(frozen=True)
-class Verification:
-    """Whether the verdict of a quantised comparison may be reported.
-
-    Attributes:
-        verified: both models are equivalent and the verdict is the same at both precisions.
-        verdict_full_precision: on the checked questions.
-        verdict_quantised: on the same questions.
-        reasons: one sentence for each thing that stands against it; empty if verified.
-    """
-
-    verified: bool
-    verdict_full_precision: Verdict
-    verdict_quantised: Verdict
-    reasons: tuple[str, ...]
-
-
 def equivalence(
     full: ArrayLike,
     quantised: ArrayLike,
@@ -122,7 +104,7 @@ def equivalence(
         quantised: the same of the quantised model.
         answers: index of the correct option of each question.
         margin: largest accepted difference of accuracies, between 0 and 1, exclusive.
-        confidence: coverage of the interval, 0.5 to 1; 0.9 gives two tests at the 5 % level.
+        confidence: coverage of the interval, 0.5 to 0.99; 0.9 gives two tests at the 5 % level.
         full_logprobs: log-probability of each option of each question at full precision; questions may have
             different numbers of options; normalised over the options here. -inf is allowed, nan is not.
         quantised_logprobs: the same of the quantised model; both or neither.
@@ -141,9 +123,9 @@ def equivalence(
         raise ValueError("`answers` must not be negative")
     if not before.size == after.size == correct.size:
         raise ValueError(f"{before.size}, {after.size} and {correct.size} questions do not belong together")
-    if not (0 < margin < 1 and 0.5 <= confidence < 1 and noise >= 0):
+    if not (0 < margin < 1 and 0.5 <= confidence <= 0.99 and noise >= 0):
         raise ValueError(
-            "`margin` must lie between 0 and 1, `confidence` from 0.5 to 1, `noise` be at least 0"
+            "`margin` must lie between 0 and 1, `confidence` from 0.5 to 0.99, `noise` be at least 0"
         )
     n = int(before.size)
     flipped = before != after
@@ -184,44 +166,6 @@ def equivalence(
     )
 
 
-def verified(
-    medical: Equivalence, base: Equivalence, verdict_full_precision: Verdict, verdict_quantised: Verdict
-) -> Verification:
-    """Whether a quantised comparison stands: both models equivalent, and the same verdict at both precisions.
-
-    Args:
-        medical: equivalence of the medical model's precisions on this comparison's task and prompt.
-        base: the same of the base model.
-        verdict_full_precision: verdict of the full models on the checked questions.
-        verdict_quantised: verdict of the quantised models on the same questions.
-    """
-    reasons = []
-    for name, result in (("medical", medical), ("base", base)):
-        if result.outcome == "different":
-            reasons.append(
-                f"Quantisation changed the {name} model: accuracy {result.difference:+.1%} "
-                f"[{result.low:+.1%}, {result.high:+.1%}], beyond ±{result.margin:.1%}."
-            )
-        elif result.outcome == "inconclusive":
-            needed = result.questions_needed
-            settle = (
-                f"about {needed} questions would settle it"
-                if needed
-                else "no feasible number would settle it"
-            )
-            reasons.append(
-                f"Whether quantisation changed the {name} model is open: accuracy {result.difference:+.1%} "
-                f"[{result.low:+.1%}, {result.high:+.1%}] on {result.n} questions, margin "
-                f"±{result.margin:.1%}; {settle}."
-            )
-    if verdict_full_precision != verdict_quantised:
-        reasons.append(
-            f"The verdict on the checked questions is {verdict_full_precision} at full precision and "
-            f"{verdict_quantised} when quantised."
-        )
-    return Verification(not reasons, verdict_full_precision, verdict_quantised, tuple(reasons))
-
-
 @dataclass(frozen=True)
 class _Options:
     kl_mean: float | None
@@ -239,12 +183,12 @@ def _compare_options(
         return _Options(None, None, (), None)
     if len(full) != flipped.size:
         raise ValueError(f"log-probabilities of {len(full)} questions, predictions of {flipped.size}")
-    divergences, gaps = kl_divergences(full, quantised), margins(full)
+    divergences = kl_divergences(full, quantised)
     return _Options(
         kl_mean=float(divergences.mean()),
         kl_max=float(divergences.max()),
-        flip_margins=tuple(float(gap) for gap in gaps[flipped]),
-        near_ties=int(np.count_nonzero(gaps <= noise)),
+        flip_margins=tuple(float(gap) for gap in margins(full)[flipped]),
+        near_ties=int(np.count_nonzero(near_ties(full, noise))),
     )
 
 

@@ -62,8 +62,8 @@ def net_change_interval(lost: int, gained: int, n: int, *, confidence: float) ->
         ValueError: counts that cannot be, or a confidence out of its range.
     """
     _check(lost, gained, n)
-    if not 0 < confidence < 1:
-        raise ValueError("`confidence` must lie between 0 and 1")
+    if not 0 < confidence <= 0.99:  # the nuisance error must stay small beside the ends' own
+        raise ValueError("`confidence` must lie between 0 and 0.99")
     error = (1 - confidence) / 2
     return -_largest_loss(lost, gained, n, error), _largest_loss(gained, lost, n, error)
 

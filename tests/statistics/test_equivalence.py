@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import exp, inf, log
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from medbench_local.statistics.equivalence import Equivalence, equivalence, verified
+from medbench_local.statistics.equivalence import equivalence
 from medbench_local.statistics.net_change import p_value_below
 
 Ints = NDArray[np.int64]
@@ -128,33 +127,6 @@ def test_noise_in_the_log_probabilities_makes_flips_at_small_margins() -> None:
     assert got.near_ties >= sum(gap <= 0.1 for gap in got.flip_margins)
 
 
-@pytest.fixture(scope="module")
-def passed() -> Equivalence:
-    return equivalence(*predictions(500, 2, 1), margin=0.03)
-
-
-def test_verified(passed: Equivalence) -> None:
-    got = verified(passed, passed, "tie", "tie")
-    assert got.verified
-    assert got.reasons == ()
-
-
-def test_not_verified_says_why(passed: Equivalence) -> None:
-    changed = verified(passed, passed, "win", "tie")
-    assert not changed.verified
-    assert changed.reasons == (
-        "The verdict on the checked questions is win at full precision and tie when quantised.",
-    )
-    damaged = verified(equivalence(*predictions(500, 90, 5), margin=0.03), passed, "tie", "tie")
-    assert not damaged.verified
-    assert damaged.reasons[0].startswith("Quantisation changed the medical model: accuracy -17.0% [")
-    few = verified(passed, equivalence(*predictions(50, 1, 1), margin=0.03), "tie", "tie")
-    assert not few.verified
-    assert "questions would settle it" in few.reasons[0]
-    never = replace(equivalence(*predictions(50, 1, 1), margin=0.03), questions_needed=None)
-    assert "no feasible number" in verified(never, passed, "tie", "tie").reasons[0]
-
-
 def test_bad_arguments() -> None:
     good = predictions(20, 1, 1)
     with pytest.raises(ValueError, match="do not belong together"):
@@ -162,7 +134,7 @@ def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="margin"):
         equivalence(*good, margin=0.0)
     with pytest.raises(ValueError, match="confidence"):
-        equivalence(*good, margin=0.1, confidence=90)
+        equivalence(*good, margin=0.1, confidence=0.995)
     with pytest.raises(ValueError, match="vector"):
         equivalence([], [], [], margin=0.1)
     with pytest.raises(ValueError, match="vector"):
