@@ -32,7 +32,7 @@ class Fault:
     """A failure of the next ``times`` answers about paths that contain ``about``.
 
     Attributes:
-        about: part of the request's path ("/api/" for questions about repositories).
+        about: part of the request's path ("/api/models/" for questions about repositories of models).
         status: answer this instead.
         headers: sent with ``status``.
         drop_after: close the connection after so many bytes of the content.

@@ -27,6 +27,7 @@ from medbench_local.errors import AcquireError
 from medbench_local.progress import Progress, Silent
 
 _BLOCK = 4 * 2**20
+_WORTH_A_STEP = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,14 @@ def remember_sha256(path: Path, home: Path, digest: str) -> None:
     write_json(_hash_record(path, home), {**_state(path), "sha256": digest})
 
 
-def hash_file(path: Path, progress: Progress) -> str:
-    """SHA-256 of the file's content, read now."""
+def hash_file(path: Path, progress: Progress, *, called: str = "") -> str:
+    """SHA-256 of the file's content, read now; a step (under the name ``called``) only if that takes a while."""
+    size = path.stat().st_size
+    listener = progress if size >= _WORTH_A_STEP else Silent()
     digest = hashlib.sha256()
     with (
         path.open("rb") as file,
-        progress.step(f"hashing {path.name}", total=path.stat().st_size, unit="B") as advance,
+        listener.step(f"hashing {called or path.name}", total=size, unit="B") as advance,
     ):
         while block := file.read(_BLOCK):
             digest.update(block)
@@ -139,7 +142,7 @@ def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, prog
         left_by_a_dead_process.unlink()
     try:
         notes = make(unfinished)
-        digest, size = hash_file(unfinished, progress), unfinished.stat().st_size
+        digest, size = hash_file(unfinished, progress, called=target.name), unfinished.stat().st_size
         write_json(_sidecar(target), {"sha256": digest, "size": size, **notes})
         unfinished.replace(target)
     finally:

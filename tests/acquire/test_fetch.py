@@ -234,7 +234,7 @@ def test_a_server_without_ranges_starts_again(hub: HubServer, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize("about", ["/api/", "config.json"])
+@pytest.mark.parametrize("about", ["/api/models/", "config.json"])
 def test_a_busy_hub_is_asked_again(hub: HubServer, tmp_path: Path, status: int, about: str) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
     hub.fail(Fault(about, status=status, times=2))
@@ -386,7 +386,7 @@ def test_no_network(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_something_that_is_no_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.fail(Fault("/api/", status=200))
+    hub.fail(Fault("/api/models/", status=200))
     with pytest.raises(AcquireError, match="did not answer as a hub does"):
         fetch_model("owner/name")
 
