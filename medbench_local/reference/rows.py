@@ -84,6 +84,20 @@ def read_rows(path: Path, *, model: str | None = None, task: str | None = None) 
     return rows
 
 
+def read_samples(run: Path) -> tuple[ResultRow, ...]:
+    """All samples of a run folder.
+
+    Raises:
+        InputError: it has none, or a line is malformed.
+    """
+    files = sorted((run / "samples").glob("*.jsonl"))
+    if not files:
+        raise InputError(
+            run, "samples", "no samples", advice="Give the folder of a finished run; see: runs list"
+        )
+    return tuple(row for path in files for row in read_rows(path))
+
+
 def _from_log(row: Row, model: str | None, task: str | None) -> ResultRow:
     logged = lm_eval.read_log_line(row)
     question = logged.question

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medbench_local.errors import InputError
-from medbench_local.reference.rows import prompt_sha256, read_rows, text_sha256
+from medbench_local.reference.rows import prompt_sha256, read_rows, read_samples, text_sha256
 from tests.reference.written import log_line, write_lines
 
 EXPORT: dict[str, Any] = {
@@ -182,6 +182,16 @@ def test_no_rows(tmp_path: Path) -> None:
         read_rows(write_lines(tmp_path / "empty.jsonl", []))
     with pytest.raises(InputError, match="no such file"):
         read_rows(tmp_path / "absent.jsonl")
+
+
+def test_the_samples_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    for name in ("medical.demo-a.0-shot", "base.demo-a.0-shot"):
+        role = name.partition(".")[0]
+        write_lines(tmp_path / "samples" / f"{name}.jsonl", [SAMPLE | {"role": role}] * 2)
+    assert [row.role for row in read_samples(tmp_path)] == ["base", "base", "medical", "medical"]
+    with pytest.raises(InputError, match="no samples"):
+        read_samples(tmp_path / "samples")
 
 
 values = st.recursive(
