@@ -39,6 +39,7 @@ from medbench_local.prompts.demonstrations import VALIDATION_LIMIT, demonstratio
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
 from medbench_local.selection import Selection, exhaustive, racing
+from medbench_local.selection.racing import SMALL
 from medbench_local.selection.simulate import SCENARIOS, Scenario, Table, score_table
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Question, Task
@@ -268,8 +269,8 @@ def print_searches(protocol: Protocol, tables: int) -> None:
         drawn = [score_table(scenario, rng, questions=n) for _ in range(each)]
         guaranteed = replace_selection(protocol, max_fraction=None, max_prompts=None)
         for label, rules in (("guaranteed", guaranteed), (protocol.name, protocol)):
-            if label != "guaranteed" and n * 110 <= (protocol.selection.max_prompts or 0) and n <= 64:
-                continue  # the same search
+            if label != "guaranteed" and n <= SMALL:
+                continue  # no limit bites: the same search
             rows = []
             for seed, table in enumerate(drawn):
                 found = laptop(rules, table, table.evaluate, seed)
