@@ -26,7 +26,7 @@ class PromptRequest:
         row: the row as it was read; it is repeated in the result.
         where: its place in the file.
         prompt: the text; trailing blanks count.
-        special: whether control-token text in it stands for control tokens.
+        special: whether control-token text in it stands for control tokens; None if the row does not say.
         options: number of options, 2 to 26.
         answer: index of the correct option, or None.
     """
@@ -34,7 +34,7 @@ class PromptRequest:
     row: Mapping[str, Any]
     where: str
     prompt: str
-    special: bool
+    special: bool | None
     options: int
     answer: int | None
 
@@ -48,8 +48,8 @@ def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptReques
     """Read rows of ``prompts export``; rows that are repeated are read once.
 
     Args:
-        path: JSON Lines with at least ``prompt`` and ``options``; ``special`` (default false) says that
-            control-token text in the prompt stands for control tokens, as in chat prompts.
+        path: JSON Lines with at least ``prompt`` and ``options``; ``special`` says whether control-token text
+            in the prompt stands for control tokens, as in chat prompts.
         model: only the rows that name this model.
 
     Raises:
@@ -80,8 +80,8 @@ def _request(row: Row) -> PromptRequest:
     options = len(row.texts("options"))
     if not 2 <= options <= 26:
         raise row.error(f"expected 2 to 26 options, found {options}", name="options")
-    special = row.fields.get("special", False)
-    if not isinstance(special, bool):
+    special = row.fields.get("special")
+    if special is not None and not isinstance(special, bool):
         raise row.error("expected true or false", name="special")
     prompt = row.text("prompt")
     if not prompt:

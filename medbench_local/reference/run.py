@@ -99,7 +99,7 @@ def run_reference(
     network = Network(checkpoint, dtype=dtype, device=place)
     tokenizer = read_tokenizer(checkpoint, network.rows)
     _need_letters(checkpoint, tokenizer, max(request.options for request in waiting))
-    fitting, overlong = _tokenised(waiting, tokenizer, bos, network.context)
+    fitting, overlong = _tokenised(waiting, prompts, tokenizer, bos, network.context)
     output.parent.mkdir(parents=True, exist_ok=True)
     with (
         output.open("a", encoding="utf-8", newline="\n") as file,
@@ -156,15 +156,31 @@ def _need_letters(checkpoint: Path, tokenizer: Tokenizer, options: int) -> None:
 
 
 def _tokenised(
-    requests: Sequence[PromptRequest], tokenizer: Tokenizer, bos: Bos, context: int | None
+    requests: Sequence[PromptRequest], path: Path, tokenizer: Tokenizer, bos: Bos, context: int | None
 ) -> tuple[list[tuple[PromptRequest, Tokens]], list[tuple[PromptRequest, Tokens]]]:
     """Requests with their tokens, shortest first; and those that do not fit the context."""
     fitting: list[tuple[PromptRequest, Tokens]] = []
     overlong: list[tuple[PromptRequest, Tokens]] = []
     for request in requests:
-        tokens = tokenizer(request.prompt, special=request.special, bos=bos)
+        special = request.special
+        if special is None:
+            special = _plainly_not_special(request, path, tokenizer)
+        tokens = tokenizer(request.prompt, special=special, bos=bos)
         (overlong if context is not None and len(tokens) > context else fitting).append((request, tokens))
     return sorted(fitting, key=lambda item: len(item[1])), overlong
+
+
+def _plainly_not_special(request: PromptRequest, path: Path, tokenizer: Tokenizer) -> bool:
+    """False, where it makes no difference; guessing would give a wrong reference without a word."""
+    found = next((text for text in tokenizer.control if text in request.prompt), None)
+    if found is None:
+        return False
+    raise InputError(
+        path,
+        f"{request.where}, key 'special'",
+        f"the prompt holds {found!r}, and the row does not say whether that is the token or just text",
+        advice='Add "special": true to the rows of chat prompts, "special": false to others.',
+    )
 
 
 def _write(

@@ -30,12 +30,14 @@ class Tokenizer:
         bos: id of the BOS token, or None.
         adds_bos: whether it stands before every text.
         bare: token ids of a text without its BOS; told whether control-token text stands for the tokens.
+        control: the text of every control token.
         letters: ids of the vocabulary entries "A", "B", ... as far as each is one token of its own.
     """
 
     bos: int | None
     adds_bos: bool
     bare: Callable[[str, bool], list[int]]
+    control: tuple[str, ...]
     letters: Tokens
 
     def __call__(self, text: str, *, special: bool, bos: Bos = "once") -> Tokens:
@@ -69,7 +71,11 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
     else:
         bare = _transformers(folder)
     return Tokenizer(
-        vocabulary.special.ids.get("bos"), vocabulary.special.add.get("bos", True), bare, tuple(letters)
+        bos=vocabulary.special.ids.get("bos"),
+        adds_bos=vocabulary.special.add.get("bos", True),
+        bare=bare,
+        control=tuple(token.text for token in vocabulary.tokens if token.type == TokenType.CONTROL),
+        letters=tuple(letters),
     )
 
 

@@ -247,6 +247,18 @@ def test_prompts_of_several_models(checkpoint: Path, tmp_path: Path) -> None:
     assert got.computed == 1
 
 
+def test_control_tokens_are_not_guessed(checkpoint: Path, tmp_path: Path) -> None:
+    row = {"prompt": "<s> Which? ", "options": ["A", "B"]}
+    path = write_lines(tmp_path / "p.jsonl", [row])
+    with pytest.raises(InputError, match="the prompt holds '<s>'") as caught:
+        run_reference(checkpoint, path, tmp_path / "o.jsonl", device="cpu")
+    assert caught.value.where.startswith("line 1")
+    write_lines(path, [row | {"special": special} for special in (True, False)])
+    run_reference(checkpoint, path, tmp_path / "o.jsonl", device="cpu")
+    tokens = {row["special"]: row["tokens"] for row in lines(tmp_path / "o.jsonl")}
+    assert tokens[True] < tokens[False]
+
+
 def test_bad_options(checkpoint: Path, prompts: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="batch size"):
         run_reference(checkpoint, prompts, tmp_path / "o.jsonl", batch_size=0)
