@@ -57,38 +57,42 @@ def config(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**values, **changes}.items() if value is not None}
 
 
-def tensors(values: Mapping[str, Any], dtype: torch.dtype, *, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random weights for a config, by transformers' names."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator).mul(0.05).to(dtype)
-
+def shapes(values: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The tensors of the model that a config describes, by transformers' names."""
     width, inner, rows = values["hidden_size"], values["intermediate_size"], values["vocab_size"]
     heads = values["num_attention_heads"]
     head = values.get("head_dim") or width // heads
     keys = values.get("num_key_value_heads", heads) * head
-    state = {"model.embed_tokens.weight": random(rows, width)}
+    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (rows, width)}
     for i in range(values["num_hidden_layers"]):
-        layer = f"model.layers.{i}"
-        state[f"{layer}.self_attn.q_proj.weight"] = random(heads * head, width)
-        state[f"{layer}.self_attn.k_proj.weight"] = random(keys, width)
-        state[f"{layer}.self_attn.v_proj.weight"] = random(keys, width)
-        state[f"{layer}.self_attn.o_proj.weight"] = random(width, heads * head)
+        attention, mlp = f"model.layers.{i}.self_attn", f"model.layers.{i}.mlp"
+        found[f"{attention}.q_proj.weight"] = (heads * head, width)
+        found[f"{attention}.k_proj.weight"] = (keys, width)
+        found[f"{attention}.v_proj.weight"] = (keys, width)
+        found[f"{attention}.o_proj.weight"] = (width, heads * head)
         if values.get("attention_bias"):
-            state[f"{layer}.self_attn.q_proj.bias"] = random(heads * head)
-            state[f"{layer}.self_attn.k_proj.bias"] = random(keys)
-            state[f"{layer}.self_attn.v_proj.bias"] = random(keys)
-            state[f"{layer}.self_attn.o_proj.bias"] = random(width)
-        state[f"{layer}.mlp.gate_proj.weight"] = random(inner, width)
-        state[f"{layer}.mlp.up_proj.weight"] = random(inner, width)
-        state[f"{layer}.mlp.down_proj.weight"] = random(width, inner)
-        state[f"{layer}.input_layernorm.weight"] = 1 + random(width)
-        state[f"{layer}.post_attention_layernorm.weight"] = 1 + random(width)
-    state["model.norm.weight"] = 1 + random(width)
+            found[f"{attention}.q_proj.bias"] = (heads * head,)
+            found[f"{attention}.k_proj.bias"] = (keys,)
+            found[f"{attention}.v_proj.bias"] = (keys,)
+            found[f"{attention}.o_proj.bias"] = (width,)
+        found[f"{mlp}.gate_proj.weight"] = (inner, width)
+        found[f"{mlp}.up_proj.weight"] = (inner, width)
+        found[f"{mlp}.down_proj.weight"] = (width, inner)
+        found[f"model.layers.{i}.input_layernorm.weight"] = (width,)
+        found[f"model.layers.{i}.post_attention_layernorm.weight"] = (width,)
+    found["model.norm.weight"] = (width,)
     if not values.get("tie_word_embeddings"):
-        state["lm_head.weight"] = random(rows, width)
-    return state
+        found["lm_head.weight"] = (rows, width)
+    return found
+
+
+def tensors(values: Mapping[str, Any], dtype: torch.dtype, *, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights for a config."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: (torch.randn(shape, generator=generator) * 0.05 + name.endswith("norm.weight")).to(dtype)
+        for name, shape in shapes(values).items()
+    }
 
 
 def write_weights(
