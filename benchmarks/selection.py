@@ -39,7 +39,7 @@ from medbench_local.prompts.demonstrations import VALIDATION_LIMIT, demonstratio
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
 from medbench_local.selection import Selection, exhaustive, racing
-from medbench_local.selection.racing import SMALL
+from medbench_local.selection.guaranteed import SMALL
 from medbench_local.selection.simulate import SCENARIOS, Scenario, Table, score_table
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Question, Task

@@ -53,7 +53,7 @@ class SelectionSettings(Entry):
     error_rate: Probability = Field(
         default=0.05,
         description="racing: probability allowed for dropping the prompt that an exhaustive search would "
-        "have chosen, as long as neither max_fraction nor max_prompts ends the race.",
+        "have chosen; under max_fraction or max_prompts, the estimated probability at which it ends early.",
     )
     max_fraction: Share | None = Field(
         default=None,

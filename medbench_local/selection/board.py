@@ -57,9 +57,21 @@ class Board:
             self.scored[candidate, wanted] = True
         return int(wanted.size)
 
-    def complete(self) -> NDArray[np.bool_]:
-        """Which candidates have been scored on every question."""
-        return np.asarray(self.scored.all(axis=1))
+    def spare(self, candidate: int, champion: int) -> int:
+        """How many of its open questions a candidate may get wrong and still win; below 0: it cannot win.
+
+        Args:
+            candidate: any other candidate.
+            champion: one that was scored on every question.
+        """
+        open_ = int((~self.scored[candidate]).sum())
+        target = int(self.correct[champion].sum()) + (candidate > champion)
+        return int(self.correct[candidate].sum()) + open_ - target
+
+    def certain(self, champion: int) -> bool:
+        """Whether no outcome of the open questions lets another candidate win."""
+        others = (candidate for candidate in range(self.n_candidates) if candidate != champion)
+        return bool(self.scored[champion].all()) and all(self.spare(other, champion) < 0 for other in others)
 
     def select(
         self,
