@@ -194,16 +194,7 @@ def _run(
         "dry_run": dry_run,
     }
     sizes = {tensor.name: tensor.nbytes for tensor in header.tensors}
-    package = Path(__file__).resolve().parents[2]
-    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "medbench_local.acquire.quantise_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        )
+    with tempfile.TemporaryFile() as errors, _worker(errors) as process:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -215,12 +206,22 @@ def _run(
                 events.append(event)
             code = process.wait()
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            process.kill()
         if code != 0 or not events or events[-1].get("result") != 0:
             raise _failure(header, config, code, events, errors)
     return events
+
+
+def _worker(errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    package = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "medbench_local.acquire.quantise_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
 
 
 def _events(stream: IO[bytes]) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -91,8 +92,7 @@ class QuantConfig(Entry):
 
 def quant_names() -> list[str]:
     """The built-in configs, most precise first."""
-    configs = [read_yaml(path, QuantConfig) for path in _folder().glob("*.yaml")]
-    return [config.name for config in sorted(configs, key=lambda c: (-c.bits_per_weight, c.name))]
+    return list(_built_in())
 
 
 def load_quant(name: str | Path) -> QuantConfig:
@@ -105,17 +105,17 @@ def load_quant(name: str | Path) -> QuantConfig:
         UsageError: neither a built-in name nor a file.
         InputError: the file is malformed.
     """
-    path, known = Path(name), quant_names()
+    path, known = Path(name), _built_in()
     if str(name) not in known:
         if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
-            return _checked(path)
+            return _read_own(path)
         close = difflib.get_close_matches(str(name).lower(), known, n=1)
         hint = f"Did you mean {close[0]}? " if close else ""
         raise UsageError(
             f"There is no quantisation config {str(name)!r}.",
             advice=f"{hint}Known are {', '.join(known)}; a YAML file of your own is given by its path.",
         )
-    return _checked(_folder() / f"{name}.yaml")
+    return known[str(name)]
 
 
 def ladder(first: str | Path = "q4_k_m") -> tuple[QuantConfig, ...]:
@@ -130,13 +130,13 @@ def ladder(first: str | Path = "q4_k_m") -> tuple[QuantConfig, ...]:
     return tuple(steps)
 
 
-def _checked(path: Path) -> QuantConfig:
+def _read_own(path: Path) -> QuantConfig:
     config = read_yaml(path, QuantConfig)
     if config.next is not None:
-        above = _folder() / f"{config.next}.yaml"
-        if config.next not in quant_names():
+        above = _built_in().get(config.next)
+        if above is None:
             raise InputError(path, "key 'next'", f"{config.next!r} is no built-in config")
-        if read_yaml(above, QuantConfig).bits_per_weight <= config.bits_per_weight:
+        if above.bits_per_weight <= config.bits_per_weight:
             raise InputError(path, "key 'next'", f"{config.next!r} has no more bits per weight than this one")
     if config.imatrix is None:
         return config
@@ -144,6 +144,12 @@ def _checked(path: Path) -> QuantConfig:
     if not imatrix.is_file():
         raise InputError(path, "key 'imatrix'", f"there is no file {imatrix}")
     return config.model_copy(update={"imatrix": imatrix.resolve()})
+
+
+@cache
+def _built_in() -> dict[str, QuantConfig]:
+    configs = [read_yaml(path, QuantConfig) for path in _folder().glob("*.yaml")]
+    return {config.name: config for config in sorted(configs, key=lambda c: (-c.bits_per_weight, c.name))}
 
 
 def _folder() -> Path:

@@ -139,7 +139,7 @@ def write_checkpoint(
 
 
 def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def edit_json(path: Path, **changes: Any) -> None:
