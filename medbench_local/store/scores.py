@@ -51,7 +51,7 @@ def score_key(*parts: str | bytes | Sequence[int]) -> bytes:
         elif isinstance(part, bytes):
             data, kind = part, b"b"
         else:
-            data, kind = struct.pack(f"<{len(part)}i", *part), b"i"
+            data, kind = struct.pack(f"<{len(part)}q", *part), b"i"
         digest.update(kind + struct.pack("<q", len(data)) + data)
     return digest.digest()[:20]
 

@@ -26,7 +26,7 @@ class ModelRecord(Entry):
 
     Attributes:
         name: catalog name, or what the user typed.
-        source: "catalog", "gguf", "folder", "hub", "hub-gguf" or "embedded".
+        source: "owner/name@commit" on the hub, "embedded" or "local".
         sha256: hash of the GGUF that was scored.
         file_type: its quantisation ("q4_k_m", "f16").
         size: its bytes.
@@ -83,23 +83,26 @@ class PromptChoice(Entry):
         format: "default" or the seed of a sampled format.
         demonstrations: seed of the demonstration set; null for zero-shot.
         validation_accuracy: of the chosen candidate; null if nothing was selected.
-        default_validation_accuracy: of the default candidate; null if it was not scored.
+        spread: accuracy of the chosen candidate minus that of the default one, on the validation questions both
+            were scored on; null if nothing was selected.
         method: "none", "exhaustive" or "racing".
         prompts_scored: validation prompts whose score was needed.
         prompts_exhaustive: what the exhaustive search would have needed.
-        error_bound: bound on the probability that the exhaustive search would have chosen another candidate;
-            null where no bound is guaranteed.
+        error_bound: guaranteed bound on the probability that the exhaustive search would have chosen another
+            candidate (1 where a limit ended the search); null if nothing was selected.
+        error_estimate: estimate of that probability where the bound says little; else null.
         candidates: every candidate, in the order of evaluation.
     """
 
     format: Literal["default"] | int
     demonstrations: int | None
     validation_accuracy: float | None
-    default_validation_accuracy: float | None
+    spread: float | None
     method: str
     prompts_scored: int
     prompts_exhaustive: int
     error_bound: float | None
+    error_estimate: float | None
     candidates: tuple[CandidateScore, ...]
 
 
@@ -313,6 +316,7 @@ class Results(Entry):
     Attributes:
         precision: name of the quantisation config that was scored.
         mode: the engine's mode, "exact" or "fast".
+        confidence: level of the intervals of the differences.
         summary: rates of win, tie and loss.
         warnings: what a careful reader must know (incomplete data, stand-ins, tokenizer trouble).
         ladder: precisions tried, in order; empty unless ``--quant auto``.
@@ -323,6 +327,7 @@ class Results(Entry):
     precision: str
     mode: str
     protocol: str
+    confidence: float
     comparisons: tuple[Comparison, ...]
     summary: Summary
     warnings: tuple[str, ...]

@@ -16,10 +16,9 @@ from medbench_local.engine.packs import common_prefix, new_tokens, plan_packs
 from medbench_local.engine.requests import constrained, continued, letter_tokens
 from medbench_local.errors import EngineError
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.prompts.matching import match_answer
+from medbench_local.prompts.matching import Several, match_answer
 from medbench_local.prompts.prompt import Candidate, Prompt
-from medbench_local.prompts.prompting import Prompting
-from medbench_local.prompts.rendering import render, render_cloze
+from medbench_local.prompts.prompting import Prompting, render, render_cloze
 from medbench_local.store.scores import ScoreStore, StoredScore, score_key
 from medbench_local.study.results import Scoring
 from medbench_local.tasks.question import Question, SplitName, Task
@@ -46,7 +45,7 @@ class ScoringRules:
     context: int
     overlong: str
     bos: Bos
-    several: str
+    several: Several
     max_tokens: int
 
 
@@ -132,7 +131,7 @@ class CellScorer:
         shots: int,
         rules: ScoringRules,
         meter: Meter,
-        on_prompts: Callable[[int], None] = lambda count: None,
+        on_prompts: Callable[[int], None],
     ) -> None:
         self._engine = engine
         self._fingerprint = fingerprint

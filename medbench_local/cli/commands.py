@@ -1,0 +1,40 @@
+"""Which command lives where."""
+
+from __future__ import annotations
+
+import typer
+
+from medbench_local.cli import (
+    check,
+    compare,
+    convert,
+    doctor,
+    models,
+    prompts,
+    quants,
+    runs,
+    score,
+    sweep,
+    tasks,
+    validate,
+    verdict,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add every command to ``app``, in the order in which help lists them."""
+    app.command()(compare.compare)
+    app.command()(sweep.sweep)
+    app.command()(check.check)
+    app.command()(validate.validate)
+    app.command()(verdict.verdict)
+    app.command()(score.score)
+    app.add_typer(prompts.app)
+    app.add_typer(models.app)
+    app.add_typer(tasks.app)
+    app.add_typer(quants.app)
+    app.command()(convert.convert)
+    app.command()(convert.quantize)
+    app.add_typer(runs.app)
+    app.add_typer(validate.reference_app)
+    app.command()(doctor.doctor)

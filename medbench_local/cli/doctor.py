@@ -1,0 +1,70 @@
+"""``doctor``: what this machine has, and what is missing."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from typing import Annotated, Any
+
+import typer
+
+from medbench_local.cli.output import out, print_json
+from medbench_local.cli.progress import amount
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False) -> None:
+    """Show devices, memory, threads, versions and caches, and say what is missing.
+
+    Example: medbench-local doctor
+    """
+    found = examine()
+    if json:
+        print_json(found)
+        return
+    console = out()
+    for name, value in found.items():
+        for line in value if isinstance(value, list) else [value]:
+            console.print(f"[bold]{name:<12}[/] ", end="")
+            console.print(str(line), markup=False)
+
+
+def examine() -> dict[str, Any]:
+    """Everything `doctor` says, by topic."""
+    import psutil
+    from huggingface_hub import constants, get_token
+
+    from medbench_local import __version__
+    from medbench_local.acquire.disk import existing
+    from medbench_local.engine.bindings import versions
+    from medbench_local.engine.devices import devices, has_gpu
+    from medbench_local.engine.memory import memory_available
+    from medbench_local.engine.threads import default_threads
+    from medbench_local.settings import read_settings
+
+    settings = read_settings()
+    engine = versions()
+    free = shutil.disk_usage(existing(settings.home)).free
+    found: dict[str, Any] = {
+        "version": f"medbench-local {__version__}, Python {platform.python_version()}, {platform.platform()}",
+        "engine": f"llama.cpp {engine['llama.cpp']} through llama-cpp-python {engine['llama-cpp-python']}",
+        "features": engine["system"],
+        "devices": [
+            f"{d.kind}: {d.backend} {d.description}" + (f", {amount(d.free, 'B')} free" if d.free else "")
+            for d in devices()
+        ],
+        "threads": f"{default_threads()} used, {psutil.cpu_count() or '?'} logical processors",
+        "memory": f"{amount(memory_available(), 'B')} available",
+        "models": f"{settings.home} ({amount(free, 'B')} free on its disk)",
+        "hub cache": str(constants.HF_HUB_CACHE),
+        "hub": "offline" if settings.offline else ("token found" if get_token() else "no token"),
+        "data": str(settings.data_dir or "from the hub"),
+    }
+    missing = []
+    if not has_gpu():
+        missing.append(
+            "no GPU build of llama.cpp: see the README for Metal and CUDA (the processor works too)"
+        )
+    if not get_token():
+        missing.append("no hub token: gated models (Llama, MediTron) need `hf auth login` or HF_TOKEN")
+    found["missing"] = missing or ["nothing"]
+    return found

@@ -1,0 +1,157 @@
+"""``models list|show|fetch``: what the catalog knows and what is on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from medbench_local.cli.compare import MODEL_HELP
+from medbench_local.cli.output import err, out, print_json, warn
+from medbench_local.cli.progress import amount, progress
+
+app = typer.Typer(name="models", help="Models: known by name, or your own.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+
+
+@app.command("list")
+def list_command(json: Json = False) -> None:
+    """List the catalog's models, and what is here of each.
+
+    Example: medbench-local models list
+    """
+    from medbench_local.acquire.inventory import list_models
+    from medbench_local.catalog.model import vision_pairs
+    from medbench_local.settings import read_settings
+
+    found = list_models(read_settings().home)
+    if json:
+        print_json(
+            [
+                status.entry.model_dump(mode="json")
+                | {"checkpoint": status.checkpoint, "ggufs": [str(built.path) for built in status.ggufs]}
+                for status in found
+            ]
+        )
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("model", "role", "repository", "gate"):
+        table.add_column(name, no_wrap=name != "repository", overflow="fold")
+    for name in ("size", "here"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for status in found:
+        entry = status.entry
+        table.add_row(
+            entry.name,
+            entry.role,
+            entry.repository or "embedded",
+            entry.gate,
+            amount(entry.size, "B"),
+            amount(status.size, "B") if status.ggufs else status.checkpoint,
+        )
+    out().print(table)
+    names = ", ".join(f"{pair.medical} / {pair.base}" for pair in vision_pairs())
+    err().print(f"known but not yet runnable (vision-language): {names}", markup=False)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    quant: Annotated[str, typer.Option(help="A quantisation config, or none for full precision.")] = "q8_0",
+    context: Annotated[int, typer.Option(help="Context in tokens, for the memory needed.")] = 2048,
+    offline: Offline = False,
+    json: Json = False,
+) -> None:
+    """Show a model: sizes, what is cached, memory needed, whether it fits this machine.
+
+    Example: medbench-local models show meditron-7b --quant q4_k_m
+    """
+    facts = _facts(model, quant, context, offline)
+    if json:
+        print_json(facts)
+        return
+    console = out()
+    for name, value in facts.items():
+        console.print(f"[bold]{name:<22}[/] ", end="")
+        console.print(str(value), markup=False)
+
+
+@app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    quant: Annotated[str, typer.Option(help="Precision to prepare, or none for full precision.")] = "q8_0",
+    offline: Offline = False,
+) -> None:
+    """Fetch, convert and quantise a model now, so that comparing needs no network later.
+
+    Example: medbench-local models fetch meditron-7b --quant q4_k_m
+    """
+    from medbench_local.acquire.prepare import prepare_model
+    from medbench_local.acquire.source import resolve_model
+    from medbench_local.catalog.quantisation import load_quant
+    from medbench_local.settings import read_settings
+
+    settings = read_settings()
+    prepared = prepare_model(
+        resolve_model(model),
+        quant=load_quant("full" if quant == "none" else quant),
+        home=settings.home,
+        offline=offline or settings.offline,
+        progress=progress(),
+    )
+    for warning in prepared.warnings:
+        warn(warning)
+    for file in dict.fromkeys([prepared.full, prepared.quantised]):
+        if file is not None:
+            out().print(f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False)
+
+
+def _facts(model: str, quant: str, context: int, offline: bool) -> dict[str, Any]:
+    from medbench_local.acquire.inventory import plan_model
+    from medbench_local.acquire.source import resolve_model
+    from medbench_local.catalog.quantisation import load_quant
+    from medbench_local.engine.memory import memory_available
+    from medbench_local.settings import read_settings
+
+    settings = read_settings()
+    source = resolve_model(model)
+    config = load_quant("full" if quant == "none" else quant)
+    plan = plan_model(
+        source, config, home=settings.home, offline=offline or settings.offline, progress=progress()
+    )
+    facts: dict[str, Any] = {"model": plan.name}
+    if source.entry is not None:
+        entry = source.entry
+        facts |= {
+            "title": entry.title,
+            "role": entry.role,
+            "gate, licence": f"{entry.gate}, {entry.licence}",
+            "trained context": f"{entry.context:,} tokens",
+            "weights": f"{entry.parameters / 1e9:.2f} billion, {entry.dtype}",
+        }
+        if entry.notes:
+            facts["notes"] = entry.notes
+    free = memory_available()
+    cache = _cache_bytes(plan.quantised_size, config.bits_per_weight, context)
+    need = plan.quantised_size + cache
+    facts |= {
+        "repository": f"{plan.repository or 'local'}" + (f" at {plan.commit}" if plan.commit else ""),
+        "still to download": amount(plan.download, "B"),
+        "full GGUF": f"{amount(plan.full_size, 'B')}" + (" (here)" if plan.full_here else ""),
+        f"{plan.precision} GGUF": f"{amount(plan.quantised_size, 'B')}"
+        + (" (here)" if plan.quantised_here else ""),
+        "bits per weight": f"{config.bits_per_weight:.2f}",
+        "disk still needed": amount(plan.room, "B"),
+        "memory needed": f"about {amount(need, 'B')} at a context of {context:,} tokens",
+        "memory free": amount(free, "B"),
+        "fits this machine": "yes" if need <= free else "no: choose a smaller precision",
+    }
+    return facts
+
+
+def _cache_bytes(size: int, bits: float, context: int) -> int:
+    """A rough upper bound of the F32 cache from the model's size: 1 MiB a token for 7 billion weights."""
+    weights = size * 8 / bits
+    return int(context * 2**20 * min((weights / 6.74e9) ** 0.5, 1.0))

@@ -1,0 +1,50 @@
+"""Values of options that are more than one word."""
+
+from __future__ import annotations
+
+import re
+
+from medbench_local.errors import UsageError
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    """``a,b`` as ("a", "b"); None stays None.
+
+    Raises:
+        UsageError: nothing is named.
+    """
+    if text is None:
+        return None
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise UsageError(f"'{text}' names nothing.", advice="Separate names by commas, without blanks.")
+    return found
+
+
+def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """``0,3`` as (0, 3); None stays None.
+
+    Raises:
+        UsageError: something else than whole numbers of at most nine digits.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"\d{1,9}", part) for part in parts):
+        raise UsageError(f"{option} needs whole numbers such as 0,3, not '{text}'.")
+    return tuple(int(part) for part in parts)
+
+
+def rows(text: str | None, option: str) -> tuple[int, ...] | slice | None:
+    """``0,5,7`` as numbers, ``10:20`` (or ``:20``, ``10:``) as a slice; None stays None.
+
+    Raises:
+        UsageError: neither of the two.
+    """
+    if text is None:
+        return None
+    span = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text.strip())
+    if span is None:
+        return numbers(text, option)
+    first, last = (int(part) if part else None for part in span.groups())
+    return slice(first, last)

@@ -1,0 +1,200 @@
+"""``prompts export|show``: exactly what a model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medbench_local.cli import parse
+from medbench_local.cli.compare import MODEL_HELP
+from medbench_local.cli.output import err, out, print_json, warn
+from medbench_local.cli.progress import progress
+
+app = typer.Typer(name="prompts", help="The exact prompts of a cell.", no_args_is_help=True)
+
+
+class SplitOption(str, Enum):
+    """Which questions."""
+
+    validation = "validation"
+    test = "test"
+    demonstrations = "demonstrations"
+
+
+Model = Annotated[str, typer.Option(help=MODEL_HELP)]
+TaskId = Annotated[str, typer.Option(help="A task id, or a folder of your own questions.")]
+Split = Annotated[SplitOption, typer.Option(help="Which questions are asked.")]
+Shots = Annotated[int, typer.Option(help="Demonstrations in a prompt.")]
+Formats = Annotated[str, typer.Option("--format", help="all, default, or seeds such as default,0,1.")]
+Demonstrations = Annotated[
+    str | None, typer.Option(help="Seeds of demonstration sets, such as 0,1.  [default: 42]")
+]
+SystemPrompt = Annotated[str | None, typer.Option(help="Replaces the system prompt.")]
+ProtocolOption = Annotated[str, typer.Option(help="Its own system prompts are used.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the data sets' official files, instead of the hub.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+
+
+@app.command()
+def export(
+    model: Model,
+    task: TaskId,
+    output: Annotated[Path, typer.Option(help="The JSON Lines file to write.")],
+    split: Split = SplitOption.test,
+    shots: Shots = 0,
+    format: Formats = "default",
+    demonstrations: Demonstrations = None,
+    items: Annotated[
+        str | None, typer.Option(help="Rows of the split: 0,5,7 or 0:100.  [default: all]")
+    ] = None,
+    system_prompt: SystemPrompt = None,
+    protocol: ProtocolOption = "laptop",
+    data_dir: DataDir = None,
+    offline: Offline = False,
+) -> None:
+    """Write the exact prompts of a cell, one JSON line each, to run them on any engine.
+
+    Example: medbench-local prompts export --model meditron-7b --task medqa --shots 3 --output prompts.jsonl
+    """
+    import json
+
+    from medbench_local.store.files import write_atomic
+
+    rows = list(
+        _rows(
+            model,
+            task,
+            split,
+            shots,
+            format,
+            demonstrations,
+            items,
+            system_prompt,
+            protocol,
+            data_dir,
+            offline,
+        )
+    )
+    write_atomic(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    err().print(f"{len(rows):,} prompts in {output}", markup=False)
+
+
+@app.command()
+def show(
+    model: Model,
+    task: TaskId,
+    split: Split = SplitOption.test,
+    shots: Shots = 0,
+    format: Formats = "default",
+    demonstrations: Demonstrations = None,
+    item: Annotated[int, typer.Option(help="Row of the split.")] = 0,
+    system_prompt: SystemPrompt = None,
+    protocol: ProtocolOption = "laptop",
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    json: Annotated[bool, typer.Option("--json", help="The row as JSON on stdout.")] = False,
+) -> None:
+    """Print one prompt exactly as the model sees it, trailing blanks marked.
+
+    Example: medbench-local prompts show --model llama-2-7b --task mmlu-anatomy --shots 3 --format 4
+    """
+    rows = _rows(
+        model,
+        task,
+        split,
+        shots,
+        format,
+        demonstrations,
+        str(item),
+        system_prompt,
+        protocol,
+        data_dir,
+        offline,
+    )
+    for row in rows:
+        if json:
+            print_json(row)
+            continue
+        console = out()
+        header = f"{row['model']}, {row['task']} {row['split']} {row['item']}, format {row['format']}"
+        console.print(f"--- {header}, {row['shots']}-shot", style="dim", markup=False)
+        text = str(row["prompt"])
+        kept = text.rstrip(" ")
+        console.print(kept + "␣" * (len(text) - len(kept)), markup=False)
+        console.print(
+            f"--- options {' '.join(row['options'])}, answer {row['options'][row['answer']]}", style="dim"
+        )
+
+
+def _rows(
+    model: str,
+    task: str,
+    split: SplitOption,
+    shots: int,
+    format: str,
+    demonstrations: str | None,
+    items: str | None,
+    system_prompt: str | None,
+    protocol: str,
+    data_dir: Path | None,
+    offline: bool,
+) -> Iterable[dict[str, Any]]:
+    from medbench_local.catalog.protocol import load_protocol
+    from medbench_local.errors import UsageError
+    from medbench_local.prompts.demonstrations import DEFAULT_SEED
+    from medbench_local.prompts.export import exported_prompts
+    from medbench_local.settings import read_settings
+    from medbench_local.study.prompting import prompting_of
+    from medbench_local.tasks.load import load_task
+
+    if shots < 0:
+        raise UsageError(f"--shots must be 0 or more, not {shots}.")
+    settings = read_settings()
+    offline = offline or settings.offline
+    listener = progress()
+    loaded = load_task(task, data_dir=data_dir or settings.data_dir, offline=offline, progress=listener)
+    for warning in loaded.warnings:
+        warn(warning)
+    prompting = prompting_of(
+        model,
+        system_prompt=system_prompt,
+        overrides=load_protocol(protocol).prompts,
+        home=settings.home,
+        offline=offline,
+        progress=listener,
+    )
+    chosen = parse.rows(items, "--items")
+    size = len(loaded.questions(split.value))
+    picked = range(size)[chosen] if isinstance(chosen, slice) else chosen
+    return (
+        row.as_row()
+        for row in exported_prompts(
+            prompting,
+            loaded,
+            split.value,
+            shots,
+            formats=_formats(format, prompting.fixed_template),
+            demonstration_seeds=parse.numbers(demonstrations, "--demonstrations") or (DEFAULT_SEED,),
+            items=picked,
+        )
+    )
+
+
+def _formats(text: str, fixed: bool) -> list[int | None]:
+    """Formats by name: the ones of the study for ``all``.
+
+    Raises:
+        UsageError: neither all, default nor seeds.
+    """
+    if text == "all":
+        return [None] if fixed else [None, *range(10)]
+    found: list[int | None] = []
+    for part in parse.names(text) or ():
+        found.append(None if part == "default" else (parse.numbers(part, "--format") or (0,))[0])
+    return found

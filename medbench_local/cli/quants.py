@@ -1,0 +1,59 @@
+"""``quants list|show``: the precisions a model can be scored at."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from medbench_local.cli.output import out, print_json
+
+app = typer.Typer(name="quants", help="Quantisation configs.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
+
+
+@app.command("list")
+def list_command(json: Json = False) -> None:
+    """List the built-in quantisation configs.
+
+    Example: medbench-local quants list
+    """
+    from medbench_local.catalog.quantisation import load_quant, quant_names
+
+    configs = [load_quant(name) for name in quant_names()]
+    if json:
+        print_json([config.model_dump(mode="json") for config in configs])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name")
+    table.add_column("bits per weight", justify="right")
+    table.add_column("7B model", justify="right")
+    table.add_column("next up")
+    table.add_column("summary")
+    for config in configs:
+        size = config.bits_per_weight * 6.74 / 8
+        table.add_row(
+            config.name, f"{config.bits_per_weight:.2f}", f"{size:.1f} GB", config.next or "", config.summary
+        )
+    out().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A built-in name or a YAML file of your own.")],
+    json: Json = False,
+) -> None:
+    """Show a quantisation config; a file of your own is checked this way.
+
+    Example: medbench-local quants show q4_k_m
+    """
+    import yaml
+
+    from medbench_local.catalog.quantisation import load_quant
+
+    data = load_quant(name).model_dump(mode="json")
+    if json:
+        print_json(data)
+    else:
+        out().print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="", markup=False)

@@ -1,0 +1,106 @@
+"""``tasks list|show``: what can be asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from medbench_local.cli.output import out, print_json, warn
+from medbench_local.cli.progress import progress
+
+app = typer.Typer(name="tasks", help="The tasks that models are compared on.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
+
+
+@app.command("list")
+def list_command(json: Json = False) -> None:
+    """List the tasks, with their official sizes.
+
+    Example: medbench-local tasks list
+    """
+    from medbench_local.catalog.task import task_entry, task_names
+
+    entries = [task_entry(name) for name in task_names()]
+    if json:
+        print_json(
+            [
+                {"id": e.id, "title": e.title, "options": e.options, "sizes": e.sizes, "licence": e.licence}
+                for e in entries
+            ]
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("task", "title", "options"):
+        table.add_column(name)
+    for name in ("demonstrations", "validation", "test"):
+        table.add_column(name, justify="right")
+    table.add_column("licence")
+    for entry in entries:
+        sizes = [f"{size:,}" for size in entry.sizes] if entry.sizes else ["embedded", "", ""]
+        table.add_row(entry.id, entry.title, str(entry.options or ""), *sizes, entry.licence)
+    out().print(table)
+
+
+@app.command()
+def show(
+    task: Annotated[str, typer.Argument(help="A task id, or a folder of your own questions.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data sets' official files.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    item: Annotated[int, typer.Option(help="Which test question to print, from 0.")] = 0,
+    json: Json = False,
+) -> None:
+    """Show a task: its splits, its files, and one of its questions.
+
+    Example: medbench-local tasks show mmlu-anatomy --data-dir data
+    """
+    from string import ascii_uppercase
+
+    from medbench_local.errors import UsageError
+    from medbench_local.settings import read_settings
+    from medbench_local.study.manifest import describe_task
+    from medbench_local.tasks.load import load_task
+
+    settings = read_settings()
+    loaded = load_task(
+        task,
+        data_dir=data_dir or settings.data_dir,
+        offline=offline or settings.offline,
+        progress=progress(),
+    )
+    questions = loaded.questions("test")
+    if not 0 <= item < len(questions):
+        raise UsageError(f"{task} has test questions 0 to {len(questions) - 1}, not {item}.")
+    question = questions[item]
+    if json:
+        print_json(
+            {
+                "id": loaded.id,
+                "title": loaded.title,
+                "splits": describe_task(loaded),
+                "warnings": loaded.warnings,
+                "question": {
+                    "id": question.id,
+                    "text": question.text,
+                    "options": question.options,
+                    "answer": question.answer,
+                },
+            }
+        )
+        return
+    console = out()
+    console.print(f"{loaded.id}: {loaded.title}", style="bold", markup=False)
+    for name, split in loaded.splits.items():
+        expected = (
+            f" (officially {split.expected:,})" if split.expected not in (None, len(split.questions)) else ""
+        )
+        files = ", ".join(file.path for file in split.files)
+        console.print(f"{name}: {len(split.questions):,} questions{expected}; {files}", markup=False)
+    for warning in loaded.warnings:
+        warn(warning)
+    console.print(f"\ntest question {item} ({question.id}):\n{question.text}", markup=False)
+    for index, option in enumerate(question.options):
+        mark = "*" if index == question.answer else " "
+        console.print(f"{mark} {ascii_uppercase[index]}. {option}", markup=False)

@@ -1,0 +1,115 @@
+"""``validate`` and ``reference run``: a run against results computed elsewhere."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medbench_local.cli.compare import Json, ProtocolOption
+from medbench_local.cli.errors import DOES_NOT_HOLD
+from medbench_local.cli.output import err, out, print_json
+from medbench_local.cli.progress import progress
+
+reference_app = typer.Typer(
+    name="reference", help="Results from another engine, to validate against.", no_args_is_help=True
+)
+
+
+class DTypeName(str, Enum):
+    """Precision of weights and arithmetic."""
+
+    checkpoint = "checkpoint"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class BosName(str, Enum):
+    """BOS tokens before a chat prompt that begins with one."""
+
+    once = "once"
+    twice = "twice"
+
+
+def validate(
+    run: Annotated[str, typer.Argument(help="A run's folder or name.")],
+    reference: Annotated[
+        list[Path],
+        typer.Option(
+            help="Reference results: exported prompts with results, samples, or lm-evaluation-harness logs."
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="Whose results they are, if the files do not say.")
+    ] = None,
+    protocol: ProtocolOption = "laptop",
+    json: Json = False,
+) -> None:
+    """Compare a run with reference results, question by question. Exit code 1 if a threshold is not kept.
+
+    Example: medbench-local validate runs/demo-med-vs-demo-base-1a2b3c4d --reference gpu.jsonl
+    """
+    from medbench_local.catalog.protocol import load_protocol
+    from medbench_local.reference.rows import read_rows, read_samples
+    from medbench_local.reference.validate import validate as compare_with
+    from medbench_local.report.validation import show_validation, validation_dict
+    from medbench_local.study.run import find_run
+
+    rules = load_protocol(protocol)
+    folder = find_run(run)
+    rows = [row for path in reference for row in read_rows(path, model=model)]
+    found = compare_with(
+        read_samples(folder.path), rows, thresholds=rules.reference, bootstrap=rules.bootstrap
+    )
+    if json:
+        print_json(validation_dict(found))
+    else:
+        out().print(show_validation(found))
+    if not found.passed:
+        raise typer.Exit(DOES_NOT_HOLD)
+
+
+@reference_app.command("run")
+def reference_run(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder in Hugging Face layout.")],
+    prompts: Annotated[Path, typer.Argument(help="Prompts from `prompts export`.")],
+    output: Annotated[Path, typer.Option(help="JSON Lines to write; an interrupted run goes on.")],
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps.  [default: CUDA if there is one]")
+    ] = None,
+    dtype: Annotated[
+        DTypeName, typer.Option(help="checkpoint keeps what the weights are stored in.")
+    ] = DTypeName.checkpoint,
+    batch_size: Annotated[
+        int, typer.Option(help="Prompts at once; halved where memory does not suffice.")
+    ] = 8,
+    bos: Annotated[
+        BosName, typer.Option(help="BOS tokens before chat prompts that begin with one.")
+    ] = BosName.once,
+    model: Annotated[str | None, typer.Option(help="Only the prompts of this model.")] = None,
+) -> None:
+    """Compute reference results with transformers (needs the extra `reference`), on a GPU or the processor.
+
+    Example: medbench-local reference run ./meditron-7b prompts.jsonl --output gpu.jsonl --device cuda
+    """
+    from medbench_local.reference.run import run_reference
+
+    done = run_reference(
+        checkpoint,
+        prompts,
+        output,
+        device=device,
+        dtype=dtype.value,
+        batch_size=batch_size,
+        bos=bos.value,
+        model=model,
+        progress=progress(),
+    )
+    err().print(
+        f"{output}: {done.computed:,} prompts computed, {done.kept:,} kept, {done.overlong:,} longer than the "
+        f"context; {done.device}, {done.dtype}",
+        markup=False,
+    )

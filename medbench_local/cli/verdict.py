@@ -1,0 +1,60 @@
+"""``verdict``: the paired verdict of any two result files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from medbench_local.cli.output import out, print_json, warn
+
+
+def verdict(
+    medical: Annotated[
+        Path, typer.Argument(help="JSON Lines: id, correct (or prediction and answer), task if several.")
+    ],
+    base: Annotated[Path, typer.Argument(help="The same of the base model.")],
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
+    confidence: Annotated[float, typer.Option(help="Level of the interval.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 42,
+    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+) -> None:
+    """Draw the paired verdict from two result files, whatever tool made them.
+
+    Rows are paired by task and id; rows without a partner are counted and left out.
+
+    Example: medbench-local verdict finetuned.jsonl baseline.jsonl
+    """
+    from medbench_local.report import words
+    from medbench_local.report.terminal import STYLES
+    from medbench_local.study.file_verdicts import verdicts_of_files
+
+    found = verdicts_of_files(medical, base, resamples=resamples, confidence=confidence, seed=seed)
+    for warning in found.warnings:
+        warn(warning)
+    if json:
+        print_json(found.to_dict())
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("task", "n", "medical", "base", "difference", f"{confidence * 100:g} % interval"):
+        table.add_column(name, justify="left" if name == "task" else "right")
+    for name in ("verdict", "detectable", "McNemar p", "Holm p"):
+        table.add_column(name, justify="left")
+    for row in found.rows:
+        detectable = row.minimum_detectable_difference
+        table.add_row(
+            row.task or "(all)",
+            f"{row.n:,}",
+            words.percent(row.accuracy_medical),
+            words.percent(row.accuracy_base),
+            words.points(row.difference),
+            words.interval(row.ci),
+            Text(row.verdict, style=STYLES[row.verdict]),
+            f"±{detectable * 100:.1f}" if row.verdict == "tie" and detectable is not None else "",
+            words.p_value(row.mcnemar_p),
+            words.p_value(row.holm_p),
+        )
+    out().print(table)

@@ -1,0 +1,101 @@
+"""A sweep on the terminal: rates of each pair, pooled and mean, the ablations, and the published figures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from medbench_local.reference.published import published_rates
+from medbench_local.report import words
+from medbench_local.report.terminal import show_results
+from medbench_local.statistics.summary import Rates
+from medbench_local.study.sweep import AblationTable, ShotsSummary, Sweep
+
+
+def show_sweep(found: Sweep) -> RenderableType:
+    """Every pair's comparisons, then the study's tables."""
+    parts: list[RenderableType] = []
+    for run in found.runs:
+        parts += [show_results(run.results, run.folder.path), Text("")]
+    for summary in found.summaries:
+        parts += [_rates_table(summary), Text("")]
+        if summary.not_verified:
+            parts.append(
+                Text(f"{summary.not_verified} comparisons are not verified and left out", style="yellow")
+            )
+        if summary.ablation is not None:
+            parts += [_ablation_table(summary.shots, summary.ablation), Text("")]
+    parts.append(_published_table())
+    return Group(*parts)
+
+
+def sweep_dict(found: Sweep) -> dict[str, Any]:
+    """The same as JSON has it."""
+    return {
+        "pairs": [
+            {"pair": label, "run": str(run.folder.path), "results": run.results.model_dump(mode="json")}
+            for label, run in zip(found.labels, found.runs, strict=True)
+        ],
+        "summary": [asdict(summary) for summary in found.summaries],
+        "published": [rate.model_dump(mode="json") for rate in published_rates()],
+    }
+
+
+def _rates_table(summary: ShotsSummary) -> Table:
+    table = _table(f"{summary.shots}-shot", "comparisons")
+    for label, rates in summary.pairs.items():
+        table.add_row(label, str(rates.n), *_shares(rates))
+    if summary.pooled is not None:
+        table.add_row(
+            "pooled over all comparisons", str(summary.pooled.n), *_shares(summary.pooled), style="bold"
+        )
+    if summary.mean is not None:
+        table.add_row("mean of the pairs' rates", str(summary.mean.n), *_shares(summary.mean), style="bold")
+    return table
+
+
+def _ablation_table(shots: int, ablation: AblationTable) -> Table:
+    table = _table(f"ablations, {shots}-shot, pooled", "comparisons")
+    rows = (
+        ("own prompts, paired bootstrap (the method)", ablation.own_bootstrap),
+        ("own prompts, raw sign", ablation.own_raw),
+        ("the medical model's prompt for both, paired bootstrap", ablation.medical_bootstrap),
+        ("the medical model's prompt for both, raw sign", ablation.medical_raw),
+    )
+    for name, rates in rows:
+        if rates is None:
+            table.add_row(name, "", "not scored", "(use", "--ablation)")
+        else:
+            table.add_row(name, str(rates.n), *_shares(rates))
+    return table
+
+
+def _published_table() -> Table:
+    table = _table("published by the study", "shots")
+    for rate in published_rates():
+        shares = [
+            "" if share is None else words.percent(share)
+            for share in (rate.win_rate, rate.tie_rate, rate.loss_rate)
+        ]
+        if rate.win_rate_above is not None:
+            shares[0] = f"> {words.percent(rate.win_rate_above)}"
+        shots = "" if rate.shots is None else str(rate.shots)
+        doubt = "" if rate.certainty == "read" else " (at second hand)"
+        table.add_row(f"{rate.name}{doubt}", shots, *shares)
+    return table
+
+
+def _table(title: str, count: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column(title, overflow="fold")
+    for name in (count, "win", "tie", "loss"):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _shares(rates: Rates) -> tuple[str, str, str]:
+    return words.percent(rates.win_rate), words.percent(rates.tie_rate), words.percent(rates.loss_rate)

@@ -1,0 +1,150 @@
+"""One model answers the questions of all cells: chooses its prompts, then takes the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from medbench_local.catalog.protocol import Protocol
+from medbench_local.errors import WorkerDied
+from medbench_local.progress import Progress
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompting import Prompting, candidates
+from medbench_local.study.choosing import choose_prompt, selection_rows
+from medbench_local.study.plan import Cell, Plan
+from medbench_local.study.results import PromptChoice
+from medbench_local.study.scoring import Answer
+from medbench_local.study.session import ModelSession
+from medbench_local.tasks.question import Question
+
+CellKey = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class CellAnswers:
+    """What one model did in one cell.
+
+    Attributes:
+        candidate: the prompt it was asked with.
+        choice: how that prompt was chosen.
+        answers: to the test questions, in their order.
+    """
+
+    candidate: Candidate
+    choice: PromptChoice
+    answers: tuple[Answer, ...]
+
+
+def key_of(cell: Cell) -> CellKey:
+    """Task id and shots."""
+    return cell.task.id, cell.shots
+
+
+def asked_questions(protocol: Protocol, limit: int | None, cell: Cell) -> tuple[Question, ...]:
+    """The test questions that are asked: the first ones, up to the protocol's and the user's limit."""
+    questions = cell.task.questions("test")
+    limits = [x for x in (protocol.test_questions, limit) if x is not None]
+    return questions[: min([len(questions), *limits])]
+
+
+def test_questions(plan: Plan, cell: Cell) -> tuple[Question, ...]:
+    """The test questions that are asked in ``cell`` of ``plan``."""
+    return asked_questions(plan.protocol, plan.options.limit, cell)
+
+
+def answer_all(
+    session: ModelSession, plan: Plan, *, label: str, progress: Progress
+) -> dict[CellKey, CellAnswers]:
+    """Choose a prompt for every cell and answer its test questions with it."""
+    prompting = session.prompting()
+    work = {key_of(cell): _prompts_of(plan, cell, prompting) for cell in plan.cells}
+    found = {}
+    with progress.step(label, total=sum(work.values()), unit="prompts") as advance:
+        for cell in plan.cells:
+            done = 0
+
+            def count(prompts: int) -> None:
+                nonlocal done
+                done += prompts
+                advance(prompts)
+
+            scorer = session.scorer(cell, prompting, count)
+            candidate, choice = choose_prompt(
+                scorer,
+                task=cell.task,
+                shots=cell.shots,
+                prompting=prompting,
+                settings=plan.protocol.selection,
+                demonstration_seed=plan.protocol.demonstration_seed,
+                limit=plan.options.limit,
+            )
+            rows = range(len(test_questions(plan, cell)))
+            answers = scorer.answers(candidate, "test", rows)
+            found[key_of(cell)] = CellAnswers(candidate, choice, tuple(answers))
+            advance(max(work[key_of(cell)] - done, 0))  # a race often ends before its limit
+    return found
+
+
+def answer_with(
+    session: ModelSession,
+    plan: Plan,
+    prompting: Prompting,
+    chosen: Mapping[CellKey, Candidate],
+    rows: Mapping[CellKey, Sequence[int]],
+    *,
+    label: str,
+    progress: Progress,
+) -> dict[CellKey, tuple[Answer, ...]]:
+    """Answer some test questions of every cell with prompts that are given."""
+    found = {}
+    with progress.step(label, total=sum(map(len, rows.values())), unit="prompts") as advance:
+        for cell in plan.cells:
+            key = key_of(cell)
+            scorer = session.scorer(cell, prompting, advance)
+            found[key] = tuple(scorer.answers(chosen[key], "test", rows[key]))
+    return found
+
+
+def with_retries(
+    open_session: Callable[[], ModelSession],
+    work: Callable[[ModelSession], object],
+    *,
+    retries: int,
+    progress: Progress,
+) -> None:
+    """Run ``work`` with a session; when its worker dies, start it again up to ``retries`` times.
+
+    What was scored before the worker died is in the store, so at most one pack is computed again.
+    """
+    for attempt in range(retries + 1):
+        try:
+            with open_session() as session:
+                work(session)
+            return
+        except WorkerDied as error:
+            if attempt == retries:
+                raise
+            progress.note(f"{error.message} Starting it again ({attempt + 1} of {retries}).")
+
+
+def _prompts_of(plan: Plan, cell: Cell, prompting: Prompting) -> int:
+    """An upper bound of the prompts of a cell."""
+    settings = plan.protocol.selection
+    test = len(test_questions(plan, cell))
+    options = len(
+        candidates(
+            prompting,
+            cell.shots,
+            formats=settings.formats,
+            demonstration_seeds=settings.demonstration_seeds,
+        )
+    )
+    if settings.method == "none" or (options == 1 and cell.shots == 0):
+        return test
+    full = options * len(selection_rows(cell.task, settings, plan.options.limit))
+    if settings.method == "racing":
+        if settings.max_fraction is not None:
+            full = min(full, int(full * settings.max_fraction))
+        if settings.max_prompts is not None:
+            full = min(full, settings.max_prompts)
+    return full + test

@@ -1,0 +1,186 @@
+"""Is a quantised model equivalent to its full precision? One model, task by task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from medbench_local.acquire.prepare import PreparedModel
+from medbench_local.errors import UsageError
+from medbench_local.progress import Progress
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.store.lock import only_process
+from medbench_local.store.scores import ScoreStore
+from medbench_local.study.answering import CellKey, answer_with, key_of, test_questions, with_retries
+from medbench_local.study.checking import (
+    CheckSettings,
+    check_settings,
+    checked_rows,
+    compare_precisions,
+    record,
+)
+from medbench_local.study.compare import Planner, refuse_what_does_not_fit_plan
+from medbench_local.study.manifest import identity_of
+from medbench_local.study.plan import CompareOptions, Plan
+from medbench_local.study.results import EquivalenceRecord
+from medbench_local.study.run import RUNS
+from medbench_local.study.scoring import Answer, Meter
+from medbench_local.study.session import ModelSession
+
+Outcome = Literal["equivalent", "different", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class TaskCheck:
+    """One task of a check."""
+
+    task: str
+    shots: int
+    equivalence: EquivalenceRecord
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What a check found.
+
+    Attributes:
+        model: its name.
+        precision: what was checked.
+        reference_precision: against what.
+        tasks: task by task.
+        overall: over all checked questions together.
+    """
+
+    model: str
+    precision: str
+    reference_precision: str
+    tasks: tuple[TaskCheck, ...]
+    overall: EquivalenceRecord
+
+    @property
+    def holds(self) -> bool:
+        """Whether the quantised model may stand in for the full one: equivalent overall, different nowhere."""
+        return self.overall.outcome == "equivalent" and not any(
+            check.equivalence.outcome == "different" for check in self.tasks
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "model": self.model,
+            "precision": self.precision,
+            "reference_precision": self.reference_precision,
+            "holds": self.holds,
+            "overall": self.overall.model_dump(mode="json"),
+            "tasks": [
+                {"task": t.task, "shots": t.shots, "equivalence": t.equivalence.model_dump(mode="json")}
+                for t in self.tasks
+            ],
+        }
+
+
+def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelCheck:
+    """Ask a model the same questions with the same prompts at both precisions.
+
+    The default prompts are used; what was scored in an earlier check or comparison is found again.
+
+    Raises:
+        UsageError: there is nothing to compare with.
+        MedbenchError: of the parts; what was computed is kept.
+    """
+    planner = Planner(model, model, options, progress)
+    plan = planner.plan(planner.quants[0])
+    prepared = plan.medical
+    if prepared.full is None or not plan.checked:
+        raise UsageError(
+            f"{prepared.name} at {plan.quant.name} is all there is: there is no fuller precision to check against.",
+            advice="Name a checkpoint, or an f16, bf16 or f32 GGUF, and a precision with --quant.",
+        )
+    refuse_what_does_not_fit_plan(plan)
+    settings = check_settings(
+        plan.protocol, plan.quant, scope=options.check, reference_precision=plan.reference_precision
+    )
+    rows = {key_of(cell): checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
+    folder = (
+        options.output
+        or RUNS / f"check-{prepared.name}-{plan.quant.name}-{identity_of(plan, planner.quants)}"
+    )
+    with only_process(folder), ScoreStore(folder / "scores.sqlite", _other_stores(folder)) as store:
+        quantised = _answers(plan, prepared, rows, store, full=False, progress=progress)
+        full = _answers(plan, prepared, rows, store, full=True, progress=progress)
+    return _judge(plan, settings, rows, full, quantised)
+
+
+def _answers(
+    plan: Plan,
+    model: PreparedModel,
+    rows: dict[CellKey, tuple[int, ...]],
+    store: ScoreStore,
+    *,
+    full: bool,
+    progress: Progress,
+) -> dict[CellKey, tuple[Answer, ...]]:
+    file = plan.reference_file(model) if full else model.quantised
+    seed = plan.protocol.demonstration_seed
+    chosen = {key_of(cell): Candidate(None, seed if cell.shots else None) for cell in plan.cells}
+    found: dict[CellKey, tuple[Answer, ...]] = {}
+
+    def work(session: ModelSession) -> None:
+        name = plan.reference_precision if full else plan.quant.name
+        found.update(
+            answer_with(
+                session,
+                plan,
+                session.prompting(),
+                chosen,
+                rows,
+                label=f"{model.name} ({name})",
+                progress=progress,
+            )
+        )
+
+    with_retries(
+        lambda: ModelSession(plan, model, file, store=store, meter=Meter()),
+        work,
+        retries=plan.options.retries,
+        progress=progress,
+    )
+    return found
+
+
+def _judge(
+    plan: Plan,
+    settings: CheckSettings,
+    rows: dict[CellKey, tuple[int, ...]],
+    full: dict[CellKey, tuple[Answer, ...]],
+    quantised: dict[CellKey, tuple[Answer, ...]],
+) -> ModelCheck:
+    asked = {
+        key_of(cell): [test_questions(plan, cell)[row] for row in rows[key_of(cell)]] for cell in plan.cells
+    }
+    tasks = tuple(
+        TaskCheck(
+            key[0],
+            key[1],
+            record(compare_precisions(asked[key], full[key], quantised[key], settings), settings),
+        )
+        for key in asked
+    )
+    overall = compare_precisions(
+        [question for key in asked for question in asked[key]],
+        [answer for key in asked for answer in full[key]],
+        [answer for key in asked for answer in quantised[key]],
+        settings,
+    )
+    return ModelCheck(
+        model=plan.medical.name,
+        precision=plan.quant.name,
+        reference_precision=plan.reference_precision,
+        tasks=tasks,
+        overall=record(overall, settings),
+    )
+
+
+def _other_stores(folder: Path) -> list[Path]:
+    return [path for path in folder.parent.glob("*/scores.sqlite") if path.parent != folder]

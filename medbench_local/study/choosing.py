@@ -1,0 +1,116 @@
+"""The prompt of a cell: chosen on validation questions, never on test questions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench_local.catalog.protocol import SelectionSettings
+from medbench_local.prompts.demonstrations import validation_rows
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompting import Prompting, candidates
+from medbench_local.selection.exhaustive import exhaustive
+from medbench_local.selection.racing import racing
+from medbench_local.selection.result import Selection
+from medbench_local.study.results import CandidateScore, PromptChoice
+from medbench_local.study.scoring import CellScorer
+from medbench_local.study.verdicts import correctness
+from medbench_local.tasks.question import Task
+
+
+def choose_prompt(
+    scorer: CellScorer,
+    *,
+    task: Task,
+    shots: int,
+    prompting: Prompting,
+    settings: SelectionSettings,
+    demonstration_seed: int,
+    limit: int | None,
+) -> tuple[Candidate, PromptChoice]:
+    """The candidate with the best validation accuracy, and how it was found.
+
+    Args:
+        scorer: of the cell.
+        task: its validation questions are used.
+        shots: demonstrations in a prompt.
+        prompting: decides which candidates there are.
+        settings: method, candidates and limits.
+        demonstration_seed: of the demonstration set where nothing is selected.
+        limit: most validation questions, below the protocol's limit.
+    """
+    options = candidates(
+        prompting, shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
+    )
+    if settings.method == "none" or (len(options) == 1 and shots == 0):
+        chosen = Candidate(None, demonstration_seed if shots else None)
+        return chosen, _unsearched(chosen)
+    rows = selection_rows(task, settings, limit)
+    questions = task.questions("validation")
+
+    def evaluate(candidate: int, picked: NDArray[np.intp]) -> NDArray[np.bool_]:
+        chosen_rows = [rows[i] for i in picked]
+        answers = scorer.answers(options[candidate], "validation", chosen_rows)
+        return correctness([questions[row] for row in chosen_rows], answers)
+
+    if settings.method == "exhaustive":
+        found = exhaustive(evaluate, options, len(rows))
+    else:
+        found = racing(
+            evaluate,
+            options,
+            len(rows),
+            error_rate=settings.error_rate,
+            max_fraction=settings.max_fraction,
+            max_prompts=settings.max_prompts,
+            seed=settings.seed,
+        )
+    scorer.forget()
+    return options[found.winner], _choice(found)
+
+
+def selection_rows(task: Task, settings: SelectionSettings, limit: int | None) -> tuple[int, ...]:
+    """Rows of the validation split that a search uses."""
+    size = len(task.questions("validation"))
+    limits = [size, *(x for x in (settings.validation_questions, limit) if x is not None)]
+    return validation_rows(size, min(limits))
+
+
+def _choice(found: Selection) -> PromptChoice:
+    scores = tuple(
+        CandidateScore(
+            format="default" if score.candidate.format is None else score.candidate.format,
+            demonstrations=score.candidate.demonstrations,
+            accuracy=score.accuracy,
+            questions=score.questions,
+        )
+        for score in found.scores
+    )
+    winner = scores[found.winner]
+    return PromptChoice(
+        format=winner.format,
+        demonstrations=winner.demonstrations,
+        validation_accuracy=winner.accuracy,
+        spread=found.spread,
+        method=found.method,
+        prompts_scored=found.prompts_scored,
+        prompts_exhaustive=found.prompts_exhaustive,
+        error_bound=found.error_bound,
+        error_estimate=found.error_estimate,
+        candidates=scores,
+    )
+
+
+def _unsearched(chosen: Candidate) -> PromptChoice:
+    return PromptChoice(
+        format="default" if chosen.format is None else chosen.format,
+        demonstrations=chosen.demonstrations,
+        validation_accuracy=None,
+        spread=None,
+        method="none",
+        prompts_scored=0,
+        prompts_exhaustive=0,
+        error_bound=None,
+        error_estimate=None,
+        candidates=(),
+    )

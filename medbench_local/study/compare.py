@@ -1,0 +1,406 @@
+"""A medical model against the model it was built from: from two names to verdicts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeVar
+
+from medbench_local.acquire.gguf_file import read_gguf_header
+from medbench_local.acquire.prepare import LOSSLESS_TYPES, GgufFile, PreparedModel, prepare_model
+from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
+from medbench_local.catalog.quantisation import QuantConfig, load_quant
+from medbench_local.errors import StoreError
+from medbench_local.progress import Progress
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.store.lock import only_process
+from medbench_local.store.scores import ScoreStore
+from medbench_local.study.answering import (
+    CellAnswers,
+    CellKey,
+    answer_all,
+    answer_with,
+    key_of,
+    test_questions,
+    with_retries,
+)
+from medbench_local.study.checking import check_settings, checked_rows, compare_verdicts
+from medbench_local.study.ladder import ladder
+from medbench_local.study.manifest import describe, identity_of, origin, run_name
+from medbench_local.study.memory import refuse_what_does_not_fit
+from medbench_local.study.plan import Cell, CompareOptions, Plan, load_cells
+from medbench_local.study.results import (
+    Comparison,
+    ComparisonEquivalence,
+    LadderStep,
+    ModelRecord,
+    PairOf,
+    Results,
+    Timing,
+)
+from medbench_local.study.run import RUNS, RunFolder, list_runs
+from medbench_local.study.samples import sample_rows
+from medbench_local.study.scoring import Answer, Meter
+from medbench_local.study.session import ModelSession
+from medbench_local.study.verdicts import Side, adjusted, comparison, summary
+
+Item = TypeVar("Item")
+
+CANNOT_CHECK = (
+    "The check of the quantised verdict needs it. Choose one: --check-precision q8_0 (a stand-in, named as such in "
+    "the report); --force (memory-mapped, slow); --no-check (the report says so) and later "
+    "`medbench-local validate` against reference results."
+)
+"""What to do where full precision does not fit."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished comparison.
+
+    Attributes:
+        folder: where everything about it lies.
+        results: what it found.
+        computed: False if it had been finished before and was only read.
+    """
+
+    folder: RunFolder
+    results: Results
+    computed: bool
+
+
+def run_comparison(medical: str, base: str, options: CompareOptions, progress: Progress) -> Run:
+    """Compare two models; a comparison that was finished before is read, an interrupted one goes on.
+
+    Args:
+        medical: the medical model, as `resolve_model` reads it.
+        base: the model it was built from.
+        options: everything else.
+        progress: listens.
+
+    Raises:
+        MedbenchError: see the errors of the parts; what was computed before is kept.
+    """
+    started, clock = datetime.now(timezone.utc), time.monotonic()
+    planner = Planner(medical, base, options, progress)
+    quants = planner.quants
+    first = planner.plan(quants[0])
+    folder = RunFolder(options.output or RUNS / run_name(first, quants))
+    if (finished := _finished(folder, first, quants)) is not None:
+        return Run(folder, finished, computed=False)
+    with only_process(folder.path):
+        if (finished := _finished(folder, first, quants)) is not None:
+            return Run(folder, finished, computed=False)
+        folder.write_manifest(describe(first, quants, started))
+        meter = Meter()
+        with ScoreStore(folder.scores_file, _neighbours(folder)) as store:
+            work = _Work(folder, store, meter, progress)
+            outcome, steps = _climb(quants, planner, work)
+        results = _results(outcome, steps, started, time.monotonic() - clock, meter)
+        folder.write_manifest(describe(outcome.plan, quants, started, work.models))
+        folder.write_results(results)
+    return Run(folder, results, computed=True)
+
+
+class Planner:
+    """Reads the questions once and prepares the models at any precision.
+
+    Args:
+        medical: the medical model, as `resolve_model` reads it.
+        base: the model it was built from.
+        options: everything else.
+        progress: listens.
+    """
+
+    def __init__(self, medical: str, base: str, options: CompareOptions, progress: Progress) -> None:
+        self._options = options
+        self._progress = progress
+        self._sources = resolve_model(medical), resolve_model(base)
+        self._cells = load_cells(options, [source.entry for source in self._sources], progress)
+        self.quants = ladder(options)
+
+    def plan(self, quant: QuantConfig) -> Plan:
+        """The plan at one precision; converts and quantises what is not there yet."""
+        medical, base = (
+            prepare_model(
+                source,
+                quant=self._precision_of(source, quant),
+                home=self._options.home,
+                offline=self._options.offline,
+                progress=self._progress,
+            )
+            for source in self._sources
+        )
+        scoring = self._options.scoring or self._options.protocol.scoring
+        return Plan(medical, base, self._cells, scoring, quant, self._options)
+
+    def _precision_of(self, source: ModelSource, quant: QuantConfig) -> QuantConfig:
+        """A GGUF that is quantised already is used as it is, unless a precision was asked for."""
+        if self._options.quant is None and isinstance(source, LocalGguf):
+            header = read_gguf_header(source.path)
+            if header.file_type.lower() not in LOSSLESS_TYPES:
+                return load_quant("full")
+        return quant
+
+
+@dataclass
+class _Work:
+    """Where the work of a run goes, and what it noticed on the way."""
+
+    folder: RunFolder
+    store: ScoreStore
+    meter: Meter
+    progress: Progress
+    models: dict[str, dict[str, object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What one precision gave."""
+
+    plan: Plan
+    comparisons: tuple[Comparison, ...]
+
+
+def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> Results | None:
+    """The results that are there already.
+
+    Raises:
+        StoreError: the folder holds another run.
+    """
+    if folder.manifest_file.is_file() and folder.manifest().get("identity") != identity_of(plan, quants):
+        raise StoreError(
+            f"{folder.path} holds another run (other models, data or settings).",
+            advice="Choose another folder with --output.",
+        )
+    return folder.results()
+
+
+def _climb(
+    quants: Sequence[QuantConfig], planner: Planner, work: _Work
+) -> tuple[_Outcome, tuple[LadderStep, ...]]:
+    """The first precision whose comparisons are all verified, else the last one of ``quants``."""
+    steps = []
+    for quant in quants:
+        outcome = _compare_at(planner.plan(quant), work)
+        reasons = tuple(
+            f"{c.task}, {c.shots}-shot: {c.equivalence.reason}"
+            for c in outcome.comparisons
+            if c.equivalence is not None and not c.equivalence.verified
+        )
+        verified = len(outcome.comparisons) - len(reasons)
+        steps.append(
+            LadderStep(
+                precision=quant.name, verified=verified, comparisons=len(outcome.comparisons), reasons=reasons
+            )
+        )
+        if not reasons:
+            break
+        if len(quants) > len(steps):
+            work.progress.note(
+                f"{quant.name}: {verified} of {len(outcome.comparisons)} comparisons verified; "
+                f"trying {quants[len(steps)].name}"
+            )
+    return outcome, tuple(steps) if len(quants) > 1 else ()
+
+
+def _compare_at(plan: Plan, work: _Work) -> _Outcome:
+    """All comparisons at one precision, checked against full precision."""
+    refuse_what_does_not_fit_plan(plan)
+    sides: dict[str, dict[CellKey, CellAnswers]] = {}
+    shared: dict[CellKey, tuple[Answer, ...]] = {}
+
+    def answer_medical(session: ModelSession) -> None:
+        _remember(work, "medical", session, plan)
+        label = f"{plan.medical.name} ({plan.quant.name})"
+        sides["medical"] = answer_all(session, plan, label=label, progress=work.progress)
+
+    def answer_base(session: ModelSession) -> None:
+        _remember(work, "base", session, plan)
+        label = f"{plan.base.name} ({plan.quant.name})"
+        sides["base"] = answer_all(session, plan, label=label, progress=work.progress)
+        if plan.options.ablation:
+            chosen = {key: found.candidate for key, found in sides["medical"].items()}
+            shared.update(
+                answer_with(
+                    session,
+                    plan,
+                    session.prompting(plan.medical),
+                    chosen,
+                    {key_of(cell): range(len(test_questions(plan, cell))) for cell in plan.cells},
+                    label=f"{plan.base.name} with the prompts of {plan.medical.name}",
+                    progress=work.progress,
+                )
+            )
+
+    _with_model(plan, plan.medical, plan.medical.quantised, answer_medical, work)
+    _with_model(plan, plan.base, plan.base.quantised, answer_base, work)
+    checks = _check(plan, sides, work) if plan.checked else {}
+    comparisons = []
+    for cell in plan.cells:
+        key = key_of(cell)
+        questions = test_questions(plan, cell)
+        medical, base = sides["medical"][key], sides["base"][key]
+        comparisons.append(
+            comparison(
+                task=cell.task.id,
+                shots=cell.shots,
+                scoring=plan.scoring,
+                questions=questions,
+                medical=Side(medical.choice, medical.answers),
+                base=Side(base.choice, base.answers),
+                shared_prompt=shared.get(key),
+                settings=plan.protocol.bootstrap,
+                near_tie=plan.near_tie,
+                equivalence=checks.get(key),
+            )
+        )
+        _write_samples(plan, cell, "medical", medical.answers, work)
+        _write_samples(plan, cell, "base", base.answers, work)
+    return _Outcome(plan, adjusted(comparisons))
+
+
+def refuse_what_does_not_fit_plan(plan: Plan) -> None:
+    """Before anything is computed, so that a night is not lost to a model that cannot be checked in the end."""
+    options = plan.options
+    for model in (plan.medical, plan.base):
+        scored = (f"{model.name} ({plan.quant.name})", model.quantised.path)
+        refuse_what_does_not_fit([scored], options.engine, force=options.force)
+        if plan.checked:
+            full = (f"{model.name} ({plan.reference_precision})", plan.reference_file(model).path)
+            refuse_what_does_not_fit([full], options.engine, force=options.force, advice=CANNOT_CHECK)
+
+
+def _check(
+    plan: Plan, sides: Mapping[str, Mapping[CellKey, CellAnswers]], work: _Work
+) -> dict[CellKey, ComparisonEquivalence]:
+    """Ask both models the checked questions again at full precision, with the same prompts."""
+    options = plan.options
+    settings = check_settings(
+        plan.protocol, plan.quant, scope=options.check, reference_precision=plan.reference_precision
+    )
+    rows = {key_of(cell): checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
+    full: dict[str, dict[CellKey, tuple[Answer, ...]]] = {}
+    for role, model in (("medical", plan.medical), ("base", plan.base)):
+        file = plan.reference_file(model)
+        if file.sha256 == model.quantised.sha256:
+            full[role] = {key: _pick(sides[role][key].answers, rows[key]) for key in rows}
+            continue
+        chosen = {key: found.candidate for key, found in sides[role].items()}
+
+        def answer(
+            session: ModelSession, role: str = role, chosen: dict[CellKey, Candidate] = chosen
+        ) -> None:
+            full[role] = answer_with(
+                session,
+                plan,
+                session.prompting(),
+                chosen,
+                rows,
+                label=f"{session.name} ({plan.reference_precision}), checking",
+                progress=work.progress,
+            )
+
+        _with_model(plan, model, file, answer, work)
+    checks = {}
+    for cell in plan.cells:
+        key = key_of(cell)
+        questions = test_questions(plan, cell)
+        checks[key] = compare_verdicts(
+            _pick(questions, rows[key]),
+            medical_full=full["medical"][key],
+            medical_quantised=_pick(sides["medical"][key].answers, rows[key]),
+            base_full=full["base"][key],
+            base_quantised=_pick(sides["base"][key].answers, rows[key]),
+            asked=len(questions),
+            protocol=plan.protocol,
+            settings=settings,
+        )
+    return checks
+
+
+def _with_model(
+    plan: Plan, model: PreparedModel, file: GgufFile, work_with: Callable[[ModelSession], None], work: _Work
+) -> None:
+    with_retries(
+        lambda: ModelSession(plan, model, file, store=work.store, meter=work.meter),
+        work_with,
+        retries=plan.options.retries,
+        progress=work.progress,
+    )
+
+
+def _remember(work: _Work, role: str, session: ModelSession, plan: Plan) -> None:
+    """What the manifest says of a loaded model."""
+    info = session.info
+    work.models[role] = {
+        "description": info.description,
+        "device": info.device,
+        "numerics": info.numerics,
+        "context": session.rules().context,
+        "first_prompt": session.first_prompt(plan.cells[0]),
+    }
+
+
+def _write_samples(plan: Plan, cell: Cell, role: str, answers: Sequence[Answer], work: _Work) -> None:
+    model = plan.medical if role == "medical" else plan.base
+    rows = sample_rows(
+        test_questions(plan, cell),
+        answers,
+        model=model.name,
+        role=role,
+        precision=plan.quant.name,
+        task=cell.task.id,
+        shots=cell.shots,
+        scoring=plan.scoring,
+    )
+    work.folder.write_samples(f"{role}.{cell.task.id}.{cell.shots}-shot", rows)
+
+
+def _results(
+    outcome: _Outcome, steps: tuple[LadderStep, ...], started: datetime, seconds: float, meter: Meter
+) -> Results:
+    plan = outcome.plan
+    return Results(
+        models=PairOf(medical=_model_record(plan.medical), base=_model_record(plan.base)),
+        precision=plan.quant.name,
+        mode=plan.options.engine.mode,
+        protocol=plan.protocol.name,
+        confidence=plan.protocol.bootstrap.confidence,
+        comparisons=outcome.comparisons,
+        summary=summary(outcome.comparisons),
+        warnings=plan.warnings,
+        ladder=steps,
+        timing=Timing(
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(seconds, 3),
+            tokens_decoded=meter.tokens_decoded,
+            prompts_scored=meter.prompts_scored,
+            prompts_reused=meter.prompts_reused,
+            tokens_per_second=round(meter.tokens_decoded / meter.seconds, 1) if meter.seconds else None,
+        ),
+    )
+
+
+def _model_record(model: PreparedModel) -> ModelRecord:
+    file = model.quantised
+    return ModelRecord(
+        name=model.name,
+        source=origin(model),
+        sha256=file.sha256,
+        file_type=file.file_type,
+        size=file.size,
+    )
+
+
+def _pick(items: Sequence[Item], rows: Sequence[int]) -> tuple[Item, ...]:
+    return tuple(items[row] for row in rows)
+
+
+def _neighbours(folder: RunFolder) -> list[Path]:
+    """Score stores of the runs beside this one."""
+    others = (run for run in list_runs(folder.path.parent) if run.path.resolve() != folder.path.resolve())
+    return [run.scores_file for run in others if run.scores_file.is_file()]

@@ -1,0 +1,137 @@
+"""What a comparison would cost, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medbench_local.acquire.inventory import ModelPlan, plan_model
+from medbench_local.acquire.source import resolve_model
+from medbench_local.catalog.model import ModelEntry
+from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.progress import Progress
+from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
+from medbench_local.study.answering import asked_questions
+from medbench_local.study.choosing import selection_rows
+from medbench_local.study.ladder import ladder
+from medbench_local.study.plan import Cell, CompareOptions, load_cells
+from medbench_local.tasks.question import Question
+
+CHARACTERS_PER_TOKEN = 3.7
+"""Of English medical text with Llama-2's vocabulary (measured on the MedQA test questions)."""
+
+
+@dataclass(frozen=True)
+class CellCost:
+    """What one model costs in one cell; upper bounds, tokens estimated from the length of the text.
+
+    Attributes:
+        task: its id.
+        shots: demonstrations in a prompt.
+        candidates: prompts to choose from.
+        selection_prompts: most validation prompts that are scored to choose one.
+        test_prompts: test questions, with those of the check and the ablation.
+        tokens: most tokens decoded, each shared prefix counted once.
+    """
+
+    task: str
+    shots: int
+    candidates: int
+    selection_prompts: int
+    test_prompts: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What one model costs.
+
+    Attributes:
+        files: what has to be fetched and made.
+        cells: one for each task and number of shots.
+    """
+
+    files: ModelPlan
+    cells: tuple[CellCost, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Most tokens decoded."""
+        return sum(cell.tokens for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class ComparisonCost:
+    """What a comparison would cost.
+
+    Attributes:
+        medical, base: each model.
+        precision: the one tried first.
+        warnings: of the tasks.
+    """
+
+    medical: ModelCost
+    base: ModelCost
+    precision: str
+    warnings: tuple[str, ...]
+
+
+def plan_comparison(medical: str, base: str, options: CompareOptions, progress: Progress) -> ComparisonCost:
+    """Count prompts and tokens, and see what is cached; nothing is computed.
+
+    Raises:
+        MedbenchError: a model, a task or an option is not known, or the hub refuses.
+    """
+    sources = [resolve_model(name) for name in (medical, base)]
+    quant: QuantConfig = ladder(options)[0]
+    cells = load_cells(options, [source.entry for source in sources], progress)
+    costs = []
+    for source in sources:
+        files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
+        passes = 1 + (options.check != "none" and quant.name != "full")
+        costs.append(ModelCost(files, tuple(_cost(cell, source.entry, options, passes) for cell in cells)))
+    warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
+    return ComparisonCost(costs[0], costs[1], quant.name, warnings)
+
+
+def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes: int) -> CellCost:
+    settings = options.protocol.selection
+    prompting = prompting_for(entry, system_prompt=options.system_prompt, overrides=options.protocol.prompts)
+    tried = candidates(
+        prompting, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
+    )
+    searched = settings.method != "none" and (len(tried) > 1 or cell.shots > 0)
+    rows = selection_rows(cell.task, settings, options.limit)
+    selection = len(tried) * len(rows) if searched else 0
+    if settings.method == "racing":
+        selection = min([selection, *_limits(selection, settings.max_fraction, settings.max_prompts)])
+    asked = asked_questions(options.protocol, options.limit, cell)
+    prefix, tail = _lengths(cell, prompting, asked)
+    visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
+    tokens = selection * tail + visits * prefix + passes * (len(asked) * tail + prefix)
+    return CellCost(
+        task=cell.task.id,
+        shots=cell.shots,
+        candidates=len(tried),
+        selection_prompts=selection,
+        test_prompts=len(asked) * passes,
+        tokens=int(tokens),
+    )
+
+
+def _limits(full: int, fraction: float | None, prompts: int | None) -> list[int]:
+    limits = [int(full * fraction)] if fraction is not None else []
+    return limits + ([prompts] if prompts is not None else [])
+
+
+def _lengths(cell: Cell, prompting: Prompting, questions: Sequence[Question]) -> tuple[float, float]:
+    """Estimated tokens of the shared prefix and of a question, in the model's default format."""
+    pool = cell.task.questions("demonstrations")
+    shown = [pool[row] for row in demonstration_rows(0, len(pool), cell.shots)]
+    sample = questions[:50]
+    full = [len(render(prompting, cell.task.id, q, shown, None).text) for q in sample]
+    body = [len(q.text) + sum(len(o) + 5 for o in q.options) for q in sample]
+    tail = sum(body) / len(body)
+    prefix = sum(full) / len(full) - tail
+    return prefix / CHARACTERS_PER_TOKEN, tail / CHARACTERS_PER_TOKEN

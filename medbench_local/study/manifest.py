@@ -1,0 +1,157 @@
+"""What went into a run, so that somebody else can tell whether theirs was the same."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib import metadata
+from typing import Any
+
+from medbench_local import __version__
+from medbench_local.acquire.prepare import GgufFile, PreparedModel
+from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.engine.bindings import versions as engine_versions
+from medbench_local.study.plan import Plan
+from medbench_local.study.results import SCHEMA
+from medbench_local.study.run import identity
+from medbench_local.tasks.question import SPLITS, Task
+
+
+def run_name(plan: Plan, quants: Sequence[QuantConfig]) -> str:
+    """The folder's default name."""
+    return f"{plan.medical.name}-vs-{plan.base.name}-{identity_of(plan, quants)}"
+
+
+def origin(model: PreparedModel) -> str:
+    """Where a model came from: "owner/name@commit", "embedded" or "local"."""
+    if model.repository is not None:
+        return f"{model.repository}@{model.commit}"
+    return "embedded" if model.entry is not None and model.entry.embedded else "local"
+
+
+def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
+    """Eight hexadecimal digits: a hash of everything that decides the result.
+
+    Threads, context size and paths are not in it: they do not change a score in the exact mode.
+    """
+    options = plan.options
+    engine: dict[str, str] = {"mode": options.engine.mode}
+    if options.engine.mode == "fast":
+        engine |= {"batch": str(options.engine.batch_tokens), "parallel": str(options.engine.parallel)}
+    return identity(
+        {
+            "schema": SCHEMA,
+            "bindings": metadata.version("llama-cpp-python"),
+            "medical": [plan.medical.name, plan.reference_file(plan.medical).sha256],
+            "base": [plan.base.name, plan.reference_file(plan.base).sha256],
+            "tasks": [_task_identity(cell.task) for cell in plan.cells],
+            "shots": [cell.shots for cell in plan.cells],
+            "scoring": plan.scoring,
+            "quants": [quant.model_dump(mode="json") for quant in quants],
+            "protocol": plan.protocol.model_dump(mode="json"),
+            "system_prompt": options.system_prompt,
+            "limit": options.limit,
+            "check": [options.check, options.check_precision],
+            "ablation": options.ablation,
+            "engine": engine,
+        }
+    )
+
+
+def describe(
+    plan: Plan,
+    quants: Sequence[QuantConfig],
+    started: datetime,
+    models: Mapping[str, Mapping[str, object]] | None = None,
+) -> dict[str, Any]:
+    """The manifest of a run.
+
+    Args:
+        plan: at the precision that is reported (at first: the one that is tried first).
+        quants: all precisions that may be tried.
+        started: when the run was started or resumed.
+        models: what was noted of each loaded model (device, features, first prompt), by role.
+    """
+    options = plan.options
+    return {
+        "schema": SCHEMA,
+        "identity": identity_of(plan, quants),
+        "started": started.isoformat(timespec="seconds"),
+        "versions": {
+            "medbench-local": __version__,
+            **{name: version for name, version in engine_versions().items() if name != "features"},
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+        },
+        "models": {
+            role: _describe_model(model) | dict((models or {}).get(role, {}))
+            for role, model in (("medical", plan.medical), ("base", plan.base))
+        },
+        "data": {cell.task.id: describe_task(cell.task) for cell in plan.cells},
+        "quantisation": plan.quant.model_dump(mode="json"),
+        "precisions": [quant.name for quant in quants],
+        "protocol": plan.protocol.model_dump(mode="json"),
+        "settings": {
+            "tasks": list(dict.fromkeys(cell.task.id for cell in plan.cells)),
+            "shots": list(dict.fromkeys(cell.shots for cell in plan.cells)),
+            "scoring": plan.scoring,
+            "limit": options.limit,
+            "check": options.check,
+            "check_precision": options.check_precision,
+            "ablation": options.ablation,
+            "system_prompt": options.system_prompt,
+            "engine": {
+                "mode": options.engine.mode,
+                "threads": options.engine.threads,
+                "gpu_layers": options.engine.gpu_layers,
+                "batch_tokens": options.engine.batch_tokens,
+                "parallel": options.engine.parallel,
+            },
+        },
+        "seeds": {
+            "bootstrap": plan.protocol.bootstrap.seed,
+            "selection": plan.protocol.selection.seed,
+            "check": plan.protocol.check.seed,
+            "demonstrations": plan.protocol.demonstration_seed,
+        },
+        "warnings": list(plan.warnings),
+    }
+
+
+def _describe_model(model: PreparedModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "origin": origin(model),
+        "scored": _describe_file(model.quantised),
+        "full": _describe_file(model.full) if model.full else None,
+        "checkpoint": {
+            "repository": model.repository,
+            "commit": model.commit,
+            "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in model.files],
+        },
+        "warnings": list(model.warnings),
+    }
+
+
+def _describe_file(file: GgufFile) -> dict[str, Any]:
+    return {"path": str(file.path), "sha256": file.sha256, "size": file.size, "file_type": file.file_type}
+
+
+def describe_task(task: Task) -> dict[str, Any]:
+    """Each split's size, official size and files."""
+    return {
+        name: {
+            "questions": len(task.splits[name].questions),
+            "expected": task.splits[name].expected,
+            "files": [
+                {"path": f.path, "sha256": f.sha256, "source": f.source} for f in task.splits[name].files
+            ],
+        }
+        for name in SPLITS
+    }
+
+
+def _task_identity(task: Task) -> dict[str, Any]:
+    """Hashes of the data files, wherever they lie."""
+    return {"id": task.id, "files": [[f.sha256 for f in task.splits[name].files] for name in SPLITS]}

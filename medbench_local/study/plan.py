@@ -1,0 +1,179 @@
+"""What a comparison will do, decided before the first prompt is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from medbench_local.acquire.prepare import GgufFile, PreparedModel
+from medbench_local.catalog.model import ModelEntry
+from medbench_local.catalog.protocol import Protocol
+from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.catalog.task import expand_tasks
+from medbench_local.engine.base import EngineOptions
+from medbench_local.errors import UsageError
+from medbench_local.progress import Progress
+from medbench_local.study.results import Scoring
+from medbench_local.tasks.load import load_task
+from medbench_local.tasks.question import Task
+
+NEAR_TIE = {"exact": 0.01, "fast": 0.05}
+"""Gap of the two best options, in nats, below which another machine may choose the other one.
+
+The exact mode gives the same bits on one machine; other instruction sets and builds move log-probabilities of
+quantised models by up to about 0.01. The fast mode moves them by about 0.05 with what else is in the batch.
+"""
+
+DEFAULT_QUANT = "q8_0"
+"""Half the size of 16-bit weights, and verdicts that hardly ever differ from theirs."""
+
+CheckScope = Literal["none", "config", "full"]
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What a user asked for, beside the two models.
+
+    Attributes:
+        tasks: task ids; None for all that fit the pair (the demo tasks for the demo pair, else the 13).
+        shots: numbers of demonstrations; None for the protocol's.
+        scoring: None for the protocol's.
+        protocol: everything else that decides a result.
+        quant: name or file of a quantisation config, "auto", "none", or None for `DEFAULT_QUANT` (and for a GGUF
+            that is quantised already: as it is).
+        limit: most questions of a task's test and validation splits; None for all.
+        check: whether quantised results are checked against full precision: on "none", on as many questions as
+            the quantisation config names ("config"), or on all ("full").
+        check_precision: what the quantised models are checked against; "full" or, where that does not fit the
+            machine, the name of a higher quantisation, which the report names as a stand-in.
+        ablation: also score the base model with the medical model's prompts.
+        data_dir: folder of the data sets' official files; None for the hub.
+        system_prompt: replaces every system prompt.
+        output: the run's folder; None for one below ``runs`` that is named after its content.
+        home: where converted models lie.
+        offline: never touch the network.
+        force: run even if the memory estimate says that it will not fit.
+        retries: how often a worker that died is started again.
+        engine: how models are decoded.
+    """
+
+    tasks: tuple[str, ...] | None
+    shots: tuple[int, ...] | None
+    scoring: Scoring | None
+    protocol: Protocol
+    quant: str | None
+    limit: int | None
+    check: CheckScope
+    check_precision: str
+    ablation: bool
+    data_dir: Path | None
+    system_prompt: str | None
+    output: Path | None
+    home: Path
+    offline: bool
+    force: bool = False
+    retries: int = 0
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task at one number of shots; the model and the scoring are given by where it is used."""
+
+    task: Task
+    shots: int
+
+    @property
+    def label(self) -> str:
+        """For people: "medqa, 3-shot"."""
+        return f"{self.task.id}, {self.shots}-shot"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the result of a comparison at one precision.
+
+    Attributes:
+        medical: the medical model's files.
+        base: the base model's files.
+        cells: in the order in which they are computed and reported.
+        scoring: how prompts become answers.
+        quant: the precision that is scored.
+        options: what the user asked for.
+    """
+
+    medical: PreparedModel
+    base: PreparedModel
+    cells: tuple[Cell, ...]
+    scoring: Scoring
+    quant: QuantConfig
+    options: CompareOptions
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol in force."""
+        return self.options.protocol
+
+    @property
+    def checked(self) -> bool:
+        """Whether the scored precision is checked against a higher one."""
+        return self.options.check != "none" and any(
+            self.reference_file(model).sha256 != model.quantised.sha256 for model in (self.medical, self.base)
+        )
+
+    @property
+    def reference_precision(self) -> str:
+        """What the scored precision is checked against."""
+        return self.options.check_precision
+
+    def reference_file(self, model: PreparedModel) -> GgufFile:
+        """The file that the scored one of ``model`` is checked against; itself if there is no other."""
+        return model.full or model.quantised
+
+    @property
+    def near_tie(self) -> float:
+        """Gap of the two best options, in nats, below which the engine's mode does not decide reliably."""
+        return NEAR_TIE[self.options.engine.mode]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a careful reader must know of the data and the models."""
+        said = [warning for cell in self.cells for warning in cell.task.warnings]
+        said += [warning for model in (self.medical, self.base) for warning in model.warnings]
+        if self.options.check == "none" and self.medical.full is not self.medical.quantised:
+            said.append("Quantised results were not checked against full precision (--no-check).")
+        return tuple(dict.fromkeys(said))
+
+
+def load_cells(
+    options: CompareOptions, entries: Sequence[ModelEntry | None], progress: Progress
+) -> tuple[Cell, ...]:
+    """The cells of a comparison, their questions read.
+
+    Raises:
+        UsageError: an unknown task, or a number of shots that a task's demonstrations cannot give.
+        InputError: a data file is malformed.
+        AcquireError: the data cannot be fetched.
+    """
+    names = expand_tasks(options.tasks) if options.tasks is not None else default_tasks(entries)
+    shots = options.shots if options.shots is not None else options.protocol.shots
+    tasks = [
+        load_task(name, data_dir=options.data_dir, offline=options.offline, progress=progress)
+        for name in names
+    ]
+    for task in tasks:
+        pool = len(task.questions("demonstrations"))
+        if max(shots) > pool:
+            raise UsageError(
+                f"{task.id} has {pool} demonstrations, fewer than the {max(shots)} shots asked for.",
+                advice=f"Ask for at most {pool} with --shots, or leave the task out with --tasks.",
+            )
+    return tuple(Cell(task, number) for number in shots for task in tasks)
+
+
+def default_tasks(entries: Sequence[ModelEntry | None]) -> tuple[str, ...]:
+    """The demo tasks if every model is one of the embedded pair, else the 13 of the study."""
+    embedded = all(entry is not None and entry.name.startswith("demo-") for entry in entries)
+    return expand_tasks(("demo",) if embedded else ("all",))

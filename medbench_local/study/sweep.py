@@ -1,0 +1,179 @@
+"""Several comparisons and the study's summary of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from medbench_local.catalog.model import models, pairs, vision_pairs
+from medbench_local.errors import UsageError
+from medbench_local.progress import Progress
+from medbench_local.statistics.paired import Verdict
+from medbench_local.statistics.summary import Rates, mean_rates, pooled_rates
+from medbench_local.study.compare import Run, run_comparison
+from medbench_local.study.plan import CompareOptions
+from medbench_local.study.results import Comparison
+
+PAIR_FORMS = "a medical model of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for models of your own"
+
+
+@dataclass(frozen=True)
+class PairNames:
+    """Two models to compare, as a user names them."""
+
+    medical: str
+    base: str
+
+    @property
+    def label(self) -> str:
+        """For people: "meditron-7b against llama-2-7b"."""
+        return f"{self.medical} against {self.base}"
+
+
+@dataclass(frozen=True)
+class ShotsSummary:
+    """The study's table for one number of shots; only comparisons that have a verdict count.
+
+    Attributes:
+        shots: demonstrations in the prompt.
+        pairs: rates of each pair, by its label.
+        pooled: over all comparisons of all pairs.
+        mean: mean of the pairs' rates.
+        not_verified: comparisons left out because their check did not pass.
+        ablation: the 2 x 2 of the study, pooled: whose prompts, and how the verdict is drawn; None for the
+            part that was not scored.
+    """
+
+    shots: int
+    pairs: Mapping[str, Rates]
+    pooled: Rates | None
+    mean: Rates | None
+    not_verified: int
+    ablation: AblationTable | None
+
+
+@dataclass(frozen=True)
+class AblationTable:
+    """Win, tie and loss rates under the study's two ablations.
+
+    Attributes:
+        own_bootstrap: each model with its own prompt, verdict by the interval: the study's method.
+        own_raw: verdict by the sign of the difference.
+        medical_bootstrap: both models with the medical model's prompt; None if that was not scored.
+        medical_raw: both ablations at once; None likewise.
+    """
+
+    own_bootstrap: Rates
+    own_raw: Rates
+    medical_bootstrap: Rates | None
+    medical_raw: Rates | None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found.
+
+    Attributes:
+        runs: one for each pair, in the order asked for.
+        labels: of the pairs, in the same order.
+        summaries: one for each number of shots.
+    """
+
+    runs: tuple[Run, ...]
+    labels: tuple[str, ...]
+    summaries: tuple[ShotsSummary, ...]
+
+
+def parse_pair(text: str) -> PairNames:
+    """What a user means by PAIR.
+
+    Raises:
+        UsageError: nothing known.
+    """
+    if "=" in text:
+        medical, _, base = text.partition("=")
+        if medical and base:
+            return PairNames(medical, base)
+    if "-vs-" in text:
+        medical, _, base = text.partition("-vs-")
+        return PairNames(medical, base)
+    for pair in pairs():
+        if pair.medical == text:
+            return PairNames(pair.medical, pair.base)
+    for vision in vision_pairs():
+        if text in (vision.medical, vision.base):
+            raise UsageError(f"{text} is known but cannot be run yet: {vision.reason}")
+    if text in models():
+        known = ", ".join(pair.medical for pair in pairs())
+        raise UsageError(f"{text} is not the medical model of a pair.", advice=f"Those are {known}.")
+    raise UsageError(f"'{text}' is no pair.", advice=f"Write {PAIR_FORMS}.")
+
+
+def study_pairs() -> tuple[PairNames, ...]:
+    """The ten pairs of language models of the study."""
+    return tuple(PairNames(pair.medical, pair.base) for pair in pairs() if pair.studies)
+
+
+def run_sweep(wanted: Sequence[PairNames], options: CompareOptions, progress: Progress) -> Sweep:
+    """Compare every pair and summarise; finished comparisons are read, interrupted ones go on.
+
+    Raises:
+        UsageError: no pair, or a folder for a single run was given.
+        MedbenchError: of a comparison; those before it are kept.
+    """
+    if not wanted:
+        raise UsageError("No pair is named.", advice=f"Name pairs ({PAIR_FORMS}), or use --all.")
+    runs = []
+    for number, pair in enumerate(wanted, start=1):
+        progress.note(f"pair {number} of {len(wanted)}: {pair.label}")
+        own = replace(options, output=options.output / f"{number:02d}") if options.output else options
+        runs.append(run_comparison(pair.medical, pair.base, own, progress))
+    labels = tuple(pair.label for pair in wanted)
+    return Sweep(tuple(runs), labels, summarise(labels, [run.results.comparisons for run in runs]))
+
+
+def summarise(labels: Sequence[str], comparisons: Sequence[Sequence[Comparison]]) -> tuple[ShotsSummary, ...]:
+    """The study's table for each number of shots.
+
+    Args:
+        labels: of the pairs.
+        comparisons: of each pair, in the same order.
+    """
+    all_shots = sorted({c.shots for group in comparisons for c in group})
+    return tuple(_summary(shots, labels, comparisons) for shots in all_shots)
+
+
+def _summary(shots: int, labels: Sequence[str], comparisons: Sequence[Sequence[Comparison]]) -> ShotsSummary:
+    at_shots = [[c for c in group if c.shots == shots] for group in comparisons]
+    usable = {
+        label: [c for c in group if c.reported != "not verified"]
+        for label, group in zip(labels, at_shots, strict=True)
+    }
+    verdicts = {label: [c.verdict for c in group] for label, group in usable.items() if group}
+    everything = [c for group in usable.values() for c in group]
+    return ShotsSummary(
+        shots=shots,
+        pairs={label: pooled_rates({label: own}) for label, own in verdicts.items()},
+        pooled=pooled_rates(verdicts) if verdicts else None,
+        mean=mean_rates(verdicts) if verdicts else None,
+        not_verified=sum(map(len, at_shots)) - len(everything),
+        ablation=_ablation(everything) if everything else None,
+    )
+
+
+def _ablation(comparisons: Sequence[Comparison]) -> AblationTable:
+    shared = [c.ablation.shared_prompt for c in comparisons if c.ablation and c.ablation.shared_prompt]
+    shared_raw = [
+        c.ablation.shared_prompt_raw for c in comparisons if c.ablation and c.ablation.shared_prompt_raw
+    ]
+    complete = len(shared) == len(comparisons)
+    return AblationTable(
+        own_bootstrap=_rates([c.verdict for c in comparisons]),
+        own_raw=_rates([c.ablation.raw for c in comparisons if c.ablation]),
+        medical_bootstrap=_rates(shared) if complete else None,
+        medical_raw=_rates(shared_raw) if complete else None,
+    )
+
+
+def _rates(verdicts: Sequence[Verdict]) -> Rates:
+    return pooled_rates({"all": verdicts})
