@@ -201,7 +201,7 @@ def small_bpe(*, split: bool = True) -> str:
     tokenizer.train_from_iterator(TEXT, trainer)
     tokenizer.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>"])
     data = json.loads(tokenizer.to_str())
-    bos = tokenizer.token_to_id("<|begin_of_text|>")
+    bos = tokenizer.token_to_id("<|begin_of_text|>") or 0
     data["post_processor"] = llama3_post_processor(bos)
     return json.dumps(data, ensure_ascii=False)
 
