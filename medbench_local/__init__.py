@@ -1,3 +1,105 @@
-"""Is a medical language model better than the model it was built from?"""
+"""Is a medical language model better than the model it was built from?
+
+The functions of `medbench_local.api` and what they take and return can be imported from here; they are loaded
+when they are first used, so that importing the package is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medbench_local.api import (
+        check,
+        compare,
+        convert,
+        export_prompts,
+        plan,
+        quantize,
+        score_requests,
+        sweep,
+        validate,
+        verdict,
+    )
+    from medbench_local.catalog.protocol import Protocol, load_protocol
+    from medbench_local.errors import (
+        AcquireError,
+        EngineError,
+        InputError,
+        MedbenchError,
+        StoreError,
+        UsageError,
+        WorkerDied,
+    )
+    from medbench_local.prompts.export import ExportedPrompt
+    from medbench_local.reference.validate import Validation
+    from medbench_local.study.check import ModelCheck
+    from medbench_local.study.compare import Run
+    from medbench_local.study.cost import ComparisonCost
+    from medbench_local.study.file_verdicts import FileVerdicts
+    from medbench_local.study.requests import UserRequest, read_requests
+    from medbench_local.study.results import Comparison, Results, read_results
+    from medbench_local.study.sweep import Sweep
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AcquireError",
+    "Comparison",
+    "ComparisonCost",
+    "EngineError",
+    "ExportedPrompt",
+    "FileVerdicts",
+    "InputError",
+    "MedbenchError",
+    "ModelCheck",
+    "Protocol",
+    "Results",
+    "Run",
+    "StoreError",
+    "Sweep",
+    "UsageError",
+    "UserRequest",
+    "Validation",
+    "WorkerDied",
+    "check",
+    "compare",
+    "convert",
+    "export_prompts",
+    "load_protocol",
+    "plan",
+    "quantize",
+    "read_requests",
+    "read_results",
+    "score_requests",
+    "sweep",
+    "validate",
+    "verdict",
+]
+
+_HOMES = {
+    "api": ("check compare convert export_prompts plan quantize score_requests sweep validate verdict"),
+    "catalog.protocol": "Protocol load_protocol",
+    "errors": "AcquireError EngineError InputError MedbenchError StoreError UsageError WorkerDied",
+    "prompts.export": "ExportedPrompt",
+    "reference.validate": "Validation",
+    "study.check": "ModelCheck",
+    "study.compare": "Run",
+    "study.cost": "ComparisonCost",
+    "study.file_verdicts": "FileVerdicts",
+    "study.requests": "UserRequest read_requests",
+    "study.results": "Comparison Results read_results",
+    "study.sweep": "Sweep",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,25 +1,342 @@
-"""The Python API: the commands of the command line as typed functions."""
+"""The Python API: the commands of the command line as typed functions, imported from `medbench_local`.
+
+Functions that compare models share the options of `compare_options`, all by keyword:
+
+    from medbench_local import compare
+    run = compare("meditron-7b", "llama-2-7b", tasks=["medqa", "pubmedqa"], quant="q4_k_m")
+    print(run)
+    run.results.comparisons[0].verdict
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from medbench_local.acquire.convert import convert_checkpoint
+from medbench_local.acquire.prepare import find_checkpoint
+from medbench_local.acquire.quantise import quantise
+from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
 from medbench_local.catalog.protocol import Protocol, load_protocol
+from medbench_local.catalog.quantisation import QuantConfig, load_quant
 from medbench_local.engine.base import EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress, Silent
+from medbench_local.prompts.export import ExportedPrompt
+from medbench_local.reference.rows import read_rows, read_samples
+from medbench_local.reference.validate import Validation
+from medbench_local.reference.validate import validate as compare_with
 from medbench_local.settings import read_settings
+from medbench_local.study.check import ModelCheck, run_check
 from medbench_local.study.compare import Run, run_comparison
+from medbench_local.study.cost import ComparisonCost, plan_comparison
+from medbench_local.study.exporting import prompts_of_run
+from medbench_local.study.file_verdicts import FileVerdicts, verdicts_of_files
 from medbench_local.study.plan import CheckScope, CompareOptions
+from medbench_local.study.requests import UserRequest, score_on
 from medbench_local.study.results import Scoring
+from medbench_local.study.run import find_run
+from medbench_local.study.single import open_model
+from medbench_local.study.sweep import PairNames, Sweep, parse_pair, run_sweep
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-def compare(
-    medical: str,
-    base: str,
+class Options(TypedDict, total=False):
+    """The options of `compare`, `plan`, `check` and `sweep`; `compare_options` says what each means."""
+
+    tasks: Sequence[str] | None
+    shots: Sequence[int] | None
+    scoring: Scoring | None
+    protocol: str | Path | Protocol
+    quant: str | None
+    limit: int | None
+    check: bool | Literal["full"]
+    check_precision: str
+    ablation: bool | None
+    data_dir: Path | None
+    system_prompt: str | None
+    output: Path | None
+    offline: bool | None
+    force: bool
+    retries: int
+    mode: Mode
+    threads: int | None
+    gpu_layers: int
+
+
+def compare(medical: str, base: str, *, progress: Progress | None = None, **options: Unpack[Options]) -> Run:
+    """Compare a medical model with the model it was built from.
+
+    Args:
+        medical: a catalog name, a ``.gguf`` file, a checkpoint folder, ``hf:owner/name[@revision]`` or
+            ``gguf:owner/name/file.gguf``.
+        base: likewise.
+        progress: listens to the work.
+        options: see `compare_options`.
+
+    Returns:
+        The run: its folder and its results. A finished one is read, an interrupted one goes on.
+
+    Raises:
+        MedbenchError: with one line that says what happened and one that says what to do.
+    """
+    return run_comparison(medical, base, compare_options(**options), progress or Silent())
+
+
+def plan(
+    medical: str, base: str, *, progress: Progress | None = None, **options: Unpack[Options]
+) -> ComparisonCost:
+    """What `compare` would fetch and compute; nothing is computed. Arguments and errors as there."""
+    return plan_comparison(medical, base, compare_options(**options), progress or Silent())
+
+
+def sweep(
+    pairs: Sequence[str | tuple[str, str]], *, progress: Progress | None = None, **options: Unpack[Options]
+) -> Sweep:
+    """Compare several pairs and summarise them as the study does.
+
+    Args:
+        pairs: medical models of the catalog, "MEDICAL=BASE", or tuples of both models.
+        progress: listens to the work.
+        options: see `compare_options`; ``ablation`` is on unless it is turned off.
+
+    Raises:
+        MedbenchError: as `compare`; the comparisons before it are kept.
+    """
+    wanted = [parse_pair(pair) if isinstance(pair, str) else PairNames(*pair) for pair in pairs]
+    asked: Options = {"ablation": True, **options}
+    return run_sweep(wanted, compare_options(**asked), progress or Silent())
+
+
+def check(
+    model: str, *, quant: str, progress: Progress | None = None, **options: Unpack[CheckOptions]
+) -> ModelCheck:
+    """Check that a model at a precision answers as it does at full precision.
+
+    Args:
+        model: as in `compare`.
+        quant: the precision to check: a quantisation config's name or file.
+        progress: listens to the work.
+        options: those of `compare_options` that say what is asked; ``check="full"`` asks every question.
+
+    Raises:
+        MedbenchError: as `compare`.
+    """
+    return run_check(model, compare_options(quant=quant, ablation=False, **options), progress or Silent())
+
+
+class CheckOptions(TypedDict, total=False):
+    """The options of `check`; `compare_options` says what each means."""
+
+    tasks: Sequence[str] | None
+    shots: Sequence[int] | None
+    scoring: Scoring | None
+    protocol: str | Path | Protocol
+    limit: int | None
+    check: Literal[True, "full"]
+    check_precision: str
+    data_dir: Path | None
+    system_prompt: str | None
+    output: Path | None
+    offline: bool | None
+    force: bool
+    retries: int
+    mode: Mode
+    threads: int | None
+    gpu_layers: int
+
+
+def verdict(
+    medical: Path, base: Path, *, resamples: int = 10_000, confidence: float = 0.95, seed: int = 42
+) -> FileVerdicts:
+    """The paired verdict of two files of per-question results, whatever made them.
+
+    Args:
+        medical: JSON Lines with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task``.
+        base: the same of the base model.
+        resamples: of the bootstrap, at least 100.
+        confidence: of its interval, from 0.5 to below 1.
+        seed: of its draws.
+
+    Raises:
+        InputError: a file is malformed, or they have no question in common.
+        UsageError: an option is out of its range.
+    """
+    return verdicts_of_files(medical, base, resamples=resamples, confidence=confidence, seed=seed)
+
+
+def validate(
+    run: str | Path | Run,
+    reference: Path | Sequence[Path],
+    *,
+    model: str | None = None,
+    protocol: str | Path | Protocol | None = None,
+) -> Validation:
+    """Compare a finished run with results computed elsewhere, question by question.
+
+    Args:
+        run: its folder or name, or what `compare` returned.
+        reference: samples, exported prompts with results, or lm-evaluation-harness logs; one file or several.
+        model: whose results they are, if the files do not say.
+        protocol: thresholds and bootstrap; None for those that the run was made with.
+
+    Raises:
+        InputError: a file is malformed.
+        UsageError: there is no such run.
+    """
+    folder = run.folder if isinstance(run, Run) else find_run(str(run))
+    rules = folder.protocol() if protocol is None else _protocol(protocol)
+    files = [reference] if isinstance(reference, Path) else reference
+    rows = [row for path in files for row in read_rows(path, model=model)]
+    return compare_with(
+        read_samples(folder.path), rows, thresholds=rules.reference, bootstrap=rules.bootstrap
+    )
+
+
+def score_requests(
+    model: str,
+    requests: Sequence[UserRequest],
+    *,
+    quant: str = "none",
+    special: bool = False,
+    offline: bool | None = None,
+    force: bool = False,
+    mode: Mode = "exact",
+    threads: int | None = None,
+    gpu_layers: int = -1,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Log-probabilities of continuations of your own prompts.
+
+    Args:
+        model: as in `compare`.
+        requests: prompts with their continuations.
+        quant: a quantisation config's name or file, or "none" for full precision.
+        special: whether control-token text in prompts stands for control tokens.
+        offline: never touch the network; None for what HF_HUB_OFFLINE says.
+        force: load even if memory seems too small.
+        mode: "exact" (bit-reproducible) or "fast" (several prompts a decode).
+        threads: CPU threads; None for the number of physical cores.
+        gpu_layers: layers on the GPU; -1 for all.
+        progress: listens to the work.
+
+    Returns:
+        For each request ``id``, ``logprobs`` (nats, of each continuation), ``tokens`` (of the prompt) and
+        ``mass`` (summed probability of the continuations).
+
+    Raises:
+        MedbenchError: the model cannot be had, loaded or used.
+    """
+    listener = progress or Silent()
+    options = EngineOptions(mode=mode, threads=threads, gpu_layers=gpu_layers)
+    with open_model(
+        model, quant=quant, options=options, offline=bool(offline), force=force, progress=listener
+    ) as opened:
+        packs = score_on(
+            opened.engine, requests, special=special, label=opened.prepared.name, progress=listener
+        )
+        return [row for rows in packs for row in rows]
+
+
+def convert(
+    source: str,
+    output: Path,
+    *,
+    type: Literal["auto", "f32", "f16", "bf16"] = "auto",
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> tuple[str, ...]:
+    """Convert a checkpoint to GGUF, without torch and without running any of its code.
+
+    Args:
+        source: a checkpoint folder, a catalog name, or ``hf:owner/name``.
+        output: the GGUF file to write.
+        type: of the weights; "auto" keeps the checkpoint's own, without loss.
+        offline: never touch the network; None for what HF_HUB_OFFLINE says.
+        progress: listens to the work.
+
+    Returns:
+        Warnings: what a person should know before trusting the file.
+
+    Raises:
+        MedbenchError: the checkpoint cannot be had, read or written.
+    """
+    settings = read_settings()
+    listener = progress or Silent()
+    meant = resolve_model(source)
+    if not isinstance(meant, LocalCheckpoint | HubCheckpoint):
+        raise UsageError(f"{source} is a GGUF already.", advice="medbench-local quantize makes it smaller.")
+    checkpoint = find_checkpoint(
+        meant,
+        load_quant("full"),
+        home=settings.home,
+        offline=settings.offline if offline is None else offline,
+        progress=listener,
+    )
+    return convert_checkpoint(checkpoint.folder(), output, file_type=type, progress=listener).warnings
+
+
+def quantize(
+    source: Path,
+    output: Path,
+    *,
+    quant: str | Path | QuantConfig,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[str, ...]:
+    """Quantise a GGUF file; the same input gives the same bytes.
+
+    Args:
+        source: a GGUF file in f32, f16 or bf16.
+        output: the GGUF file to write.
+        quant: a quantisation config, its name or its file.
+        threads: CPU threads; the bytes do not depend on them.
+        progress: listens to the work.
+
+    Returns:
+        Warnings: what a person should know before trusting the file.
+
+    Raises:
+        MedbenchError: the file cannot be read, quantised or written.
+    """
+    config = quant if isinstance(quant, QuantConfig) else load_quant(quant)
+    return quantise(source, config, output, threads=threads, progress=progress or Silent()).warnings
+
+
+def export_prompts(
+    run: str | Path | Run,
+    *,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> list[ExportedPrompt]:
+    """The exact test prompts of both models of a finished run, to be run on any other engine.
+
+    Args:
+        run: its folder or name, or what `compare` returned.
+        data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
+        offline: never touch the network; None for what HF_HUB_OFFLINE says.
+        progress: listens to the work.
+
+    Raises:
+        UsageError: there is no such run, or it is not finished.
+        InputError: its files or the data are not what they were.
+    """
+    settings = read_settings()
+    folder = run.folder if isinstance(run, Run) else find_run(str(run))
+    return prompts_of_run(
+        folder,
+        data_dir=data_dir or settings.data_dir,
+        offline=settings.offline if offline is None else offline,
+        progress=progress or Silent(),
+    )
+
+
+def compare_options(
     *,
     tasks: Sequence[str] | None = None,
     shots: Sequence[int] | None = None,
@@ -39,14 +356,10 @@ def compare(
     mode: Mode = "exact",
     threads: int | None = None,
     gpu_layers: int = -1,
-    progress: Progress | None = None,
-) -> Run:
-    """Compare a medical model with the model it was built from.
+) -> CompareOptions:
+    """The options of a comparison as one value, checked and completed from the environment.
 
     Args:
-        medical: a catalog name, a ``.gguf`` file, a checkpoint folder, ``hf:owner/name[@revision]`` or
-            ``gguf:owner/name/file.gguf``.
-        base: likewise.
         tasks: task ids or groups; None for the 13 of the study (the demo tasks for the demo pair).
         shots: numbers of demonstrations; None for the protocol's.
         scoring: "constrained", "label", "cloze" or "greedy"; None for the protocol's.
@@ -66,62 +379,10 @@ def compare(
         mode: "exact" (bit-reproducible) or "fast" (several questions a decode).
         threads: CPU threads; None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 for all.
-        progress: listens to the work.
-
-    Returns:
-        The run: its folder and its results. A finished one is read, an interrupted one goes on.
-
-    Raises:
-        MedbenchError: with one line that says what happened and one that says what to do.
-    """
-    options = compare_options(
-        tasks=tasks,
-        shots=shots,
-        scoring=scoring,
-        protocol=protocol,
-        quant=quant,
-        limit=limit,
-        check=check,
-        check_precision=check_precision,
-        ablation=ablation,
-        data_dir=data_dir,
-        system_prompt=system_prompt,
-        output=output,
-        offline=offline,
-        force=force,
-        retries=retries,
-        mode=mode,
-        threads=threads,
-        gpu_layers=gpu_layers,
-    )
-    return run_comparison(medical, base, options, progress or Silent())
-
-
-def compare_options(
-    *,
-    tasks: Sequence[str] | None,
-    shots: Sequence[int] | None,
-    scoring: Scoring | None,
-    protocol: str | Path | Protocol,
-    quant: str | None,
-    limit: int | None,
-    check: bool | Literal["full"],
-    check_precision: str,
-    ablation: bool | None,
-    data_dir: Path | None,
-    system_prompt: str | None,
-    output: Path | None,
-    offline: bool | None,
-    force: bool,
-    retries: int,
-    mode: Mode,
-    threads: int | None,
-    gpu_layers: int,
-) -> CompareOptions:
-    """The arguments of `compare` as one value, checked and completed from the environment.
 
     Raises:
         UsageError: a value is out of its range.
+        InputError: the protocol's file is malformed.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit must be at least 1, not {limit}.")
@@ -129,10 +390,12 @@ def compare_options(
         raise UsageError(f"--retries must be 0 or more, not {retries}.")
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be at least 1, not {threads}.")
+    if gpu_layers < -1:
+        raise UsageError(f"--gpu-layers must be -1 (all) or more, not {gpu_layers}.")
     if shots is not None and (not shots or min(shots) < 0):
         raise UsageError("--shots needs numbers of demonstrations, 0 or more, such as 0,3.")
     settings = read_settings()
-    rules = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
+    rules = _protocol(protocol)
     scope: CheckScope = "full" if check == "full" else "config" if check else "none"
     return CompareOptions(
         tasks=tuple(tasks) if tasks is not None else None,
@@ -153,3 +416,7 @@ def compare_options(
         retries=retries,
         engine=replace(EngineOptions(), mode=mode, threads=threads, gpu_layers=gpu_layers),
     )
+
+
+def _protocol(given: str | Path | Protocol) -> Protocol:
+    return given if isinstance(given, Protocol) else load_protocol(given)

@@ -56,7 +56,11 @@ Offline = Annotated[bool | None, typer.Option("--offline", help="Never touch the
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; compute nothing.")]
 Check = Annotated[
     CheckName | None,
-    typer.Option("--check", help="Check the quantised verdict against full precision; full: every question."),
+    typer.Option(
+        "--check",
+        help="Check the quantised verdict against full precision on as many questions as the quantisation config "
+        "names (the default), or with --check full on every one.",
+    ),
 ]
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not check; the report says so.")]
 CheckPrecision = Annotated[

@@ -33,29 +33,15 @@ def convert(
 
     Example: medbench-local convert ./my-model --output my-model.gguf
     """
-    from medbench_local.acquire.convert import convert_checkpoint
-    from medbench_local.acquire.prepare import find_checkpoint
-    from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
-    from medbench_local.catalog.quantisation import load_quant
-    from medbench_local.errors import UsageError
-    from medbench_local.settings import read_settings
+    from medbench_local import api
+    from medbench_local.acquire.gguf_file import read_gguf_header
 
-    settings = read_settings()
-    listener = progress()
-    meant = resolve_model(source)
-    if not isinstance(meant, LocalCheckpoint | HubCheckpoint):
-        raise UsageError(f"{source} is a GGUF already.", advice="medbench-local quantize makes it smaller.")
-    checkpoint = find_checkpoint(
-        meant,
-        load_quant("full"),
-        home=settings.home,
-        offline=offline or settings.offline,
-        progress=listener,
-    )
-    made = convert_checkpoint(checkpoint.folder(), output, file_type=type.value, progress=listener)
-    for warning in made.warnings:
+    warnings = api.convert(source, output, type=type.value, offline=offline or None, progress=progress())
+    for warning in warnings:
         warn(warning)
-    err().print(f"{output}: {made.file_type}, {amount(output.stat().st_size, 'B')}", markup=False)
+    err().print(
+        f"{output}: {read_gguf_header(output).file_type}, {amount(output.stat().st_size, 'B')}", markup=False
+    )
 
 
 def quantize(
@@ -68,10 +54,8 @@ def quantize(
 
     Example: medbench-local quantize my-model.gguf --quant q4_k_m --output my-model.q4_k_m.gguf
     """
-    from medbench_local.acquire.quantise import quantise
-    from medbench_local.catalog.quantisation import load_quant
+    from medbench_local import api
 
-    made = quantise(source, load_quant(quant), output, threads=threads, progress=progress())
-    for warning in made.warnings:
+    for warning in api.quantize(source, output, quant=quant, threads=threads, progress=progress()):
         warn(warning)
     err().print(f"{output}: {quant}, {amount(output.stat().st_size, 'B')}", markup=False)

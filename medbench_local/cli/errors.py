@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import traceback
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import typer
@@ -32,15 +32,19 @@ class _UsageMistake(Protocol):
         """Print the mistake on stderr."""
 
 
-def report(error: BaseException) -> int:
+def report(error: BaseException, words: Sequence[str]) -> int:
     """Say what ``error`` means on stderr and return the exit code.
 
     With MEDBENCH_DEBUG=1 the traceback is shown first.
+
+    Args:
+        error: what ended the command.
+        words: the command as it was typed, without the program's name.
     """
     if read_settings().debug:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        err().print(f"interrupted; to go on, run:\n  {_command()}", markup=False)
+        err().print(f"interrupted; to go on, run:\n  {shlex.join(['medbench-local', *words])}", markup=False)
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
         error.show()
@@ -66,8 +70,3 @@ def _say(message: str, advice: str) -> None:
     console.print(" ".join(message.split()), markup=False)
     if advice:
         console.print(advice, markup=False)
-
-
-def _command() -> str:
-    """The command as it was typed, for pasting."""
-    return shlex.join(["medbench-local", *sys.argv[1:]])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from medbench_local import __version__
 from medbench_local.cli.errors import report
+from medbench_local.cli.parse import CHECK_SCOPES
 
 app = typer.Typer(
     name="medbench-local",
@@ -36,17 +38,35 @@ def _options(
     pass
 
 
-def main() -> None:
-    """Entry point: run the command line and exit with its code."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point: run the command line and exit with its code.
+
+    Args:
+        argv: the words after the program's name; None for those it was started with.
+    """
     from medbench_local.cli import commands
 
-    commands.register(app)
+    if not app.registered_commands:
+        commands.register(app)
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = app(standalone_mode=False)
+        code = app(args=spell_out(words), standalone_mode=False)
     except typer.Exit as end:
         code = end.exit_code
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
-        code = report(error)
+        code = report(error, words)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def spell_out(words: Sequence[str]) -> list[str]:
+    """``words`` with the scope that a bare ``--check`` means, which the parser would take from the next word."""
+    spelt = []
+    options_end = words.index("--") if "--" in words else len(words)
+    for place, word in enumerate(words):
+        spelt.append(word)
+        follower = words[place + 1] if place + 1 < options_end else ""
+        if word == "--check" and place < options_end and follower not in CHECK_SCOPES:
+            spelt.append(CHECK_SCOPES[0])
+    return spelt

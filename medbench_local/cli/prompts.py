@@ -43,9 +43,13 @@ Offline = Annotated[bool, typer.Option("--offline", help="Never touch the networ
 
 @app.command()
 def export(
-    model: Model,
-    task: TaskId,
     output: Annotated[Path, typer.Option(help="The JSON Lines file to write.")],
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    task: Annotated[str | None, typer.Option(help="A task id, or a folder of your own questions.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Instead of a model and a task: the test prompts of a finished run, both models."),
+    ] = None,
     split: Split = SplitOption.test,
     shots: Shots = 0,
     format: Formats = "default",
@@ -58,29 +62,42 @@ def export(
     data_dir: DataDir = None,
     offline: Offline = False,
 ) -> None:
-    """Write the exact prompts of a cell, one JSON line each, to run them on any engine.
+    """Write exact prompts, one JSON line each, to run them on any engine.
 
     Example: medbench-local prompts export --model meditron-7b --task medqa --shots 3 --output prompts.jsonl
+
+    Example: medbench-local prompts export --run runs/demo-med-vs-demo-base-1a2b3c4d --output prompts.jsonl
     """
     import json
 
+    from medbench_local import api
+    from medbench_local.errors import UsageError
     from medbench_local.store.files import write_atomic
 
-    rows = list(
-        _rows(
-            model,
-            task,
-            split,
-            shots,
-            format,
-            demonstrations,
-            items,
-            system_prompt,
-            protocol,
-            data_dir,
-            offline,
+    rows: list[dict[str, Any]]
+    if run is not None:
+        if model is not None or task is not None:
+            raise UsageError("--run says which models and tasks; leave --model and --task out.")
+        found = api.export_prompts(run, data_dir=data_dir, offline=offline or None, progress=progress())
+        rows = [row.as_row() for row in found]
+    elif model is None or task is None:
+        raise UsageError("--model and --task say whose prompts; or --run, those of a finished run.")
+    else:
+        rows = list(
+            _rows(
+                model,
+                task,
+                split,
+                shots,
+                format,
+                demonstrations,
+                items,
+                system_prompt,
+                protocol,
+                data_dir,
+                offline,
+            )
         )
-    )
     write_atomic(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     err().print(f"{len(rows):,} prompts in {output}", markup=False)
 
@@ -179,21 +196,21 @@ def _rows(
             loaded,
             split.value,
             shots,
-            formats=_formats(format, prompting.fixed_template),
+            formats=_formats(format),
             demonstration_seeds=parse.numbers(demonstrations, "--demonstrations") or (DEFAULT_SEED,),
             items=picked,
         )
     )
 
 
-def _formats(text: str, fixed: bool) -> list[int | None]:
-    """Formats by name: the ones of the study for ``all``.
+def _formats(text: str) -> list[int | None]:
+    """Formats by name: the eleven of the study for ``all``, also for models that are only asked in one of them.
 
     Raises:
         UsageError: neither all, default nor seeds.
     """
     if text == "all":
-        return [None] if fixed else [None, *range(10)]
+        return [None, *range(10)]
     found: list[int | None] = []
     for part in parse.names(text) or ():
         found.append(None if part == "default" else (parse.numbers(part, "--format") or (0,))[0])

@@ -36,7 +36,7 @@ def score(
     import json
 
     from medbench_local.engine.base import EngineOptions
-    from medbench_local.study.requests import PartialResults, read_requests, score_requests
+    from medbench_local.study.requests import PartialResults, read_requests, score_on
     from medbench_local.study.single import open_model
 
     asked = read_requests(requests)
@@ -47,7 +47,7 @@ def score(
     ) as opened:
         label = f"scoring with {opened.prepared.name}"
         if output is None:
-            for rows in score_requests(opened.engine, asked, special=special, label=label, progress=listener):
+            for rows in score_on(opened.engine, asked, special=special, label=label, progress=listener):
                 sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
                 sys.stdout.flush()
             return
@@ -62,8 +62,9 @@ def score(
             ).encode()
         ).hexdigest()
         results = PartialResults(output, key)
-        rest = asked[len(results.kept) :]
-        for rows in score_requests(opened.engine, rest, special=special, label=label, progress=listener):
+        for rows in score_on(
+            opened.engine, asked, special=special, label=label, progress=listener, known=results.known
+        ):
             results.append(rows)
         results.finish()
     listener.note(f"{len(asked):,} results in {output}")

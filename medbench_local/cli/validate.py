@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from medbench_local.cli.compare import Json, ProtocolOption
+from medbench_local.cli.compare import Json
 from medbench_local.cli.errors import DOES_NOT_HOLD
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
@@ -45,25 +45,22 @@ def validate(
     model: Annotated[
         str | None, typer.Option(help="Whose results they are, if the files do not say.")
     ] = None,
-    protocol: ProtocolOption = "laptop",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="A protocol whose thresholds are used.  [default: the one that the run was made with]"
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare a run with reference results, question by question. Exit code 1 if a threshold is not kept.
 
     Example: medbench-local validate runs/demo-med-vs-demo-base-1a2b3c4d --reference gpu.jsonl
     """
-    from medbench_local.catalog.protocol import load_protocol
-    from medbench_local.reference.rows import read_rows, read_samples
-    from medbench_local.reference.validate import validate as compare_with
+    from medbench_local import api
     from medbench_local.report.validation import show_validation, validation_dict
-    from medbench_local.study.run import find_run
 
-    rules = load_protocol(protocol)
-    folder = find_run(run)
-    rows = [row for path in reference for row in read_rows(path, model=model)]
-    found = compare_with(
-        read_samples(folder.path), rows, thresholds=rules.reference, bootstrap=rules.bootstrap
-    )
+    found = api.validate(run, reference, model=model, protocol=protocol)
     if json:
         print_json(validation_dict(found))
     else:

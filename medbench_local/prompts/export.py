@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 
 from medbench_local.errors import UsageError
 from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.prompts.prompt import Prompt
 from medbench_local.prompts.prompting import Prompting, render
-from medbench_local.tasks.question import SplitName, Task
+from medbench_local.tasks.question import Question, SplitName, Task
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ExportedPrompt:
         format: "default", or the seed of a sampled format.
         demonstrations: seed of the demonstration set, or None for zero-shot.
         prompt: the text; trailing blanks count.
+        special: whether control-token text in it stands for control tokens, as in chat prompts.
         options: the options' labels as an answer writes them.
         answer: index of the correct option.
     """
@@ -37,6 +39,7 @@ class ExportedPrompt:
     format: str | int
     demonstrations: int | None
     prompt: str
+    special: bool
     options: tuple[str, ...]
     answer: int
 
@@ -87,16 +90,43 @@ def exported_prompts(
             for row in rows:
                 question = questions[row]
                 prompt = render(prompting, task.id, question, shown[seed], format)
-                yield ExportedPrompt(
-                    model=prompting.name,
-                    task=task.id,
-                    split=split,
-                    item=row,
-                    id=question.id,
+                yield exported_prompt(
+                    prompting.name,
+                    task.id,
+                    split,
+                    row,
+                    question,
+                    prompt,
                     shots=shots,
-                    format="default" if format is None else format,
+                    format=format,
                     demonstrations=seed,
-                    prompt=prompt.text,
-                    options=prompt.labels,
-                    answer=question.answer,
                 )
+
+
+def exported_prompt(
+    model: str,
+    task: str,
+    split: SplitName,
+    item: int,
+    question: Question,
+    prompt: Prompt,
+    *,
+    shots: int,
+    format: int | None,
+    demonstrations: int | None,
+) -> ExportedPrompt:
+    """One row; arguments as the attributes of `ExportedPrompt`, ``format`` None for the default one."""
+    return ExportedPrompt(
+        model=model,
+        task=task,
+        split=split,
+        item=item,
+        id=question.id,
+        shots=shots,
+        format="default" if format is None else format,
+        demonstrations=demonstrations,
+        prompt=prompt.text,
+        special=prompt.special,
+        options=prompt.labels,
+        answer=question.answer,
+    )

@@ -122,6 +122,7 @@ def describe(
 def _describe_model(model: PreparedModel) -> dict[str, Any]:
     return {
         "name": model.name,
+        "catalog": model.entry.name if model.entry else None,
         "origin": origin(model),
         "scored": _describe_file(model.quantised),
         "full": _describe_file(model.full) if model.full else None,

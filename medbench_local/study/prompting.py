@@ -39,15 +39,15 @@ def prompting_of(
     return prompting_for(
         None,
         chat_template=prepared.chat_template,
-        bos_text=_token_text(header, "bos"),
-        eos_text=_token_text(header, "eos"),
+        bos_text=token_text(header, "bos"),
+        eos_text=token_text(header, "eos"),
         system_prompt=system_prompt,
         overrides=overrides,
         name=prepared.name,
     )
 
 
-def _token_text(header: GgufHeader, name: str) -> str:
+def token_text(header: GgufHeader, name: str) -> str:
     """The text of a special token as the file's vocabulary writes it; "" if there is none."""
     number = header.metadata.get(f"tokenizer.ggml.{name}_token_id")
     if not isinstance(number, int) or not 0 <= number < header.vocabulary:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.catalog.load import read_text
-from medbench_local.engine.base import Engine, ScoreRequest
+from medbench_local.engine.base import Engine
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.engine.requests import continued
 from medbench_local.errors import InputError
@@ -76,8 +76,14 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def score_requests(
-    engine: Engine, requests: Sequence[UserRequest], *, special: bool, label: str, progress: Progress
+def score_on(
+    engine: Engine,
+    requests: Sequence[UserRequest],
+    *,
+    special: bool,
+    label: str,
+    progress: Progress,
+    known: Sequence[dict[str, Any]] = (),
 ) -> Iterator[list[dict[str, Any]]]:
     """Results, a list a pack; requests that share a long beginning are cheapest when they follow each other.
 
@@ -87,6 +93,8 @@ def score_requests(
         special: whether control-token text in prompts stands for control tokens.
         label: for the progress display.
         progress: listens.
+        known: results of the first requests from an earlier attempt. Packs that they fill are not scored
+            again; the packs are those of an undisturbed run, so that the results are, too.
     """
     texts = [request.prompt + option for request in requests for option in request.options]
     tokenised = iter(engine.tokenize(texts, special=special))
@@ -94,7 +102,12 @@ def score_requests(
     score = [continued([next(tokenised) for _ in request.options]) for request in requests]
     with progress.step(label, total=len(requests), unit="prompts") as advance:
         done = 0
-        for pack in plan_packs(score, _shared_prefix(score)):
+        for pack in plan_packs(score, common_prefix([request.context for request in score])):
+            if done + len(pack.requests) <= len(known):
+                yield list(known[done : done + len(pack.requests)])
+                done += len(pack.requests)
+                advance(len(pack.requests))
+                continue
             rows = []
             for result in engine.score(pack):
                 rows.append(
@@ -108,10 +121,6 @@ def score_requests(
                 done += 1
             advance(len(rows))
             yield rows
-
-
-def _shared_prefix(requests: Sequence[ScoreRequest]) -> tuple[int, ...]:
-    return common_prefix([request.context for request in requests])
 
 
 def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
@@ -158,40 +167,45 @@ class PartialResults:
         self.path = path
         self._part = path.with_name(path.name + ".part")
         self._key = key
-        self.kept = self._read()
+        self._rows: list[dict[str, Any]] = []
+        self._open = False
+        self.known = self._read()
 
     def _read(self) -> list[dict[str, Any]]:
         """Complete lines of an earlier part with the same key; a line that was cut short is dropped."""
         if not self._part.is_file():
             return []
         header, *lines = read_text(self._part).split("\n")[:-1] or [""]
-        if header != self._header():
+        if header + "\n" != self._text([self._header_row()]):
             return []
-        kept = []
-        for line in lines:
-            try:
-                kept.append(json.loads(line))
-            except ValueError:
-                break
-        return kept
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError:  # not what this class writes: better computed again
+            return []
 
     def append(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Keep ``rows``, even if the process ends now."""
+        """Keep ``rows``, even if the process ends now; what an earlier attempt left is kept until it is reached."""
+        self._rows.extend(rows)
+        if len(self._rows) <= len(self.known):
+            return
         try:
-            if not self.kept:
-                self._part.parent.mkdir(parents=True, exist_ok=True)
-                self._part.write_text(self._header() + "\n", encoding="utf-8")
-            self.kept.extend(rows)
+            if not self._open:  # with what was known, so that no line that was cut short stays in between
+                write_atomic(self._part, self._text([self._header_row(), *self._rows]))
+                self._open = True
+                return
             with self._part.open("a", encoding="utf-8", newline="\n") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                file.flush()
+                file.write(self._text(rows))
         except OSError as error:
             raise disk_error(self._part, error) from error
 
     def finish(self) -> None:
         """Write the file itself and remove the part."""
-        write_atomic(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.kept))
+        write_atomic(self.path, self._text(self._rows))
         self._part.unlink(missing_ok=True)
 
-    def _header(self) -> str:
-        return json.dumps({"key": self._key})
+    def _header_row(self) -> dict[str, Any]:
+        return {"key": self._key}
+
+    @staticmethod
+    def _text(rows: Sequence[dict[str, Any]]) -> str:
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

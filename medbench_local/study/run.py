@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from medbench_local.catalog.load import read_text
+from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
 from medbench_local.store.files import write_atomic
 from medbench_local.study.results import Results, read_results
@@ -48,6 +51,10 @@ class RunFolder:
         """Every scored prompt."""
         return self.path / "scores.sqlite"
 
+    def samples_file(self, name: str) -> Path:
+        """One line a question of one model in one cell; ``name`` is "<role>.<task>.<shots>-shot"."""
+        return self.path / "samples" / f"{name}.jsonl"
+
     def results(self) -> Results | None:
         """The finished run's results, or None while it is not finished.
 
@@ -71,6 +78,18 @@ class RunFolder:
             raise InputError(self.manifest_file, "line 1", "expected an object")
         return data
 
+    def protocol(self) -> Protocol:
+        """The protocol that the run was made with.
+
+        Raises:
+            InputError: the manifest is missing or damaged, or holds none.
+        """
+        try:
+            return Protocol.model_validate(self.manifest().get("protocol"))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"]
+            raise InputError(self.manifest_file, "key 'protocol'", problem) from error
+
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace the manifest."""
         write_atomic(self.manifest_file, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
@@ -82,7 +101,7 @@ class RunFolder:
     def write_samples(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write ``samples/<name>.jsonl``, one line a question."""
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_atomic(self.path / "samples" / f"{name}.jsonl", text)
+        write_atomic(self.samples_file(name), text)
 
 
 def identity(parts: Mapping[str, Any]) -> str:

@@ -41,6 +41,7 @@ def test_a_row_has_the_documented_keys_and_the_rendered_prompt() -> None:
         "format": 5,
         "demonstrations": 7,
         "prompt": render(PROMPTING, "medqa", TEST[2], shown, 5).text,
+        "special": False,
         "options": ["A.", "B.", "C."],
         "answer": 2,
     }
