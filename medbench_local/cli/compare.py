@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from medbench_local.cli import parse
-from medbench_local.cli.output import err, out
+from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
 
 MODEL_HELP = "A catalog name, a .gguf file, a checkpoint folder, hf:owner/name[@revision] or gguf:owner/name/file.gguf."
@@ -150,7 +150,11 @@ def compare(
     )
     listener = progress()
     if dry_run:
-        out().print(show_plan(plan_comparison(medical, base, options, listener)))
+        cost = plan_comparison(medical, base, options, listener)
+        if json:
+            print_json(cost.to_dict())
+        else:
+            out().print(show_plan(cost))
         return
     run = run_comparison(medical, base, options, listener)
     if not run.computed:

@@ -97,8 +97,12 @@ def sweep(
     wanted = [*(study_pairs() if all_pairs else ()), *(parse_pair(text) for text in pairs or ())]
     listener = progress()
     if dry_run:
-        for pair in wanted:
-            out().print(show_plan(plan_comparison(pair.medical, pair.base, options, listener)))
+        costs = [plan_comparison(pair.medical, pair.base, options, listener) for pair in wanted]
+        if json:
+            print_json([cost.to_dict() for cost in costs])
+        else:
+            for cost in costs:
+                out().print(show_plan(cost))
         return
     found = run_sweep(wanted, options, listener)
     if json:

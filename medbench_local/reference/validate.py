@@ -151,6 +151,20 @@ class Validation:
     verdicts: tuple[VerdictMatch, ...]
     checks: tuple[Check, ...]
 
+    def __str__(self) -> str:
+        end = (
+            "the run agrees with the reference"
+            if self.passed
+            else "the run does not agree with the reference"
+        )
+        lines = [f"{len(self.matches.matches):,} questions matched"]
+        for check in self.checks:
+            value = "nothing to judge" if check.value is None else f"{check.value:.4g}"
+            allowed = "reported only" if check.limit is None else f"allowed {check.limit:g}"
+            kept = "" if check.passed else ", not kept"
+            lines.append(f"{check.name}: {value} ({allowed}{kept})")
+        return "\n".join([*lines, end])
+
     @property
     def passed(self) -> bool:
         """Whether every check passed."""

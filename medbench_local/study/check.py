@@ -65,6 +65,17 @@ class ModelCheck:
             check.equivalence.outcome == "different" for check in self.tasks
         )
 
+    def __str__(self) -> str:
+        holds = "may stand in for" if self.holds else "may not stand in for"
+        lines = [f"{self.model}: {self.precision} {holds} {self.reference_precision}"]
+        named = [(f"{t.task}, {t.shots}-shot", t.equivalence) for t in self.tasks] + [("all", self.overall)]
+        lines += [
+            f"{name}: {found.outcome}; {found.difference:+.1%} [{found.ci[0]:+.1%}, {found.ci[1]:+.1%}], "
+            f"{found.flips} of {found.n:,} predictions differ"
+            for name, found in named
+        ]
+        return "\n".join(lines)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return {

@@ -12,7 +12,7 @@ from typing import TypeVar
 from medbench_local.acquire.gguf_file import read_gguf_header
 from medbench_local.acquire.prepare import LOSSLESS_TYPES, GgufFile, PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
-from medbench_local.catalog.quantisation import QuantConfig, load_quant
+from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.errors import StoreError
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Candidate
@@ -28,7 +28,7 @@ from medbench_local.study.answering import (
     with_retries,
 )
 from medbench_local.study.checking import check_settings, checked_rows, compare_verdicts
-from medbench_local.study.ladder import ladder
+from medbench_local.study.ladder import ladder, stand_in
 from medbench_local.study.manifest import describe, identity_of, origin, run_name
 from medbench_local.study.memory import refuse_what_does_not_fit
 from medbench_local.study.plan import Cell, CompareOptions, Plan, load_cells
@@ -70,6 +70,9 @@ class Run:
     folder: RunFolder
     results: Results
     computed: bool
+
+    def __str__(self) -> str:
+        return f"{self.results}\nfiles: {self.folder.path}"
 
 
 def run_comparison(medical: str, base: str, options: CompareOptions, progress: Progress) -> Run:
@@ -124,25 +127,28 @@ class Planner:
 
     def plan(self, quant: QuantConfig) -> Plan:
         """The plan at one precision; converts and quantises what is not there yet."""
-        medical, base = (
-            prepare_model(
-                source,
-                quant=self._precision_of(source, quant),
-                home=self._options.home,
-                offline=self._options.offline,
-                progress=self._progress,
-            )
-            for source in self._sources
-        )
+        medical, base = (self._prepare(source, self._precision_of(source, quant)) for source in self._sources)
         scoring = self._options.scoring or self._options.protocol.scoring
-        return Plan(medical, base, self._cells, scoring, quant, self._options)
+        stand_ins = {}
+        higher = stand_in(self._options)
+        if higher is not None and quant.name != FULL:
+            for source, model in zip(self._sources, (medical, base), strict=True):
+                if model.full is not None:
+                    stand_ins[model.quantised.sha256] = self._prepare(source, higher).quantised
+        return Plan(medical, base, self._cells, scoring, quant, self._options, stand_ins)
+
+    def _prepare(self, source: ModelSource, quant: QuantConfig) -> PreparedModel:
+        options = self._options
+        return prepare_model(
+            source, quant=quant, home=options.home, offline=options.offline, progress=self._progress
+        )
 
     def _precision_of(self, source: ModelSource, quant: QuantConfig) -> QuantConfig:
         """A GGUF that is quantised already is used as it is, unless a precision was asked for."""
         if self._options.quant is None and isinstance(source, LocalGguf):
             header = read_gguf_header(source.path)
             if header.file_type.lower() not in LOSSLESS_TYPES:
-                return load_quant("full")
+                return load_quant(FULL)
         return quant
 
 

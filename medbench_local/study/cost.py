@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from medbench_local.acquire.inventory import ModelPlan, plan_model
 from medbench_local.acquire.source import resolve_model
@@ -75,6 +76,32 @@ class ComparisonCost:
     base: ModelCost
     precision: str
     warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = []
+        for model in (self.medical, self.base):
+            lines.append(
+                f"{model.files.name} at {self.precision}: {model.files.download / 1e9:.2f} GB to fetch"
+            )
+            lines += [
+                f"  {cell.task}, {cell.shots}-shot: {cell.selection_prompts:,} validation and "
+                f"{cell.test_prompts:,} test prompts, up to {cell.tokens:,} tokens"
+                for cell in model.cells
+            ]
+        return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        data: dict[str, Any] = {"precision": self.precision, "warnings": list(self.warnings)}
+        for role, model in (("medical", self.medical), ("base", self.base)):
+            data[role] = {
+                "model": model.files.name,
+                "download": model.files.download,
+                "disk": model.files.room,
+                "tokens": model.tokens,
+                "cells": [asdict(cell) for cell in model.cells],
+            }
+        return data
 
 
 def plan_comparison(medical: str, base: str, options: CompareOptions, progress: Progress) -> ComparisonCost:

@@ -41,6 +41,13 @@ class FileVerdict:
     holm_p: float
     minimum_detectable_difference: float | None
 
+    def __str__(self) -> str:
+        low, high = self.ci
+        return (
+            f"{self.task or 'all'}: {self.verdict}; {self.accuracy_medical:.1%} against {self.accuracy_base:.1%} of "
+            f"{self.n:,} questions, {self.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
+        )
+
 
 @dataclass(frozen=True)
 class FileVerdicts:
@@ -53,6 +60,9 @@ class FileVerdicts:
 
     rows: tuple[FileVerdict, ...]
     warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.rows), *(f"warning: {text}" for text in self.warnings)])
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medbench_local.catalog.quantisation import QuantConfig, load_quant
+from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.errors import UsageError
 from medbench_local.study.plan import DEFAULT_QUANT, CompareOptions
 
@@ -17,14 +17,41 @@ def ladder(options: CompareOptions) -> tuple[QuantConfig, ...]:
         UsageError: an unknown config, or a ladder that goes in circles.
         InputError: a config file is malformed.
     """
+    higher = stand_in(options)
     if options.quant == "none":
-        return (load_quant("full"),)
+        return (load_quant(FULL),)
     if options.quant != "auto":
-        return (load_quant(options.quant or DEFAULT_QUANT),)
+        quant = load_quant(options.quant or DEFAULT_QUANT)
+        if higher is not None and quant.name != FULL and quant.bits_per_weight >= higher.bits_per_weight:
+            raise UsageError(
+                f"{higher.name} cannot stand in for full precision: it is no more precise than {quant.name}.",
+                advice="Name a higher one with --check-precision, or a lower one with --quant.",
+            )
+        return (quant,)
     steps = [load_quant(FIRST_STEP)]
     while steps[-1].next is not None:
         step = load_quant(steps[-1].next)
         if step.name in {known.name for known in steps}:
             raise UsageError(f"The ladder of precisions goes in a circle at {step.name}.")
         steps.append(step)
-    return tuple(steps)
+    if higher is None:
+        return tuple(steps)
+    below = tuple(step for step in steps if step.bits_per_weight < higher.bits_per_weight)
+    if not below:
+        raise UsageError(
+            f"No precision of the ladder is below {higher.name}, which stands in for full precision.",
+            advice="Name a higher one with --check-precision.",
+        )
+    return below
+
+
+def stand_in(options: CompareOptions) -> QuantConfig | None:
+    """What quantised models are checked against in place of full precision; None for full precision itself.
+
+    Raises:
+        UsageError: there is no such precision.
+        InputError: a config file is malformed.
+    """
+    if options.check == "none" or options.check_precision == FULL:
+        return None
+    return load_quant(options.check_precision)

@@ -85,7 +85,7 @@ def describe(
             "platform": platform.platform(),
         },
         "models": {
-            role: _describe_model(model) | dict((models or {}).get(role, {}))
+            role: _describe_model(plan, model) | dict((models or {}).get(role, {}))
             for role, model in (("medical", plan.medical), ("base", plan.base))
         },
         "data": {cell.task.id: describe_task(cell.task) for cell in plan.cells},
@@ -119,13 +119,14 @@ def describe(
     }
 
 
-def _describe_model(model: PreparedModel) -> dict[str, Any]:
+def _describe_model(plan: Plan, model: PreparedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "catalog": model.entry.name if model.entry else None,
         "origin": origin(model),
         "scored": _describe_file(model.quantised),
         "full": _describe_file(model.full) if model.full else None,
+        "checked_against": _describe_file(plan.reference_file(model)) if plan.checked else None,
         "checkpoint": {
             "repository": model.repository,
             "commit": model.commit,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.errors import EngineError
+
+
+EXPECTED_CONTEXT = 2048
+"""Tokens for which the cache is counted: prompts with three demonstrations are seldom longer."""
 
 
 def refuse_what_does_not_fit(
@@ -27,8 +32,9 @@ def refuse_what_does_not_fit(
     if force:
         return
     free = memory_available()
+    expected = replace(options, n_ctx=min(options.n_ctx, EXPECTED_CONTEXT))
     for name, path in files:
-        need = memory_needed(path, options)
+        need = memory_needed(path, expected)
         if need.total > free:
             raise EngineError(
                 f"{name} needs about {need} of memory; {gigabytes(free)} are free.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.protocol import Protocol
-from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.catalog.task import expand_tasks
 from medbench_local.engine.base import EngineOptions
 from medbench_local.errors import UsageError
@@ -102,6 +102,7 @@ class Plan:
         scoring: how prompts become answers.
         quant: the precision that is scored.
         options: what the user asked for.
+        stand_ins: what is checked against in place of full precision, by the hash of the scored file.
     """
 
     medical: PreparedModel
@@ -110,6 +111,7 @@ class Plan:
     scoring: Scoring
     quant: QuantConfig
     options: CompareOptions
+    stand_ins: Mapping[str, GgufFile] = field(default_factory=dict)
 
     @property
     def protocol(self) -> Protocol:
@@ -126,11 +128,11 @@ class Plan:
     @property
     def reference_precision(self) -> str:
         """What the scored precision is checked against."""
-        return self.options.check_precision
+        return self.options.check_precision if self.stand_ins else FULL
 
     def reference_file(self, model: PreparedModel) -> GgufFile:
         """The file that the scored one of ``model`` is checked against; itself if there is no other."""
-        return model.full or model.quantised
+        return self.stand_ins.get(model.quantised.sha256) or model.full or model.quantised
 
     @property
     def near_tie(self) -> float:

@@ -250,6 +250,13 @@ class Comparison(Entry):
             return "not verified"
         return self.verdict
 
+    def __str__(self) -> str:
+        low, high = self.ci
+        return (
+            f"{self.task}, {self.shots}-shot: {self.reported}; {self.accuracy.medical:.1%} against "
+            f"{self.accuracy.base:.1%} of {self.n:,} questions, {self.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
+        )
+
 
 class Rates(Entry):
     """Shares of the comparisons of one number of shots; they add up to 1 with `not_verified_rate`.
@@ -333,6 +340,10 @@ class Results(Entry):
     warnings: tuple[str, ...]
     ladder: tuple[LadderStep, ...] = ()
     timing: Timing
+
+    def __str__(self) -> str:
+        head = f"{self.models.medical.name} against {self.models.base.name} at {self.precision}"
+        return "\n".join([head, *map(str, self.comparisons)])
 
     def to_json(self) -> str:
         """The file's text: keys in a fixed order, so that equal results are equal bytes."""

@@ -83,6 +83,17 @@ class Sweep:
     labels: tuple[str, ...]
     summaries: tuple[ShotsSummary, ...]
 
+    def __str__(self) -> str:
+        lines = [str(run) for run in self.runs]
+        for summary in self.summaries:
+            lines += [
+                f"{summary.shots}-shot, {label}: win {rates.win_rate:.1%}, tie {rates.tie_rate:.1%}, "
+                f"loss {rates.loss_rate:.1%} of {rates.n}"
+                for label, rates in (*summary.pairs.items(), ("pooled", summary.pooled))
+                if rates is not None
+            ]
+        return "\n".join(lines)
+
 
 def parse_pair(text: str) -> PairNames:
     """What a user means by PAIR.
