@@ -17,6 +17,17 @@ DATA = Path(__file__).parent / "data"
 """The catalog's own YAML files."""
 
 
+_EXPECTED = {
+    **dict.fromkeys(["tuple_type", "list_type"], "a list"),
+    **dict.fromkeys(["dict_type", "model_type", "model_attributes_type"], "a mapping of keys to values"),
+    "string_type": "a text",
+    **dict.fromkeys(["int_type", "int_parsing", "int_from_float"], "a whole number"),
+    **dict.fromkeys(["float_type", "float_parsing"], "a number"),
+    **dict.fromkeys(["bool_type", "bool_parsing"], "true or false"),
+}
+"""What pydantic's kinds of mistakes come down to."""
+
+
 class Entry(BaseModel):
     """Base of everything read from YAML: immutable, unknown keys refused."""
 
@@ -86,8 +97,10 @@ def _refuse_repeated_keys(path: Path, node: yaml.Node, seen: set[int]) -> None:
 def _as_input_error(
     path: Path, node: yaml.Node, error: ValidationError, model: type[BaseModel]
 ) -> InputError:
-    first = error.errors(include_url=False)[0]
-    location = first["loc"]
+    errors = error.errors(include_url=False)
+    # An unknown key is often why another one is missing.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    location = tuple(part for part in first["loc"] if part != "[key]")
     place = f"line {_line_of(node, location)}"
     if location:
         place += f", key '{'.'.join(str(part) for part in location)}'"
@@ -96,11 +109,26 @@ def _as_input_error(
     elif first["type"] == "missing":
         problem = "this key is required"
     else:
-        problem = first["msg"][:1].lower() + first["msg"][1:]
-        given = first.get("input")
-        if isinstance(given, str | int | float | bool):
-            problem += f", not {given!r}"
+        problem = in_words(error)
     return InputError(path, place, problem)
+
+
+def in_words(error: ValidationError) -> str:
+    """The first thing that does not fit, in the words of YAML and JSON rather than Python's."""
+    first = error.errors(include_url=False)[0]
+    expected = _EXPECTED.get(first["type"])
+    if expected is not None:
+        problem = f"expected {expected}"
+    else:
+        problem = first["msg"].removeprefix("Value error, ")
+        problem = problem[:1].lower() + problem[1:]
+    given = first.get("input")
+    if given is None:
+        return f"{problem}, not nothing" if expected is not None else problem
+    if isinstance(given, str | int | float | bool):
+        shown = repr(given)
+        problem += f", not {shown if len(shown) <= 80 else shown[:80] + '…'}"
+    return problem
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> str:
