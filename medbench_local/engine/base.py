@@ -23,7 +23,8 @@ class EngineOptions:
         mode: "exact" decodes one question at a time with an F32 cache, no flash attention and no weight
             repacking, so that results do not depend on threads, order, batch or context size;
             "fast" decodes several questions at once.
-        n_ctx: context size in tokens; the largest prompt with its options must fit.
+        n_ctx: largest context in tokens; the longest prompt with its options must fit. Memory for the cache is
+            taken as prompts need it.
         threads: CPU threads, or None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 all, 0 none.
         batch_tokens: most tokens in one decode.

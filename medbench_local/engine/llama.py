@@ -34,6 +34,12 @@ MICRO_BATCH = 512
 
 SMALLEST_BATCH = 2 * ROWS
 
+FIRST_CONTEXT = 1024
+"""Cells of the cache to begin with, in tokens; it grows with the prompts, up to `EngineOptions.n_ctx`.
+
+A cache for the whole trained context of a model costs gigabytes that short prompts never use.
+"""
+
 
 class LlamaEngine:
     """Implements `Engine` with llama.cpp in this process, which llama.cpp may abort: see `start_engine`.
@@ -50,28 +56,37 @@ class LlamaEngine:
         _check(options)
         self._options = options
         exact = options.mode == "exact"
-        gpu = options.gpu_layers != 0 and devices.has_gpu()
+        self._gpu = gpu = options.gpu_layers != 0 and devices.has_gpu()
         self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=not exact)
         self._threads = options.threads or default_threads(self._model.parameters)
         self._context: Context | None = None
         try:
             if self._model.architecture_problem:
                 raise EngineError(f"{path} {self._model.architecture_problem}.")
-            batch = min(options.batch_tokens, max(options.n_ctx, SMALLEST_BATCH))
-            self._context = Context(
-                self._model,
-                n_ctx=max(options.n_ctx, SMALLEST_BATCH),
-                batch=min(batch, MICRO_BATCH) if exact else batch,
-                micro_batch=min(batch, MICRO_BATCH),
-                threads=self._threads,
-                exact=exact,
-                gpu=gpu,
-            )
-            self._cache = PrefixCache(self._context)
+            self._make_context(min(options.n_ctx, FIRST_CONTEXT))
             self._info = self._describe(path, gpu)
         except BaseException:
             self.close()
             raise
+
+    def _make_context(self, n_ctx: int) -> None:
+        """A new context of at least ``n_ctx`` tokens in place of the one there was."""
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        exact = self._options.mode == "exact"
+        size = max(n_ctx, SMALLEST_BATCH)
+        batch = min(self._options.batch_tokens, size)
+        self._context = Context(
+            self._model,
+            n_ctx=size,
+            batch=min(batch, MICRO_BATCH) if exact else batch,
+            micro_batch=min(batch, MICRO_BATCH),
+            threads=self._threads,
+            exact=exact,
+            gpu=self._gpu,
+        )
+        self._cache = PrefixCache(self._context)
 
     def _describe(self, path: Path, gpu: bool) -> EngineInfo:
         model, options = self._model, self._options
@@ -147,7 +162,8 @@ class LlamaEngine:
             for start in range(0, len(requests), parallel):
                 group = requests[start : start + parallel]
                 needed = prefix + sum(new_tokens(request, prefix) for request in group)
-                self._need(needed, f"{len(group)} prompts continued at once")
+                self._refuse_more(needed, f"{len(group)} prompts continued at once")
+                context = self._grown(needed)
                 texts += generate_together(group, prefix, self._model, context, self._cache)
         return texts
 
@@ -157,6 +173,7 @@ class LlamaEngine:
             raise EngineError(f"The engine of {self._info.model} is closed.")
         if fitting != len(pack.requests):
             raise EngineError(f"A pack to {kind} holds requests of another kind.")
+        needed = 0
         for request in pack.requests:
             if not request.context:
                 raise EngineError("A prompt without any token cannot be continued.")
@@ -171,19 +188,28 @@ class LlamaEngine:
                             f"Token {token} is not in the vocabulary of {self._model.vocabulary} tokens."
                         )
                 longest = max(map(len, request.continuations)) - 1
-                self._need(
-                    max(len(request.context) + longest, _cells(request)),
-                    f"a prompt of {len(request.context)} tokens with its options",
-                )
-        return self._context
+                own = max(len(request.context) + longest, _cells(request))
+                self._refuse_more(own, f"a prompt of {len(request.context)} tokens with its options")
+                needed = max(needed, own)
+        if self._options.mode == "fast":
+            # Which questions are decoded together must not depend on how far the cache has grown.
+            needed = max(needed, min(len(pack.prefix) + self._options.batch_tokens, self._options.n_ctx))
+        return self._grown(needed)
 
-    def _need(self, needed: int, what: str) -> None:
-        assert self._context is not None
-        if needed > self._context.n_ctx:
+    def _refuse_more(self, needed: int, what: str) -> None:
+        if needed > self._options.n_ctx:
             raise EngineError(
-                f"{needed} tokens are needed for {what}, but the context holds {self._context.n_ctx}.",
+                f"{needed} tokens are needed for {what}, but the context holds {self._options.n_ctx}.",
                 advice="Load the model with a larger context, or shorten the prompt.",
             )
+
+    def _grown(self, needed: int) -> Context:
+        """The context with room for ``needed`` tokens, at most `EngineOptions.n_ctx`."""
+        assert self._context is not None
+        if needed > self._context.n_ctx:
+            roomy = -(-max(needed, 3 * self._context.n_ctx // 2) // 256) * 256
+            self._make_context(min(roomy, max(needed, self._options.n_ctx)))
+        return self._context
 
     @contextmanager
     def _tidy(self) -> Iterator[None]:

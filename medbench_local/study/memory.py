@@ -10,7 +10,6 @@ from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.errors import EngineError
 
-
 EXPECTED_CONTEXT = 2048
 """Tokens for which the cache is counted: prompts with three demonstrations are seldom longer."""
 

@@ -27,9 +27,9 @@ def test_the_cache_is_what_llama_cpp_allocates(models: Path, mode: str) -> None:
     import re
 
     from medbench_local.engine.bindings import LOG
-    from medbench_local.engine.llama import LlamaEngine
+    from medbench_local.engine.llama import FIRST_CONTEXT, LlamaEngine
 
-    options = EngineOptions(mode=mode, n_ctx=2048, threads=1)  # type: ignore[arg-type]
+    options = EngineOptions(mode=mode, n_ctx=FIRST_CONTEXT, threads=1)  # type: ignore[arg-type]
     estimate = memory_needed(models / "f16.gguf", options)
     with LlamaEngine(models / "f16.gguf", options):
         said = " ".join(LOG.lines())

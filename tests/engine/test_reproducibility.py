@@ -11,6 +11,7 @@ import pytest
 from medbench_local.engine.base import EngineOptions, OptionScores, Pack, ScoreRequest, Tokens
 from medbench_local.engine.llama import LlamaEngine
 from medbench_local.engine.prefix import LEAST_ROWS
+from medbench_local.errors import EngineError
 
 _GENERATOR = np.random.default_rng(3)
 LETTERS = ((70,), (71,), (72,), (73,))
@@ -97,3 +98,16 @@ def test_generated_texts_do_not_depend_on_a_reused_prefix(models: Path) -> None:
             pack = Pack(PREFIX, requests)
             texts += [engine.generate(pack), engine.generate(pack)]
     assert all(text == texts[0] for text in texts)
+
+
+def test_the_cache_grows_with_the_prompts_and_changes_no_bit(models: Path) -> None:
+    draw = np.random.default_rng(3)
+    short, long = (tuple(int(t) for t in draw.integers(3, 500, size)) for size in (40, 1500))
+    requests = [ScoreRequest((1, *context), ((5,), (6, 7))) for context in (short, long)]
+    with LlamaEngine(models / "f16.gguf", EngineOptions(n_ctx=2048, threads=1)) as engine:
+        first = engine.score(Pack((), (requests[0],)))
+        grown = engine.score(Pack((), tuple(requests)))
+        assert grown[0] == first[0]
+        assert engine.score(Pack((), (requests[1],)))[0] == grown[1]
+        with pytest.raises(EngineError, match="2048"):
+            engine.score(Pack((), (ScoreRequest((1, *long, *long), ((5,),)),)))
