@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from medbench_local.catalog.load import Entry, read_text
+from medbench_local.catalog.load import Entry, in_words, read_text
 from medbench_local.errors import InputError
 
 SCHEMA = 1
@@ -371,4 +371,4 @@ def read_results(path: Path) -> Results:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(path, f"key '{where}'", first["msg"]) from error
+        raise InputError(path, f"key '{where}'" if where else "", in_words(error)) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medbench_local.catalog.load import read_text
+from medbench_local.catalog.load import in_words, read_text
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
 from medbench_local.store.files import write_atomic
@@ -87,8 +87,7 @@ class RunFolder:
         try:
             return Protocol.model_validate(self.manifest().get("protocol"))
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]["msg"]
-            raise InputError(self.manifest_file, "key 'protocol'", problem) from error
+            raise InputError(self.manifest_file, "key 'protocol'", in_words(error)) from error
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace the manifest."""
