@@ -63,6 +63,17 @@ def continued(texts: Sequence[Tokens]) -> ScoreRequest:
     return ScoreRequest(texts[0][:length], tuple(text[length:] for text in texts))
 
 
+def continued_alone(prompt: Tokens, text: Tokens) -> ScoreRequest:
+    """The request of a prompt with one option only, which has no other to differ from.
+
+    Args:
+        prompt: the prompt alone, tokenised; not empty.
+        text: prompt + option, tokenised as a whole: the option begins where it leaves the prompt's tokens.
+    """
+    length = max(1, min(shared_length(prompt, text), len(text) - 1))
+    return ScoreRequest(text[:length], (text[length:],))
+
+
 def tokenised_options(
     engine: Engine, prompt: str, options: Sequence[str], *, special: bool, bos: Bos = "once"
 ) -> ScoreRequest:
@@ -83,7 +94,5 @@ def tokenised_options(
     texts = engine.tokenize([prompt + option for option in options], special=special, bos=bos)
     if len(texts) > 1:
         return continued(texts)
-    # One option alone has no other to differ from: it begins where it leaves the prompt's own tokens.
     (alone,) = engine.tokenize([prompt], special=special, bos=bos)
-    length = max(1, min(shared_length(alone, texts[0]), len(texts[0]) - 1))
-    return ScoreRequest(texts[0][:length], (texts[0][length:],))
+    return continued_alone(alone, texts[0])

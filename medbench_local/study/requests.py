@@ -16,7 +16,7 @@ from typing import Any
 from medbench_local.catalog.load import read_text
 from medbench_local.engine.base import Engine
 from medbench_local.engine.packs import common_prefix, plan_packs
-from medbench_local.engine.requests import continued
+from medbench_local.engine.requests import continued, continued_alone
 from medbench_local.errors import InputError
 from medbench_local.progress import Progress
 from medbench_local.store.files import disk_error, write_atomic
@@ -99,7 +99,10 @@ def score_on(
     texts = [request.prompt + option for request in requests for option in request.options]
     tokenised = iter(engine.tokenize(texts, special=special))
     prompts = engine.tokenize([request.prompt for request in requests], special=special)
-    score = [continued([next(tokenised) for _ in request.options]) for request in requests]
+    score = []
+    for request, prompt in zip(requests, prompts, strict=True):
+        ends = [next(tokenised) for _ in request.options]
+        score.append(continued(ends) if len(ends) > 1 else continued_alone(prompt, ends[0]))
     with progress.step(label, total=len(requests), unit="prompts") as advance:
         done = 0
         for pack in plan_packs(score, common_prefix([request.context for request in score])):

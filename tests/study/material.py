@@ -1,0 +1,130 @@
+"""A small task, and scorers around the fake engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medbench_local.catalog.model import models
+from medbench_local.engine.base import Engine
+from medbench_local.engine.fake import FakeEngine
+from medbench_local.prompts.prompting import Prompting, prompting_for
+from medbench_local.store.scores import ScoreStore
+from medbench_local.study.results import PromptChoice, Scoring
+from medbench_local.study.scoring import Answer, CellScorer, Meter, ScoringRules, fingerprint
+from medbench_local.tasks.question import DataFile, Question, Split, Task
+
+LETTERS = "ABCD"
+
+
+def questions(split: str, count: int, options: int = 4) -> tuple[Question, ...]:
+    """Questions of different lengths whose correct options take turns."""
+    return tuple(
+        Question(
+            f"{split}-{i}",
+            f"What is {split} number {i}" + " more" * (i % 5) + "?",
+            tuple(f"{split} choice {i} {LETTERS[j]}" for j in range(options)),
+            i % options,
+        )
+        for i in range(count)
+    )
+
+
+def a_task(*, demonstrations: int = 8, validation: int = 6, test: int = 12) -> Task:
+    """A task that is made up on the spot."""
+
+    def split(name: str, count: int) -> Split:
+        return Split(questions(name, count), None, (DataFile(f"{name}.jsonl", f"sha of {name}", "local"),))
+
+    return Task(
+        "made-up",
+        "Made up",
+        {
+            "demonstrations": split("demonstrations", demonstrations),
+            "validation": split("validation", validation),
+            "test": split("test", test),
+        },
+    )
+
+
+def a_prompting(name: str = "llama-2-7b") -> Prompting:
+    """The way a model of the catalog is prompted."""
+    return prompting_for(models()[name])
+
+
+def rules(scoring: Scoring = "constrained", *, context: int = 4096, overlong: str = "wrong") -> ScoringRules:
+    """What the study fixes."""
+    return ScoringRules(
+        scoring=scoring, context=context, overlong=overlong, bos="once", several="first", max_tokens=64
+    )
+
+
+class Bench:
+    """A scorer with everything around it in sight.
+
+    Attributes:
+        engine: the fake one.
+        store: on disk.
+        meter: what was counted.
+        told: prompts that listeners heard of.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        task: Task | None = None,
+        engine: Engine | None = None,
+        shots: int = 0,
+        given: ScoringRules | None = None,
+        prompting: Prompting | None = None,
+    ) -> None:
+        self.task = task or a_task()
+        self.engine = engine or FakeEngine()
+        self.store = ScoreStore(folder / "scores.sqlite")
+        self.meter = Meter()
+        self.told = 0
+        self.prompting = prompting or a_prompting()
+        self.scorer = CellScorer(
+            self.engine,
+            fingerprint=fingerprint("a file", self.engine.info),
+            store=self.store,
+            prompting=self.prompting,
+            task=self.task,
+            shots=shots,
+            rules=given or rules(),
+            meter=self.meter,
+            on_prompts=self._hear,
+        )
+
+    def _hear(self, prompts: int) -> None:
+        self.told += prompts
+
+
+def answers_of(predictions: Sequence[int | None], *, gap: float = 1.0) -> tuple[Answer, ...]:
+    """Answers that choose the given options of four; None for prompts that did not fit."""
+    return tuple(answer_of(p, gap=gap) for p in predictions)
+
+
+def answer_of(prediction: int | None, *, gap: float = 1.0, mass: float = 0.9, dropped: int = 0) -> Answer:
+    """One answer whose best option is ``gap`` nats better than the others."""
+    if prediction is None:
+        return Answer(None, (), None, False, 10, dropped, True, None, "0" * 64)
+    logprobs = tuple(-1.0 if i == prediction else -1.0 - gap for i in range(4))
+    return Answer(prediction, logprobs, mass, gap == 0, 10, dropped, False, None, "0" * 64)
+
+
+def unsearched() -> PromptChoice:
+    """The default prompt."""
+    return PromptChoice(
+        format="default",
+        demonstrations=None,
+        validation_accuracy=None,
+        spread=None,
+        method="none",
+        prompts_scored=0,
+        prompts_exhaustive=0,
+        error_bound=None,
+        error_estimate=None,
+        candidates=(),
+    )

@@ -1,0 +1,135 @@
+"""Comparisons are what the statistics say of the answers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from medbench_local.catalog.protocol import BootstrapSettings
+from medbench_local.statistics.paired import paired_bootstrap
+from medbench_local.statistics.significance import minimum_detectable_difference
+from medbench_local.study.results import Comparison, ComparisonEquivalence
+from medbench_local.study.verdicts import Side, adjusted, comparison, correctness, summary, top_two_gap
+from tests.study.material import answer_of, answers_of, questions, unsearched
+
+ASKED = questions("test", 40)
+RIGHT = [q.answer for q in ASKED]
+WRONG = [(q.answer + 1) % 4 for q in ASKED]
+SETTINGS = BootstrapSettings(resamples=2000, confidence=0.9, seed=7)
+
+
+def _compare(medical_right: int, base_right: int, **more: object) -> Comparison:
+    medical = answers_of(RIGHT[:medical_right] + WRONG[medical_right:])
+    base = answers_of(WRONG[: 40 - base_right] + RIGHT[40 - base_right :])
+    arguments: dict[str, object] = {
+        "task": "made-up",
+        "shots": 0,
+        "scoring": "constrained",
+        "questions": ASKED,
+        "medical": Side(unsearched(), medical),
+        "base": Side(unsearched(), base),
+        "shared_prompt": None,
+        "settings": SETTINGS,
+        "near_tie": 0.01,
+    }
+    return comparison(**(arguments | more))  # type: ignore[arg-type]
+
+
+def test_no_prediction_is_wrong() -> None:
+    assert list(correctness(ASKED[:3], answers_of([0, None, 1]))) == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("medical", "base", "expected"), [(40, 10, "win"), (10, 40, "loss"), (20, 20, "tie")]
+)
+def test_a_comparison_holds_what_the_statistics_say(medical: int, base: int, expected: str) -> None:
+    found = _compare(medical, base)
+    m = np.array([True] * medical + [False] * (40 - medical))
+    b = np.array([False] * (40 - base) + [True] * base)
+    direct = paired_bootstrap(m, b, resamples=2000, confidence=0.9, seed=7)
+    assert (found.verdict, found.ci) == (expected, (direct.low, direct.high))
+    assert found.difference == pytest.approx((medical - base) / 40)
+    only_m, only_b = int((m & ~b).sum()), int((b & ~m).sum())
+    assert (found.discordant.medical_only, found.discordant.base_only) == (only_m, only_b)
+    assert found.mcnemar_p == pytest.approx(binomtest(only_m, only_m + only_b).pvalue)
+    assert found.holm_p == found.mcnemar_p
+    assert found.minimum_detectable_difference == minimum_detectable_difference(40, (only_m + only_b) / 40)
+    assert (found.accuracy.medical, found.accuracy.base) == (medical / 40, base / 40)
+
+
+def test_models_that_agree_everywhere_tie_and_have_no_detectable_difference() -> None:
+    found = _compare(40, 40)
+    assert (found.verdict, found.ci, found.mcnemar_p) == ("tie", (0.0, 0.0), 1.0)
+    assert found.minimum_detectable_difference is None
+
+
+def test_ablations_come_from_the_same_answers() -> None:
+    own = _compare(21, 20)
+    assert own.ablation is not None
+    assert (own.ablation.raw, own.ablation.shared_prompt) == ("win", None)
+    shared = answers_of([*RIGHT[:5], *WRONG[5:]])
+    found = _compare(21, 20, shared_prompt=shared).ablation
+    assert found is not None
+    assert found.shared_prompt_accuracy == 5 / 40
+    assert (found.shared_prompt, found.shared_prompt_raw) == ("win", "win")
+
+
+def test_counts_tell_what_happened_to_prompts() -> None:
+    answers = (
+        *(answer_of(0, gap=0.0) for _ in range(3)),
+        *(answer_of(1, gap=0.005, dropped=2) for _ in range(4)),
+        *(answer_of(None) for _ in range(5)),
+        *(answer_of(2, mass=0.001) for _ in range(28)),
+    )
+    found = _compare(40, 40, medical=Side(unsearched(), answers)).counts.medical
+    assert found.model_dump() == {
+        "dropped_demonstrations": 4,
+        "overlong": 5,
+        "exact_ties": 3,
+        "near_ties": 7,
+        "smallest_mass": 0.001,
+        "median_mass": 0.001,
+    }
+
+
+def test_the_gap_is_between_the_best_two() -> None:
+    assert top_two_gap((-5.0, -1.0, -3.5)) == 2.5
+    assert top_two_gap((-1.0,)) is None
+    assert top_two_gap((-1.0, -math.inf)) == math.inf
+
+
+def test_holm_is_over_all_comparisons_of_a_run() -> None:
+    found = adjusted([_compare(40, 10), _compare(25, 20), _compare(20, 20)])
+    ps = [c.mcnemar_p for c in found]
+    order = sorted(range(3), key=ps.__getitem__)
+    expected, highest = [0.0] * 3, 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, ps[i] * (3 - rank)))
+        expected[i] = highest
+    assert [c.holm_p for c in found] == pytest.approx(expected)
+
+
+def test_the_summary_counts_what_is_reported() -> None:
+    unverified = ComparisonEquivalence(
+        medical=None,
+        base=None,
+        verdict_quantised="win",
+        verdict_full_precision="tie",
+        verified=False,
+        reason="changed",
+    )
+    runs = [
+        _compare(40, 10),
+        _compare(20, 20),
+        _compare(10, 40, shots=3),
+        _compare(40, 10, shots=3, equivalence=unverified),
+    ]
+    found = summary(runs)
+    assert (found.win_rate, found.tie_rate, found.loss_rate, found.not_verified_rate) == (0.25,) * 4
+    by_shots = {r.shots: (r.win_rate, r.tie_rate, r.loss_rate, r.not_verified_rate) for r in found.by_shots}
+    assert by_shots == {0: (0.5, 0.5, 0, 0), 3: (0, 0, 0.5, 0.5)}
+    assert runs[3].reported == "not verified"
+    assert runs[3].verdict == "win"
