@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
+
+WIDE = 1000
+"""Columns where the output is no terminal: a file or a pipe has no edge at which a table must be cut."""
+
+
+_WIDE = 180
+"""Columns where nobody's terminal limits them: tables in a file or a pipe keep every character."""
 
 
 def out() -> Console:
     """The console for what a command was asked for."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _console(sys.stdout)
 
 
 def err() -> Console:
     """The console for everything else: progress, notes, warnings, errors."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return _console(sys.stderr)
+
+
+def _console(file: TextIO) -> Console:
+    terminal = file.isatty()
+    width = None if terminal or "COLUMNS" in os.environ else _WIDE
+    return Console(file=file, highlight=False, soft_wrap=not terminal, width=width)
 
 
 def print_json(data: Any) -> None:
