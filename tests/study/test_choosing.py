@@ -1,0 +1,136 @@
+"""The prompt of a cell is the best one on validation questions, by whichever search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medbench_local.catalog.protocol import SelectionSettings
+from medbench_local.engine.fake import FakeEngine
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompting import candidates
+from medbench_local.study.choosing import choose_prompt, selection_rows
+from medbench_local.study.results import PromptChoice
+from tests.study.material import Bench, a_prompting, a_task
+
+
+def _choose(
+    bench: Bench, settings: SelectionSettings, shots: int, limit: int | None = None
+) -> tuple[Candidate, PromptChoice]:
+    return choose_prompt(
+        bench.scorer,
+        task=bench.task,
+        shots=shots,
+        prompting=bench.prompting,
+        settings=settings,
+        demonstration_seed=42,
+        limit=limit,
+    )
+
+
+@pytest.mark.parametrize("shots", [0, 3])
+def test_without_a_search_the_default_prompt_is_taken(tmp_path: Path, shots: int) -> None:
+    bench = Bench(tmp_path, shots=shots)
+    chosen, choice = _choose(bench, SelectionSettings(method="none"), shots)
+    assert chosen == Candidate(None, 42 if shots else None)
+    assert (choice.method, choice.format, choice.validation_accuracy) == ("none", "default", None)
+    assert bench.engine.prompts == 0  # type: ignore[attr-defined]
+
+
+def test_exhaustive_takes_the_first_of_the_best_and_lists_all(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, task=a_task(validation=30), shots=2)
+    settings = SelectionSettings(method="exhaustive", formats=(3, 8), demonstration_seeds=(0, 5))
+    chosen, choice = _choose(bench, settings, 2)
+    options = candidates(bench.prompting, 2, formats=(3, 8), demonstration_seeds=(0, 5))
+    asked = bench.task.questions("validation")
+    right = [
+        np.mean(
+            [
+                answer.prediction == question.answer
+                for answer, question in zip(
+                    bench.scorer.answers(option, "validation", range(30)), asked, strict=True
+                )
+            ]
+        )
+        for option in options
+    ]
+    best = int(np.argmax(right))
+    assert chosen == options[best]
+    assert [c.accuracy for c in choice.candidates] == pytest.approx(right)
+    assert [(c.format, c.demonstrations) for c in choice.candidates] == [
+        (f, d) for f in ("default", 3, 8) for d in (0, 5)
+    ]
+    assert choice.validation_accuracy == pytest.approx(max(right))
+    assert (choice.prompts_scored, choice.prompts_exhaustive) == (180, 180)
+    assert bench.engine.prompts == 180, "looking at the answers again scored nothing"  # type: ignore[attr-defined]
+
+
+def test_racing_finds_the_winner_of_the_exhaustive_search_where_it_is_clear(tmp_path: Path) -> None:
+    task = a_task(validation=200)
+    answer_tokens = FakeEngine()
+    letters = {answer_tokens.token_of(letter): i for i, letter in enumerate("ABCD")}
+    exhaustive_bench = Bench(tmp_path / "prepare", task=task)
+    best = Candidate(4, None)
+    prepared = exhaustive_bench.scorer._prepare(best, "validation")
+    right = {
+        prompt.request.context: question.answer  # type: ignore[union-attr]
+        for prompt, question in zip(prepared.prompts, task.questions("validation"), strict=True)
+    }
+
+    def logprob(context: tuple[int, ...], continuation: tuple[int, ...]) -> float:
+        if context in right:
+            return -0.1 if letters[continuation[0]] == right[context] else -5.0
+        return -3 - (hash((context, continuation)) % 1000) / 1000
+
+    def search(method: str) -> tuple[Candidate, PromptChoice, int]:
+        engine = FakeEngine(logprob=logprob)
+        bench = Bench(tmp_path / method, task=task, engine=engine)
+        chosen, choice = _choose(bench, SelectionSettings(method=method), 0)  # type: ignore[arg-type]
+        return chosen, choice, engine.prompts
+
+    winner, _, all_prompts = search("exhaustive")
+    raced, choice, prompts = search("racing")
+    assert winner == raced == best
+    assert choice.method == "racing"
+    assert prompts == choice.prompts_scored < 0.7 * all_prompts
+    assert choice.prompts_exhaustive == all_prompts == 11 * 200
+    assert choice.error_bound is not None
+    assert choice.error_bound <= 0.05
+
+
+def test_a_fixed_template_is_not_searched_zero_shot_and_only_by_demonstrations_few_shot(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path / "0", prompting=a_prompting("biomistral-7b"))
+    chosen, choice = _choose(bench, SelectionSettings(), 0)
+    assert (chosen, choice.method) == (Candidate(None, None), "none")
+    bench = Bench(tmp_path / "3", prompting=a_prompting("biomistral-7b"), shots=3)
+    chosen, choice = _choose(bench, SelectionSettings(), 3)
+    assert chosen.format is None
+    assert [(c.format, c.demonstrations) for c in choice.candidates] == [("default", d) for d in range(10)]
+
+
+def test_limits_of_the_protocol_and_the_user_both_hold() -> None:
+    task = a_task(validation=700)
+    assert len(selection_rows(task, SelectionSettings(), None)) == 500
+    assert len(selection_rows(task, SelectionSettings(validation_questions=None), None)) == 700
+    assert len(selection_rows(task, SelectionSettings(), 20)) == 20
+    assert selection_rows(a_task(validation=6), SelectionSettings(), 20) == tuple(range(6))
+    drawn = np.random.RandomState(42).choice(700, 500, replace=False)
+    assert selection_rows(task, SelectionSettings(), None) == tuple(drawn), "the study's subset"
+
+
+def test_a_search_never_touches_test_questions(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    asked = []
+    answers = bench.scorer.answers
+
+    def listening(candidate, split, rows):  # type: ignore[no-untyped-def]
+        asked.append(split)
+        return answers(candidate, split, rows)
+
+    bench.scorer.answers = listening  # type: ignore[method-assign]
+    _choose(bench, SelectionSettings(), 0)
+    assert set(asked) == {"validation"}
