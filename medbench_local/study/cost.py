@@ -154,7 +154,7 @@ def _limits(full: int, fraction: float | None, prompts: int | None) -> list[int]
 
 def _lengths(cell: Cell, prompting: Prompting, questions: Sequence[Question]) -> tuple[float, float]:
     """Estimated tokens of the shared prefix and of a question, in the model's default format."""
-    pool = cell.task.questions("demonstrations")
+    pool = cell.task.questions("demonstrations") if cell.shots else ()
     shown = [pool[row] for row in demonstration_rows(0, len(pool), cell.shots)]
     sample = questions[:50]
     full = [len(render(prompting, cell.task.id, q, shown, None).text) for q in sample]

@@ -15,7 +15,7 @@ from medbench_local.engine.bindings import versions as engine_versions
 from medbench_local.study.plan import Plan
 from medbench_local.study.results import SCHEMA
 from medbench_local.study.run import identity
-from medbench_local.tasks.question import SPLITS, Task
+from medbench_local.tasks.question import Task
 
 
 def run_name(plan: Plan, quants: Sequence[QuantConfig]) -> str:
@@ -150,10 +150,10 @@ def describe_task(task: Task) -> dict[str, Any]:
                 {"path": f.path, "sha256": f.sha256, "source": f.source} for f in task.splits[name].files
             ],
         }
-        for name in SPLITS
+        for name in task.splits
     }
 
 
 def _task_identity(task: Task) -> dict[str, Any]:
     """Hashes of the data files, wherever they lie."""
-    return {"id": task.id, "files": [[f.sha256 for f in task.splits[name].files] for name in SPLITS]}
+    return {"id": task.id, "files": [[f.sha256 for f in split.files] for split in task.splits.values()]}

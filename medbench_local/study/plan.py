@@ -17,7 +17,7 @@ from medbench_local.errors import UsageError
 from medbench_local.progress import Progress
 from medbench_local.study.results import Scoring
 from medbench_local.tasks.load import load_task
-from medbench_local.tasks.question import Task
+from medbench_local.tasks.question import SPLITS, Task
 
 NEAR_TIE = {"exact": 0.01, "fast": 0.05}
 """Gap of the two best options, in nats, below which another machine may choose the other one.
@@ -161,12 +161,14 @@ def load_cells(
     """
     names = expand_tasks(options.tasks) if options.tasks is not None else default_tasks(entries)
     shots = options.shots if options.shots is not None else options.protocol.shots
+    # Without demonstrations their pool, the largest file of some tasks, is neither fetched nor read.
+    splits = SPLITS if max(shots) > 0 else SPLITS[1:]
     tasks = [
-        load_task(name, data_dir=options.data_dir, offline=options.offline, progress=progress)
+        load_task(name, data_dir=options.data_dir, offline=options.offline, progress=progress, splits=splits)
         for name in names
     ]
     for task in tasks:
-        pool = len(task.questions("demonstrations"))
+        pool = len(task.questions("demonstrations")) if max(shots) > 0 else 0
         if max(shots) > pool:
             raise UsageError(
                 f"{task.id} has {pool} demonstrations, fewer than the {max(shots)} shots asked for.",

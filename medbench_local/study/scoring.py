@@ -190,9 +190,9 @@ class CellScorer:
         return found
 
     def _render_split(self, candidate: Candidate, split: SplitName) -> _PreparedSplit:
-        pool = self._task.questions("demonstrations")
         demonstrations: tuple[Question, ...] = ()
         if candidate.demonstrations is not None:
+            pool = self._task.questions("demonstrations")
             rows = demonstration_rows(candidate.demonstrations, len(pool), self._shots)
             demonstrations = tuple(pool[row] for row in rows)
         questions = self._task.questions(split)
