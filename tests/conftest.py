@@ -17,3 +17,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data under {folder} (not part of the project)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MEDBENCH_HOME for all tests that take the demo pair through the whole way: it is converted once."""
+    return tmp_path_factory.mktemp("demo-home")

@@ -1,0 +1,312 @@
+"""The whole way from two names to verdicts, with the fake engine: what is kept, found again and repeated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbench_local import StoreError, UsageError, WorkerDied, compare
+from medbench_local.catalog.protocol import Protocol, SelectionSettings
+from medbench_local.engine.fake import FakeEngine
+from medbench_local.errors import InputError
+from medbench_local.study.compare import Run
+from medbench_local.study.verdicts import summary
+from tests.study.conftest import Fakes, knowing, model_of, precision_of
+
+SMALL = Protocol(
+    name="small",
+    summary="Few candidates.",
+    shots=(0, 2),
+    selection=SelectionSettings(method="exhaustive", formats=(1,), demonstration_seeds=(0, 1)),
+)
+SOME: dict[str, Any] = {"protocol": SMALL, "tasks": ["./made-up"], "limit": 15}
+
+
+def _compare(**changes: Any) -> Run:
+    return compare("demo-med", "demo-base", **(SOME | changes))
+
+
+def _bytes_but_timing(run: Run) -> str:
+    data = json.loads(run.folder.results_file.read_bytes())
+    del data["timing"]
+    return json.dumps(data)
+
+
+def _samples(run: Run, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run.folder.samples_file(name).read_text().splitlines()]
+
+
+def test_a_run_leaves_everything_that_is_promised(fakes: Fakes) -> None:
+    run = _compare()
+    names = {path.name for path in run.folder.path.iterdir()}
+    assert {"manifest.json", "results.json", "scores.sqlite", "samples"} <= names
+    cells = [(c.task, c.shots, c.scoring, c.n) for c in run.results.comparisons]
+    assert cells == [("made-up", 0, "constrained", 15), ("made-up", 2, "constrained", 15)]
+    data = json.loads(run.folder.results_file.read_text())
+    assert data["schema"] == 1
+    assert {"models", "precision", "protocol", "comparisons", "summary", "timing"} <= set(data)
+    assert data["summary"]["win_rate"] == summary(run.results.comparisons).win_rate
+    for comparison in run.results.comparisons:
+        assert comparison.equivalence is not None
+        assert comparison.equivalence.verified, "the fake scores alike at both precisions"
+    # two models at two precisions, each loaded once and closed again
+    assert len(fakes.started) == 4
+    assert all(engine.closed for engine in fakes.started)
+    assert str(run).startswith("demo-med against demo-base at q8_0\nmade-up, 0-shot: ")
+
+
+def test_the_same_command_finds_its_finished_run(fakes: Fakes) -> None:
+    first = _compare()
+    before = first.folder.results_file.read_bytes()
+    scored = fakes.prompts
+    again = _compare(threads=1)
+    assert (first.computed, again.computed) == (True, False)
+    assert again.results == first.results
+    assert again.folder.results_file.read_bytes() == before
+    assert fakes.prompts == scored
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"limit": 14},
+        {"shots": [0]},
+        {"scoring": "label"},
+        {"quant": "q6_k"},
+        {"check": False},
+        {"check": "full"},
+        {"ablation": True},
+        {"system_prompt": "Answer."},
+        {"tasks": ["demo-anatomy"]},
+        {"mode": "fast"},
+        {"protocol": SMALL.model_copy(update={"demonstration_seed": 1})},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_decides_the_result_decides_the_folder(
+    fakes: Fakes, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    fakes.make = lambda path: FakeEngine("same", die_after=0)
+    for options in ({}, change):
+        with pytest.raises(WorkerDied):
+            _compare(**options)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_folder_that_holds_another_run_is_refused_and_left_alone(fakes: Fakes, tmp_path: Path) -> None:
+    run = _compare(output=tmp_path / "mine")
+    before = {p: p.read_bytes() for p in run.folder.path.rglob("*") if p.is_file()}
+    with pytest.raises(StoreError, match=r"holds another run.*--output"):
+        _compare(output=tmp_path / "mine", limit=5)
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_two_undisturbed_runs_are_equal_but_for_timing(fakes: Fakes, tmp_path: Path) -> None:
+    first = _compare(output=tmp_path / "1" / "run")
+    second = _compare(output=tmp_path / "2" / "run")
+    assert second.computed
+    assert _bytes_but_timing(first) == _bytes_but_timing(second)
+    assert _samples(first, "base.made-up.2-shot") == _samples(second, "base.made-up.2-shot")
+
+
+def test_a_run_whose_workers_die_goes_on_where_it_stopped(fakes: Fakes, tmp_path: Path) -> None:
+    undisturbed = _compare(output=tmp_path / "whole" / "run")
+    needed = fakes.prompts
+    fakes.started.clear()
+    fakes.make = lambda path: knowing(model_of(path), die_after=1)
+    attempts = 0
+    while attempts < 100:
+        attempts += 1
+        try:
+            run = _compare(output=tmp_path / "broken" / "run")
+            break
+        except WorkerDied:
+            assert not (tmp_path / "broken" / "run" / "results.json").exists()
+    assert attempts > 5
+    assert fakes.prompts == needed, "no prompt was scored a second time"
+    assert _bytes_but_timing(run) == _bytes_but_timing(undisturbed)
+
+
+def test_retries_start_a_dead_worker_again(fakes: Fakes, tmp_path: Path) -> None:
+    undisturbed = _compare(output=tmp_path / "whole" / "run")
+    fakes.make = lambda path: knowing(model_of(path), die_after=3)
+    with pytest.raises(WorkerDied):
+        _compare(output=tmp_path / "few" / "run", retries=1)
+    run = _compare(output=tmp_path / "many" / "run", retries=5)
+    assert _bytes_but_timing(run) == _bytes_but_timing(undisturbed)
+
+
+def test_neighbouring_runs_share_their_scores(fakes: Fakes) -> None:
+    _compare()
+    fakes.started.clear()
+    wider = SMALL.model_copy(update={"selection": SMALL.selection.model_copy(update={"formats": (1, 2)})})
+    run = _compare(protocol=wider)
+    timing = run.results.timing
+    assert timing.prompts_reused > timing.prompts_scored > 0
+    assert timing.prompts_scored == fakes.prompts
+
+
+def test_the_manifest_says_what_went_into_the_run(fakes: Fakes) -> None:
+    run = _compare(system_prompt="Be brief.")
+    manifest = run.folder.manifest()
+    assert run.folder.name == f"demo-med-vs-demo-base-{manifest['identity']}"
+    assert {"medbench-local", "llama-cpp-python", "llama.cpp", "python", "platform"} <= set(
+        manifest["versions"]
+    )
+    medical = manifest["models"]["medical"]
+    assert (medical["name"], medical["catalog"], medical["origin"]) == ("demo-med", "demo-med", "embedded")
+    assert Path(medical["scored"]["path"]).is_file()
+    assert medical["scored"]["sha256"] == run.results.models.medical.sha256
+    assert medical["full"]["sha256"] == medical["checked_against"]["sha256"] != medical["scored"]["sha256"]
+    assert {f["path"] for f in medical["checkpoint"]["files"]} >= {"config.json", "model.safetensors"}
+    assert (medical["device"], medical["numerics"]) == ("fake", {"engine": "fake"})
+    assert medical["first_prompt"]["first_tokens"][0] == 1, "BOS"
+    assert len(medical["first_prompt"]["last_tokens"]) == 8
+    data = manifest["data"]["made-up"]["test"]
+    assert data["files"][0]["sha256"]
+    assert manifest["settings"]["system_prompt"] == "Be brief."
+    assert manifest["quantisation"]["name"] == "q8_0"
+    assert set(manifest["seeds"]) == {"bootstrap", "selection", "check", "demonstrations"}
+    assert manifest["protocol"]["name"] == "small"
+
+
+def test_samples_hold_one_line_a_question(fakes: Fakes) -> None:
+    run = _compare()
+    rows = _samples(run, "medical.made-up.0-shot")
+    assert len(rows) == 15
+    right = sum(row["correct"] for row in rows)
+    assert right / 15 == run.results.comparisons[0].accuracy.medical
+    for row in rows:
+        assert row["prediction"] == row["logprobs"].index(max(row["logprobs"]))
+        assert row["correct"] == (row["prediction"] == row["answer"]) == bool(row["acc"])
+        assert (row["model"], row["role"], row["precision"]) == ("demo-med", "medical", "q8_0")
+
+
+def test_a_changed_model_is_not_reported_as_a_verdict(fakes: Fakes) -> None:
+    fakes.make = lambda path: knowing(model_of(path), None if precision_of(path) == "full" else 0.0)
+    run = _compare(limit=60)
+    for comparison in run.results.comparisons:
+        assert comparison.reported == "not verified"
+        assert comparison.equivalence is not None
+        assert comparison.equivalence.reason
+    assert run.results.summary.not_verified_rate == 1
+
+
+def test_auto_climbs_until_the_check_passes(fakes: Fakes) -> None:
+    def make(path: Path) -> FakeEngine:
+        return knowing(model_of(path), 0.0 if precision_of(path) == "q4_0" else None)
+
+    fakes.make = make
+    run = _compare(quant="auto", limit=60)
+    first, second = run.results.ladder
+    assert (first.precision, first.verified, first.comparisons) == ("q4_0", 0, 2)
+    assert len(first.reasons) == 2
+    assert "Quantisation changed" in first.reasons[0]
+    assert (second.verified, second.reasons) == (2, ())
+    assert run.results.precision == second.precision != "q4_0"
+    assert all(c.reported != "not verified" for c in run.results.comparisons)
+    assert {row["precision"] for row in _samples(run, "base.made-up.0-shot")} == {second.precision}
+    assert run.folder.manifest()["quantisation"]["name"] == second.precision
+    assert _compare(quant="auto", limit=60).computed is False
+
+
+def test_auto_ends_at_full_precision_where_nothing_else_is_verified(fakes: Fakes) -> None:
+    fakes.make = lambda path: knowing(model_of(path), None if precision_of(path) == "full" else 0.0)
+    run = _compare(quant="auto", limit=60, shots=[0])
+    assert run.results.precision == "full"
+    assert [step.verified for step in run.results.ladder[:-1]] == [0] * (len(run.results.ladder) - 1)
+    assert run.results.comparisons[0].equivalence is None, "nothing is left to check"
+    assert run.results.comparisons[0].reported in ("win", "tie", "loss")
+
+
+def test_a_stand_in_is_loaded_checked_against_and_named(fakes: Fakes) -> None:
+    seen = []
+
+    def make(path: Path) -> FakeEngine:
+        seen.append(precision_of(path))
+        return knowing(model_of(path))
+
+    fakes.make = make
+    run = _compare(quant="q4_0", check_precision="q8_0")
+    assert seen == ["q4_0", "q4_0", "q8_0", "q8_0"]
+    equivalence = run.results.comparisons[0].equivalence
+    assert equivalence is not None
+    assert equivalence.medical is not None
+    assert equivalence.medical.reference_precision == "q8_0"
+    medical = run.folder.manifest()["models"]["medical"]
+    assert "q8_0" in medical["checked_against"]["path"]
+
+
+@pytest.mark.parametrize(
+    ("quant", "higher", "said"),
+    [
+        ("q8_0", "q4_0", "q4_0 cannot stand in"),
+        ("auto", "q4_0", "No precision of the ladder"),
+        ("q4_0", "x", "'x'"),
+    ],
+)
+def test_a_stand_in_must_be_more_precise(fakes: Fakes, quant: str, higher: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        _compare(quant=quant, check_precision=higher)
+
+
+def test_without_a_check_the_report_says_so(fakes: Fakes) -> None:
+    run = _compare(check=False)
+    assert len(fakes.started) == 2
+    assert any("not checked" in warning for warning in run.results.warnings)
+    assert run.results.comparisons[0].equivalence is None
+
+
+def test_full_precision_needs_no_check(fakes: Fakes) -> None:
+    run = _compare(quant="none")
+    assert len(fakes.started) == 2
+    assert (run.results.precision, run.results.warnings) == ("full", ())
+    assert all(c.equivalence is None and c.reported == c.verdict for c in run.results.comparisons)
+
+
+def test_the_check_asks_as_many_questions_as_it_is_told(fakes: Fakes) -> None:
+    few = SMALL.model_copy(update={"check": SMALL.check.model_copy(update={"questions": 7})})
+    run = _compare(protocol=few, shots=[0])
+    equivalence = run.results.comparisons[0].equivalence
+    assert equivalence is not None
+    assert equivalence.medical is not None
+    assert equivalence.medical.n == 7
+    run = _compare(protocol=few, shots=[0], check="full")
+    equivalence = run.results.comparisons[0].equivalence
+    assert equivalence is not None
+    assert equivalence.medical is not None
+    assert equivalence.medical.n == 15
+
+
+def test_the_ablation_asks_the_base_model_with_the_medical_prompts(fakes: Fakes) -> None:
+    plain, found = _compare(), _compare(ablation=True)
+    for without, comparison in zip(plain.results.comparisons, found.results.comparisons, strict=True):
+        assert without.ablation is not None
+        assert without.ablation.shared_prompt is None
+        assert comparison.ablation is not None
+        assert comparison.ablation.shared_prompt in ("win", "tie", "loss")
+        same = comparison.prompt.medical.format == comparison.prompt.base.format
+        if same and comparison.prompt.medical.demonstrations == comparison.prompt.base.demonstrations:
+            assert comparison.ablation.shared_prompt_accuracy == comparison.accuracy.base
+
+
+def test_all_four_scorings_run_through(fakes: Fakes) -> None:
+    for scoring in ("constrained", "label", "cloze", "greedy"):
+        run = _compare(scoring=scoring, shots=[0])
+        assert run.results.comparisons[0].scoring == scoring
+
+
+def test_more_shots_than_demonstrations_is_refused_before_anything_is_loaded(fakes: Fakes) -> None:
+    with pytest.raises(UsageError, match=r"8 demonstrations.*at most 8"):
+        _compare(shots=[9])
+    assert fakes.started == []
+
+
+def test_a_damaged_result_is_named_not_computed_over(fakes: Fakes) -> None:
+    run = _compare()
+    run.folder.results_file.write_text("{")
+    with pytest.raises(InputError, match=r"results\.json"):
+        _compare()
