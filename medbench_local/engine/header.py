@@ -22,6 +22,7 @@ _NUMBERS = ("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?", None, None, "<Q", "<
 _STRING, _ARRAY = 8, 9
 _LONGEST_TEXT = 2**24
 _LONGEST_KEPT = 1024
+_NO_TOKEN = 2**32 - 1
 _SPLIT = re.compile(r"(?P<stem>.*)-00001-of-(?P<count>\d{5})\.gguf")
 
 
@@ -229,7 +230,18 @@ def _shape(path: Path, values: dict[str, Any], weights: int) -> Header:
     one_head = max(width // max(heads, 1), 1)
     key_width = max(numbers("attention.key_length", one_head))
     value_width = max(numbers("attention.value_length", one_head))
+    numbers("context_length", 1)
     tokens = values.get("tokenizer.ggml.tokens")
+    vocabulary = tokens.length if isinstance(tokens, _Array) else max(numbers("vocab_size", 1))
+    bos = values.get("tokenizer.ggml.bos_token_id", _NO_TOKEN)
+    # llama.cpp puts another token in place of such a one, with a line in its log.
+    if (
+        isinstance(tokens, _Array)
+        and bos != _NO_TOKEN
+        and not (isinstance(bos, int) and 0 <= bos < vocabulary)
+    ):
+        problem = f"found {bos!r}, expected one of the {vocabulary} tokens."
+        raise InputError(path, "key 'tokenizer.ggml.bos_token_id'", problem)
     return Header(
         architecture=architecture,
         layers=layers,
@@ -237,6 +249,6 @@ def _shape(path: Path, values: dict[str, Any], weights: int) -> Header:
         kv_width=of_all_layers * (key_width + value_width),
         width=width,
         hidden=max(numbers("feed_forward_length", 4 * width, least=0)),
-        vocabulary=tokens.length if isinstance(tokens, _Array) else max(numbers("vocab_size", 1)),
+        vocabulary=vocabulary,
         weights=weights,
     )
