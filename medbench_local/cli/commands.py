@@ -12,6 +12,7 @@ from medbench_local.cli import (
     models,
     prompts,
     quants,
+    report,
     runs,
     score,
     sweep,
@@ -36,5 +37,6 @@ def register(app: typer.Typer) -> None:
     app.command()(convert.convert)
     app.command()(convert.quantize)
     app.add_typer(runs.app)
+    app.command()(report.report)
     app.add_typer(validate.reference_app)
     app.command()(doctor.doctor)

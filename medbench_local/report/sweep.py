@@ -20,7 +20,7 @@ def show_sweep(found: Sweep) -> RenderableType:
     """Every pair's comparisons, then the study's tables."""
     parts: list[RenderableType] = []
     for run in found.runs:
-        parts += [show_results(run.results, run.folder.path), Text("")]
+        parts += [show_results(run.results, run.folder.path, brief=True), Text("")]
     for summary in found.summaries:
         parts += [_rates_table(summary), Text("")]
         if summary.not_verified:

@@ -3,102 +3,110 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from medbench_local import __version__
-from medbench_local.report import words
+from medbench_local.report import sections, words
+from medbench_local.report.sections import Section
 from medbench_local.study.check import ModelCheck
 from medbench_local.study.cost import ComparisonCost
-from medbench_local.study.results import Comparison, EquivalenceRecord, Results
+from medbench_local.study.results import EquivalenceRecord, Results
 
-STYLES = {"win": "bold green", "loss": "bold red", "tie": "bold", "not verified": "bold yellow"}
+STYLES = {
+    "win": "bold green",
+    "loss": "bold red",
+    "tie": "bold",
+    "not verified": "bold yellow",
+    "equivalent": "green",
+    "different": "bold red",
+    "inconclusive": "yellow",
+}
 
 
-def show_results(results: Results, folder: Path) -> RenderableType:
+def show_results(results: Results, folder: Path, *, brief: bool = False) -> RenderableType:
     """Everything a person wants to see at the end of a comparison.
 
     Args:
         results: of the run.
         folder: where its files lie.
+        brief: only the verdicts and what a careful reader must know, for several runs one after the other.
     """
-    parts: list[RenderableType] = [Text(words.headline(results), style="bold"), comparison_table(results)]
+    parts: list[RenderableType] = [Text(words.headline(results), style="bold"), *_verdicts(results)]
     parts += [Text(line) for line in words.rates(results)]
-    parts += [Text(line) for line in _remarks(results)]
-    parts += [Text(f"warning: {line}", style="yellow") for line in results.warnings]
+    parts += [Text(line, style="yellow" if "not " in line else "") for line in words.verification(results)]
+    if not brief:
+        parts += [block for section in _beside(results) for block in (Text(""), *_titled(section))]
+    parts.append(Text(""))
+    parts += [Text(f"note: {line}") for line in words.noticed(results)]
+    parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in results.warnings]
     parts += [Text(line, style="dim") for line in _closing(results, folder)]
     return Group(*parts)
 
 
-def comparison_table(results: Results) -> Table:
-    """One row a comparison."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("task", no_wrap=True)
-    table.add_column("shots", justify="right")
-    for name in (
-        "n",
-        "medical",
-        "base",
-        "difference",
-        f"{results.confidence * 100:g} % interval",
-        "verdict",
-        "detectable",
-    ):
-        table.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=True)
-    table.add_column("prompt of medical / base", overflow="fold")
-    for comparison in results.comparisons:
-        table.add_row(*_row(comparison))
-    return table
+def _verdicts(results: Results) -> Iterator[RenderableType]:
+    tables = sections.verdicts(results)
+    for section in tables:
+        yield Text("")
+        yield from _titled(section)
+    if tables:
+        yield Text(tables[0].note, style="dim")
+    yield Text("")
 
 
-def _row(comparison: Comparison) -> tuple[RenderableType, ...]:
-    reported = comparison.reported
-    return (
-        comparison.task,
-        str(comparison.shots),
-        f"{comparison.n:,}",
-        words.percent(comparison.accuracy.medical),
-        words.percent(comparison.accuracy.base),
-        words.points(comparison.difference),
-        words.interval(comparison.ci),
-        Text(reported, style=STYLES[reported]),
-        words.detectable(comparison),
-        f"{words.prompt(comparison.prompt.medical)} / {words.prompt(comparison.prompt.base)}",
-    )
+def _beside(results: Results) -> list[Section]:
+    return [
+        *sections.evidence(results),
+        *sections.prompts(results),
+        *sections.ablations(results),
+        *sections.ladder(results),
+    ]
 
 
-def _remarks(results: Results) -> Iterator[str]:
-    for comparison in results.comparisons:
-        if comparison.reported == "not verified":
-            yield f"{words.cell(comparison)} is not verified: {words.verification(comparison)}"
-    checked = [c for c in results.comparisons if c.equivalence is not None and c.equivalence.verified]
-    if checked:
-        of_all = f"{len(checked)} of {len(results.comparisons)}"
-        yield f"{results.precision}: {of_all} verdicts checked against {_reference(checked[0])}"
-    for step in results.ladder:
-        yield words.ladder_step(step)
-    for comparison in results.comparisons:
-        for said in words.counted(comparison):
-            yield f"{words.cell(comparison)}, {said}"
+def _titled(section: Section) -> Iterator[RenderableType]:
+    yield Text(section.title, style="bold underline")
+    yield FittedTable(section)
 
 
-def _reference(comparison: Comparison) -> str:
-    check = comparison.equivalence
-    side = check and (check.medical or check.base)
-    name = side.reference_precision if side else "full"
-    return "full precision" if name == "full" else f"{name}, standing in for full precision"
+@dataclass(frozen=True)
+class FittedTable:
+    """A section that closes its gaps before it folds names, and folds names before it loses a number."""
+
+    section: Section
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw with the widest gap that fits."""
+        roomy = self._table(gap=2)
+        wanted = Measurement.get(console, options.update(max_width=10_000), roomy).maximum
+        yield roomy if wanted <= options.max_width else self._table(gap=1)
+
+    def _table(self, *, gap: int) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
+        for column in self.section.columns:
+            table.add_column(
+                column.name.replace(" ", "\n") if column.numeric else column.name,
+                justify="right" if column.numeric else "left",
+                no_wrap=column.numeric or column.name == "verdict",
+                overflow="fold",
+                vertical="top",
+            )
+        for row in self.section.rows:
+            table.add_row(
+                *(
+                    Text(text, style=STYLES.get(text, "") if column.state else "")
+                    for column, text in zip(self.section.columns, row, strict=True)
+                )
+            )
+        return table
 
 
 def _closing(results: Results, folder: Path) -> Iterator[str]:
-    timing = results.timing
-    speed = f", {timing.tokens_per_second:,.0f} tokens a second" if timing.tokens_per_second else ""
-    yield (
-        f"{timing.prompts_scored:,} prompts scored, {timing.prompts_reused:,} known before; "
-        f"{timing.tokens_decoded:,} tokens in {timing.seconds:,.0f} s{speed}"
-    )
+    yield words.work(results)
     yield f"files: {folder}"
     yield f"signature: {words.signature(results, __version__)}"
 
@@ -140,7 +148,6 @@ def show_check(found: ModelCheck) -> RenderableType:
 
 
 def _check_row(found: EquivalenceRecord) -> tuple[RenderableType, ...]:
-    styles = {"equivalent": "green", "different": "bold red", "inconclusive": "yellow"}
     return (
         f"{found.n:,}",
         str(found.flips),
@@ -149,7 +156,7 @@ def _check_row(found: EquivalenceRecord) -> tuple[RenderableType, ...]:
         words.points(found.difference),
         words.interval(found.ci),
         "" if found.kl_mean is None else f"{found.kl_mean:.2g}",
-        Text(found.outcome, style=styles[found.outcome]),
+        Text(found.outcome, style=STYLES[found.outcome]),
     )
 
 

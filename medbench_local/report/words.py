@@ -1,8 +1,43 @@
-"""Numbers and names as every report writes them."""
+"""Numbers, names and sentences as every report writes them."""
 
 from __future__ import annotations
 
-from medbench_local.study.results import Comparison, LadderStep, PromptChoice, Results
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from medbench_local.study.results import Comparison, Counts, LadderStep, PromptChoice, Results
+
+LOW_MASS = 0.01
+"""Median probability of the options below which a report says so: it may be a slip at the token boundary."""
+
+BIDI_CONTROLS = {
+    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
+}
+"""Characters that reorder the text around them; a name must not move the number beside it."""
+
+
+def plain(text: str) -> str:
+    """``text`` without characters that act on a screen or a page instead of being read.
+
+    Line breaks and tabs become blanks; other control characters, reordering marks and broken surrogates become
+    the replacement character. Names and reasons in a results file may come from anywhere.
+    """
+    return "".join(
+        " "
+        if char in "\n\r\t\u2028\u2029"
+        else "\ufffd"
+        if char in BIDI_CONTROLS or unicodedata.category(char) in ("Cc", "Cs")
+        else char
+        for char in text
+    )
+
+
+def shortened(text: str, length: int) -> str:
+    """``text`` in at most ``length`` characters, its middle left out: the ends of names tell them apart."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    return f"{text[:head]}…{text[-(length - 1 - head) :]}"
 
 
 def percent(value: float) -> str:
@@ -13,7 +48,7 @@ def percent(value: float) -> str:
 def points(value: float) -> str:
     """A difference of shares in percentage points, with its sign: "+3.1"."""
     text = f"{value * 100:+.1f}"
-    return text.replace("+0.0", "0.0").replace("-0.0", "0.0") if abs(value) < 0.0005 else text
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def interval(bounds: tuple[float, float]) -> str:
@@ -32,6 +67,17 @@ def prompt(choice: PromptChoice) -> str:
     return name if choice.demonstrations is None else f"{name}, demonstrations {choice.demonstrations}"
 
 
+def selection_error(choice: PromptChoice) -> str:
+    """How likely the exhaustive search would have chosen otherwise: "none", "≤ 0.05", "≈ 0.01"."""
+    if choice.error_bound is None:
+        return ""
+    if choice.error_bound == 0:
+        return "none"
+    if choice.error_estimate is not None:
+        return f"≈ {choice.error_estimate:.2g}"
+    return f"≤ {choice.error_bound:.2g}"
+
+
 def detectable(comparison: Comparison) -> str:
     """For a tie, the difference that would have been found: "±3.9"; else nothing."""
     value = comparison.minimum_detectable_difference
@@ -42,17 +88,30 @@ def detectable(comparison: Comparison) -> str:
 
 def cell(comparison: Comparison) -> str:
     """A comparison's name: "medqa, 3-shot"."""
-    return f"{comparison.task}, {comparison.shots}-shot"
+    return f"{plain(comparison.task)}, {comparison.shots}-shot"
+
+
+def names(results: Results) -> tuple[str, str]:
+    """The medical and the base model, as written."""
+    return plain(results.models.medical.name), plain(results.models.base.name)
+
+
+def title(results: Results) -> str:
+    """Who was compared."""
+    medical, base = names(results)
+    return f"{medical} against {base}"
+
+
+def settings(results: Results) -> str:
+    """How it was compared: "q8_0, protocol laptop, constrained scoring"."""
+    scoring = ", ".join(dict.fromkeys(c.scoring for c in results.comparisons))
+    text = f"{plain(results.precision)}, protocol {plain(results.protocol)}"
+    return f"{text}, {scoring} scoring" if scoring else text
 
 
 def headline(results: Results) -> str:
     """Who was compared, and how."""
-    models = results.models
-    scoring = ", ".join(dict.fromkeys(c.scoring for c in results.comparisons))
-    return (
-        f"{models.medical.name} against {models.base.name} "
-        f"({results.precision}, protocol {results.protocol}, {scoring} scoring)"
-    )
+    return f"{title(results)} ({settings(results)})"
 
 
 def rates(results: Results) -> list[str]:
@@ -60,13 +119,18 @@ def rates(results: Results) -> list[str]:
     summary = results.summary
     lines = [
         f"{part.shots}-shot: {_rates(part.win_rate, part.tie_rate, part.loss_rate, part.not_verified_rate)} "
-        f"of {part.comparisons} comparison{'s' * (part.comparisons != 1)}"
+        f"of {counted(part.comparisons, 'comparison')}"
         for part in summary.by_shots
     ]
     if len(lines) > 1:
         text = _rates(summary.win_rate, summary.tie_rate, summary.loss_rate, summary.not_verified_rate)
-        lines.append(f"all: {text} of {summary.comparisons} comparisons")
-    return lines
+        lines.append(f"all: {text} of {counted(summary.comparisons, 'comparison')}")
+    return lines or ["no comparison was made"]
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things: "1 comparison", "2 comparisons"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _rates(win: float, tie: float, loss: float, not_verified: float) -> str:
@@ -74,62 +138,92 @@ def _rates(win: float, tie: float, loss: float, not_verified: float) -> str:
     return f"{text}, not verified {percent(not_verified)}" if not_verified else text
 
 
-def verification(comparison: Comparison) -> str:
-    """What the check of precisions found, in one line; "" if none was made."""
+def verification(results: Results) -> list[str]:
+    """Which verdicts were checked against full precision, and why each one that is not verified is not."""
+    lines = []
+    verified = [c for c in results.comparisons if c.equivalence is not None and c.equivalence.verified]
+    for reference in dict.fromkeys(_reference(c) for c in verified):
+        count = sum(_reference(c) == reference for c in verified)
+        lines.append(
+            f"{plain(results.precision)}: {count} of {counted(len(results.comparisons), 'verdict')} "
+            f"verified against {reference}"
+        )
+    unchecked = sum(c.equivalence is None for c in results.comparisons)
+    if unchecked and results.precision != "full":
+        of_all = f"{unchecked} of {counted(len(results.comparisons), 'verdict')}"
+        lines.append(f"{plain(results.precision)}: {of_all} not checked against full precision")
+    lines += [
+        f"{cell(c)} is not verified: {plain(c.equivalence.reason) or 'no reason was recorded'}"
+        for c in results.comparisons
+        if c.equivalence is not None and not c.equivalence.verified
+    ]
+    return lines
+
+
+def _reference(comparison: Comparison) -> str:
     check = comparison.equivalence
-    if check is None:
-        return ""
-    if not check.verified:
-        return check.reason
-    sides = [side for side in (check.medical, check.base) if side is not None]
-    if not sides:
-        return "scored at full precision"
-    flips = " and ".join(f"{side.flips} of {side.n}" for side in sides)
-    return (
-        f"same verdict at {sides[0].reference_precision} on {sides[0].n} questions; "
-        f"answers that differ: {flips}"
+    side = check and (check.medical or check.base)
+    name = plain(side.reference_precision) if side else "full"
+    return "full precision" if name == "full" else f"{name}, standing in for full precision"
+
+
+def noticed(results: Results) -> list[str]:
+    """What happened to prompts that a careful reader should know of, gathered over the comparisons."""
+    medical, base = names(results)
+    comparisons = results.comparisons
+    return [
+        *_noticed(medical, [(cell(c), c.counts.medical) for c in comparisons]),
+        *_noticed(base, [(cell(c), c.counts.base) for c in comparisons]),
+    ]
+
+
+def _noticed(model: str, found: Sequence[tuple[str, Counts]]) -> Iterator[str]:
+    kinds = (
+        ("overlong", "prompt", "longer than the context and counted as wrong"),
+        ("dropped_demonstrations", "prompt", "cut by demonstrations to fit the context"),
+        ("exact_ties", "question", "with equal best options, the first one taken"),
+        ("near_ties", "question", "whose two best options are closer than the noise of the engine's mode"),
     )
-
-
-def counted(comparison: Comparison) -> list[str]:
-    """What happened to prompts that a careful reader should know of."""
-    said = []
-    for role, counts in (("medical", comparison.counts.medical), ("base", comparison.counts.base)):
-        if counts.overlong:
-            said.append(f"{role}: {counts.overlong} prompts longer than the context, counted as wrong")
-        if counts.dropped_demonstrations:
-            said.append(
-                f"{role}: {counts.dropped_demonstrations} prompts lost demonstrations to fit the context"
-            )
-        if counts.exact_ties:
-            said.append(f"{role}: {counts.exact_ties} questions with equal best options, the first taken")
-        if counts.median_mass is not None and counts.median_mass < LOW_MASS:
-            said.append(
-                f"{role}: the options together get {counts.median_mass:.2g} of the probability (median): "
-                "the model hardly expects a letter here"
-            )
-    return said
-
-
-LOW_MASS = 0.01
-"""Median probability of the options below which a report says so: it may be a slip at the token boundary."""
+    for field, thing, what in kinds:
+        where = {name: count for name, counts in found if (count := getattr(counts, field))}
+        if where:
+            each = "; ".join(f"{name}: {count:,}" for name, count in where.items())
+            yield f"{model}: {counted(sum(where.values()), thing)} {what} ({each})"
+    low = [mass for _, counts in found if (mass := counts.median_mass) is not None and mass < LOW_MASS]
+    if low:
+        span = f"{min(low):.2g}" if min(low) == max(low) else f"{min(low):.2g} to {max(low):.2g}"
+        yield (
+            f"{model} hardly expects a label: in {len(low)} of {counted(len(found), 'comparison')} the options "
+            f"together get a median probability of only {span}"
+        )
 
 
 def ladder_step(step: LadderStep) -> str:
     """One precision of ``--quant auto``."""
-    return f"{step.precision}: {step.verified} of {step.comparisons} comparisons verified"
+    return f"{plain(step.precision)}: {step.verified} of {counted(step.comparisons, 'comparison')} verified"
+
+
+def work(results: Results) -> str:
+    """What was computed, and how fast."""
+    timing = results.timing
+    speed = f", {timing.tokens_per_second:,.0f} tokens a second" if timing.tokens_per_second else ""
+    return (
+        f"{counted(timing.prompts_scored, 'prompt')} scored, {timing.prompts_reused:,} known before; "
+        f"{timing.tokens_decoded:,} tokens in {timing.seconds:,.0f} s{speed}"
+    )
 
 
 def signature(results: Results, version: str) -> str:
     """A line to paste beside a published figure: everything that identifies the run."""
+    medical, base = names(results)
     models = results.models
     return "|".join(
         [
             f"medbench-local:{version}",
-            f"medical:{models.medical.name}@{models.medical.sha256[:12]}",
-            f"base:{models.base.name}@{models.base.sha256[:12]}",
-            f"precision:{results.precision}",
-            f"protocol:{results.protocol}",
-            f"engine:{results.mode}",
+            f"medical:{medical}@{plain(models.medical.sha256[:12])}",
+            f"base:{base}@{plain(models.base.sha256[:12])}",
+            f"precision:{plain(results.precision)}",
+            f"protocol:{plain(results.protocol)}",
+            f"engine:{plain(results.mode)}",
         ]
     )

@@ -16,6 +16,7 @@ from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.errors import StoreError
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Candidate
+from medbench_local.report.files import write_reports
 from medbench_local.store.lock import only_process
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.answering import (
@@ -105,6 +106,7 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
         results = _results(outcome, steps, started, time.monotonic() - clock, meter)
         folder.write_manifest(describe(outcome.plan, quants, started, work.models))
         folder.write_results(results)
+        write_reports(folder.path, results)
     return Run(folder, results, computed=True)
 
 

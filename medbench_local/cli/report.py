@@ -1,0 +1,74 @@
+"""``report``: a finished run once more, on the screen or as a file."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medbench_local.cli.output import err, out
+from medbench_local.errors import UsageError
+
+
+class FormatName(str, Enum):
+    """How a report is written."""
+
+    html = "html"
+    md = "md"
+    csv = "csv"
+    json = "json"
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="A run's folder, or its name (or the beginning or end of it).")],
+    format: Annotated[
+        FormatName | None, typer.Option(help="Default: what --output ends with, else the screen.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write, instead of stdout.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where runs lie.")] = Path("runs"),
+) -> None:
+    """Show a finished run again, or write it as HTML, Markdown, CSV or JSON.
+
+    Every finished run has report.md and report.html in its folder already; csv has one row a comparison with
+    every number, json is results.json itself.
+
+    Example: medbench-local report demo-med-vs-demo-base --format html --output report.html
+    """
+    from medbench_local.report.files import FORMATS
+    from medbench_local.report.terminal import show_results
+    from medbench_local.store.files import write_atomic
+    from medbench_local.study.run import find_run
+
+    found = find_run(run, folder)
+    results = found.results()
+    if results is None:
+        raise UsageError(
+            f"{found.path} is not finished.",
+            advice="Run its command again: it goes on where it stopped. Then ask for the report.",
+        )
+    chosen = format.value if format else _ending(output)
+    if chosen is None:
+        out().print(show_results(results, found.path))
+        return
+    text = FORMATS[chosen](results)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_atomic(output, text)
+        err().print(f"wrote {output}", markup=False)
+
+
+def _ending(output: Path | None) -> str | None:
+    if output is None:
+        return None
+    ending = output.suffix.lower().lstrip(".")
+    known = [name.value for name in FormatName]
+    if ending not in known:
+        raise UsageError(
+            f"{output}: its ending does not say which format is meant.",
+            advice=f"Give --format {', '.join(known[:-1])} or {known[-1]}.",
+        )
+    return ending

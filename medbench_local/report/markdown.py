@@ -1,0 +1,97 @@
+"""A run as Markdown: tables that line up in a text editor and render on any forge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+
+from medbench_local import __version__
+from medbench_local.report import sections, words
+from medbench_local.report.reading import HOW_TO_READ
+from medbench_local.report.sections import Column, Section
+from medbench_local.study.results import Results
+
+SPECIAL = re.compile(r"[\\`*\[\]<>|#~&$]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown would act on; an underscore between letters or digits is read as it is."""
+
+
+def markdown(results: Results) -> str:
+    """The text of ``report.md``."""
+    return "\n".join(_lines(results)) + "\n"
+
+
+def escaped(text: str) -> str:
+    """``text`` so that Markdown shows it and acts on nothing in it."""
+    return SPECIAL.sub(lambda found: "\\" + found.group(), words.plain(text))
+
+
+def _lines(results: Results) -> Iterator[str]:
+    yield f"# {escaped(words.title(results))}"
+    yield ""
+    yield f"{escaped(words.settings(results))}."
+    yield ""
+    yield from _list([*words.rates(results), *words.verification(results)])
+    for section in sections.verdicts(results):
+        yield from _section(section)
+    yield from ["", "## How to read this", ""]
+    yield from (f"- **{escaped(term)}**: {escaped(meaning)}" for term, meaning in HOW_TO_READ)
+    for section in (
+        *sections.evidence(results),
+        *sections.prompts(results),
+        *sections.ablations(results),
+        *sections.precisions(results),
+        *sections.ladder(results),
+    ):
+        yield from _section(section)
+    yield from _named("Noticed", words.noticed(results))
+    yield from _named("Warnings", results.warnings)
+    yield from ["", "## Signature", "", "```text", _fenced(words.signature(results, __version__)), "```", ""]
+    yield escaped(words.work(results))
+
+
+def _fenced(text: str) -> str:
+    """A line of a code block, which nothing in it may close."""
+    return text.replace("`", "'")
+
+
+def _named(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield from ["", f"## {title}", ""]
+        yield from _list(lines)
+
+
+def _list(lines: Sequence[str]) -> Iterator[str]:
+    return (f"- {escaped(line)}" for line in lines)
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield from ["", f"## {escaped(section.title)}", ""]
+    yield from table(section)
+    if section.note:
+        yield from ["", escaped(section.note)]
+
+
+def table(section: Section) -> Iterator[str]:
+    """The lines of a table, its columns padded to one width."""
+    columns = section.columns
+    rows = [[escaped(text.strip()) for text in row] for row in section.rows]
+    names = [escaped(column.name) for column in columns]
+    widths = [max(3, *(cell_len(row[i]) for row in (names, *rows))) for i in range(len(columns))]
+    yield _row(names, widths, columns)
+    yield _row(
+        ["-" * (width - 1) + (":" if c.numeric else "-") for c, width in zip(columns, widths, strict=True)],
+        widths,
+        columns,
+    )
+    for row in rows:
+        yield _row(row, widths, columns)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> str:
+    padded = []
+    for text, width, column in zip(cells, widths, columns, strict=True):
+        blanks = " " * (width - cell_len(text))
+        padded.append(blanks + text if column.numeric else text + blanks)
+    return f"| {' | '.join(padded)} |"

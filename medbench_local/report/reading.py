@@ -1,0 +1,29 @@
+"""What a reader who has not read the study must know, in the words of the report."""
+
+from __future__ import annotations
+
+HOW_TO_READ = (
+    (
+        "difference",
+        "The accuracy of the medical model minus that of its base model. Both answer the same questions, each with "
+        "the prompt that serves it best on separate validation questions.",
+    ),
+    ("win", "The whole interval of the difference lies above zero: the medical model is better."),
+    ("loss", "The whole interval lies below zero: the base model is better."),
+    (
+        "tie",
+        "The interval holds zero: these questions cannot tell the two apart, which does not prove them equal. The "
+        "detectable difference of a tie says how large an effect would have been found.",
+    ),
+    (
+        "not verified",
+        "The models were scored quantised, and the check against full precision could not show that the verdict is "
+        "the same there. Treat it as no verdict.",
+    ),
+    (
+        "Holm p",
+        "With many tasks some intervals miss zero by chance. The adjusted p of a win or loss that you mean to rely "
+        "on should be small too.",
+    ),
+)
+"""Terms and what they mean."""

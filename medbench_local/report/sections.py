@@ -1,0 +1,237 @@
+"""The tables of a report, described once for the terminal, Markdown and HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medbench_local.report import words
+from medbench_local.study.results import Comparison, EquivalenceRecord, PromptChoice, Results
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: its heading.
+        numeric: set to the right.
+        name_of_row: says what a row is about; a blank repeats the row above.
+        state: holds a verdict or an outcome, which is coloured.
+    """
+
+    name: str
+    numeric: bool = False
+    name_of_row: bool = False
+    state: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table with what belongs to it.
+
+    Attributes:
+        title: its heading.
+        note: how to read it; "" if it says so itself.
+        columns: in order.
+        rows: texts, one for each column.
+    """
+
+    title: str
+    note: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def _number(name: str) -> Column:
+    return Column(name, numeric=True)
+
+
+def verdicts(results: Results) -> list[Section]:
+    """One table for each number of shots, as the study keeps them."""
+    columns = (
+        Column("task", name_of_row=True),
+        *map(_number, ("n", "medical", "base", "difference")),
+        Column("verdict", state=True),
+    )
+    note = f"Accuracies in %, differences in percentage points with their {results.confidence * 100:g} % interval."
+    return [
+        Section(
+            f"{shots}-shot",
+            note,
+            columns,
+            tuple(_verdict_row(c) for c in results.comparisons if c.shots == shots),
+        )
+        for shots in sorted({c.shots for c in results.comparisons})
+    ]
+
+
+def _verdict_row(comparison: Comparison) -> tuple[str, ...]:
+    return (
+        words.plain(comparison.task),
+        f"{comparison.n:,}",
+        f"{comparison.accuracy.medical * 100:.1f}",
+        f"{comparison.accuracy.base * 100:.1f}",
+        f"{words.points(comparison.difference):>5} {words.interval(comparison.ci):<14}",
+        comparison.reported,
+    )
+
+
+def evidence(results: Results) -> list[Section]:
+    """What stands beside each verdict: discordant questions, p-values, the detectable difference of a tie."""
+    if not results.comparisons:
+        return []
+    columns = (
+        Column("comparison", name_of_row=True),
+        *map(_number, ("medical only", "base only", "McNemar p", "Holm p", "detectable")),
+    )
+    rows = tuple(
+        (
+            words.cell(c),
+            f"{c.discordant.medical_only:,}",
+            f"{c.discordant.base_only:,}",
+            words.p_value(c.mcnemar_p),
+            words.p_value(c.holm_p),
+            words.detectable(c),
+        )
+        for c in results.comparisons
+    )
+    note = (
+        "Questions that only one model answers correctly; p adjusted over all comparisons (Holm); for a tie, the "
+        "smallest difference that would have been found with 80 % power."
+    )
+    return [Section("Beside the verdicts", note, columns, rows)]
+
+
+def prompts(results: Results) -> list[Section]:
+    """The prompt chosen for each model, and what choosing it took."""
+    if not results.comparisons:
+        return []
+    columns = (
+        Column("comparison", name_of_row=True),
+        Column("model"),
+        Column("prompt"),
+        *map(_number, ("validation", "gain", "scored", "error")),
+    )
+    rows: list[tuple[str, ...]] = []
+    for comparison in results.comparisons:
+        rows += [
+            (words.cell(comparison), "medical", *_prompt_row(comparison.prompt.medical)),
+            ("", "base", *_prompt_row(comparison.prompt.base)),
+        ]
+    note = (
+        "Accuracy in % on the validation questions, and points gained over the default prompt; prompts scored of "
+        "those an exhaustive search needs; error: probability that that search would have chosen another prompt."
+    )
+    return [Section("Prompts", note, columns, tuple(rows))]
+
+
+def _prompt_row(choice: PromptChoice) -> tuple[str, ...]:
+    if choice.method == "none":
+        return words.prompt(choice), "not selected", "", "", ""
+    scored = f"{choice.prompts_scored:,}/{choice.prompts_exhaustive:,}"
+    return (
+        words.prompt(choice),
+        "" if choice.validation_accuracy is None else f"{choice.validation_accuracy * 100:.1f}",
+        "" if choice.spread is None else words.points(choice.spread),
+        scored,
+        words.selection_error(choice),
+    )
+
+
+def precisions(results: Results) -> list[Section]:
+    """The check of each quantised model against full precision."""
+    columns = (
+        Column("comparison", name_of_row=True),
+        Column("model"),
+        *map(_number, ("n", "answers differ", "lost / won", "difference", "margin", "KL mean")),
+        Column("outcome", state=True),
+    )
+    rows: list[tuple[str, ...]] = []
+    levels = set()
+    for comparison in results.comparisons:
+        check = comparison.equivalence
+        name = words.cell(comparison)
+        sides = {"medical": check.medical, "base": check.base} if check is not None else {}
+        for role, side in sides.items():
+            if side is not None:
+                rows.append((name, role, *_precision_row(side)))
+                levels.add(f"{side.confidence * 100:g} %")
+                name = ""
+    if not rows:
+        return []
+    note = (
+        f"{words.plain(results.precision)} against the precision it stands for, on the same questions and prompt. "
+        f"Difference of accuracy in points with its {', '.join(sorted(levels))} interval, which must lie within "
+        "±margin; lost / won: questions that quantisation made wrong / right."
+    )
+    return [Section("Quantisation check", note, columns, tuple(rows))]
+
+
+def _precision_row(side: EquivalenceRecord) -> tuple[str, ...]:
+    outcome = side.outcome
+    if outcome == "inconclusive" and side.questions_needed:
+        outcome_text = f"inconclusive ({side.questions_needed:,} questions would settle it)"
+    else:
+        outcome_text = outcome
+    return (
+        f"{side.n:,}",
+        f"{side.flips:,} ({side.flips / side.n * 100:.1f} %)" if side.n else "0",
+        f"{side.correct_to_wrong:,} / {side.wrong_to_correct:,}",
+        f"{words.points(side.difference)} {words.interval(side.ci)}",
+        f"±{side.margin * 100:g}",
+        "" if side.kl_mean is None else f"{side.kl_mean:.2g}",
+        outcome_text,
+    )
+
+
+def ablations(results: Results) -> list[Section]:
+    """What the verdicts would have been with one prompt for both, or by the raw sign; nothing if not scored."""
+    scored = [
+        c for c in results.comparisons if c.ablation is not None and c.ablation.shared_prompt is not None
+    ]
+    if not scored:
+        return []
+    columns = (
+        Column("comparison", name_of_row=True),
+        Column("own, interval", state=True),
+        Column("own, sign", state=True),
+        Column("shared, interval", state=True),
+        Column("shared, sign", state=True),
+        _number("base, shared"),
+    )
+    rows = tuple(
+        (
+            words.cell(c),
+            c.verdict,
+            c.ablation.raw,
+            c.ablation.shared_prompt or "",
+            c.ablation.shared_prompt_raw or "",
+            ""
+            if c.ablation.shared_prompt_accuracy is None
+            else f"{c.ablation.shared_prompt_accuracy * 100:.1f}",
+        )
+        for c in scored
+        if c.ablation is not None
+    )
+    note = (
+        "Verdicts with each model's own prompt, or with the medical model's prompt shared by both; by the "
+        "bootstrap interval, or by the raw sign of the difference. The last column is the base model's accuracy in % "
+        "with the shared prompt. Before the check of precisions."
+    )
+    return [Section("Ablations", note, columns, rows)]
+
+
+def ladder(results: Results) -> list[Section]:
+    """The precisions that ``--quant auto`` tried; nothing for another choice."""
+    if not results.ladder:
+        return []
+    columns = (Column("precision", name_of_row=True), _number("verified"), Column("why not more"))
+    rows = tuple(
+        (
+            words.plain(step.precision),
+            f"{step.verified} of {step.comparisons}",
+            "; ".join(words.plain(reason) for reason in step.reasons),
+        )
+        for step in results.ladder
+    )
+    return [Section("Precisions tried", "The ladder ends where every comparison is verified.", columns, rows)]

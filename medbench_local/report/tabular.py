@@ -1,0 +1,70 @@
+"""A run as CSV: one row a comparison, every number as results.json has it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from medbench_local.study.results import Comparison, Results
+
+OF_THE_RUN = ("medical", "base", "precision", "mode", "protocol", "confidence")
+PAIRS = {"ci": ("low", "high"), "flip_ci": ("low", "high")}
+"""Fields that are two numbers, and the names of their columns."""
+
+
+def columns() -> list[str]:
+    """The names of the columns: those of the run, the reported verdict, then results.json's keys joined by "_"."""
+    return [*OF_THE_RUN, "reported", *_columns(Comparison, "")]
+
+
+def as_csv(results: Results) -> str:
+    """The table, with a heading; lists (candidates, margins of flipped questions) are left to the JSON."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns(), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    models = results.models
+    run = {name: getattr(results, name) for name in OF_THE_RUN[2:]}
+    run |= {"medical": models.medical.name, "base": models.base.name}
+    for comparison in results.comparisons:
+        cells = dict(_cells(comparison, ""))
+        writer.writerow(run | {"reported": comparison.reported} | cells)
+    return text.getvalue()
+
+
+def _columns(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = _without_none(field.annotation)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _columns(inner, f"{prefix}{name}_")
+        elif name in PAIRS:
+            yield from (f"{prefix}{name}_{end}" for end in PAIRS[name])
+        elif get_origin(inner) is not tuple:
+            yield prefix + name
+
+
+def _cells(value: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name in type(value).model_fields:
+        part = getattr(value, name)
+        if isinstance(part, BaseModel):
+            yield from _cells(part, f"{prefix}{name}_")
+        elif name in PAIRS:
+            yield from (
+                (f"{prefix}{name}_{end}", bound) for end, bound in zip(PAIRS[name], part, strict=True)
+            )
+        elif isinstance(part, bool):
+            yield prefix + name, str(part).lower()
+        else:
+            yield prefix + name, part
+
+
+def _without_none(annotation: Any) -> Any:
+    """``X`` of ``X | None``."""
+    if get_origin(annotation) in (Union, UnionType):
+        parts = [part for part in get_args(annotation) if part is not NoneType]
+        return parts[0] if len(parts) == 1 else annotation
+    return annotation
