@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from types import TracebackType
 
 from medbench_local.engine.base import (
@@ -27,6 +28,11 @@ _CONTROL_TEXT = re.compile("(" + "|".join(map(re.escape, _CONTROL)) + ")")
 
 def _hash(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()[:4], "big")
+
+
+@lru_cache(maxsize=100_000)
+def _token(piece: str) -> int:
+    return 3 + _hash(piece)
 
 
 class FakeEngine:
@@ -98,7 +104,7 @@ class FakeEngine:
         return [
             [_CONTROL[piece]]
             if special and piece in _CONTROL
-            else [3 + _hash(part) for part in _PIECES.findall(piece)]
+            else [_token(part) for part in _PIECES.findall(piece)]
             for piece in pieces
         ]
 
@@ -106,7 +112,7 @@ class FakeEngine:
         """See `Engine.token_of`."""
         if piece in _CONTROL:
             return _CONTROL[piece]
-        return 3 + _hash(piece) if _PIECES.fullmatch(piece) else None
+        return _token(piece) if _PIECES.fullmatch(piece) else None
 
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""

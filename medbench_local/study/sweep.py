@@ -101,13 +101,10 @@ def parse_pair(text: str) -> PairNames:
     Raises:
         UsageError: nothing known.
     """
-    if "=" in text:
-        medical, _, base = text.partition("=")
-        if medical and base:
+    for mark in ("=", "-vs-"):
+        medical, found, base = text.partition(mark)
+        if found and medical and base:
             return PairNames(medical, base)
-    if "-vs-" in text:
-        medical, _, base = text.partition("-vs-")
-        return PairNames(medical, base)
     for pair in pairs():
         if pair.medical == text:
             return PairNames(pair.medical, pair.base)

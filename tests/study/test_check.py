@@ -1,0 +1,59 @@
+"""One model at two precisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbench_local import UsageError, check
+from medbench_local.catalog.protocol import load_protocol
+from tests.study.conftest import Fakes, knowing, precision_of
+
+SOME: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0]}
+
+
+def _lenient() -> Any:
+    protocol = load_protocol("laptop")
+    return protocol.model_copy(update={"check": protocol.check.model_copy(update={"margin": 0.1})})
+
+
+def test_the_same_answers_are_equivalent(fakes: Fakes) -> None:
+    found = check("demo-med", quant="q8_0", protocol=_lenient(), **SOME)
+    assert found.holds
+    assert (found.overall.outcome, found.overall.n, found.overall.flips) == ("equivalent", 60, 0)
+    assert str(found).startswith("demo-med: q8_0 may stand in for full\nmade-up, 0-shot: equivalent;")
+    assert found.to_dict()["holds"] is True
+    # what was scored is found again, also by a check of another precision for the full one
+    scored = fakes.prompts
+    check("demo-med", quant="q8_0", protocol=_lenient(), **SOME)
+    assert fakes.prompts == scored
+    check("demo-med", quant="q4_0", protocol=_lenient(), **SOME)
+    assert fakes.prompts == scored + 60
+
+
+def test_a_damaged_model_is_different(fakes: Fakes) -> None:
+    fakes.make = lambda path: knowing("demo-med", 0.9 if precision_of(path) == "full" else 0.3)
+    found = check("demo-med", quant="q8_0", **SOME)
+    assert not found.holds
+    assert found.overall.outcome == "different"
+    assert found.overall.difference < -0.3
+    assert found.overall.correct_to_wrong > 20
+    assert "may not stand in for" in str(found)
+
+
+def test_too_few_questions_do_not_hold(fakes: Fakes) -> None:
+    found = check("demo-med", quant="q8_0", limit=10, **SOME)
+    assert found.overall.outcome == "inconclusive"
+    assert not found.holds
+    assert found.overall.questions_needed
+
+
+def test_there_must_be_something_fuller_to_check_against(fakes: Fakes, demo_home: Path) -> None:
+    with pytest.raises(UsageError, match="no fuller precision"):
+        check("demo-med", quant="none", **SOME)
+    check("demo-med", quant="q8_0", limit=5, **SOME)
+    quantised = next(demo_home.glob("models/demo-med-*/q8_0-*.gguf"))
+    with pytest.raises(UsageError):
+        check(str(quantised), quant="q4_0", **SOME)

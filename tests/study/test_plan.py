@@ -1,0 +1,84 @@
+"""Which precisions are tried, which tasks are asked, and what it would cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medbench_local import UsageError, plan
+from medbench_local.api import Options, compare_options
+from medbench_local.catalog.model import models
+from medbench_local.catalog.protocol import Protocol, SelectionSettings
+from medbench_local.study.ladder import ladder
+from medbench_local.study.plan import default_tasks
+from tests.study.conftest import Fakes
+
+EXHAUSTIVE = Protocol(name="all", summary="All.", shots=(0, 3), selection=SelectionSettings())
+RACING = Protocol(
+    name="some",
+    summary="Some.",
+    shots=(0, 3),
+    selection=SelectionSettings(method="racing", max_fraction=0.25),
+)
+
+
+def test_the_ladder_goes_up_to_full_precision() -> None:
+    steps = ladder(compare_options(quant="auto"))
+    bits = [step.bits_per_weight for step in steps]
+    assert bits == sorted(bits)
+    assert len(set(bits)) == len(bits)
+    assert (steps[0].name, steps[-1].name) == ("q4_0", "full")
+
+
+def test_one_precision_is_a_ladder_of_one() -> None:
+    assert [s.name for s in ladder(compare_options())] == ["q8_0"]
+    assert [s.name for s in ladder(compare_options(quant="none"))] == ["full"]
+    assert [s.name for s in ladder(compare_options(quant="q4_k_m"))] == ["q4_k_m"]
+    below = ladder(compare_options(quant="auto", check_precision="q8_0"))
+    assert "q8_0" not in [s.name for s in below]
+    assert [s.name for s in ladder(compare_options(quant="auto", check_precision="q8_0", check=False))][
+        -1
+    ] == "full"
+    with pytest.raises(UsageError, match="q4_k_m"):
+        ladder(compare_options(quant="q4_km"))
+
+
+def test_the_demo_pair_takes_the_demo_tasks_and_others_the_study_s() -> None:
+    demo, other = models()["demo-med"], models()["llama-2-7b"]
+    assert all(name.startswith("demo-") for name in default_tasks([demo, models()["demo-base"]]))
+    assert len(default_tasks([demo, other])) == len(default_tasks([None, other])) == 13
+
+
+def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home: Path) -> None:
+    options: Options = {"tasks": ["./made-up"], "limit": 10}
+    full = plan("demo-med", "demo-base", protocol=EXHAUSTIVE, **options)
+    zero, few = full.medical.cells
+    assert (zero.candidates, zero.selection_prompts, zero.test_prompts) == (11, 11 * 10, 20)
+    assert (few.candidates, few.selection_prompts) == (110, 110 * 10)
+    assert few.tokens > zero.tokens > 0
+    raced = plan("demo-med", "demo-base", protocol=RACING, **options)
+    assert raced.medical.cells[1].selection_prompts == 110 * 10 // 4
+    assert (
+        plan("demo-med", "demo-base", protocol=RACING, check=False, **options).base.cells[0].test_prompts
+        == 10
+    )
+    assert fakes.started == []
+    assert full.medical.files.name in str(full)
+    assert full.to_dict()["medical"]["cells"][0]["task"] == "made-up"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"limit": 0}, "--limit"),
+        ({"retries": -1}, "--retries"),
+        ({"threads": 0}, "--threads"),
+        ({"gpu_layers": -2}, "--gpu-layers"),
+        ({"shots": []}, "--shots"),
+        ({"shots": [-1]}, "--shots"),
+    ],
+)
+def test_values_out_of_range_are_refused(options: Options, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        compare_options(**options)

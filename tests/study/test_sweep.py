@@ -1,0 +1,135 @@
+"""Several pairs, and the study's tables over them."""
+
+from __future__ import annotations
+
+import pytest
+
+from medbench_local import UsageError, sweep
+from medbench_local.catalog.model import pairs
+from medbench_local.catalog.protocol import BootstrapSettings, Protocol, SelectionSettings
+from medbench_local.study.results import Ablation, Comparison, ComparisonEquivalence
+from medbench_local.study.sweep import PairNames, parse_pair, study_pairs, summarise
+from medbench_local.study.verdicts import Side, comparison
+from tests.study.conftest import Fakes
+from tests.study.material import answers_of, questions, unsearched
+
+SMALL = Protocol(name="small", summary="None.", shots=(0,), selection=SelectionSettings(method="none"))
+
+
+def _comparison(
+    verdict: str, *, shots: int = 3, raw: str = "tie", shared: str | None = None, ok: bool = True
+) -> Comparison:
+    asked = questions("test", 40)
+    right = [q.answer for q in asked]
+    wrong = [(a + 1) % 4 for a in right]
+    sides = {"win": (right, wrong), "loss": (wrong, right), "tie": (right, right)}[verdict]
+    found = comparison(
+        task="made-up",
+        shots=shots,
+        scoring="constrained",
+        questions=asked,
+        medical=Side(unsearched(), answers_of(sides[0])),
+        base=Side(unsearched(), answers_of(sides[1])),
+        shared_prompt=None,
+        settings=BootstrapSettings(resamples=100),
+        near_tie=0.01,
+        equivalence=None
+        if ok
+        else ComparisonEquivalence(
+            medical=None,
+            base=None,
+            verdict_quantised=None,
+            verdict_full_precision=None,
+            verified=False,
+            reason="x",
+        ),
+    )
+    ablation = Ablation(
+        shared_prompt_accuracy=None if shared is None else 0.5,
+        raw=raw,  # type: ignore[arg-type]
+        shared_prompt=shared,  # type: ignore[arg-type]
+        shared_prompt_raw=shared,  # type: ignore[arg-type]
+    )
+    return found.model_copy(update={"ablation": ablation})
+
+
+def test_rates_are_pooled_and_averaged_over_pairs() -> None:
+    first = [_comparison("win"), _comparison("tie"), _comparison("tie"), _comparison("loss")]
+    second = [_comparison("win"), _comparison("win", ok=False)]
+    (found,) = summarise(("a", "b"), [first, second])
+    assert (found.pairs["a"].win_rate, found.pairs["a"].tie_rate, found.pairs["a"].loss_rate) == (
+        0.25,
+        0.5,
+        0.25,
+    )
+    assert (found.pairs["b"].win_rate, found.pairs["b"].n) == (1.0, 1), "what is not verified is no verdict"
+    assert found.not_verified == 1
+    assert found.pooled is not None
+    assert (found.pooled.win_rate, found.pooled.n) == (2 / 5, 5)
+    assert found.mean is not None
+    assert found.mean.win_rate == pytest.approx((0.25 + 1) / 2)
+
+
+def test_zero_shot_and_few_shot_are_tables_of_their_own() -> None:
+    found = summarise(("a",), [[_comparison("win", shots=0), _comparison("loss", shots=3)]])
+    assert [(s.shots, s.pairs["a"].win_rate) for s in found] == [(0, 1.0), (3, 0.0)]
+
+
+def test_a_pair_without_any_verdict_counts_nowhere() -> None:
+    (found,) = summarise(("a",), [[_comparison("win", ok=False)]])
+    assert (found.pairs, found.pooled, found.mean, found.ablation, found.not_verified) == (
+        {},
+        None,
+        None,
+        None,
+        1,
+    )
+
+
+def test_the_ablation_table_is_the_two_by_two_of_the_study() -> None:
+    group = [_comparison("tie", raw="win", shared="win"), _comparison("loss", raw="loss", shared="tie")]
+    (found,) = summarise(("a",), [group])
+    assert found.ablation is not None
+    assert found.ablation.own_bootstrap.tie_rate == 0.5
+    assert found.ablation.own_raw.win_rate == 0.5
+    assert found.ablation.medical_bootstrap is not None
+    assert (found.ablation.medical_bootstrap.win_rate, found.ablation.medical_bootstrap.tie_rate) == (
+        0.5,
+        0.5,
+    )
+    (partly,) = summarise(("a",), [[*group, _comparison("win")]])
+    assert partly.ablation is not None
+    assert partly.ablation.medical_bootstrap is None, "half of a table would mislead"
+
+
+def test_a_sweep_compares_every_pair_and_reads_finished_ones(fakes: Fakes) -> None:
+    options = {"protocol": SMALL, "tasks": ["./made-up"], "limit": 12}
+    wanted = ["demo-med=demo-base", ("demo-base", "demo-med")]
+    found = sweep(wanted, **options)  # type: ignore[arg-type]
+    assert found.labels == ("demo-med against demo-base", "demo-base against demo-med")
+    assert found.runs[0].results.comparisons[0].difference == -found.runs[1].results.comparisons[0].difference
+    (summary,) = found.summaries
+    assert summary.ablation is not None
+    assert summary.ablation.medical_bootstrap is not None, "a sweep asks for the ablation"
+    assert "pooled: win" in str(found)
+    again = sweep(wanted, **options)  # type: ignore[arg-type]
+    assert [run.computed for run in again.runs] == [False, False]
+
+
+def test_what_a_pair_may_be_called() -> None:
+    assert parse_pair("meditron-7b") == PairNames("meditron-7b", "llama-2-7b")
+    assert parse_pair("./a=hf:b/c") == PairNames("./a", "hf:b/c")
+    assert parse_pair("demo-med-vs-demo-base") == PairNames("demo-med", "demo-base")
+    assert len(study_pairs()) == 10
+    assert {pair.medical for pair in study_pairs()} <= {pair.medical for pair in pairs()}
+
+
+@pytest.mark.parametrize("text", ["", "llama-2-7b", "nonsense", "=", "a=", "llava-med-7b", "-vs-", "a-vs-"])
+def test_what_is_no_pair_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_pair(text)
+
+
+def test_a_sweep_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"No pair is named.*--all"):
+        sweep([])
