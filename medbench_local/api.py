@@ -21,7 +21,7 @@ from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
 from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.catalog.quantisation import QuantConfig, load_quant
-from medbench_local.engine.base import EngineOptions, Mode
+from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.export import ExportedPrompt
@@ -388,8 +388,8 @@ def compare_options(
         raise UsageError(f"--limit must be at least 1, not {limit}.")
     if retries < 0:
         raise UsageError(f"--retries must be 0 or more, not {retries}.")
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads must be at least 1, not {threads}.")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"--threads must be from 1 to {MOST_THREADS}, not {threads}.")
     if gpu_layers < -1:
         raise UsageError(f"--gpu-layers must be -1 (all) or more, not {gpu_layers}.")
     if shots is not None and (not shots or min(shots) < 0):

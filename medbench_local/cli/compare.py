@@ -11,6 +11,7 @@ import typer
 from medbench_local.cli import parse
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
+from medbench_local.errors import UsageError
 
 MODEL_HELP = "A catalog name, a .gguf file, a checkpoint folder, hf:owner/name[@revision] or gguf:owner/name/file.gguf."
 
@@ -84,7 +85,15 @@ Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")
 
 
 def check_scope(check: CheckName | None, no_check: bool) -> bool | Literal["full"]:
-    """The two options as one value."""
+    """The two options as one value.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if no_check and check is CheckName.full:
+        raise UsageError(
+            "--check full and --no-check contradict each other.", advice="Leave one of them out."
+        )
     if no_check:
         return False
     return "full" if check is CheckName.full else True

@@ -113,8 +113,11 @@ def _facts(model: str, quant: str, context: int, offline: bool) -> dict[str, Any
     from medbench_local.acquire.source import resolve_model
     from medbench_local.catalog.quantisation import load_quant
     from medbench_local.engine.memory import memory_available
+    from medbench_local.errors import UsageError
     from medbench_local.settings import read_settings
 
+    if context < 1:
+        raise UsageError(f"--context must be at least 1 token, not {context}.")
     settings = read_settings()
     source = resolve_model(model)
     config = load_quant("full" if quant == "none" else quant)

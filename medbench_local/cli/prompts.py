@@ -189,6 +189,8 @@ def _rows(
     chosen = parse.rows(items, "--items")
     size = len(loaded.questions(split.value))
     picked = range(size)[chosen] if isinstance(chosen, slice) else chosen
+    if picked is not None and not picked:
+        raise UsageError(f"--items {items} names none of the {size:,} {split.value} questions.")
     return (
         row.as_row()
         for row in exported_prompts(

@@ -12,6 +12,7 @@ import gguf
 
 from medbench_local.engine import devices
 from medbench_local.engine.base import (
+    MOST_THREADS,
     Bos,
     EngineInfo,
     EngineOptions,
@@ -84,6 +85,7 @@ class LlamaEngine:
             micro_batch=min(batch, MICRO_BATCH),
             threads=self._threads,
             exact=exact,
+            f32_cache=exact and self._options.cache == "f32",
             gpu=self._gpu,
         )
         self._cache = PrefixCache(self._context)
@@ -97,7 +99,7 @@ class LlamaEngine:
         exact = options.mode == "exact"
         numerics = found | {
             "mode": options.mode,
-            "cache": "f32" if exact else "f16",
+            "cache": options.cache if exact else "f16",
             "flash_attention": "off" if exact else "auto",
             "repack": "off" if exact else "on",
             "device": names,
@@ -265,8 +267,8 @@ def _check(options: EngineOptions) -> None:
         raise EngineError(f"1 to {SEQUENCES - 1} questions can be decoded at once, not {options.parallel}.")
     if options.n_ctx < 1:
         raise EngineError(f"The context must be at least 1 token, not {options.n_ctx}.")
-    if options.threads is not None and options.threads < 1:
-        raise EngineError(f"At least 1 thread is needed, not {options.threads}.")
+    if options.threads is not None and not 1 <= options.threads <= MOST_THREADS:
+        raise EngineError(f"1 to {MOST_THREADS} threads can be used, not {options.threads}.")
 
 
 def _decides(variable: str) -> bool:
