@@ -51,8 +51,8 @@ class QuantConfig(Entry):
         file_type: llama.cpp's mixture of types; "auto" keeps the checkpoint's own.
         bits_per_weight: of a 7-billion-parameter model, for planning.
         tensor_types: regular expressions on GGUF tensor names, and the type that matching matrices get.
-        kv_cache: type of the attention cache it is meant to be run with.
-        flash_attention: whether it is meant to be run with flash attention.
+        kv_cache: type of the attention cache in the engine's exact mode; the fast mode always has f16.
+        flash_attention: whether it needs flash attention, which only the fast mode has: refused in the exact mode.
         equivalence: how it is checked.
         next: the next precision up the ladder, or None.
         imatrix: importance matrix file (.gguf, or the older .dat), or None.

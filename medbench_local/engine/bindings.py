@@ -277,7 +277,8 @@ class Context:
         batch: most tokens of one decode.
         micro_batch: most tokens computed together.
         threads: processor threads.
-        exact: F32 cache without flash attention; otherwise F16 with it where the device has it.
+        exact: without flash attention; otherwise with it where the device has it.
+        f32_cache: 32 bits for keys and values instead of 16.
         gpu: whether any device but the processor may be used.
 
     Raises:
@@ -293,6 +294,7 @@ class Context:
         micro_batch: int,
         threads: int,
         exact: bool,
+        f32_cache: bool,
         gpu: bool,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
@@ -308,8 +310,8 @@ class Context:
             flash_attn_type=(
                 llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED if exact else llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
             ),
-            type_k=_F32 if exact else _F16,
-            type_v=_F32 if exact else _F16,
+            type_k=_F32 if f32_cache else _F16,
+            type_v=_F32 if f32_cache else _F16,
             kv_unified=True,
             swa_full=True,
             offload_kqv=gpu,

@@ -60,7 +60,7 @@ def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
     logits = 2 * 4 * ROWS * header.vocabulary
     return MemoryEstimate(
         weights=header.weights,
-        cache=context * header.kv_width * (4 if exact else 2),
+        cache=context * header.kv_width * (4 if exact and options.cache == "f32" else 2),
         compute=attention + layer + logits + _PROCESS,
     )
 

@@ -17,6 +17,16 @@ def ladder(options: CompareOptions) -> tuple[QuantConfig, ...]:
         UsageError: an unknown config, or a ladder that goes in circles.
         InputError: a config file is malformed.
     """
+    steps = _steps(options)
+    for step in steps:
+        if step.flash_attention and options.engine.mode == "exact":
+            raise UsageError(
+                f"{step.name} asks for flash attention, which only the fast mode has.", advice="Add --mode fast."
+            )
+    return steps
+
+
+def _steps(options: CompareOptions) -> tuple[QuantConfig, ...]:
     higher = stand_in(options)
     if options.quant == "none":
         return (load_quant(FULL),)

@@ -43,7 +43,9 @@ class ModelSession:
         self._engine: Engine | None = None
 
     def __enter__(self) -> ModelSession:
-        options = replace(self._plan.options.engine, n_ctx=self._context())
+        scored = self._file.sha256 == self._model.quantised.sha256
+        cache = self._plan.quant.kv_cache if scored else "f32"
+        options = replace(self._plan.options.engine, n_ctx=self._context(), cache=cache)
         self._engine = start_engine(self._file.path, options)
         return self
 
