@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from medbench_local.report import words
-from medbench_local.study.results import Comparison, PromptChoice, Results
+from medbench_local.study.results import PromptChoice, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ WIDTH = 5.4
 """Inches. Narrow, so that the text is still legible where the page is a phone."""
 ROW = 0.46
 """Inches a row: a line of text above its mark."""
-LABEL = 44
+LABEL = 40
 """Most characters of a label; the tables have the whole name."""
 
 INK, QUIET, LINE = "#1f2933", "#52606d", "#d5dbe1"
@@ -42,7 +42,7 @@ STYLE: dict[str, Any] = {
     "text.parse_math": False,
     "axes.unicode_minus": False,
     "font.family": "DejaVu Sans",
-    "font.size": 10,
+    "font.size": 11,
     "text.color": INK,
     "xtick.color": QUIET,
     "axes.edgecolor": LINE,
@@ -80,7 +80,7 @@ class _Interval:
 
 def figures(results: Results) -> list[Figure]:
     """Those figures of the run that have something to show."""
-    found = [_forest(results), _candidates(results), _equivalence(results)]
+    found = [_forest(results), _equivalence(results), _candidates(results)]
     return [figure for figure in found if figure is not None]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from medbench_local.report import words
 from medbench_local.study.results import Comparison, Results
 
 OF_THE_RUN = ("medical", "base", "precision", "mode", "protocol", "confidence")
@@ -30,6 +31,7 @@ def as_csv(results: Results) -> str:
     models = results.models
     run = {name: getattr(results, name) for name in OF_THE_RUN[2:]}
     run |= {"medical": models.medical.name, "base": models.base.name}
+    run = {name: _cell(value) for name, value in run.items()}
     for comparison in results.comparisons:
         cells = dict(_cells(comparison, ""))
         writer.writerow(run | {"reported": comparison.reported} | cells)
@@ -56,10 +58,18 @@ def _cells(value: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from (
                 (f"{prefix}{name}_{end}", bound) for end, bound in zip(PAIRS[name], part, strict=True)
             )
-        elif isinstance(part, bool):
-            yield prefix + name, str(part).lower()
         else:
-            yield prefix + name, part
+            yield prefix + name, _cell(part)
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell: truth in lower case; text that a spreadsheet would take for a formula gets a "'"."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        text = words.plain(value)
+        return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return value
 
 
 def _without_none(annotation: Any) -> Any:

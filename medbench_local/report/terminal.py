@@ -89,7 +89,7 @@ class FittedTable:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
         for column in self.section.columns:
             table.add_column(
-                column.name.replace(" ", "\n") if column.numeric else column.name,
+                column.name.replace(" ", "\n") if column.numeric or column.state else column.name,
                 justify="right" if column.numeric else "left",
                 no_wrap=column.numeric or column.name == "verdict",
                 overflow="fold",

@@ -1,0 +1,232 @@
+"""Results built by hand: the plain case and the ones that break reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from medbench_local.study.results import (
+    Ablation,
+    Accuracies,
+    CandidateScore,
+    Comparison,
+    ComparisonEquivalence,
+    Counts,
+    CountsOfBoth,
+    Discordant,
+    EquivalenceRecord,
+    LadderStep,
+    ModelRecord,
+    PairOf,
+    PromptChoice,
+    PromptChoices,
+    Results,
+    Timing,
+    Verdict,
+)
+from medbench_local.study.verdicts import summary
+
+SCRIPT = "<script>document.title='injected'</script><img src=x onerror=\"document.title='injected'\">"
+HOSTILE = f"a|b`c*d_e_[f](g) {SCRIPT} $x^2$ {{{{ 7*7 }}}} </svg></title></pre>&amp;\n# h"
+RIGHT_TO_LEFT = "نموذج طبي مقابل الأساس"
+EMOJI = "👩🏽‍⚕️ médecin 医学"
+LONG = "mmlu-" + "very-long-name-of-a-task-" * 6
+
+CIS: dict[Verdict, tuple[float, tuple[float, float]]] = {
+    "win": (0.0617, (0.0312, 0.0921)),
+    "tie": (-0.004, (-0.0351, 0.0273)),
+    "loss": (-0.1, (-0.1504, -0.0496)),
+}
+
+
+def choice(format: Literal["default"] | int = 3, shots: int = 3, *, candidates: int = 12) -> PromptChoice:
+    demonstrations = 7 if shots else None
+    if candidates == 0:
+        return PromptChoice(
+            format="default",
+            demonstrations=demonstrations,
+            validation_accuracy=None,
+            spread=None,
+            method="none",
+            prompts_scored=0,
+            prompts_exhaustive=0,
+            error_bound=None,
+            error_estimate=None,
+            candidates=(),
+        )
+    return PromptChoice(
+        format=format,
+        demonstrations=demonstrations,
+        validation_accuracy=0.475,
+        spread=0.125,
+        method="racing",
+        prompts_scored=2345,
+        prompts_exhaustive=12_345,
+        error_bound=0.05,
+        error_estimate=None,
+        candidates=tuple(
+            CandidateScore(
+                format="default" if number == 0 else number,
+                demonstrations=demonstrations,
+                accuracy=None if number == 5 else 0.25 + 0.02 * number,
+                questions=0 if number == 5 else 40 + 10 * number,
+            )
+            for number in range(candidates)
+        ),
+    )
+
+
+def precision(outcome: Literal["equivalent", "different", "inconclusive"]) -> EquivalenceRecord:
+    return EquivalenceRecord(
+        outcome=outcome,
+        reference_precision="full",
+        n=400,
+        flips=13,
+        flip_ci=(0.019, 0.055),
+        correct_to_wrong=6,
+        wrong_to_correct=4,
+        accuracy_full=0.465,
+        accuracy_quantised=0.46,
+        difference=-0.005,
+        ci=(-0.018, 0.008),
+        confidence=0.9,
+        margin=0.02,
+        questions_needed=733 if outcome == "inconclusive" else None,
+        kl_mean=0.0012,
+        kl_max=0.2,
+        flip_margins=(0.001, 0.02),
+        near_ties=3,
+    )
+
+
+def comparison(
+    task: str = "medqa",
+    verdict: Verdict = "tie",
+    *,
+    shots: int = 3,
+    verified: bool | None = None,
+    reason: str = "medical: equivalence is inconclusive.",
+    candidates: int = 12,
+    counts: Counts | None = None,
+    ablation: bool = False,
+) -> Comparison:
+    difference, ci = CIS[verdict]
+    equivalence = None
+    if verified is not None:
+        equivalence = ComparisonEquivalence(
+            medical=precision("equivalent" if verified else "inconclusive"),
+            base=precision("equivalent"),
+            verdict_quantised=verdict,
+            verdict_full_precision=verdict,
+            verified=verified,
+            reason="" if verified else reason,
+        )
+    return Comparison(
+        task=task,
+        shots=shots,
+        scoring="constrained",
+        n=1273,
+        accuracy=Accuracies(medical=0.456, base=0.456 - difference),
+        difference=difference,
+        ci=ci,
+        verdict=verdict,
+        discordant=Discordant(medical_only=123, base_only=98),
+        mcnemar_p=0.0321,
+        holm_p=0.1284,
+        minimum_detectable_difference=0.0392,
+        prompt=PromptChoices(
+            medical=choice(shots=shots, candidates=candidates),
+            base=choice("default", shots=shots, candidates=candidates),
+        ),
+        counts=CountsOfBoth(medical=counts or Counts(), base=Counts()),
+        equivalence=equivalence,
+        ablation=Ablation(
+            shared_prompt_accuracy=0.4321 if ablation else None,
+            raw="win" if difference > 0 else "loss",
+            shared_prompt="win" if ablation else None,
+            shared_prompt_raw="win" if ablation else None,
+        ),
+    )
+
+
+def results(
+    comparisons: Sequence[Comparison],
+    *,
+    medical: str = "meditron-7b",
+    base: str = "llama-2-7b",
+    warnings: Sequence[str] = (),
+    ladder: Sequence[LadderStep] = (),
+    seconds: float = 12.3,
+) -> Results:
+    return Results(
+        models=PairOf(medical=_model(medical), base=_model(base)),
+        precision="q8_0",
+        mode="exact",
+        protocol="laptop",
+        confidence=0.95,
+        comparisons=tuple(comparisons),
+        summary=summary(comparisons),
+        warnings=tuple(warnings),
+        ladder=tuple(ladder),
+        timing=Timing(
+            started="2026-01-02T03:04:05+00:00",
+            seconds=seconds,
+            tokens_decoded=12_345_678,
+            prompts_scored=4321,
+            prompts_reused=17,
+            tokens_per_second=1234.5,
+        ),
+    )
+
+
+def _model(name: str) -> ModelRecord:
+    return ModelRecord(
+        name=name, source="local", sha256="0123456789abcdef" * 4, file_type="q8_0", size=7_000_000_000
+    )
+
+
+def forty() -> Results:
+    verdicts: tuple[Verdict, ...] = ("win", "tie", "loss")
+    return results(
+        [
+            comparison(
+                f"mmlu-subject-number-{i:02d}", verdicts[i % 3], shots=(0, 3)[i % 2], verified=i % 7 != 0
+            )
+            for i in range(40)
+        ]
+    )
+
+
+CASES = {
+    "every kind": results(
+        [
+            comparison("medqa", "win", verified=True, ablation=True),
+            comparison("medmcqa", "loss", shots=0, verified=True, ablation=True),
+            comparison("mmlu-professional-medicine", "tie", verified=True, ablation=True),
+            comparison("pubmedqa", "win", shots=0, verified=False, ablation=True),
+        ],
+        warnings=["12 of 1,273 questions are missing."],
+        ladder=[
+            LadderStep(precision="q4_0", verified=1, comparisons=4, reasons=("medqa, 3-shot: too far.",)),
+            LadderStep(
+                precision="q8_0", verified=3, comparisons=4, reasons=("pubmedqa, 0-shot: inconclusive.",)
+            ),
+        ],
+    ),
+    "all not verified": results([comparison(verified=False), comparison("pubmedqa", "win", verified=False)]),
+    "no candidates": results([comparison(candidates=0)]),
+    "one comparison": results([comparison()]),
+    "no comparison": results([]),
+    "long names": results([comparison(LONG, verified=False, reason=LONG)], medical=LONG, base=LONG),
+    "other scripts": results(
+        [comparison(RIGHT_TO_LEFT), comparison(EMOJI)], medical=RIGHT_TO_LEFT, base=EMOJI
+    ),
+    "hostile": results(
+        [comparison(HOSTILE, verified=False, reason=HOSTILE), comparison("\x1b[31m\x00\u202eevil\ud800")],
+        medical=HOSTILE,
+        base='"><svg onload=alert(1)>',
+        warnings=[HOSTILE],
+        ladder=[LadderStep(precision=HOSTILE, verified=0, comparisons=2, reasons=(HOSTILE,))],
+    ),
+    "forty": forty(),
+}

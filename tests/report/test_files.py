@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medbench_local.report.files import FORMATS, write_reports
+from medbench_local.study.results import read_results
+from tests.report.examples import CASES
+
+
+def test_a_run_gets_its_reports(tmp_path: Path) -> None:
+    write_reports(tmp_path, CASES["every kind"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.md"]
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == FORMATS["md"](CASES["every kind"])
+
+
+@pytest.mark.parametrize("ending", ["md", "html", "csv", "json"])
+def test_reports_of_a_file_that_was_read_back_are_the_same(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(CASES["other scripts"].to_json(), encoding="utf-8")
+    assert FORMATS[ending](read_results(path)) == FORMATS[ending](CASES["other scripts"])
