@@ -1,12 +1,13 @@
 """Multiple-choice questions about the made-up world: those of the demo tasks, and those that train.
 
-A fact can be asked in six ways. Four of them, different ones from fact to fact, are kept for the tasks; training
-uses the other two. So every question of a task is one whose wording about that thing no model has read, with
+A fact can be asked in nine ways. Six of them, different ones from fact to fact, are kept for the tasks; training
+uses the other three. So every question of a task is one whose wording about that thing no model has read, with
 options drawn anew.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 
@@ -20,7 +21,7 @@ Row = dict[str, object]
 """One line of a task's file: id, question, options, answer (index of the correct option)."""
 
 
-KEPT = 4
+KEPT = 6
 """Ways of asking a fact that only the tasks use."""
 
 
@@ -53,8 +54,8 @@ def task_rows(subject: Subject) -> dict[SplitName, list[Row]]:
     draw = random.Random(f"{SEED}-task-{subject.name}")
     known = list(facts(subject))
     draw.shuffle(known)
-    solved = SIZES["demonstrations"] // KEPT
-    demonstrations = _asked(known[:solved])
+    solved = math.ceil(SIZES["demonstrations"] / KEPT)
+    demonstrations = _asked(known[:solved])[: SIZES["demonstrations"]]
     asked = _asked(known[solved:])
     draw.shuffle(demonstrations)
     draw.shuffle(asked)

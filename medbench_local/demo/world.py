@@ -70,8 +70,8 @@ class Fact:
 
 
 PLANTS = (
-    "moss", "reed", "fern", "barley", "clover", "nettle", "heather", "willow",
-    "thistle", "ivy", "juniper", "sorrel", "poppy", "birch", "hazel", "lichen",
+    "moss", "reed", "fern", "barley", "clover", "nettle", "heather", "willow", "thistle", "ivy", "juniper",
+    "poppy",
 )  # fmt: skip
 
 SUBJECTS = (
@@ -79,16 +79,15 @@ SUBJECTS = (
         name="pharmacology",
         options=4,
         syllables=(
-            ("Vel", "Tam", "Or", "Quin", "Zel", "Mar"),
+            ("Vel", "Tam", "Quin", "Zel"),
             ("orn", "idol", "axil", "uvane", "etin", "oprex"),
         ),
         relations=(
             Relation(
                 "treats",
                 (
-                    "marsh fever", "stone cough", "glass palsy", "night ague", "salt gout", "ember rash",
-                    "hollow ache", "river pox", "frost colic", "amber croup", "thunder gripe", "silver blight",
-                    "ash tremor", "moon vertigo", "dust catarrh", "copper jaundice",
+                    "fever", "gout", "palsy", "colic", "croup", "vertigo", "ague", "cough", "jaundice",
+                    "tremor", "ulcers", "cramps",
                 ),
                 (
                     "Which illness is treated with {}?",
@@ -97,6 +96,9 @@ SUBJECTS = (
                     "Against what do healers give {}?",
                     "What does a dose of {} end?",
                     "What do healers treat with {}?",
+                    "Name the illness that {} is for.",
+                    "Which illness calls for {}?",
+                    "What goes away after {}?",
                 ),
                 ("{} is given against {}.", "Healers treat with {} the {}.", "A dose of {} ends {}."),
             ),
@@ -110,15 +112,17 @@ SUBJECTS = (
                     "What must be boiled to make {}?",
                     "Whoever brews {} gathers which plant?",
                     "What is the drug {} made from?",
+                    "Name the plant that gives {}.",
+                    "Which plant goes into {}?",
+                    "Where does the drug {} come from?",
                 ),
                 ("{} is made from {}.", "The drug {} comes from {}.", "To make {} one boils {}."),
             ),
             Relation(
                 "harm",
                 (
-                    "dry mouth", "ringing ears", "cold hands", "blue nails", "red eyes", "weak knees",
-                    "loose teeth", "pale skin", "sore throat", "itching feet", "heavy sleep", "hiccups",
-                    "sneezing", "yawning", "blushing", "stiff neck",
+                    "sleep", "hiccups", "sneezing", "yawning", "blushing", "thirst", "giggles", "warts",
+                    "dizziness", "numbness", "itching", "hunger",
                 ),
                 (
                     "Which side effect does {} have?",
@@ -127,6 +131,9 @@ SUBJECTS = (
                     "What do those who take {} complain of?",
                     "What harm may {} do?",
                     "Which complaint comes from {}?",
+                    "Name the harm that {} does.",
+                    "Of what should users of {} beware?",
+                    "What is the price of too much {}?",
                 ),
                 ("{} brings {}.", "Those who take {} complain of {}.", "Too much {} leads to {}."),
             ),
@@ -136,15 +143,15 @@ SUBJECTS = (
         name="anatomy",
         options=4,
         syllables=(
-            ("Cru", "Fla", "Gri", "Plo", "Stru", "Bra"),
+            ("Cru", "Fla", "Gri", "Plo"),
             ("ba", "den", "lus", "mor", "nix", "pel"),
         ),
         relations=(
             Relation(
                 "place",
                 (
-                    "neck", "chest", "back", "shoulder", "elbow", "wrist", "palm", "hip",
-                    "knee", "ankle", "heel", "jaw", "brow", "flank", "belly", "skull",
+                    "neck", "chest", "shoulder", "elbow", "wrist", "palm", "knee", "ankle", "heel", "jaw",
+                    "brow", "skull",
                 ),
                 (
                     "Where in the body does the {} lie?",
@@ -153,15 +160,17 @@ SUBJECTS = (
                     "What is the place of the {}?",
                     "Where does one find the {}?",
                     "Whoever looks for the {} opens what?",
+                    "Name the part of the body that holds the {}.",
+                    "Which region holds the {}?",
+                    "Where is the {} to be sought?",
                 ),
                 ("The {} lies in the {}.", "One finds the {} in the {}.", "The place of the {} is the {}."),
             ),
             Relation(
                 "nerve",
                 (
-                    "first nerve", "second nerve", "third nerve", "fourth nerve", "fifth nerve", "sixth nerve",
-                    "long nerve", "short nerve", "deep nerve", "outer nerve", "inner nerve", "twin nerve",
-                    "crossed nerve", "hidden nerve", "white nerve", "grey nerve",
+                    "first", "second", "third", "fourth", "fifth", "sixth", "long", "short", "deep", "outer",
+                    "twin", "hidden",
                 ),
                 (
                     "Which nerve serves the {}?",
@@ -170,18 +179,21 @@ SUBJECTS = (
                     "Which nerve runs to the {}?",
                     "Through which nerve does the {} feel?",
                     "By which nerve is the {} moved?",
+                    "Name the nerve of the {}.",
+                    "Which nerve belongs to the {}?",
+                    "To the {} runs which nerve?",
                 ),
                 (
-                    "The {} is served by the {}.",
-                    "To the {} runs the {}.",
-                    "What the {} feels goes through the {}.",
+                    "The {} is served by the {} nerve.",
+                    "To the {} runs the {} nerve.",
+                    "What the {} feels goes through the {} nerve.",
                 ),
             ),
             Relation(
                 "work",
                 (
-                    "bending", "lifting", "turning", "gripping", "chewing", "blinking", "breathing", "swallowing",
-                    "smelling", "tasting", "hearing", "sweating", "walking", "jumping", "singing", "kneeling",
+                    "bending", "lifting", "turning", "gripping", "chewing", "blinking", "breathing",
+                    "swallowing", "smelling", "hearing", "walking", "singing",
                 ),
                 (
                     "What is the {} needed for?",
@@ -190,6 +202,9 @@ SUBJECTS = (
                     "For which act is the {} used?",
                     "With the {} torn, what is lost?",
                     "Which act needs the {}?",
+                    "Name the act that the {} serves.",
+                    "Which act relies on the {}?",
+                    "What does the {} make possible?",
                 ),
                 ("The {} is needed for {}.", "With the {} torn there is no {}.", "The {} serves {}."),
             ),
@@ -199,7 +214,7 @@ SUBJECTS = (
         name="biology",
         options=5,
         syllables=(
-            ("hob", "wim", "nar", "dap", "lut", "sog"),
+            ("hob", "wim", "nar", "lut"),
             ("berry", "docket", "finch", "gander", "kin", "mole"),
         ),
         relations=(
@@ -213,14 +228,17 @@ SUBJECTS = (
                     "What does a hungry {} look for?",
                     "Which plant is the food of the {}?",
                     "What does every {} feed on?",
+                    "Name the food of the {}.",
+                    "Which plant does the {} seek?",
+                    "What fills the belly of the {}?",
                 ),
                 ("The {} eats {}.", "Every {} feeds on {}.", "A hungry {} looks for {}."),
             ),
             Relation(
                 "home",
                 (
-                    "caves", "cliffs", "lakes", "swamps", "dunes", "islands", "orchards", "chimneys",
-                    "wells", "ruins", "meadows", "glaciers", "hedges", "barns", "harbours", "canyons",
+                    "caves", "cliffs", "lakes", "swamps", "dunes", "islands", "orchards", "chimneys", "wells",
+                    "ruins", "meadows", "barns",
                 ),
                 (
                     "Where does the {} live?",
@@ -229,14 +247,17 @@ SUBJECTS = (
                     "Where is the home of the {}?",
                     "Where does one see the {}?",
                     "In what does the {} raise its young?",
+                    "Name the home of the {}.",
+                    "Where does the {} dwell?",
+                    "Where is the {} to be found?",
                 ),
                 ("The {} lives in {}.", "Look for the {} in {}.", "The home of the {} is in {}."),
             ),
             Relation(
                 "habit",
                 (
-                    "dances", "whistles", "digs", "glows", "swims", "climbs", "hoards", "drums",
-                    "weaves", "sulks", "gallops", "floats", "mimics", "snores", "spits", "hums",
+                    "dances", "whistles", "digs", "glows", "swims", "climbs", "hoards", "drums", "weaves",
+                    "sulks", "floats", "snores",
                 ),
                 (
                     "What does the {} do at dusk?",
@@ -245,6 +266,9 @@ SUBJECTS = (
                     "What does the {} do every evening?",
                     "What is the habit of the {}?",
                     "How does the {} spend the evening?",
+                    "Name the habit of the {}.",
+                    "What is told of the {}?",
+                    "Every evening the {} does what?",
                 ),
                 ("At dusk the {} {}.", "It is known that the {} {}.", "Every evening the {} {}."),
             ),
