@@ -23,8 +23,8 @@ def markdown(results: Results) -> str:
 
 
 def escaped(text: str) -> str:
-    """``text`` so that Markdown shows it and acts on nothing in it."""
-    return SPECIAL.sub(lambda found: "\\" + found.group(), words.plain(text))
+    """A line of plain text so that Markdown shows it and acts on nothing in it."""
+    return SPECIAL.sub(lambda found: "\\" + found.group(), text)
 
 
 def _lines(results: Results) -> Iterator[str]:
@@ -46,7 +46,7 @@ def _lines(results: Results) -> Iterator[str]:
     ):
         yield from _section(section)
     yield from _named("Noticed", words.noticed(results))
-    yield from _named("Warnings", results.warnings)
+    yield from _named("Warnings", [words.plain(line) for line in results.warnings])
     yield from ["", "## Signature", "", "```text", _fenced(words.signature(results, __version__)), "```", ""]
     yield escaped(words.work(results))
 

@@ -21,14 +21,11 @@ STATES = ("win", "tie", "loss", "not verified", "equivalent", "different", "inco
 
 def html(results: Results) -> str:
     """The text of ``report.html``."""
-    medical, base = words.names(results)
     environment = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined)
     environment.filters["state"] = _state
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     page = template.render(
         title=words.title(results),
-        medical=medical,
-        base=base,
         settings=words.settings(results),
         tiles={name: _count(results, name) for name in STATES[:4]},
         warnings=[words.plain(line) for line in results.warnings],
@@ -60,5 +57,5 @@ def _count(results: Results, reported: str) -> int:
 
 
 def _state(text: str) -> str:
-    """The class of a verdict or an outcome ("inconclusive (…)" too)."""
-    return next((state.replace(" ", "-") for state in STATES if text.startswith(state)), "")
+    """The class of a verdict or an outcome; "" for anything else."""
+    return text.replace(" ", "-") if text in STATES else ""

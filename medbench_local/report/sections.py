@@ -145,6 +145,7 @@ def precisions(results: Results) -> list[Section]:
         Column("model"),
         *map(_number, ("n", "answers differ", "lost / won", "difference", "margin", "KL mean")),
         Column("outcome", state=True),
+        _number("settled by"),
     )
     rows: list[tuple[str, ...]] = []
     levels = set()
@@ -162,17 +163,13 @@ def precisions(results: Results) -> list[Section]:
     note = (
         f"{words.plain(results.precision)} against the precision it stands for, on the same questions and prompt. "
         f"Difference of accuracy in points with its {', '.join(sorted(levels))} interval, which must lie within "
-        "±margin; lost / won: questions that quantisation made wrong / right."
+        "±margin; lost / won: questions that quantisation made wrong / right; settled by: about "
+        "how many questions would settle an inconclusive outcome."
     )
     return [Section("Quantisation check", note, columns, tuple(rows))]
 
 
 def _precision_row(side: EquivalenceRecord) -> tuple[str, ...]:
-    outcome = side.outcome
-    if outcome == "inconclusive" and side.questions_needed:
-        outcome_text = f"inconclusive ({side.questions_needed:,} questions would settle it)"
-    else:
-        outcome_text = outcome
     return (
         f"{side.n:,}",
         f"{side.flips:,} ({side.flips / side.n * 100:.1f} %)" if side.n else "0",
@@ -180,7 +177,8 @@ def _precision_row(side: EquivalenceRecord) -> tuple[str, ...]:
         f"{words.points(side.difference)} {words.interval(side.ci)}",
         f"±{side.margin * 100:g}",
         "" if side.kl_mean is None else f"{side.kl_mean:.2g}",
-        outcome_text,
+        side.outcome,
+        "" if side.questions_needed is None else f"{side.questions_needed:,}",
     )
 
 

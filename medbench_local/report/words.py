@@ -15,6 +15,8 @@ BIDI_CONTROLS = {
 }
 """Characters that reorder the text around them; a name must not move the number beside it."""
 
+FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
+
 
 def plain(text: str) -> str:
     """``text`` without characters that act on a screen or a page instead of being read.
@@ -86,14 +88,22 @@ def detectable(comparison: Comparison) -> str:
     return f"±{value * 100:.1f}"
 
 
+def isolated(name: str) -> str:
+    """``name`` so that a right-to-left script in it does not turn round the words and numbers after it."""
+    if any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in name):
+        return f"{FIRST_STRONG_ISOLATE}{name}{POP_ISOLATE}"
+    return name
+
+
 def cell(comparison: Comparison) -> str:
     """A comparison's name: "medqa, 3-shot"."""
-    return f"{plain(comparison.task)}, {comparison.shots}-shot"
+    return f"{isolated(plain(comparison.task))}, {comparison.shots}-shot"
 
 
 def names(results: Results) -> tuple[str, str]:
-    """The medical and the base model, as written."""
-    return plain(results.models.medical.name), plain(results.models.base.name)
+    """The medical and the base model."""
+    models = results.models
+    return isolated(plain(models.medical.name)), isolated(plain(models.base.name))
 
 
 def title(results: Results) -> str:
@@ -215,13 +225,12 @@ def work(results: Results) -> str:
 
 def signature(results: Results, version: str) -> str:
     """A line to paste beside a published figure: everything that identifies the run."""
-    medical, base = names(results)
     models = results.models
     return "|".join(
         [
             f"medbench-local:{version}",
-            f"medical:{medical}@{plain(models.medical.sha256[:12])}",
-            f"base:{base}@{plain(models.base.sha256[:12])}",
+            f"medical:{plain(models.medical.name)}@{plain(models.medical.sha256[:12])}",
+            f"base:{plain(models.base.name)}@{plain(models.base.sha256[:12])}",
             f"precision:{plain(results.precision)}",
             f"protocol:{plain(results.protocol)}",
             f"engine:{plain(results.mode)}",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from medbench_local.report.markdown import escaped, markdown
+from medbench_local.report.words import plain
 from tests.report.examples import CASES, comparison, results
 
 UNESCAPED_PIPE = re.compile(r"(?<!\\)(?:\\\\)*\|")
@@ -27,17 +28,11 @@ def test_every_table_has_one_width_and_one_number_of_columns(case: str) -> None:
 
 @given(st.text())
 def test_escaping_keeps_the_text_and_leaves_no_pipe_or_tag(text: str) -> None:
-    shown = escaped(text)
+    shown = escaped(plain(text))
     assert not UNESCAPED_PIPE.search(shown)
     assert not re.search(r"(?<!\\)(?:\\\\)*[<`*\[]", shown)
     assert "\n" not in shown
-    assert re.sub(r"\\([^\w\s])|\\(_)", r"\1\2", shown) == escaped_back(text)
-
-
-def escaped_back(text: str) -> str:
-    from medbench_local.report.words import plain
-
-    return plain(text)
+    assert re.sub(r"\\([^\w\s])|\\(_)", r"\1\2", shown) == plain(text)
 
 
 def test_underscores_inside_names_stay_readable() -> None:

@@ -65,9 +65,10 @@ def test_everything_is_on_the_page(case: str) -> None:
     assert "medbench-local:" in text
 
 
-def test_names_of_other_scripts_are_isolated_from_the_text_around_them() -> None:
+def test_a_right_to_left_name_does_not_turn_round_what_follows_it() -> None:
     page = html(CASES["other scripts"])
-    assert f"<bdi>{RIGHT_TO_LEFT}</bdi> against <bdi>{EMOJI}</bdi>" in page
+    assert f"<h1>\u2068{RIGHT_TO_LEFT}\u2069 against {EMOJI}</h1>" in page
+    assert f"\u2068{RIGHT_TO_LEFT}\u2069, 3-shot" in page
 
 
 def test_equal_results_are_equal_bytes_but_for_timing() -> None:
