@@ -67,7 +67,7 @@ def verdicts(results: Results) -> list[Section]:
 
 def _verdict_row(comparison: Comparison) -> tuple[str, ...]:
     return (
-        words.plain(comparison.task),
+        words.isolated(words.plain(comparison.task)),
         f"{comparison.n:,}",
         f"{comparison.accuracy.medical * 100:.1f}",
         f"{comparison.accuracy.base * 100:.1f}",
