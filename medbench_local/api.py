@@ -19,7 +19,7 @@ from medbench_local.acquire.convert import convert_checkpoint
 from medbench_local.acquire.prepare import find_checkpoint
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
-from medbench_local.catalog.protocol import Protocol, load_protocol
+from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
 from medbench_local.catalog.quantisation import QuantConfig, load_quant
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
@@ -76,7 +76,7 @@ def compare(medical: str, base: str, *, progress: Progress | None = None, **opti
             ``gguf:owner/name/file.gguf``.
         base: likewise.
         progress: listens to the work.
-        options: see `compare_options`.
+        options: see `compare_options`; the protocol is "demo" for the embedded pair unless another is named.
 
     Returns:
         The run: its folder and its results. A finished one is read, an interrupted one goes on.
@@ -84,14 +84,16 @@ def compare(medical: str, base: str, *, progress: Progress | None = None, **opti
     Raises:
         MedbenchError: with one line that says what happened and one that says what to do.
     """
-    return run_comparison(medical, base, compare_options(**options), progress or Silent())
+    asked: Options = {"protocol": default_protocol(medical, base), **options}
+    return run_comparison(medical, base, compare_options(**asked), progress or Silent())
 
 
 def plan(
     medical: str, base: str, *, progress: Progress | None = None, **options: Unpack[Options]
 ) -> ComparisonCost:
     """What `compare` would fetch and compute; nothing is computed. Arguments and errors as there."""
-    return plan_comparison(medical, base, compare_options(**options), progress or Silent())
+    asked: Options = {"protocol": default_protocol(medical, base), **options}
+    return plan_comparison(medical, base, compare_options(**asked), progress or Silent())
 
 
 def sweep(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 
 from medbench_local.catalog.load import DATA, Entry, read_yaml
+from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides, Text
 from medbench_local.errors import UsageError
 
@@ -177,6 +178,12 @@ class Protocol(Entry):
 def protocol_names() -> tuple[str, ...]:
     """The built-in protocols, sorted."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def default_protocol(*models_named: str) -> str:
+    """The protocol of a comparison that names none: ``demo`` for the embedded pair, else ``laptop``."""
+    known = models()
+    return "demo" if all(name in known and known[name].embedded for name in models_named) else "laptop"
 
 
 def load_protocol(name_or_path: str | Path) -> Protocol:

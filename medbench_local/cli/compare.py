@@ -90,10 +90,8 @@ def check_scope(check: CheckName | None, no_check: bool) -> bool | Literal["full
     Raises:
         UsageError: they contradict each other.
     """
-    if no_check and check is CheckName.full:
-        raise UsageError(
-            "--check full and --no-check contradict each other.", advice="Leave one of them out."
-        )
+    if no_check and check is not None:
+        raise UsageError("--check and --no-check contradict each other.", advice="Leave one of them out.")
     if no_check:
         return False
     return "full" if check is CheckName.full else True
@@ -105,7 +103,12 @@ def compare(
     tasks: Tasks = None,
     shots: Shots = None,
     scoring: ScoringOption = None,
-    protocol: ProtocolOption = "laptop",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="laptop, emnlp2024, or a YAML file.  [default: laptop; demo for the embedded pair]"
+        ),
+    ] = None,
     quant: Quant = None,
     limit: Limit = None,
     output: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
@@ -133,6 +136,7 @@ def compare(
     Example: medbench-local compare meditron-7b llama-2-7b --tasks medqa,pubmedqa
     """
     from medbench_local.api import compare_options
+    from medbench_local.catalog.protocol import default_protocol
     from medbench_local.report.terminal import show_plan, show_results
     from medbench_local.study.compare import run_comparison
     from medbench_local.study.cost import plan_comparison
@@ -141,7 +145,7 @@ def compare(
         tasks=parse.names(tasks),
         shots=parse.numbers(shots, "--shots"),
         scoring=scoring.value if scoring else None,
-        protocol=protocol,
+        protocol=protocol or default_protocol(medical, base),
         quant=quant,
         limit=limit,
         check=check_scope(check, no_check),

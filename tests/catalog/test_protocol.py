@@ -9,7 +9,7 @@ import yaml
 
 from medbench_local.catalog import protocol as module
 from medbench_local.catalog.load import Entry
-from medbench_local.catalog.protocol import FOLDER, Protocol, load_protocol, protocol_names
+from medbench_local.catalog.protocol import FOLDER, Protocol, default_protocol, load_protocol, protocol_names
 from medbench_local.errors import InputError, UsageError
 
 HEAD = "name: mine\nsummary: My own.\n"
@@ -22,7 +22,7 @@ def own(tmp_path: Path, text: str) -> Path:
 
 
 def test_both_studies_are_built_in() -> None:
-    assert protocol_names() == ("emnlp2024", "laptop")
+    assert protocol_names() == ("demo", "emnlp2024", "laptop")
     for name in protocol_names():
         assert load_protocol(name).name == name
 
@@ -57,6 +57,12 @@ def test_emnlp2024_shows_every_key() -> None:
         section = Protocol.model_fields[key].annotation
         if isinstance(section, type) and issubclass(section, Entry):
             assert list(value) == list(section.model_fields), key
+
+
+def test_the_embedded_pair_has_a_protocol_of_its_own() -> None:
+    assert default_protocol("demo-med", "demo-base") == "demo"
+    assert default_protocol("demo-med", "llama-2-7b") == "laptop"
+    assert default_protocol("./demo-med", "demo-base") == "laptop"
 
 
 def test_every_key_is_documented() -> None:
