@@ -15,7 +15,7 @@ demo: $(RUN_STAMP)  ## Compare the embedded pair of models
 	$(BIN)/medbench-local compare demo-med demo-base
 
 test: $(DEV_STAMP)  ## Install what the tests need and run them all
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: $(DEV_STAMP)  ## Lint, formatting and types
 	$(BIN)/ruff check .
