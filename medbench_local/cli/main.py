@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from medbench_local import __version__
-from medbench_local.cli.errors import report
+from medbench_local.cli.errors import INTERRUPTED, report
 from medbench_local.cli.parse import CHECK_SCOPES
 
 app = typer.Typer(
@@ -57,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(error, SystemExit):
             raise
         code = report(error, words)
+    else:
+        if code == INTERRUPTED:  # what some versions of typer make of a Ctrl-C, without a word
+            code = report(KeyboardInterrupt(), words)
     sys.exit(code if isinstance(code, int) else 0)
 
 

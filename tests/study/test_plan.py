@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_the_demo_pair_takes_the_demo_tasks_and_others_the_study_s() -> None:
 
 
 def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home: Path) -> None:
-    options: Options = {"tasks": ["./made-up"], "limit": 10}
+    options: dict[str, Any] = {"tasks": ["./made-up"], "limit": 10}
     full = plan("demo-med", "demo-base", protocol=EXHAUSTIVE, **options)
     zero, few = full.medical.cells
     assert (zero.candidates, zero.selection_prompts, zero.test_prompts) == (11, 11 * 10, 20)

@@ -43,7 +43,7 @@ def test_constrained_scores_the_bare_letters_after_the_whole_prompt(tmp_path: Pa
     (request,) = engine.given[0].requests
     letters = tuple((engine.token_of(letter),) for letter in LETTERS)
     assert request == ScoreRequest(context, letters)  # type: ignore[arg-type]
-    scores = FakeEngine().score(Pack((), (request,)))[0]  # type: ignore[arg-type]
+    scores = FakeEngine().score(Pack((), (request,)))[0]
     assert answer.logprobs == scores.logprobs
     assert answer.prediction == scores.logprobs.index(max(scores.logprobs))
     assert answer.mass == pytest.approx(sum(map(math.exp, answer.logprobs)))
@@ -185,7 +185,7 @@ def test_label_scores_what_the_format_writes_beyond_what_all_labels_share(tmp_pa
 def test_cloze_is_compared_per_byte_and_shows_no_options(tmp_path: Path) -> None:
     texts = ("é" * 8, "aaaa", "bb", "c")
     asked = (Question("q", "Which?", texts, 2),)
-    task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})  # type: ignore[misc]
+    task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})
     bench = Bench(tmp_path, task=task, engine=(engine := Watched()), given=rules("cloze"))
     (answer,) = bench.scorer.answers(ZERO, "test", [0])
     (request,) = engine.given[0].requests
@@ -193,12 +193,12 @@ def test_cloze_is_compared_per_byte_and_shows_no_options(tmp_path: Path) -> None
     assert answer.logprobs == tuple(value / size for value, size in zip(raw, (16, 4, 2, 1), strict=True))
     assert answer.prediction == answer.logprobs.index(max(answer.logprobs))
     (context,) = engine.tokenize(["aaaa"], special=False)
-    assert context[-1] not in request.context  # type: ignore[union-attr]
+    assert context[-1] not in request.context
 
 
 def test_an_empty_option_cannot_be_scored_as_text(tmp_path: Path) -> None:
     asked = (Question("q7", "Which?", ("a", ""), 0),)
-    task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})  # type: ignore[misc]
+    task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})
     bench = Bench(tmp_path, task=task, given=rules("cloze"))
     with pytest.raises(EngineError, match=r"q7: option 2 is empty.*constrained"):
         bench.scorer.answers(ZERO, "test", [0])

@@ -1,0 +1,100 @@
+"""Commands that show what is known: data on stdout, the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbench_local.catalog.model import models
+from medbench_local.catalog.quantisation import quant_names
+from medbench_local.catalog.task import task_names
+from tests.cli.command import Command
+
+
+def _json(command: Command, *words: str) -> Any:
+    ended = command(*words, "--json")
+    assert ended.code == 0
+    return json.loads(ended.out)
+
+
+def test_lists_name_everything(command: Command, home: Path) -> None:
+    assert {row["name"] for row in _json(command, "models", "list")} == set(models())
+    assert [row["name"] for row in _json(command, "quants", "list")] == quant_names()
+    assert [row["id"] for row in _json(command, "tasks", "list")] == list(task_names())
+    for kind, names in (("models", models()), ("quants", quant_names()), ("tasks", task_names())):
+        text = command(kind, "list").out
+        assert all(name in text for name in names)
+
+
+def test_one_of_each_is_shown(command: Command, home: Path) -> None:
+    assert _json(command, "quants", "show", "q4_k_m")["name"] == "q4_k_m"
+    shown = _json(command, "tasks", "show", "demo-anatomy", "--item", "3")
+    assert shown["splits"]["test"]["questions"] >= 300
+    assert shown["question"]["text"] in command("tasks", "show", "demo-anatomy", "--item", "3").out
+    facts = _json(command, "models", "show", "demo-med")
+    assert facts["model"] == "demo-med"
+    assert facts["fits this machine"] == "yes"
+    assert "demo-med" in command("models", "show", "demo-med").out
+
+
+def test_the_doctor_says_what_is_here_and_what_is_missing(command: Command, home: Path) -> None:
+    found = _json(command, "doctor")
+    assert {"version", "engine", "devices", "memory", "threads", "hub", "missing"} <= set(found)
+    assert "llama.cpp" in command("doctor").out
+
+
+def test_runs_are_listed_finished_or_not(command: Command, home: Path) -> None:
+    ended = command("runs", "list")
+    assert (ended.code, ended.out) == (0, "")
+    assert "no runs" in ended.err
+    for name in ("half", "damaged"):
+        (home / "runs" / name).mkdir(parents=True)
+        (home / "runs" / name / "manifest.json").write_text("{}")
+    (home / "runs" / "damaged" / "results.json").write_text("{")
+    rows = {row["name"]: row["state"] for row in _json(command, "runs", "list")}
+    assert rows["half"] == "not finished"
+    assert rows["damaged"].startswith("damaged")
+
+
+@pytest.mark.parametrize("model", ["llama-2-7b-chat", "biomistral-7b", "med42-v1-70b"])
+def test_all_formats_are_always_eleven(command: Command, home: Path, model: str) -> None:
+    path = home / "p.jsonl"
+    words = [
+        "prompts",
+        "export",
+        "--model",
+        model,
+        "--task",
+        "demo-anatomy",
+        "--items",
+        "0:2",
+        "--output",
+        path,
+    ]
+    ended = command(*words, "--format", "all", "--shots", "3", "--demonstrations", "0,1")
+    assert ended.code == 0
+    assert ended.out == ""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    expected = [(f, d, i) for f in ("default", *range(10)) for d in (0, 1) for i in (0, 1)]
+    assert [(row["format"], row["demonstrations"], row["item"]) for row in rows] == expected
+    assert len({row["prompt"] for row in rows[::4]}) == 11
+    assert all(row["special"] is (model == "llama-2-7b-chat") for row in rows)
+
+
+def test_a_prompt_is_shown_as_it_is(command: Command, home: Path) -> None:
+    words = ["prompts", "show", "--model", "llama-2-7b", "--task", "demo-anatomy", "--format", "4"]
+    row = _json(command, *words)
+    shown = command(*words).out
+    kept = row["prompt"].rstrip(" ")
+    assert kept + "␣" * (len(row["prompt"]) - len(kept)) + "\n" in shown
+
+
+def test_a_system_prompt_of_one_s_own_is_used(command: Command, home: Path) -> None:
+    words = ["prompts", "show", "--model", "llama-2-7b", "--task", "demo-anatomy"]
+    assert _json(command, *words, "--system-prompt", "Be [bold]brief[/].")["prompt"].startswith(
+        "Be [bold]brief[/]."
+    )
+    assert "Be [bold]brief[/]." in command(*words, "--system-prompt", "Be [bold]brief[/].").out

@@ -1,0 +1,162 @@
+"""compare, sweep, check, validate and verdict on the embedded pair, with llama.cpp."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import Command, lines
+from tests.study.conftest import Fakes, knowing, precision_of
+
+PROTOCOL = """
+name: small
+summary: Few candidates.
+shots: [0]
+selection: {method: exhaustive, formats: [1]}
+bootstrap: {resamples: 1000}
+"""
+
+
+@pytest.fixture
+def small(home: Path) -> list[str]:
+    """Options that make a comparison short."""
+    (home / "small.yaml").write_text(PROTOCOL)
+    return ["--protocol", "small.yaml", "--tasks", "demo-anatomy", "--limit", "12"]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_from_two_names_to_verdicts_and_a_reference_that_agrees(
+    command: Command, home: Path, small: list[str]
+) -> None:
+    ended = command("compare", "demo-med", "demo-base", *small, "--quant", "none", "--json")
+    assert ended.code == 0
+    (run,) = (home / "runs").iterdir()
+    assert ended.out == (run / "results.json").read_text(encoding="utf-8")
+    (comparison,) = json.loads(ended.out)["comparisons"]
+    assert comparison["verdict"] in ("win", "tie", "loss")
+    shown = command("compare", "demo-med", "demo-base", *small, "--quant", "none")
+    assert f"found the finished run runs/{run.name}" in shown.err.replace("\\", "/")
+    assert comparison["verdict"] in shown.out
+    assert json.loads(command("runs", "list", "--json").out)[0]["state"] == "finished"
+
+    assert command("prompts", "export", "--run", run.name, "--output", "prompts.jsonl").code == 0
+    assert len(_rows(home / "prompts.jsonl")) == 24
+    embedded = Path(__file__).resolve().parents[2] / "medbench_local" / "demo" / "checkpoints"
+    for model in ("demo-med", "demo-base"):
+        words = ["--device", "cpu", "--dtype", "float32", "--model", model, "--output", f"{model}.jsonl"]
+        assert command("reference", "run", embedded / model, "prompts.jsonl", *words).code == 0
+    references = ["--reference", "demo-med.jsonl", "--reference", "demo-base.jsonl"]
+    ended = command("validate", run.name, *references, "--json")
+    found = json.loads(ended.out)
+    assert found["matches"]["matched"] == 24
+    assert found["agreement"]["disagreements_elsewhere"] == 0
+    assert found["logprobs"]["largest"] < 0.1, "bfloat16 weights: llama.cpp rounds activations, too"
+    assert ended.code == 0
+    assert "near-ties" in command("validate", run.name, *references).out
+
+    rows = _rows(home / "demo-med.jsonl")
+    for row in rows:
+        row["logprobs"] = row["logprobs"][::-1]
+        del row["prediction"], row["correct"], row["mass"]
+    (home / "demo-med.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ended = command("validate", run.name, *references)
+    assert ended.code == 1
+    assert "does not agree" in ended.out
+
+
+def test_real_questions_of_three_data_sets_run_through(
+    command: Command, home: Path, shared_data: Path
+) -> None:
+    (home / "small.yaml").write_text(PROTOCOL.replace("exhaustive, formats: [1]", "none"))
+    words = [
+        "--tasks",
+        "mmlu-anatomy,medqa-4,pubmedqa",
+        "--shots",
+        "0,3",
+        "--limit",
+        "4",
+        "--protocol",
+        "small.yaml",
+    ]
+    stories = shared_data / "weights" / "stories260K"
+    ended = command(
+        "compare", stories, "demo-base", *words, "--data-dir", shared_data, "--json", "--quant", "none"
+    )
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert len(found["comparisons"]) == 6
+    counts = [c["counts"]["medical"] for c in found["comparisons"] if c["shots"] == 3]
+    assert any(c["dropped_demonstrations"] or c["overlong"] for c in counts), "its context has 512 tokens"
+
+
+def test_a_plan_is_shown_and_nothing_computed(command: Command, home: Path, small: list[str]) -> None:
+    ended = command("compare", "demo-med", "demo-base", *small, "--dry-run")
+    assert "at most" in ended.out
+    planned = json.loads(command("compare", "demo-med", "demo-base", *small, "--dry-run", "--json").out)
+    assert planned["medical"]["cells"][0]["selection_prompts"] == 2 * 12
+    assert json.loads(command("sweep", "demo-med=demo-base", *small, "--dry-run", "--json").out) == [planned]
+    assert not (home / "runs").exists()
+
+
+def test_a_check_says_why_and_ends_with_0_or_1(command: Command, fakes: Fakes) -> None:
+    words = ["check", "demo-med", "--quant", "q8_0", "--tasks", "./made-up", "--shots", "0"]
+    Path("lenient.yaml").write_text(PROTOCOL + "check: {margin: 0.1}\n")
+    ended = command(*words, "--protocol", "lenient.yaml")
+    assert (ended.code, "may stand in for" in ended.out) == (0, True)
+    fakes.make = lambda path: knowing("demo-med", 0.9 if precision_of(path) == "full" else 0.2)
+    ended = command(*words, "--output", "other")
+    assert (ended.code, "may not stand in for" in ended.out) == (1, True)
+    ended = command(*words, "--output", "another", "--json")
+    assert (ended.code, json.loads(ended.out)["overall"]["outcome"]) == (1, "different")
+
+
+def test_a_sweep_prints_the_tables_of_the_study(command: Command, fakes: Fakes) -> None:
+    Path("small.yaml").write_text(PROTOCOL)
+    words = [
+        "sweep",
+        "demo-med=demo-base",
+        "demo-base=demo-med",
+        "--tasks",
+        "./made-up",
+        "--protocol",
+        "small.yaml",
+    ]
+    ended = command(*words)
+    assert ended.code == 0
+    for text in ("pooled", "mean of the pairs", "ablations", "published"):
+        assert text in ended.out
+    found = json.loads(command(*words, "--json").out)
+    assert [pair["pair"] for pair in found["pairs"]] == [
+        "demo-med against demo-base",
+        "demo-base against demo-med",
+    ]
+
+
+def test_the_verdict_of_two_files(command: Command, home: Path) -> None:
+    for name, right in (("m", 40), ("b", 10)):
+        rows = [json.dumps({"id": i, "correct": i < right}) for i in range(50)]
+        (home / name).write_text("\n".join(rows))
+    ended = command("verdict", "m", "b")
+    assert (ended.code, "win" in ended.out) == (0, True)
+    assert json.loads(command("verdict", "m", "b", "--json").out)["verdicts"][0]["verdict"] == "win"
+
+
+def test_a_gguf_is_made_scored_and_made_smaller(command: Command, home: Path) -> None:
+    assert command("convert", "demo-med", "--output", "full.gguf").code == 0
+    ended = command("quantize", "full.gguf", "--quant", "q8_0", "--output", "small.gguf")
+    assert (ended.code, ended.out) == (0, "")
+    assert (home / "small.gguf").stat().st_size < 0.7 * (home / "full.gguf").stat().st_size
+    assert "is a GGUF already" in command.fails("convert", "full.gguf", "--output", "x.gguf")
+    asked = [{"id": i, "prompt": f"Question {i}: Answer:", "options": [" A", " B"]} for i in range(3)]
+    (home / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    ended = command("score", "full.gguf", "asked.jsonl")
+    rows = [json.loads(line) for line in lines(ended.out)]
+    assert [(row["id"], len(row["logprobs"])) for row in rows] == [(0, 2), (1, 2), (2, 2)]
+    assert command("score", "demo-med", "asked.jsonl", "--output", "scores.jsonl").code == 0
+    assert _rows(home / "scores.jsonl") == rows, "the same model by its name"
