@@ -78,7 +78,7 @@ def test_real_questions_of_three_data_sets_run_through(
         "--tasks",
         "mmlu-anatomy,medqa-4,pubmedqa",
         "--shots",
-        "0,3",
+        "3",
         "--limit",
         "4",
         "--protocol",
@@ -90,8 +90,8 @@ def test_real_questions_of_three_data_sets_run_through(
     )
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
-    assert len(found["comparisons"]) == 6
-    counts = [c["counts"]["medical"] for c in found["comparisons"] if c["shots"] == 3]
+    assert len(found["comparisons"]) == 3
+    counts = [c["counts"]["medical"] for c in found["comparisons"]]
     assert any(c["dropped_demonstrations"] or c["overlong"] for c in counts), "its context has 512 tokens"
 
 
