@@ -16,7 +16,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ def file_sha256(path: Path, home: Path, progress: Progress | None = None) -> str
     if known == state and isinstance(digest, str):
         return digest
     digest = hash_file(path, progress or Silent())
-    write_json(_hash_record(path, home), {**state, "sha256": digest})
+    with suppress(OSError):  # the record only saves time
+        write_json(_hash_record(path, home), {**state, "sha256": digest})
     return digest
 
 
@@ -193,5 +194,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Put a JSON object into the file, whole or not at all; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    unfinished.replace(path)
+    try:
+        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

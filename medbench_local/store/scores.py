@@ -7,6 +7,7 @@ score means. Its unit of commit is a pack: all of it or nothing is there after a
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID
 """
 _LOOKUP_CHUNK = 500
+_LITTLE_ROOM = 2**20
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ class ScoreStore:
 
     def _error(self, error: Exception) -> StoreError:
         text = str(error)
-        if "full" in text:
+        # Without room for its index of the log SQLite speaks of an I/O error.
+        if "full" in text or ("disk I/O error" in text and self._no_room()):
             return StoreError(
                 f"{self.path}: the disk is full.",
                 advice="Make space and run the same command again; everything committed so far is kept.",
@@ -187,7 +190,18 @@ class ScoreStore:
             )
         if isinstance(error, sqlite3.OperationalError) and "locked" in text:
             return StoreError(f"{self.path}: another process is writing to it.", advice="Wait until it ends.")
+        if "disk I/O error" in text:
+            return StoreError(
+                f"{self.path}: the disk cannot be read or written.",
+                advice="Check the disk and run the same command again; everything committed so far is kept.",
+            )
         return StoreError(
             f"{self.path}: the score store is damaged ({text}).",
             advice="Move it away and run the same command again; its scores are computed anew.",
         )
+
+    def _no_room(self) -> bool:
+        try:
+            return shutil.disk_usage(self.path.parent).free < _LITTLE_ROOM
+        except OSError:
+            return False
