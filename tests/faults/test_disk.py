@@ -44,11 +44,11 @@ def fill(disk: Path, leave: int) -> Path:
 
 
 COMPARE = (
-    "compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--shots", "0", "--limit", "20", "--quant", "q8_0"
+    "compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--shots", "0", "--limit", "20", "--quant", "none"
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("leave", [0, 100_000, 2_000_000, 5_000_000, 8_000_000, 11_000_000])
+@pytest.mark.parametrize("leave", [0, 2_000_000, 8_000_000])
 def test_models_on_a_full_disk(disk: Path, monkeypatch: pytest.MonkeyPatch, leave: int) -> None:
     """Conversion and quantisation, hit at several places."""
     monkeypatch.setenv("MEDBENCH_HOME", str(disk / "home"))
@@ -65,7 +65,7 @@ def test_models_on_a_full_disk(disk: Path, monkeypatch: pytest.MonkeyPatch, leav
     assert run("models", "fetch", "demo-med", "--quant", "q8_0").code == 0
 
 
-@pytest.mark.parametrize("leave", [0, 30_000, 60_000, 90_000, 120_000])
+@pytest.mark.parametrize("leave", [0, 30_000, 90_000])
 def test_a_run_on_a_full_disk(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leave: int
 ) -> None:
