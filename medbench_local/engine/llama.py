@@ -24,7 +24,7 @@ from medbench_local.engine.base import (
 )
 from medbench_local.engine.bindings import ROWS, SEQUENCES, Context, Model, versions
 from medbench_local.engine.generation import generate_together
-from medbench_local.engine.packs import new_tokens
+from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
 from medbench_local.engine.scoring import score_many, score_one
 from medbench_local.engine.threads import default_threads
@@ -153,18 +153,17 @@ class LlamaEngine:
     def generate(self, pack: Pack) -> list[str]:
         """See `Engine.generate`.
 
-        `EngineOptions.parallel` requests run at once, and in one such group the last bits of one request
-        may depend on the others: equal packs give equal texts.
+        `EngineOptions.parallel` requests run at once, or as many as the context holds, and in one such group
+        the last bits of one request may depend on the others: equal packs give equal texts.
         """
         requests = [request for request in pack.requests if isinstance(request, GenerateRequest)]
         context = self._begin(pack, len(requests), "generate")
-        prefix, parallel = len(pack.prefix), self._options.parallel
+        prefix, room = len(pack.prefix), self._options.n_ctx
         texts: list[str] = []
         with self._tidy():
-            for start in range(0, len(requests), parallel):
-                group = requests[start : start + parallel]
+            for group in groups_that_fit(requests, prefix, self._options.parallel, room):
                 needed = prefix + sum(new_tokens(request, prefix) for request in group)
-                self._refuse_more(needed, f"{len(group)} prompts continued at once")
+                self._refuse_more(needed, "one prompt and its continuation")
                 context = self._grown(needed)
                 texts += generate_together(group, prefix, self._model, context, self._cache)
         return texts

@@ -79,6 +79,26 @@ def plan_packs(
     return packs
 
 
+def groups_that_fit(
+    requests: Sequence[GenerateRequest], prefix_length: int, parallel: int, n_ctx: int
+) -> list[list[GenerateRequest]]:
+    """Cut requests, in their order, into groups that are continued together.
+
+    A group ends before it would exceed ``parallel`` requests or, prefix included, ``n_ctx`` tokens (but holds
+    at least one request): prompts that fill a short context by themselves are continued one after the other.
+    """
+    groups: list[list[GenerateRequest]] = []
+    filled = 0
+    for request in requests:
+        cost = new_tokens(request, prefix_length)
+        if not groups or len(groups[-1]) == parallel or prefix_length + filled + cost > n_ctx:
+            groups.append([])
+            filled = 0
+        groups[-1].append(request)
+        filled += cost
+    return groups
+
+
 def unique_tokens(packs: Sequence[Pack]) -> int:
     """Tokens that will be decoded for ``packs`` in this order: each run of equal prefixes counts once."""
     total = 0

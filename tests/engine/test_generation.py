@@ -76,3 +76,10 @@ def test_what_does_not_fit_is_refused_with_the_numbers(models: Path) -> None:
         request = GenerateRequest((1,) * 200, (), 64)
         with pytest.raises(EngineError, match=r"264 tokens are needed.*holds 256"):
             engine.generate(Pack((), (request,)))
+
+
+def test_prompts_that_fill_the_context_by_themselves_are_continued_one_by_one(models: Path) -> None:
+    requests = tuple(GenerateRequest((1, *range(30 + i, 200 + i)), (), 8) for i in range(4))
+    with LlamaEngine(models / "f16.gguf", EngineOptions(n_ctx=256, threads=1, parallel=4)) as engine:
+        texts = engine.generate(Pack((1,), requests))
+        assert texts == [engine.generate(Pack((1,), (request,)))[0] for request in requests]

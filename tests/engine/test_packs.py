@@ -10,6 +10,7 @@ from medbench_local.engine.base import GenerateRequest, Pack, ScoreRequest, Toke
 from medbench_local.engine.packs import (
     common_prefix,
     context_needed,
+    groups_that_fit,
     new_tokens,
     plan_packs,
     shared_length,
@@ -94,3 +95,22 @@ def test_chunks_are_never_tiny(length: int, limit: int) -> None:
     assert all(size <= limit for size in sizes)
     if length >= LEAST_ROWS:
         assert min(sizes) >= LEAST_ROWS
+
+
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=30), st.integers(1, 8), st.integers(20, 300))
+def test_groups_fit_the_context_and_are_as_large_as_they_can(
+    lengths: list[int], parallel: int, n_ctx: int
+) -> None:
+    prefix = 1
+    requests = [GenerateRequest(tuple(range(length)), (), 10) for length in lengths]
+    groups = groups_that_fit(requests, prefix, parallel, n_ctx)
+    assert [request for group in groups for request in group] == requests
+
+    def cells(group: list[GenerateRequest]) -> int:
+        return prefix + sum(len(request.context) - prefix + request.max_tokens for request in group)
+
+    for group in groups:
+        assert 1 <= len(group) <= parallel
+        assert len(group) == 1 or cells(group) <= n_ctx
+    for group, following in itertools.pairwise(groups):
+        assert len(group) == parallel or cells([*group, following[0]]) > n_ctx
