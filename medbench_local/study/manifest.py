@@ -37,6 +37,8 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     """
     options = plan.options
     engine: dict[str, str] = {"mode": options.engine.mode}
+    if plan.scoring == "greedy":
+        engine["parallel"] = str(options.engine.parallel)
     if options.engine.mode == "fast":
         engine |= {"batch": str(options.engine.batch_tokens), "parallel": str(options.engine.parallel)}
     return identity(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from medbench_local.engine.base import Bos, Engine, EngineInfo, GenerateRequest, Pack, ScoreRequest, Tokens
@@ -231,7 +231,7 @@ class CellScorer:
             contexts = engine.tokenize([prompt.text for prompt in prompts], special=special, bos=bos)
             if rules.scoring == "greedy":
                 return [
-                    GenerateRequest(context, _stops(prompt, engine.info), rules.max_tokens)
+                    GenerateRequest(context, _stops(prompt, engine.info), self._room(context))
                     for context, prompt in zip(contexts, prompts, strict=True)
                 ]
             letters = letter_tokens(engine, max(len(question.options) for question in questions))
@@ -254,43 +254,54 @@ class CellScorer:
         tokenised = iter(engine.tokenize(texts, special=special, bos=bos))
         return [continued([next(tokenised) for _ in ends]) for ends in endings]
 
+    def _room(self, context: Tokens) -> int:
+        """Most tokens of an answer: it ends where the model's context does."""
+        return max(1, min(self._rules.max_tokens, self._rules.context - len(context)))
+
     # From requests to scores
 
     def _scores(self, prepared: _PreparedSplit, rows: Sequence[int]) -> dict[int, StoredScore]:
         wanted = {row: r for row in rows if (r := prepared.prompts[row].request) is not None}
         keys = {row: self._key(request) for row, request in wanted.items()}
+        if self._depends_on_company:
+            for rows_of_pack, pack in self._packs(prepared, wanted):
+                company = score_key(pack.prefix, *(keys[row] for row in rows_of_pack))
+                keys.update({row: score_key(keys[row], company) for row in rows_of_pack})
         known = self._store.get(list(keys.values()))
         scores = {row: known[key] for row, key in keys.items() if key in known}
         self._meter.prompts_reused += len(scores)
         self._on_prompts(len(rows) - len(wanted) + len(scores))
-        for dropped, prefix in sorted(prepared.prefixes.items()):
-            group = [row for row in wanted if prepared.prompts[row].dropped == dropped]
-            for rows_of_pack, pack in self._packs(group, wanted, prefix, scores):
-                results = self._score_pack(pack)
-                self._store.put({keys[row]: r for row, r in zip(rows_of_pack, results, strict=True)})
-                scores.update(zip(rows_of_pack, results, strict=True))
-                self._on_prompts(len(rows_of_pack))
+        missing = wanted
+        if not self._depends_on_company:
+            missing = {row: request for row, request in wanted.items() if row not in scores}
+        for rows_of_pack, pack in self._packs(prepared, missing):
+            if all(row in scores for row in rows_of_pack):
+                continue
+            results = self._score_pack(pack)
+            self._store.put({keys[row]: r for row, r in zip(rows_of_pack, results, strict=True)})
+            scores.update(zip(rows_of_pack, results, strict=True))
+            self._on_prompts(len(rows_of_pack))
         return scores
 
-    def _packs(
-        self, group: list[int], wanted: dict[int, Request], prefix: Tokens, known: dict[int, StoredScore]
-    ) -> list[tuple[list[int], Pack]]:
-        """What to compute, each pack with its rows.
+    @property
+    def _depends_on_company(self) -> bool:
+        """Whether the last bits of a score depend on what else is in its pack.
 
-        In the exact mode a score does not depend on its pack, so only what is missing is planned. In the fast
-        mode it does: packs are planned over everything, and one with a missing score is computed whole.
+        In the exact mode scores do not; texts and everything in the fast mode do. Their keys then name the pack,
+        so that a result never depends on what an earlier run happened to ask together.
         """
-        fast = self._engine.info.numerics.get("mode") == "fast"
-        rows = group if fast else [row for row in group if row not in known]
-        packs = plan_packs([wanted[row] for row in rows], prefix)  # type: ignore[type-var]
-        chosen = []
-        start = 0
-        for pack in packs:
-            own = rows[start : start + len(pack.requests)]
-            start += len(own)
-            if any(row not in known for row in own):
-                chosen.append((own, pack))
-        return chosen
+        return self._rules.scoring == "greedy" or self._engine.info.numerics.get("mode") == "fast"
+
+    @staticmethod
+    def _packs(prepared: _PreparedSplit, wanted: Mapping[int, Request]) -> Iterator[tuple[list[int], Pack]]:
+        """What is computed together, each pack with its rows."""
+        for dropped, prefix in sorted(prepared.prefixes.items()):
+            rows = [row for row in wanted if prepared.prompts[row].dropped == dropped]
+            start = 0
+            for pack in plan_packs([wanted[row] for row in rows], prefix):  # type: ignore[type-var]
+                own = rows[start : start + len(pack.requests)]
+                start += len(own)
+                yield own, pack
 
     def _score_pack(self, pack: Pack) -> list[StoredScore]:
         started = time.monotonic()

@@ -9,6 +9,7 @@ from types import TracebackType
 from medbench_local.acquire.gguf_file import read_gguf_header
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.engine.base import Engine, EngineInfo
+from medbench_local.engine.bindings import ROWS
 from medbench_local.engine.remote import start_engine
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, prompting_for
@@ -45,7 +46,8 @@ class ModelSession:
     def __enter__(self) -> ModelSession:
         scored = self._file.sha256 == self._model.quantised.sha256
         cache = self._plan.quant.kv_cache if scored else "f32"
-        options = replace(self._plan.options.engine, n_ctx=self._context(), cache=cache)
+        # Cells, not positions: the options of a prompt that fills the context lie side by side behind it.
+        options = replace(self._plan.options.engine, n_ctx=self._context() + ROWS, cache=cache)
         self._engine = start_engine(self._file.path, options)
         return self
 

@@ -225,6 +225,49 @@ def test_greedy_matches_letters_and_keeps_the_text(tmp_path: Path) -> None:
     assert again.scorer.answers(ZERO, "test", range(4)) == answers
 
 
+def test_a_greedy_answer_ends_where_the_context_ends(tmp_path: Path) -> None:
+    asked: list[GenerateRequest] = []
+
+    class Talking(FakeEngine):
+        def generate(self, pack: Pack) -> list[str]:
+            asked.extend(pack.requests)  # type: ignore[arg-type]
+            return super().generate(pack)
+
+    lengths = _lengths(a_task(), 0)
+    context = max(lengths) + 5
+    Bench(tmp_path, engine=Talking(), given=rules("greedy", context=context)).scorer.answers(
+        ZERO, "test", range(12)
+    )
+    assert [request.max_tokens for request in asked] == [min(64, context - length) for length in lengths]
+
+
+@pytest.mark.parametrize("kind", ["greedy", "fast"])
+def test_what_depends_on_its_company_is_not_taken_from_other_company(tmp_path: Path, kind: str) -> None:
+    given = rules("greedy") if kind == "greedy" else rules()
+
+    class Company(FakeEngine):
+        """Whose results show what was asked together."""
+
+        def generate(self, pack: Pack) -> list[str]:
+            return [f"({'ABCD'[len(pack.requests) % 4]})"] * len(pack.requests)
+
+        def score(self, pack: Pack) -> list[OptionScores]:
+            size = len(pack.requests)
+            return [OptionScores(tuple(-1.0 - (i + size) % 4 for i in range(4)), 1.0)] * size
+
+    def engine() -> FakeEngine:
+        return Company(numerics={"mode": "fast" if kind == "fast" else "exact"})
+
+    undisturbed = Bench(tmp_path / "one", engine=engine(), given=given).scorer.answers(
+        ZERO, "test", range(12)
+    )
+    bench = Bench(tmp_path / "two", engine=engine(), given=given)
+    bench.scorer.answers(ZERO, "test", range(5))
+    assert bench.scorer.answers(ZERO, "test", range(12)) == undisturbed
+    assert bench.scorer.answers(ZERO, "test", range(12)) == undisturbed
+    assert (bench.meter.prompts_scored, bench.meter.prompts_reused) == (17, 12)
+
+
 def test_more_options_than_letter_tokens_is_an_error(tmp_path: Path) -> None:
     class Poor(FakeEngine):
         def token_of(self, piece: str) -> int | None:
