@@ -136,9 +136,13 @@ def show_check(found: ModelCheck) -> RenderableType:
     why += f"margin ±{overall.margin * 100:g}: {overall.outcome}"
     if overall.outcome == "inconclusive" and overall.questions_needed:
         why += f"; about {overall.questions_needed:,} questions would settle it"
-    different = [f"{c.task}, {c.shots}-shot" for c in found.tasks if c.equivalence.outcome == "different"]
-    if different:
-        why += f"; different on {', '.join(different)}"
+    moved = [
+        f"{c.task}, {c.shots}-shot"
+        for c in found.tasks
+        if c.equivalence.outcome == "different" or abs(c.equivalence.difference) > c.equivalence.margin
+    ]
+    if moved:
+        why += f"; moved by more than the margin on {', '.join(moved)}"
     return Group(
         Text(f"{found.model}: {found.precision} against {reference}", style="bold"),
         table,

@@ -60,9 +60,15 @@ class ModelCheck:
 
     @property
     def holds(self) -> bool:
-        """Whether the quantised model may stand in for the full one: equivalent overall, different nowhere."""
-        return self.overall.outcome == "equivalent" and not any(
-            check.equivalence.outcome == "different" for check in self.tasks
+        """Whether the quantised model may stand in for the full one.
+
+        It may if it is equivalent over all questions together and on no task different or moved by more than the
+        margin: gains on one task must not hide losses on another.
+        """
+        return self.overall.outcome == "equivalent" and all(
+            task.equivalence.outcome != "different"
+            and abs(task.equivalence.difference) <= task.equivalence.margin
+            for task in self.tasks
         )
 
     def __str__(self) -> str:

@@ -105,9 +105,9 @@ def compare_verdicts(
     """Whether the verdict of a quantised comparison may be reported.
 
     It may if the verdict on the checked questions is the same at both precisions and both models are
-    equivalent. Where every test question was checked, the full-precision verdict is known, not inferred: then
-    a model whose equivalence is merely inconclusive (a small task cannot settle a small margin) does not
-    stand against it; one that is different still does.
+    equivalent. Where every test question was checked, the full-precision verdict and accuracies are known, not
+    inferred: then a model whose equivalence is merely inconclusive (a small task cannot settle a small margin)
+    does not stand against it as long as its accuracy moved by no more than the margin.
 
     Args:
         questions: the checked questions.
@@ -167,8 +167,15 @@ def _objections(role: str, found: Equivalence, everything: bool) -> list[str]:
     interval = f"{found.difference:+.1%} [{found.low:+.1%}, {found.high:+.1%}]"
     if found.outcome == "different":
         return [f"Quantisation changed the {role} model: accuracy {interval}, beyond ±{found.margin:.1%}."]
-    if found.outcome == "equivalent" or everything:
+    if found.outcome == "equivalent":
         return []
+    if everything and abs(found.difference) <= found.margin:
+        return []
+    if everything:
+        return [
+            f"Quantisation moved the accuracy of the {role} model by {found.difference:+.1%} on all {found.n} "
+            f"questions, beyond ±{found.margin:.1%}."
+        ]
     settle = (
         f"about {found.questions_needed} questions would settle it"
         if found.questions_needed

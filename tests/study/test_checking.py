@@ -105,6 +105,12 @@ def test_once_every_question_is_checked_an_open_margin_does_not_stand_against_a_
     assert found.medical.outcome == "inconclusive"
     assert found.verified, "the verdict at full precision is known"
     assert not _check((FEW, set(range(300))), (MANY, MANY), asked=N).verified
+    wrong_now = {*range(100, 200), *range(300, 425)}  # 100 won, 125 lost
+    moved = _check((FEW, wrong_now), (MANY, MANY), asked=N)
+    assert moved.medical is not None
+    assert moved.medical.outcome == "inconclusive"
+    assert not moved.verified, "the accuracy is known to have moved by more than the margin"
+    assert "beyond" in moved.reason
 
 
 def test_checked_rows_are_a_fixed_subset_of_the_asked_ones() -> None:
