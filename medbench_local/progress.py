@@ -25,13 +25,17 @@ class Progress(Protocol):
         """Say one line that stays."""
 
 
+def _ignore(amount: float) -> None:  # noqa: ARG001
+    """Nobody counts."""
+
+
 class Silent:
     """A listener that says nothing."""
 
     @contextmanager
     def step(self, label: str, *, total: float | None, unit: str) -> Iterator[Advance]:  # noqa: ARG002
         """See `Progress.step`."""
-        yield lambda amount: None
+        yield _ignore
 
     def note(self, text: str) -> None:
         """See `Progress.note`."""
