@@ -360,7 +360,7 @@ def _write_samples(plan: Plan, cell: Cell, role: str, answers: Sequence[Answer],
         answers,
         model=model.name,
         role=role,
-        precision=plan.quant.name,
+        precision=model.precision,
         task=cell.task.id,
         shots=cell.shots,
         scoring=plan.scoring,
@@ -374,7 +374,7 @@ def _results(
     plan = outcome.plan
     return Results(
         models=PairOf(medical=_model_record(plan.medical), base=_model_record(plan.base)),
-        precision=plan.quant.name,
+        precision=plan.precision,
         mode=plan.options.engine.mode,
         protocol=plan.protocol.name,
         confidence=plan.protocol.bootstrap.confidence,

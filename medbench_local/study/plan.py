@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from medbench_local.acquire.prepare import GgufFile, PreparedModel
+from medbench_local.acquire.prepare import LOSSLESS_TYPES, GgufFile, PreparedModel
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.catalog.quantisation import FULL, QuantConfig
@@ -120,10 +120,21 @@ class Plan:
 
     @property
     def checked(self) -> bool:
-        """Whether the scored precision is checked against a higher one."""
-        return self.options.check != "none" and any(
-            self.reference_file(model).sha256 != model.quantised.sha256 for model in (self.medical, self.base)
+        """Whether the scored precision is checked against a higher one.
+
+        A verdict needs both models: with one that has no fuller precision there is nothing to verify it with.
+        """
+        models = (self.medical, self.base)
+        return (
+            self.options.check != "none"
+            and all(model.full is not None for model in models)
+            and any(self.reference_file(model).sha256 != model.quantised.sha256 for model in models)
         )
+
+    @property
+    def precision(self) -> str:
+        """What was scored, for people: the configuration's name, or what GGUF files were given as."""
+        return " against ".join(dict.fromkeys((self.medical.precision, self.base.precision)))
 
     @property
     def reference_precision(self) -> str:
@@ -143,8 +154,23 @@ class Plan:
     def warnings(self) -> tuple[str, ...]:
         """What a careful reader must know of the data and the models."""
         said = [warning for cell in self.cells for warning in cell.task.warnings]
-        said += [warning for model in (self.medical, self.base) for warning in model.warnings]
-        if self.options.check == "none" and self.medical.full is not self.medical.quantised:
+        models = (self.medical, self.base)
+        said += [warning for model in models for warning in model.warnings]
+        said += [
+            f"{model.name} was given quantised ({model.precision}): without its full precision no verdict on it "
+            "can be checked."
+            for model in models
+            if model.full is None
+        ]
+        types = [model.quantised.file_type for model in models]
+        if types[0] != types[1] and not set(types) <= set(LOSSLESS_TYPES):
+            said.append(
+                f"The two models are quantised differently ({self.medical.name} {types[0]}, {self.base.name} "
+                f"{types[1]}): a difference between them may come from that alone."
+            )
+        if self.options.check == "none" and any(
+            model.full not in (None, model.quantised) for model in models
+        ):
             said.append("Quantised results were not checked against full precision (--no-check).")
         return tuple(dict.fromkeys(said))
 

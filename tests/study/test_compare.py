@@ -310,3 +310,19 @@ def test_a_damaged_result_is_named_not_computed_over(fakes: Fakes) -> None:
     run.folder.results_file.write_text("{")
     with pytest.raises(InputError, match=r"results\.json"):
         _compare()
+
+
+def test_models_given_quantised_are_never_called_verified(fakes: Fakes, demo_home: Path) -> None:
+    assert _compare().results.warnings == ()
+    given = next(demo_home.glob("models/demo-med-*/q8_0-*.gguf"))
+    run = compare(str(given), "demo-base", **SOME, quant="none")
+    assert run.results.precision == "q8_0 against full"
+    assert all(c.equivalence is None for c in run.results.comparisons)
+    first, second = run.results.warnings
+    assert "was given quantised (q8_0)" in first
+    assert "quantised differently" in second
+    assert {row["precision"] for row in _samples(run, "medical.made-up.0-shot")} == {"q8_0"}
+    assert {row["precision"] for row in _samples(run, "base.made-up.0-shot")} == {"full"}
+    alike = compare(str(given), str(next(demo_home.glob("models/demo-base-*/q8_0-*.gguf"))), **SOME)
+    assert alike.results.precision == "q8_0"
+    assert [w for w in alike.results.warnings if "differently" in w] == []
