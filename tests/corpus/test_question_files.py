@@ -122,7 +122,7 @@ def test_splits_of_ones_own(tmp_path: Path, split: str, data: bytes | None, prob
     folder = write_own(tmp_path / "mine", **({} if data is None else {split: data}))
     if data is None:
         (folder / f"{split}.jsonl").unlink()
-    line = refusal("compare", "demo-med", "demo-base", "--tasks", folder, "--shots", "0")
+    line = refusal("compare", "demo-med", "demo-base", "--tasks", folder, "--shots", "1")
     assert str(folder / f"{split}.jsonl") in line
     assert problem in line
 

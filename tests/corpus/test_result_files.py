@@ -136,7 +136,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COMPARE = (
-    "compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--shots", "0", "--limit", "2", "--quant", "none"
+    "compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--shots", "0", "--limit", "20", "--quant", "none"
 )  # fmt: skip
 
 
@@ -208,7 +208,7 @@ DAMAGED: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
 SCORES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no database": (lambda path: path.write_bytes(b"hello " * 999), "damaged"),
     "zeros": (lambda path: path.write_bytes(bytes(4096)), "damaged"),
-    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "damaged"),
     "pages overwritten": (_middle, "damaged"),
     "another layout": (_layout, "another version"),
     "another table": (_other_table, "damaged"),
