@@ -179,7 +179,14 @@ def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> R
     Raises:
         StoreError: the folder holds another run.
     """
-    if folder.manifest_file.is_file() and folder.manifest().get("identity") != identity_of(plan, quants):
+    if not folder.manifest_file.is_file():
+        if folder.results_file.is_file():
+            raise StoreError(
+                f"{folder.path} holds results without a manifest.json that says what they are of.",
+                advice="Choose another folder with --output, or move results.json away.",
+            )
+        return None
+    if folder.manifest().get("identity") != identity_of(plan, quants):
         raise StoreError(
             f"{folder.path} holds another run (other models, data or settings).",
             advice="Choose another folder with --output.",

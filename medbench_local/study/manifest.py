@@ -33,7 +33,8 @@ def origin(model: PreparedModel) -> str:
 def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     """Eight hexadecimal digits: a hash of everything that decides the result.
 
-    Threads, context size and paths are not in it: they do not change a score in the exact mode.
+    Threads, context size and paths are not in it: they do not change a score in the exact mode. The package's
+    version is, because prompts and statistics are its own.
     """
     options = plan.options
     engine: dict[str, str] = {"mode": options.engine.mode}
@@ -44,9 +45,10 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     return identity(
         {
             "schema": SCHEMA,
+            "package": __version__,
             "bindings": metadata.version("llama-cpp-python"),
-            "medical": [plan.medical.name, plan.reference_file(plan.medical).sha256],
-            "base": [plan.base.name, plan.reference_file(plan.base).sha256],
+            "medical": _model_identity(plan, plan.medical),
+            "base": _model_identity(plan, plan.base),
             "tasks": [_task_identity(cell.task) for cell in plan.cells],
             "shots": [cell.shots for cell in plan.cells],
             "scoring": plan.scoring,
@@ -154,6 +156,13 @@ def describe_task(task: Task) -> dict[str, Any]:
         }
         for name in task.splits
     }
+
+
+def _model_identity(plan: Plan, model: PreparedModel) -> list[Any]:
+    """Name, content, and what the catalog says of it: the same files from a folder are prompted otherwise."""
+    entry = model.entry
+    known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.context]
+    return [model.name, plan.reference_file(model).sha256, known]
 
 
 def _task_identity(task: Task) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medbench_local import StoreError, UsageError, WorkerDied, compare
+from medbench_local.acquire.source import DEMO
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import InputError
@@ -326,3 +328,20 @@ def test_models_given_quantised_are_never_called_verified(fakes: Fakes, demo_hom
     alike = compare(str(given), str(next(demo_home.glob("models/demo-base-*/q8_0-*.gguf"))), **SOME)
     assert alike.results.precision == "q8_0"
     assert [w for w in alike.results.warnings if "differently" in w] == []
+
+
+def test_the_files_of_a_catalog_model_in_a_folder_of_its_name_are_another_run(
+    fakes: Fakes, tmp_path: Path
+) -> None:
+    known = _compare()
+    shutil.copytree(DEMO / "demo-med", tmp_path / "mine" / "demo-med")
+    other = compare(str(tmp_path / "mine" / "demo-med"), "demo-base", **SOME)
+    assert other.results.models.medical.sha256 == known.results.models.medical.sha256
+    assert other.folder.path != known.folder.path
+
+
+def test_results_of_unknown_origin_are_not_taken_for_this_run_s(fakes: Fakes) -> None:
+    run = _compare()
+    run.folder.manifest_file.unlink()
+    with pytest.raises(StoreError, match=r"without a manifest\.json"):
+        _compare()
