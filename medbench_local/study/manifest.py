@@ -6,9 +6,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from medbench_local import __version__
+from medbench_local.acquire.cache import file_sha256
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.engine.bindings import versions as engine_versions
@@ -52,7 +54,7 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
             "tasks": [_task_identity(cell.task) for cell in plan.cells],
             "shots": [cell.shots for cell in plan.cells],
             "scoring": plan.scoring,
-            "quants": [quant.model_dump(mode="json") for quant in quants],
+            "quants": [_quant_identity(quant, options.home) for quant in quants],
             "protocol": plan.protocol.model_dump(mode="json"),
             "system_prompt": options.system_prompt,
             "limit": options.limit,
@@ -163,6 +165,12 @@ def _model_identity(plan: Plan, model: PreparedModel) -> list[Any]:
     entry = model.entry
     known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.context]
     return [model.name, plan.reference_file(model).sha256, known]
+
+
+def _quant_identity(quant: QuantConfig, home: Path) -> dict[str, Any]:
+    """The configuration, with the content of its importance matrix in place of the path."""
+    matrix = file_sha256(quant.imatrix, home) if quant.imatrix else None
+    return quant.model_dump(mode="json") | {"imatrix": matrix}
 
 
 def _task_identity(task: Task) -> dict[str, Any]:

@@ -194,6 +194,11 @@ def load_cells(
         for name in names
     ]
     for task in tasks:
+        same = [other for other, known in zip(names, tasks, strict=True) if known.id == task.id]
+        if len(same) > 1:  # answers are kept by the task's name
+            raise UsageError(
+                f"{' and '.join(same)} are both called {task.id}.", advice="Name it once, or rename a folder."
+            )
         pool = len(task.questions("demonstrations")) if max(shots) > 0 else 0
         if max(shots) > pool:
             raise UsageError(

@@ -11,9 +11,13 @@ from medbench_local import UsageError, plan
 from medbench_local.api import Options, compare_options
 from medbench_local.catalog.model import models
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
+from medbench_local.catalog.quantisation import load_quant
+from medbench_local.progress import Silent
+from medbench_local.study.compare import Planner
 from medbench_local.study.ladder import ladder
+from medbench_local.study.manifest import identity_of
 from medbench_local.study.plan import default_tasks
-from tests.study.conftest import Fakes
+from tests.study.conftest import Fakes, write_task
 
 EXHAUSTIVE = Protocol(name="all", summary="All.", shots=(0, 3), selection=SelectionSettings())
 RACING = Protocol(
@@ -83,3 +87,27 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
 def test_values_out_of_range_are_refused(options: Options, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         compare_options(**options)
+
+
+def test_two_tasks_of_one_name_are_refused(fakes: Fakes, tmp_path: Path) -> None:
+    write_task(tmp_path / "other" / "made-up")
+    with pytest.raises(UsageError, match=r"\./made-up and \./other/made-up are both called made-up"):
+        plan("demo-med", "demo-base", tasks=["./made-up", "./other/made-up"], limit=5)
+
+
+def test_an_importance_matrix_counts_by_its_content(fakes: Fakes, tmp_path: Path) -> None:
+    quant = load_quant("q8_0")
+    planned = Planner("demo-med", "demo-base", compare_options(tasks=["./made-up"], limit=5), Silent()).plan(
+        quant
+    )
+
+    def with_matrix(name: str, content: bytes) -> str:
+        (tmp_path / name).write_bytes(content)
+        return identity_of(planned, [quant.model_copy(update={"imatrix": tmp_path / name})])
+
+    assert with_matrix("one.gguf", b"one") == with_matrix("two.gguf", b"one")
+    assert (
+        with_matrix("two.gguf", b"another")
+        != with_matrix("one.gguf", b"one")
+        != identity_of(planned, [quant])
+    )
