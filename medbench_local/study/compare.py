@@ -46,7 +46,7 @@ from medbench_local.study.run import RUNS, RunFolder, list_runs
 from medbench_local.study.samples import sample_rows
 from medbench_local.study.scoring import Answer, Meter
 from medbench_local.study.session import ModelSession
-from medbench_local.study.verdicts import Side, adjusted, comparison, summary
+from medbench_local.study.verdicts import Side, adjusted, comparison, doubts, summary
 
 Item = TypeVar("Item")
 
@@ -387,7 +387,7 @@ def _results(
         confidence=plan.protocol.bootstrap.confidence,
         comparisons=outcome.comparisons,
         summary=summary(outcome.comparisons),
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *doubts(outcome.comparisons)),
         ladder=steps,
         timing=Timing(
             started=started.isoformat(timespec="seconds"),

@@ -122,6 +122,24 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     return tuple(c.model_copy(update={"holm_p": p}) for c, p in zip(comparisons, adjusted_p, strict=True))
 
 
+DOUBTFUL = 0.1
+"""Exact McNemar p above which a win or a loss is said to rest on too few questions."""
+
+
+def doubts(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """One sentence for each win or loss that an exact test does not support.
+
+    The percentile bootstrap is only as wide as the data: where a few questions all differ the same way, its interval
+    shrinks to a point. The exact test says so.
+    """
+    return tuple(
+        f"{c.task}, {c.shots}-shot: the {c.verdict} rests on {c.discordant.medical_only + c.discordant.base_only} "
+        f"of {c.n} questions (exact McNemar p = {c.mcnemar_p:.2g}): too few to rely on."
+        for c in comparisons
+        if c.verdict != "tie" and c.mcnemar_p > DOUBTFUL
+    )
+
+
 def summary(comparisons: Sequence[Comparison]) -> Summary:
     """Rates over all comparisons and over those of each number of shots."""
     by_shots = tuple(

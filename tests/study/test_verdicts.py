@@ -12,7 +12,15 @@ from medbench_local.catalog.protocol import BootstrapSettings
 from medbench_local.statistics.paired import paired_bootstrap
 from medbench_local.statistics.significance import minimum_detectable_difference
 from medbench_local.study.results import Comparison, ComparisonEquivalence
-from medbench_local.study.verdicts import Side, adjusted, comparison, correctness, summary, top_two_gap
+from medbench_local.study.verdicts import (
+    Side,
+    adjusted,
+    comparison,
+    correctness,
+    doubts,
+    summary,
+    top_two_gap,
+)
 from tests.study.material import answer_of, answers_of, questions, unsearched
 
 ASKED = questions("test", 40)
@@ -133,3 +141,11 @@ def test_the_summary_counts_what_is_reported() -> None:
     assert by_shots == {0: (0.5, 0.5, 0, 0), 3: (0, 0, 0.5, 0.5)}
     assert runs[3].reported == "not verified"
     assert runs[3].verdict == "win"
+
+
+def test_a_win_on_a_handful_of_questions_is_said_to_be_doubtful() -> None:
+    one = {"questions": ASKED[:1], "medical": Side(unsearched(), answers_of(RIGHT[:1]))}
+    lucky = _compare(0, 0, **one, base=Side(unsearched(), answers_of(WRONG[:1])))
+    assert (lucky.verdict, lucky.ci, lucky.mcnemar_p) == ("win", (1.0, 1.0), 1.0)
+    (said,) = doubts([lucky, _compare(40, 10), _compare(20, 20)])
+    assert "the win rests on 1 of 1 questions" in said
