@@ -21,7 +21,8 @@ def ladder(options: CompareOptions) -> tuple[QuantConfig, ...]:
     for step in steps:
         if step.flash_attention and options.engine.mode == "exact":
             raise UsageError(
-                f"{step.name} asks for flash attention, which only the fast mode has.", advice="Add --mode fast."
+                f"{step.name} asks for flash attention, which only the fast mode has.",
+                advice="Add --mode fast.",
             )
     return steps
 

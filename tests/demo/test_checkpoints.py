@@ -71,7 +71,7 @@ class TestFiles:
         with safe_open(folder(name) / "model.safetensors", framework="pt") as tensors:
             for key in tensors.keys():  # noqa: SIM118 - not a dict
                 tensor = tensors.get_slice(key)
-                assert tensor.get_dtype() == "F16"
+                assert tensor.get_dtype() == "BF16"
                 assert tensor.get_shape()[-1] % 256 == 0, key
 
     def test_the_record_names_seed_losses_and_versions(self, name: str) -> None:
