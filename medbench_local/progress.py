@@ -25,7 +25,7 @@ class Progress(Protocol):
         """Say one line that stays."""
 
 
-def _ignore(amount: float) -> None:  # noqa: ARG001
+def _ignore(amount: float) -> None:
     """Nobody counts."""
 
 
