@@ -52,8 +52,8 @@ Item = TypeVar("Item")
 
 CANNOT_CHECK = (
     "The check of the quantised verdict needs it. Choose one: --check-precision q8_0 (a stand-in, named as such in "
-    "the report); --force (memory-mapped, slow); --no-check (the report says so) and later "
-    "`medbench-local validate` against reference results."
+    "the report); --force (memory-mapped and slow: about {hours:.0f} h for {prompts:,} prompts from a disk that reads "
+    "1 GB a second); --no-check (the report says so) and later `medbench-local validate` against reference results."
 )
 """What to do where full precision does not fit."""
 
@@ -286,7 +286,19 @@ def refuse_what_does_not_fit_plan(plan: Plan) -> None:
         refuse_what_does_not_fit([scored], options.engine, force=options.force)
         if plan.checked:
             full = (f"{model.name} ({plan.reference_precision})", plan.reference_file(model).path)
-            refuse_what_does_not_fit([full], options.engine, force=options.force, advice=CANNOT_CHECK)
+            refuse_what_does_not_fit(
+                [full], options.engine, force=options.force, advice=_instead(plan, model)
+            )
+
+
+def _instead(plan: Plan, model: PreparedModel) -> str:
+    """What to do where full precision does not fit; each prompt would read all weights from the disk once."""
+    settings = check_settings(
+        plan.protocol, plan.quant, scope=plan.options.check, reference_precision=plan.reference_precision
+    )
+    prompts = sum(len(checked_rows(len(test_questions(plan, cell)), settings)) for cell in plan.cells)
+    hours = max(1.0, prompts * plan.reference_file(model).size / 1e9 / 3600)
+    return CANNOT_CHECK.format(hours=hours, prompts=prompts)
 
 
 def _check(

@@ -1,0 +1,52 @@
+"""A model that does not fit is refused before anything is computed, with the numbers and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbench_local import EngineError, compare
+from medbench_local.study import memory
+from tests.study.conftest import Fakes
+
+SOME: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0], "limit": 5}
+
+
+def test_a_model_that_does_not_fit_is_refused_unless_forced(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(memory, "memory_available", lambda: 10_000_000)
+    with pytest.raises(EngineError, match=r"demo-med \(q8_0\) needs about .* are free") as caught:
+        compare("demo-med", "demo-base", output=tmp_path / "run", **SOME)
+    assert "--force" in caught.value.advice
+    assert fakes.prompts == 0
+    assert compare("demo-med", "demo-base", output=tmp_path / "run", force=True, **SOME).computed
+
+
+def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = memory.memory_needed
+    sizes: list[int] = []
+
+    def needed(path: Path, options: Any) -> Any:
+        found = real(path, options)
+        sizes.append(found.total)
+        return found
+
+    monkeypatch.setattr(memory, "memory_needed", needed)
+    compare("demo-med", "demo-base", limit=4, **{k: v for k, v in SOME.items() if k != "limit"})
+    between = (min(sizes) + max(sizes)) // 2
+    monkeypatch.setattr(memory, "memory_available", lambda: between)
+    scored = fakes.prompts
+    with pytest.raises(EngineError, match=r"\(full\) needs about") as caught:
+        compare("demo-med", "demo-base", **SOME)
+    for way in (
+        "--check-precision q8_0",
+        "--force (memory-mapped and slow: about 1 h for 5 prompts",
+        "--no-check",
+    ):
+        assert way in caught.value.advice
+    assert fakes.prompts == scored
