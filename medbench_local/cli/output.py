@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any, TextIO
 
 from rich.console import Console
 
 WIDE = 1000
-"""Columns where the output is no terminal: a file or a pipe has no edge at which a table must be cut."""
-
-
-_WIDE = 180
+_WIDE = 1000
 """Columns where nobody's terminal limits them: tables in a file or a pipe keep every character."""
 
 
@@ -29,7 +25,7 @@ def err() -> Console:
 
 def _console(file: TextIO) -> Console:
     terminal = file.isatty()
-    width = None if terminal or "COLUMNS" in os.environ else _WIDE
+    width = None if terminal else _WIDE
     return Console(file=file, highlight=False, soft_wrap=not terminal, width=width)
 
 

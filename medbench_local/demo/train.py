@@ -135,8 +135,8 @@ def train(model: Llama, stages: Sequence[Stage], tokenizer: bytes, name: str) ->
     processor = sentencepiece.SentencePieceProcessor(model_proto=tokenizer)
     started = time.monotonic()
     records = []
-    for number, stage in enumerate(stages, start=1):
-        listener = Listener(f"{name}, stage {number}")
+    for number, stage in enumerate(stages):
+        listener = Listener(f"{name}, stage {number + 1}")
         draw = random.Random(f"{SEED}-{name}-{number}")
         learn(
             model,
