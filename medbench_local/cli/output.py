@@ -9,7 +9,6 @@ from typing import Any, TextIO
 from rich.console import Console
 
 WIDE = 1000
-_WIDE = 1000
 """Columns where nobody's terminal limits them: tables in a file or a pipe keep every character."""
 
 
@@ -25,7 +24,7 @@ def err() -> Console:
 
 def _console(file: TextIO) -> Console:
     terminal = file.isatty()
-    width = None if terminal else _WIDE
+    width = None if terminal else WIDE
     return Console(file=file, highlight=False, soft_wrap=not terminal, width=width)
 
 
