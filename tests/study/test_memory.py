@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from medbench_local import EngineError, compare
+from medbench_local.engine.memory import memory_needed
 from medbench_local.study import memory
 from tests.study.conftest import Fakes
 
@@ -28,7 +29,7 @@ def test_a_model_that_does_not_fit_is_refused_unless_forced(
 def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
     fakes: Fakes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = memory.memory_needed
+    real = memory_needed
     sizes: list[int] = []
 
     def needed(path: Path, options: Any) -> Any:
