@@ -147,6 +147,11 @@ def show_check(found: ModelCheck) -> RenderableType:
         Text(f"{found.model}: {found.precision} against {reference}", style="bold"),
         table,
         Text(f"{found.precision} {verdict} {reference} ({why})"),
+        Text(
+            f"{overall.flips} of {overall.n} answers differ "
+            f"({words.percent(overall.flip_ci[0])} to {words.percent(overall.flip_ci[1])}): equal accuracy is not "
+            "equal answers"
+        ),
         Text(f"{overall.near_ties} of {overall.n} questions are near-ties at {reference}", style="dim"),
     )
 
