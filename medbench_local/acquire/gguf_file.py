@@ -23,6 +23,7 @@ from medbench_local.errors import InputError
 Value = bool | int | float | str
 
 LOSSLESS = ("f32", "f16", "bf16")
+"""File types that count as full precision."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from medbench_local.acquire.fetch import (
     hashed,
     recall,
 )
-from medbench_local.acquire.gguf_file import read_gguf_header
+from medbench_local.acquire.gguf_file import LOSSLESS, read_gguf_header
 from medbench_local.acquire.hub import Repository, hub_from_environment, open_repository
 from medbench_local.acquire.hub_errors import Unreachable
 from medbench_local.acquire.layout import FileRecord, is_weights
@@ -37,9 +37,6 @@ from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.errors import UsageError
 from medbench_local.progress import Advance, Progress, Silent
-
-LOSSLESS_TYPES = ("f32", "f16", "bf16")
-"""File types of a GGUF that count as full precision."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +247,7 @@ def _prepare_gguf(
 ) -> PreparedModel:
     """A GGUF is itself: full precision if nothing of it is quantised, else at the precision it has."""
     given, repository, commit, files = _given_gguf(source, home, offline, progress)
-    lossless = given.file_type in LOSSLESS_TYPES
+    lossless = given.file_type in LOSSLESS
     precision, quantised = (FULL if lossless else given.file_type), given
     warnings: tuple[str, ...] = ()
     if lossless and quant.name != FULL:

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
-from medbench_local.acquire.gguf_file import read_gguf_header
-from medbench_local.acquire.prepare import LOSSLESS_TYPES, GgufFile, PreparedModel, prepare_model
+from medbench_local.acquire.gguf_file import LOSSLESS, read_gguf_header
+from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.errors import StoreError
@@ -149,7 +149,7 @@ class Planner:
         """A GGUF that is quantised already is used as it is, unless a precision was asked for."""
         if self._options.quant is None and isinstance(source, LocalGguf):
             header = read_gguf_header(source.path)
-            if header.file_type.lower() not in LOSSLESS_TYPES:
+            if header.file_type.lower() not in LOSSLESS:
                 return load_quant(FULL)
         return quant
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medbench_local.catalog import quantisation
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.errors import UsageError
 from medbench_local.study.plan import DEFAULT_QUANT, CompareOptions
@@ -14,7 +15,7 @@ def ladder(options: CompareOptions) -> tuple[QuantConfig, ...]:
     """The precisions to try: one, or for ``auto`` from the smallest upwards by each config's ``next``.
 
     Raises:
-        UsageError: an unknown config, or a ladder that goes in circles.
+        UsageError: an unknown config, or one that does not go with the other options.
         InputError: a config file is malformed.
     """
     steps = _steps(options)
@@ -39,14 +40,9 @@ def _steps(options: CompareOptions) -> tuple[QuantConfig, ...]:
                 advice="Name a higher one with --check-precision, or a lower one with --quant.",
             )
         return (quant,)
-    steps = [load_quant(FIRST_STEP)]
-    while steps[-1].next is not None:
-        step = load_quant(steps[-1].next)
-        if step.name in {known.name for known in steps}:
-            raise UsageError(f"The ladder of precisions goes in a circle at {step.name}.")
-        steps.append(step)
+    steps = quantisation.ladder(FIRST_STEP)
     if higher is None:
-        return tuple(steps)
+        return steps
     below = tuple(step for step in steps if step.bits_per_weight < higher.bits_per_weight)
     if not below:
         raise UsageError(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from medbench_local.acquire.prepare import LOSSLESS_TYPES, GgufFile, PreparedModel
+from medbench_local.acquire.gguf_file import LOSSLESS
+from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.catalog.quantisation import FULL, QuantConfig
@@ -163,7 +164,7 @@ class Plan:
             if model.full is None
         ]
         types = [model.quantised.file_type for model in models]
-        if types[0] != types[1] and not set(types) <= set(LOSSLESS_TYPES):
+        if types[0] != types[1] and not set(types) <= set(LOSSLESS):
             said.append(
                 f"The two models are quantised differently ({self.medical.name} {types[0]}, {self.base.name} "
                 f"{types[1]}): a difference between them may come from that alone."
