@@ -14,7 +14,6 @@ import os
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from medbench_local.api import compare_options
+from medbench_local.cli.progress import Pace
 from medbench_local.progress import Advance
 from medbench_local.study.compare import run_comparison
 
@@ -48,26 +48,26 @@ class Step:
     Attributes:
         label: what the display says.
         total: prompts announced.
-        started: seconds, of the monotonic clock.
-        done: (seconds since the start, prompts done), one a pack.
+        pace: what the display works speed and time left out with.
+        done: (seconds since the start, prompts done, seconds left as told), one a pack.
         memory: (prompts done, bytes of the main process, bytes of the worker).
     """
 
     label: str
     total: float
-    started: float = field(default_factory=time.monotonic)
-    done: list[tuple[float, float]] = field(default_factory=list)
+    pace: Pace
+    done: list[tuple[float, float, float]] = field(default_factory=list)
     memory: list[tuple[float, int, int]] = field(default_factory=list)
 
     def estimate(self) -> tuple[float, float]:
-        """Seconds left after a tenth: as told by speed so far, and as they were."""
-        seconds, prompts = next(point for point in self.done if point[1] >= self.total / 10)
-        return seconds * (self.total - prompts) / prompts, self.done[-1][0] - seconds
+        """Seconds left after a tenth: as told, and as they were."""
+        seconds, _, told = next(point for point in self.done if point[1] >= self.total / 10)
+        return told, self.done[-1][0] - seconds
 
 
-def _ignore(amount: float) -> None:
+def _ignore(amount: float, *, known: bool = False) -> None:
     """Not counted: reading, converting."""
-    del amount
+    del amount, known
 
 
 class Recorder:
@@ -82,14 +82,14 @@ class Recorder:
         if unit != "prompts" or total is None:
             yield _ignore
             return
-        step = Step(label, total)
+        pace = Pace(total)
+        step = Step(label, total, pace)
         self.steps.append(step)
-        count = 0.0
 
-        def advance(amount: float) -> None:
-            nonlocal count
-            count += amount
-            step.done.append((time.monotonic() - step.started, count))
+        def advance(amount: float, *, known: bool = False) -> None:
+            pace.advance(amount, known=known)
+            if pace.left is not None:
+                step.done.append((pace.seconds, pace.done, pace.left))
 
         yield advance
 

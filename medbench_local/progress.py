@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-Advance = Callable[[float], None]
+
+class Advance(Protocol):
+    """Takes the amount of work done since the last call."""
+
+    def __call__(self, amount: float, /, *, known: bool = False) -> None:
+        """Count ``amount``; ``known``: it was done before or need not be done, and says nothing about the speed."""
 
 
 class Progress(Protocol):
@@ -25,7 +30,7 @@ class Progress(Protocol):
         """Say one line that stays."""
 
 
-def _ignore(amount: float) -> None:
+def _ignore(amount: float, *, known: bool = False) -> None:
     """Nobody counts."""
 
 

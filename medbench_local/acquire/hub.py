@@ -232,7 +232,7 @@ def _fetch(
     lock = hub.cache / ".locks" / repository.cache.name / f"{file.blob}.lock"
     with alone(lock, f"fetching {file.path}", progress):
         if blob.exists() and matches(blob, file):
-            advance(file.size)
+            advance(file.size, known=True)
         else:
             fetch_blob(
                 url, file, blob, token=hub.token, patience=hub.patience, advance=advance, progress=progress

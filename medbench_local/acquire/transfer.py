@@ -117,7 +117,7 @@ def fetch_blob(
         blob: the path it gets, once it is complete and its hash is right.
         token: sent along, or None.
         patience: how often a failing connection is tried again.
-        advance: called with the number of new bytes, bytes of earlier tries included.
+        advance: called with the number of new bytes; those of earlier tries are known.
         progress: told of repetitions.
 
     Raises:
@@ -129,7 +129,7 @@ def fetch_blob(
     if partial.exists() and partial.stat().st_size > file.size:
         partial.unlink()
     transfer = _Transfer(url, file, partial, token, advance)
-    advance(transfer.have())
+    advance(transfer.have(), known=True)
     patiently(transfer.go_on, patience, progress, done=transfer.have)
     if not matches(partial, file):
         partial.unlink()
@@ -185,7 +185,7 @@ class _Transfer:
             if have and not self._continues(
                 response.headers.get("Content-Range", ""), response.status_code, have
             ):
-                self._advance(-have)
+                self._advance(-have, known=True)
                 have = 0
             self._append(response, have)
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.progress import (
     Progress as RichProgress,
 )
@@ -24,6 +18,8 @@ from rich.text import Text
 from medbench_local.progress import Advance, Progress
 
 _SECONDS_BETWEEN_LINES = 15.0
+_LATELY = 300.0
+"""Seconds over which speed is measured: long enough for prompts of all lengths, short enough to notice a change."""
 
 
 def amount(value: float, unit: str) -> str:
@@ -45,11 +41,65 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:02.0f} min"
 
 
+class Pace:
+    """How fast a piece of work has got on lately, and how long it still takes at that speed.
+
+    Args:
+        total: amount of work, or None if unknown.
+        clock: seconds, from any moment on.
+    """
+
+    def __init__(self, total: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._clock = total, clock
+        self._started = clock()
+        self._worked = 0.0
+        self._marks = deque([(0.0, 0.0)])
+        self.done = 0.0
+
+    def advance(self, amount: float, *, known: bool = False) -> None:
+        """See `medbench_local.progress.Advance`."""
+        self.done += amount
+        if known:
+            return
+        self._worked += amount
+        now = self.seconds
+        if now - self._marks[-1][0] >= 1:
+            self._marks.append((now, self._worked))
+        while len(self._marks) > 2 and now - self._marks[1][0] > _LATELY:
+            self._marks.popleft()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return self._clock() - self._started
+
+    @property
+    def speed(self) -> float | None:
+        """Amount of work a second in the last minutes, what was known not counted; None before any was done."""
+        since, before = self._marks[0]
+        seconds, worked = self.seconds - since, self._worked - before
+        return worked / seconds if worked > 0 and seconds > 0 else None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to the end at this speed; None if that cannot be said."""
+        if self._total is None or self.speed is None:
+            return None
+        return max(self._total - self.done, 0.0) / self.speed
+
+
 class _Speed(ProgressColumn):
+    max_refresh = 0.5
+
     def render(self, task: Task) -> Text:
-        if task.speed is None:
+        """Speed and time left."""
+        pace: Pace = task.fields["pace"]
+        if pace.speed is None:
             return Text("")
-        return Text(f"{amount(task.speed, task.fields['unit'])}/s", style="progress.data.speed")
+        text = f"{amount(pace.speed, task.fields['unit'])}/s"
+        if pace.left is not None:
+            text += f", {duration(pace.left)} left"
+        return Text(text, style="progress.data.speed")
 
 
 class LiveProgress:
@@ -61,10 +111,8 @@ class LiveProgress:
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             _Speed(),
-            TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
-            speed_estimate_period=120,
         )
         self._open = 0
 
@@ -74,9 +122,15 @@ class LiveProgress:
         if self._open == 0:
             self._display.start()
         self._open += 1
-        task = self._display.add_task(label, total=total, unit=unit)
+        pace = Pace(total)
+        task = self._display.add_task(label, total=total, unit=unit, pace=pace)
+
+        def advance(amount: float, *, known: bool = False) -> None:
+            pace.advance(amount, known=known)
+            self._display.update(task, completed=pace.done)
+
         try:
-            yield lambda amount: self._display.advance(task, amount)
+            yield advance
         finally:
             self._display.remove_task(task)
             self._open -= 1
@@ -97,26 +151,23 @@ class PlainProgress:
     @contextmanager
     def step(self, label: str, *, total: float | None, unit: str) -> Iterator[Advance]:
         """See `medbench_local.progress.Progress.step`."""
-        started = last = time.monotonic()
-        done = 0.0
+        pace = Pace(total)
+        last = 0.0
 
-        def advance(more: float) -> None:
-            nonlocal done, last
-            done += more
-            now = time.monotonic()
-            if now - last < _SECONDS_BETWEEN_LINES or done <= 0:
+        def advance(more: float, *, known: bool = False) -> None:
+            nonlocal last
+            pace.advance(more, known=known)
+            if pace.seconds - last < _SECONDS_BETWEEN_LINES or pace.speed is None:
                 return
-            last = now
-            speed = done / (now - started)
-            text = f"{label}: {amount(done, unit)}, {amount(speed, unit)}/s"
-            if total:
-                text += f", {min(done / total, 1):.0%}, {duration(max(total - done, 0) / speed)} left"
+            last = pace.seconds
+            text = f"{label}: {amount(pace.done, unit)}, {amount(pace.speed, unit)}/s"
+            if total and pace.left is not None:
+                text += f", {min(pace.done / total, 1):.0%}, {duration(pace.left)} left"
             self.note(text)
 
         yield advance
-        seconds = time.monotonic() - started
-        if seconds >= 1:
-            self.note(f"{label}: {amount(done, unit)} in {duration(seconds)}")
+        if pace.seconds >= 1:
+            self.note(f"{label}: {amount(pace.done, unit)} in {duration(pace.seconds)}")
 
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""

@@ -107,7 +107,7 @@ def run_reference(
     ):
         for request, tokens in overlong:
             _write(file, request, len(tokens), None, made_by)
-        advance(len(overlong))
+        advance(len(overlong), known=True)
         for start in range(0, len(fitting), batch_size):
             batch = fitting[start : start + batch_size]
             scores = network.logprobs([tokens for _, tokens in batch], tokenizer.letters)

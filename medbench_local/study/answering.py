@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import WorkerDied
-from medbench_local.progress import Progress
+from medbench_local.progress import Advance, Progress
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates
 from medbench_local.study.choosing import choose_prompt, selection_rows
@@ -18,6 +18,9 @@ from medbench_local.study.session import ModelSession
 from medbench_local.tasks.question import Question
 
 CellKey = tuple[str, int]
+
+_SAMPLE = 20
+"""Questions whose prompts tell how long a task's prompts are."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,12 @@ def answer_all(
     """Choose a prompt for every cell and answer its test questions with it."""
     prompting = session.prompting()
     work = {key_of(cell): _prompts_of(plan, cell, prompting) for cell in plan.cells}
+    lengths = {key_of(cell): _length(session, cell, prompting) for cell in plan.cells}
+    mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1)
     found = {}
     with progress.step(label, total=sum(work.values()), unit="prompts") as advance:
         for cell in plan.cells:
-            done = 0
-
-            def count(prompts: int) -> None:
-                nonlocal done
-                done += prompts
-                advance(prompts)
-
+            count = _Share(advance, work[key_of(cell)], lengths[key_of(cell)] / mean)
             scorer = session.scorer(cell, prompting, count)
             candidate, choice = choose_prompt(
                 scorer,
@@ -81,7 +80,7 @@ def answer_all(
             rows = range(len(test_questions(plan, cell)))
             answers = scorer.answers(candidate, "test", rows)
             found[key_of(cell)] = CellAnswers(candidate, choice, tuple(answers))
-            advance(max(work[key_of(cell)] - done, 0))  # a race often ends before its limit
+            count.end()
     return found
 
 
@@ -125,6 +124,37 @@ def with_retries(
             if attempt == retries:
                 raise
             progress.note(f"{error.message} Starting it again ({attempt + 1} of {retries}).")
+
+
+class _Share:
+    """One cell's part of the work: counts its prompts in prompts of mean length, so that time left is told well.
+
+    Args:
+        advance: of the whole.
+        prompts: expected at most.
+        length: of a prompt, as a multiple of the mean over all cells.
+    """
+
+    def __init__(self, advance: Advance, prompts: int, length: float) -> None:
+        self._advance = advance
+        self._left = float(prompts)
+        self._length = length
+
+    def __call__(self, amount: float, *, known: bool = False) -> None:
+        """See `medbench_local.progress.Advance`."""
+        self._left -= amount
+        self._advance(amount * self._length, known=known)
+
+    def end(self) -> None:
+        """What is left was not needed: a race often ends before its limit."""
+        self(max(self._left, 0.0), known=True)
+
+
+def _length(session: ModelSession, cell: Cell, prompting: Prompting) -> float:
+    """Tokens decoded for a prompt on average, from a few test questions in the default format."""
+    candidate = Candidate(None, 0 if cell.shots else None)
+    rows = range(min(_SAMPLE, len(cell.task.questions("test"))))
+    return session.preparation(cell, prompting).tokens(candidate, "test", rows) / len(rows)
 
 
 def _prompts_of(plan: Plan, cell: Cell, prompting: Prompting) -> int:

@@ -10,6 +10,7 @@ from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Candidate
+from medbench_local.store.files import need_place
 from medbench_local.store.lock import only_process
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.answering import CellKey, answer_with, key_of, test_questions, with_retries
@@ -106,6 +107,8 @@ def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelC
         UsageError: there is nothing to compare with.
         MedbenchError: of the parts; what was computed is kept.
     """
+    if options.output is not None:
+        need_place(options.output)
     planner = Planner(model, model, options, progress)
     plan = planner.plan(planner.quants[0])
     prepared = plan.medical

@@ -65,7 +65,6 @@ def choose_prompt(
             max_prompts=settings.max_prompts,
             seed=settings.seed,
         )
-    scorer.forget()
     return options[found.winner], _choice(found)
 
 

@@ -17,6 +17,7 @@ from medbench_local.errors import StoreError
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.report.files import write_reports
+from medbench_local.store.files import need_place
 from medbench_local.store.lock import only_process
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.answering import (
@@ -89,6 +90,8 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
         MedbenchError: see the errors of the parts; what was computed before is kept.
     """
     started, clock = datetime.now(timezone.utc), time.monotonic()
+    if options.output is not None and not RunFolder(options.output).results_file.is_file():
+        need_place(options.output)
     planner = Planner(medical, base, options, progress)
     quants = planner.quants
     first = planner.plan(quants[0])
@@ -105,8 +108,8 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
             outcome, steps = _climb(quants, planner, work)
         results = _results(outcome, steps, started, time.monotonic() - clock, meter)
         folder.write_manifest(describe(outcome.plan, quants, started, work.models))
-        folder.write_results(results)
         write_reports(folder.path, results)
+        folder.write_results(results)
     return Run(folder, results, computed=True)
 
 

@@ -109,7 +109,7 @@ def score_on(
             if done + len(pack.requests) <= len(known):
                 yield list(known[done : done + len(pack.requests)])
                 done += len(pack.requests)
-                advance(len(pack.requests))
+                advance(len(pack.requests), known=True)
                 continue
             rows = []
             for result in engine.score(pack):

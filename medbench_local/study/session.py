@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
@@ -11,15 +10,13 @@ from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.engine.base import Engine, EngineInfo
 from medbench_local.engine.bindings import ROWS
 from medbench_local.engine.remote import start_engine
+from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, prompting_for
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.plan import Cell, Plan
-from medbench_local.study.scoring import CellScorer, Meter, ScoringRules, fingerprint
-
-
-def _nobody(prompts: int) -> None:
-    """Nobody listens."""
+from medbench_local.study.preparing import Preparation, ScoringRules
+from medbench_local.study.scoring import CellScorer, Meter, fingerprint
 
 
 class ModelSession:
@@ -89,25 +86,27 @@ class ModelSession:
             name=way.name,
         )
 
-    def scorer(self, cell: Cell, prompting: Prompting, on_prompts: Callable[[int], None]) -> CellScorer:
+    def preparation(self, cell: Cell, prompting: Prompting) -> Preparation:
+        """Makes the prompts of ``cell`` the way ``prompting`` says."""
+        return Preparation(self.engine, prompting, cell.task, cell.shots, self.rules())
+
+    def scorer(self, cell: Cell, prompting: Prompting, advance: Advance) -> CellScorer:
         """A scorer for ``cell`` that speaks to this model the way ``prompting`` says."""
         return CellScorer(
             self.engine,
             fingerprint=fingerprint(self._file.sha256, self.info),
             store=self._store,
-            prompting=prompting,
+            preparation=self.preparation(cell, prompting),
             task=cell.task,
-            shots=cell.shots,
             rules=self.rules(),
             meter=self._meter,
-            on_prompts=on_prompts,
+            advance=advance,
         )
 
     def first_prompt(self, cell: Cell) -> dict[str, list[int]]:
         """First and last token ids of a real prompt: shows at a glance whether BOS and template are right."""
         candidate = Candidate(None, self._plan.protocol.demonstration_seed if cell.shots else None)
-        scorer = self.scorer(cell, self.prompting(), _nobody)
-        tokens = scorer.first_prompt(candidate, "test")
+        tokens = self.preparation(cell, self.prompting()).first_prompt(candidate, "test")
         return {"first_tokens": list(tokens[:8]), "last_tokens": list(tokens[-8:])}
 
     def rules(self) -> ScoringRules:

@@ -99,7 +99,7 @@ class Listener(Silent):
     @contextmanager
     def step(self, label: str, *, total: float | None, unit: str) -> Iterator[Advance]:
         self.steps.append((label, total))
-        yield lambda amount: None
+        yield lambda amount, *, known=False: None
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from medbench_local.acquire.gguf_file import read_gguf_header
+from medbench_local.acquire.source import DEMO
 from medbench_local.errors import StoreError
 from medbench_local.store.files import write_atomic
 from medbench_local.store.scores import ScoreStore, StoredScore
+from tests.acquire.conftest import hub as hub
 from tests.corpus.command_line import run
+from tests.hub_server import Fault, HubServer
 
 SIZE = 24 * 2**20
 
@@ -63,6 +68,57 @@ def test_models_on_a_full_disk(disk: Path, monkeypatch: pytest.MonkeyPatch, leav
             read_gguf_header(path)
     ballast.unlink()
     assert run("models", "fetch", "demo-med", "--quant", "q8_0").code == 0
+
+
+def test_a_download_for_which_there_is_no_room_is_not_begun(
+    disk: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(disk / "hf"))
+    hub.add("someone/demo", DEMO / "demo-med")
+    ballast = fill(disk, 1_000_000)
+    hit = run("models", "fetch", "hf:someone/demo", "--quant", "none")
+    assert hit.code == 2
+    assert "free" in hit.err
+    assert "model.safetensors" not in hub.contents()
+    ballast.unlink()
+    assert run("models", "fetch", "hf:someone/demo", "--quant", "none").code == 0
+
+
+def test_a_disk_that_becomes_full_during_a_download(
+    disk: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(disk / "hf"))
+    hub.add("someone/demo", DEMO / "demo-med")
+    hub.fail(Fault("model.safetensors", hang_after=1_000_000))
+    ballast = disk / "ballast"
+
+    def fill_half_way() -> None:
+        assert hub.sent_to_hanging.wait(60)
+        while not any(path.stat().st_size == 1_000_000 for path in disk.rglob("*.partial")):
+            time.sleep(0.01)
+        fill(disk, 300_000)
+        hub.released.set()
+
+    filler = threading.Thread(target=fill_half_way)
+    filler.start()
+    hit = run("models", "fetch", "hf:someone/demo", "--quant", "none")
+    filler.join()
+    assert hit.code == 2, hit.err
+    assert "No space left" in hit.err
+    assert "should not have happened" not in hit.err
+    assert not list(disk.rglob("model.safetensors"))
+    begun = sum(path.stat().st_size for path in disk.rglob("*.partial"))
+    assert begun >= 1_000_000
+
+    ballast.unlink()
+    assert run("models", "fetch", "hf:someone/demo", "--quant", "none").code == 0
+    sent = [
+        (request.path.rpartition("/")[2], request.range)
+        for request in hub.requests
+        if request.origin == "cdn" and request.method == "GET"
+    ]
+    assert sent.count(("model.safetensors", "")) == 1, "only the first time from the beginning"
+    assert sent[-1] == ("model.safetensors", f"bytes={begun}-"), "then what was missing"
 
 
 @pytest.mark.parametrize("leave", [0, 30_000, 90_000])

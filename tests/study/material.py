@@ -10,8 +10,9 @@ from medbench_local.engine.base import Engine
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompting import Prompting, prompting_for
 from medbench_local.store.scores import ScoreStore
+from medbench_local.study.preparing import Preparation, ScoringRules
 from medbench_local.study.results import PromptChoice, Scoring
-from medbench_local.study.scoring import Answer, CellScorer, Meter, ScoringRules, fingerprint
+from medbench_local.study.scoring import Answer, CellScorer, Meter, fingerprint
 from medbench_local.tasks.question import DataFile, Question, Split, Task
 
 LETTERS = "ABCD"
@@ -85,20 +86,21 @@ class Bench:
         self.meter = Meter()
         self.told = 0
         self.prompting = prompting or a_prompting()
+        self.rules = given or rules()
+        self.preparation = Preparation(self.engine, self.prompting, self.task, shots, self.rules)
         self.scorer = CellScorer(
             self.engine,
             fingerprint=fingerprint("a file", self.engine.info),
             store=self.store,
-            prompting=self.prompting,
+            preparation=self.preparation,
             task=self.task,
-            shots=shots,
-            rules=given or rules(),
+            rules=self.rules,
             meter=self.meter,
-            on_prompts=self._hear,
+            advance=self._hear,
         )
 
-    def _hear(self, prompts: int) -> None:
-        self.told += prompts
+    def _hear(self, prompts: float, *, known: bool = False) -> None:
+        self.told += int(prompts)
 
 
 def answers_of(predictions: Sequence[int | None], *, gap: float = 1.0) -> tuple[Answer, ...]:

@@ -73,10 +73,11 @@ def test_racing_finds_the_winner_of_the_exhaustive_search_where_it_is_clear(tmp_
     letters = {answer_tokens.token_of(letter): i for i, letter in enumerate("ABCD")}
     exhaustive_bench = Bench(tmp_path / "prepare", task=task)
     best = Candidate(4, None)
-    prepared = exhaustive_bench.scorer._prepare(best, "validation")
+    questions = task.questions("validation")
+    prepared = exhaustive_bench.preparation.prompts(best, "validation", range(len(questions)))
     right = {
-        prompt.request.context: question.answer  # type: ignore[union-attr]
-        for prompt, question in zip(prepared.prompts, task.questions("validation"), strict=True)
+        prompt.request.context: questions[row].answer  # type: ignore[union-attr]
+        for row, prompt in prepared.prompts.items()
     }
 
     def logprob(context: tuple[int, ...], continuation: tuple[int, ...]) -> float:

@@ -106,6 +106,15 @@ def test_a_folder_that_holds_another_run_is_refused_and_left_alone(fakes: Fakes,
     assert {p: p.read_bytes() for p in before} == before
 
 
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medbench_local.study.compare.Planner", None)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"cannot be written.*--output"):
+        _compare(output=tmp_path / "file" / "run")
+
+
 def test_two_undisturbed_runs_are_equal_but_for_timing(fakes: Fakes, tmp_path: Path) -> None:
     first = _compare(output=tmp_path / "1" / "run")
     second = _compare(output=tmp_path / "2" / "run")

@@ -280,7 +280,7 @@ def test_more_options_than_letter_tokens_is_an_error(tmp_path: Path) -> None:
 
 def test_tokens_count_each_shared_prefix_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, shots=3)
-    expected = bench.scorer.tokens(SHOWN, "test", range(12))
+    expected = bench.preparation.tokens(SHOWN, "test", range(12))
     lengths = _lengths(bench.task, 3)
     bench.scorer.answers(SHOWN, "test", range(12))
     (prefix,) = {expected - bench.meter.tokens_decoded}
