@@ -1,11 +1,14 @@
-"""Kill a run at random moments and see what is lost.
+"""Kill and interrupt a run at random moments and see what is lost.
 
-    python -m benchmarks.faults --trials 50
+    python -m benchmarks.faults --trials 50 --interrupts 10
 
 Each trial starts the same small comparison of the embedded pair in folders of its own, kills the main process,
 its worker or both (SIGKILL) at a random moment, and runs the same command again. Nothing is lost if the second
 run scores exactly what the first had not committed, and ends with the samples and the ``results.json`` of an
 uninterrupted run, byte for byte but for ``timing``. What a kill costs is the pack that was being computed.
+
+An interrupt (SIGINT to the main process and its worker, as Ctrl-C at a terminal) must end the run with code 130 and
+the command that resumes it; the last column then says after how many seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from typing import Literal
 
 import psutil
 
-Target = Literal["main", "worker", "both", "worker, retried"]
+Target = Literal["main", "worker", "both", "worker, retried", "Ctrl-C"]
 TARGETS: tuple[Target, ...] = ("main", "worker", "both", "worker, retried")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +58,7 @@ class Trial:
         committed: prompts in the store after the kill.
         scored: prompts that the run after it computed.
         problems: what was lost, in words; empty if nothing was.
+        ended: seconds from an interrupt to the end of the process; None for kills.
     """
 
     target: Target
@@ -64,6 +68,7 @@ class Trial:
     committed: int
     scored: int
     problems: tuple[str, ...]
+    ended: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,13 @@ class Comparison:
         }
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                words, cwd=self.folder, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                words,
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a group of its own, which an interrupt reaches as a whole
             )
 
     def finish(self, *more: str) -> Outcome:
@@ -243,6 +254,30 @@ def trial(comparison: Comparison, expected: Outcome, target: Target, moment: flo
     return Trial(target, at, stage, code, committed, scored, tuple(problems))
 
 
+def interruption(comparison: Comparison, expected: Outcome, moment: float) -> Trial | None:
+    """Interrupt a run of ``comparison`` ``moment`` seconds after its start, and run it again; see `trial`."""
+    process = comparison.start()
+    started = time.monotonic()
+    time.sleep(moment)
+    at, stage = time.monotonic() - started, comparison.stage()
+    if process.poll() is not None or stage == "done":
+        _wait(process)
+        return None
+    os.killpg(process.pid, signal.SIGINT)
+    code = _wait(process)
+    ended = time.monotonic() - started - at
+    committed = comparison.committed()
+    problems = []
+    if code != 130 or "medbench-local compare" not in comparison.said():
+        problems.append(f"exit code {code}: {comparison.said()}")
+    comparison.finish()
+    scored = comparison.scored()
+    if committed + scored != expected.prompts:
+        problems.append(f"{committed} + {scored} prompts scored, {expected.prompts} needed")
+    problems += _differences(comparison.outcome(), expected)
+    return Trial("Ctrl-C", at, stage, code, committed, scored, tuple(problems), ended)
+
+
 def _differences(found: Outcome, expected: Outcome) -> list[str]:
     if found.files.keys() != expected.files.keys():
         return ["other files than an uninterrupted run"]
@@ -259,19 +294,28 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 def trials(
-    folder: Path, count: int, *, seed: int, limit: int = 30, tell: Callable[[str], None] = print
+    folder: Path,
+    count: int,
+    *,
+    seed: int,
+    limit: int = 30,
+    interrupts: int = 0,
+    tell: Callable[[str], None] = print,
 ) -> list[Trial]:
-    """Hit ``count`` runs, each target in turn, at moments drawn over an uninterrupted run."""
+    """Kill ``count`` runs, each target in turn, then interrupt some, at moments drawn over an uninterrupted run."""
     expected = Comparison(folder / "whole", limit=limit).finish()
     tell(f"uninterrupted: {expected.prompts} prompts in {expected.seconds:.1f} s")
     generator = random.Random(seed)
     done: list[Trial] = []
     number = 0
-    while len(done) < count:
+    while len(done) < count + interrupts:
         number += 1
-        target = TARGETS[len(done) % len(TARGETS)]
         moment = generator.uniform(0.02, 0.95) * expected.seconds
-        found = trial(Comparison(folder / f"trial-{number}", limit=limit), expected, target, moment)
+        comparison = Comparison(folder / f"trial-{number}", limit=limit)
+        if len(done) < count:
+            found = trial(comparison, expected, TARGETS[len(done) % len(TARGETS)], moment)
+        else:
+            found = interruption(comparison, expected, max(moment, _BEGUN))
         if found is None:
             continue  # the run was faster than the uninterrupted one
         done.append(found)
@@ -279,12 +323,17 @@ def trials(
     return done
 
 
-HEADER = f"{'':>4}{'killed':<17}{'at, s':>7}  {'stage':<10}{'code':>5}{'kept':>7}{'scored then':>13}  lost"
+_BEGUN = 1.0
+"""Seconds in which the command line is read; before that Python itself ends the process."""
+
+HEADER = f"{'':>4}{'hit':<17}{'at, s':>7}  {'stage':<10}{'code':>5}{'kept':>7}{'scored then':>13}  lost"
 
 
 def line(number: int, found: Trial) -> str:
     """A row of the table."""
     lost = "; ".join(found.problems) or "nothing"
+    if found.ended is not None:
+        lost += f", ended after {found.ended:.1f} s"
     return (
         f"{number:>3} {found.target:<17}{found.moment:>7.2f}  {found.stage:<10}{found.code:>5}"
         f"{found.committed:>7}{found.scored:>13}  {lost}"
@@ -293,16 +342,22 @@ def line(number: int, found: Trial) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the trials, print the table; 1 if anything was lost."""
-    parser = argparse.ArgumentParser(description="Kill a run at random moments and see what is lost.")
-    parser.add_argument("--trials", type=int, default=50)
+    parser = argparse.ArgumentParser(description="Hit a run at random moments and see what is lost.")
+    parser.add_argument("--trials", type=int, default=50, help="kills")
+    parser.add_argument("--interrupts", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--limit", type=int, default=30, help="test questions")
     asked = parser.parse_args(words)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or runs would inherit that it is ignored
     with tempfile.TemporaryDirectory() as folder:
         print(HEADER)
-        done = trials(Path(folder), asked.trials, seed=asked.seed, limit=asked.limit)
+        done = trials(
+            Path(folder), asked.trials, seed=asked.seed, limit=asked.limit, interrupts=asked.interrupts
+        )
     lost = sum(bool(found.problems) for found in done)
-    print(f"{len(done)} runs killed, {lost} lost anything")
+    print(f"{asked.trials} runs killed, {asked.interrupts} interrupted, {lost} lost anything")
+    slowest = max((found.ended for found in done if found.ended is not None), default=0.0)
+    print(f"longest time from interrupt to end: {slowest:.1f} s")
     return 1 if lost else 0
 
 

@@ -21,9 +21,10 @@ from medbench_local.study.checking import (
     compare_precisions,
     record,
 )
-from medbench_local.study.compare import Planner, refuse_what_does_not_fit_plan
 from medbench_local.study.manifest import identity_of
+from medbench_local.study.memory import refuse_plan
 from medbench_local.study.plan import CompareOptions, Plan
+from medbench_local.study.planner import Planner
 from medbench_local.study.results import EquivalenceRecord
 from medbench_local.study.run import RUNS
 from medbench_local.study.scoring import Answer, Meter
@@ -117,7 +118,7 @@ def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelC
             f"{prepared.name} at {plan.quant.name} is all there is: there is no fuller precision to check against.",
             advice="Name a checkpoint, or an f16, bf16 or f32 GGUF, and a precision with --quant.",
         )
-    refuse_what_does_not_fit_plan(plan)
+    refuse_plan(plan)
     settings = check_settings(
         plan.protocol, plan.quant, scope=options.check, reference_precision=plan.reference_precision
     )

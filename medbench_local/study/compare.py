@@ -9,10 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
-from medbench_local.acquire.gguf_file import LOSSLESS, read_gguf_header
-from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_model
-from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
-from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
+from medbench_local.acquire.prepare import GgufFile, PreparedModel
+from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import StoreError
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Candidate
@@ -30,10 +28,10 @@ from medbench_local.study.answering import (
     with_retries,
 )
 from medbench_local.study.checking import check_settings, checked_rows, compare_verdicts
-from medbench_local.study.ladder import ladder, stand_in
 from medbench_local.study.manifest import describe, identity_of, origin, run_name
-from medbench_local.study.memory import refuse_what_does_not_fit
-from medbench_local.study.plan import Cell, CompareOptions, Plan, load_cells
+from medbench_local.study.memory import refuse_plan
+from medbench_local.study.plan import Cell, CompareOptions, Plan
+from medbench_local.study.planner import Planner
 from medbench_local.study.results import (
     Comparison,
     ComparisonEquivalence,
@@ -50,13 +48,6 @@ from medbench_local.study.session import ModelSession
 from medbench_local.study.verdicts import Side, adjusted, comparison, doubts, summary
 
 Item = TypeVar("Item")
-
-CANNOT_CHECK = (
-    "The check of the quantised verdict needs it. Choose one: --check-precision q8_0 (a stand-in, named as such in "
-    "the report); --force (memory-mapped and slow: about {hours:.0f} h for {prompts:,} prompts from a disk that reads "
-    "1 GB a second); --no-check (the report says so) and later `medbench-local validate` against reference results."
-)
-"""What to do where full precision does not fit."""
 
 
 @dataclass(frozen=True)
@@ -111,50 +102,6 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
         write_reports(folder.path, results)
         folder.write_results(results)
     return Run(folder, results, computed=True)
-
-
-class Planner:
-    """Reads the questions once and prepares the models at any precision.
-
-    Args:
-        medical: the medical model, as `resolve_model` reads it.
-        base: the model it was built from.
-        options: everything else.
-        progress: listens.
-    """
-
-    def __init__(self, medical: str, base: str, options: CompareOptions, progress: Progress) -> None:
-        self._options = options
-        self._progress = progress
-        self._sources = resolve_model(medical), resolve_model(base)
-        self._cells = load_cells(options, [source.entry for source in self._sources], progress)
-        self.quants = ladder(options)
-
-    def plan(self, quant: QuantConfig) -> Plan:
-        """The plan at one precision; converts and quantises what is not there yet."""
-        medical, base = (self._prepare(source, self._precision_of(source, quant)) for source in self._sources)
-        scoring = self._options.scoring or self._options.protocol.scoring
-        stand_ins = {}
-        higher = stand_in(self._options)
-        if higher is not None and quant.name != FULL:
-            for source, model in zip(self._sources, (medical, base), strict=True):
-                if model.full is not None:
-                    stand_ins[model.quantised.sha256] = self._prepare(source, higher).quantised
-        return Plan(medical, base, self._cells, scoring, quant, self._options, stand_ins)
-
-    def _prepare(self, source: ModelSource, quant: QuantConfig) -> PreparedModel:
-        options = self._options
-        return prepare_model(
-            source, quant=quant, home=options.home, offline=options.offline, progress=self._progress
-        )
-
-    def _precision_of(self, source: ModelSource, quant: QuantConfig) -> QuantConfig:
-        """A GGUF that is quantised already is used as it is, unless a precision was asked for."""
-        if self._options.quant is None and isinstance(source, LocalGguf):
-            header = read_gguf_header(source.path)
-            if header.file_type.lower() not in LOSSLESS:
-                return load_quant(FULL)
-        return quant
 
 
 @dataclass
@@ -227,7 +174,7 @@ def _climb(
 
 def _compare_at(plan: Plan, work: _Work) -> _Outcome:
     """All comparisons at one precision, checked against full precision."""
-    refuse_what_does_not_fit_plan(plan)
+    refuse_plan(plan)
     sides: dict[str, dict[CellKey, CellAnswers]] = {}
     shared: dict[CellKey, tuple[Answer, ...]] = {}
 
@@ -279,29 +226,6 @@ def _compare_at(plan: Plan, work: _Work) -> _Outcome:
         _write_samples(plan, cell, "medical", medical.answers, work)
         _write_samples(plan, cell, "base", base.answers, work)
     return _Outcome(plan, adjusted(comparisons))
-
-
-def refuse_what_does_not_fit_plan(plan: Plan) -> None:
-    """Before anything is computed, so that a night is not lost to a model that cannot be checked in the end."""
-    options = plan.options
-    for model in (plan.medical, plan.base):
-        scored = (f"{model.name} ({plan.quant.name})", model.quantised.path)
-        refuse_what_does_not_fit([scored], options.engine, force=options.force)
-        if plan.checked:
-            full = (f"{model.name} ({plan.reference_precision})", plan.reference_file(model).path)
-            refuse_what_does_not_fit(
-                [full], options.engine, force=options.force, advice=_instead(plan, model)
-            )
-
-
-def _instead(plan: Plan, model: PreparedModel) -> str:
-    """What to do where full precision does not fit; each prompt would read all weights from the disk once."""
-    settings = check_settings(
-        plan.protocol, plan.quant, scope=plan.options.check, reference_precision=plan.reference_precision
-    )
-    prompts = sum(len(checked_rows(len(test_questions(plan, cell)), settings)) for cell in plan.cells)
-    hours = max(1.0, prompts * plan.reference_file(model).size / 1e9 / 3600)
-    return CANNOT_CHECK.format(hours=hours, prompts=prompts)
 
 
 def _check(

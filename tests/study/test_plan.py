@@ -13,10 +13,10 @@ from medbench_local.catalog.model import models
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.progress import Silent
-from medbench_local.study.compare import Planner
 from medbench_local.study.ladder import ladder
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.plan import default_tasks
+from medbench_local.study.planner import Planner
 from tests.study.conftest import Fakes, write_task
 
 EXHAUSTIVE = Protocol(name="all", summary="All.", shots=(0, 3), selection=SelectionSettings())

@@ -1,0 +1,55 @@
+"""From names and options to a plan: reads the questions once, makes the models ready at any precision."""
+
+from __future__ import annotations
+
+from medbench_local.acquire.gguf_file import LOSSLESS, read_gguf_header
+from medbench_local.acquire.prepare import PreparedModel, prepare_model
+from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
+from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
+from medbench_local.progress import Progress
+from medbench_local.study.ladder import ladder, stand_in
+from medbench_local.study.plan import CompareOptions, Plan, load_cells
+
+
+class Planner:
+    """Reads the questions once and prepares the models at any precision.
+
+    Args:
+        medical: the medical model, as `resolve_model` reads it.
+        base: the model it was built from.
+        options: everything else.
+        progress: listens.
+    """
+
+    def __init__(self, medical: str, base: str, options: CompareOptions, progress: Progress) -> None:
+        self._options = options
+        self._progress = progress
+        self._sources = resolve_model(medical), resolve_model(base)
+        self._cells = load_cells(options, [source.entry for source in self._sources], progress)
+        self.quants = ladder(options)
+
+    def plan(self, quant: QuantConfig) -> Plan:
+        """The plan at one precision; converts and quantises what is not there yet."""
+        medical, base = (self._prepare(source, self._precision_of(source, quant)) for source in self._sources)
+        scoring = self._options.scoring or self._options.protocol.scoring
+        stand_ins = {}
+        higher = stand_in(self._options)
+        if higher is not None and quant.name != FULL:
+            for source, model in zip(self._sources, (medical, base), strict=True):
+                if model.full is not None:
+                    stand_ins[model.quantised.sha256] = self._prepare(source, higher).quantised
+        return Plan(medical, base, self._cells, scoring, quant, self._options, stand_ins)
+
+    def _prepare(self, source: ModelSource, quant: QuantConfig) -> PreparedModel:
+        options = self._options
+        return prepare_model(
+            source, quant=quant, home=options.home, offline=options.offline, progress=self._progress
+        )
+
+    def _precision_of(self, source: ModelSource, quant: QuantConfig) -> QuantConfig:
+        """A GGUF that is quantised already is used as it is, unless a precision was asked for."""
+        if self._options.quant is None and isinstance(source, LocalGguf):
+            header = read_gguf_header(source.path)
+            if header.file_type.lower() not in LOSSLESS:
+                return load_quant(FULL)
+        return quant
