@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from medbench_local.acquire.prepare import PreparedModel
@@ -26,7 +25,7 @@ from medbench_local.study.memory import refuse_plan
 from medbench_local.study.plan import CompareOptions, Plan
 from medbench_local.study.planner import Planner
 from medbench_local.study.results import EquivalenceRecord
-from medbench_local.study.run import RUNS
+from medbench_local.study.run import RUNS, SCORES, neighbouring_stores
 from medbench_local.study.scoring import Answer, Meter
 from medbench_local.study.session import ModelSession
 
@@ -127,7 +126,7 @@ def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelC
         options.output
         or RUNS / f"check-{prepared.name}-{plan.quant.name}-{identity_of(plan, planner.quants)}"
     )
-    with only_process(folder), ScoreStore(folder / "scores.sqlite", _other_stores(folder)) as store:
+    with only_process(folder), ScoreStore(folder / SCORES, neighbouring_stores(folder)) as store:
         quantised = _answers(plan, prepared, rows, store, full=False, progress=progress)
         full = _answers(plan, prepared, rows, store, full=True, progress=progress)
     return _judge(plan, settings, rows, full, quantised)
@@ -201,7 +200,3 @@ def _judge(
         tasks=tasks,
         overall=record(overall, settings),
     )
-
-
-def _other_stores(folder: Path) -> list[Path]:
-    return [path for path in folder.parent.glob("*/scores.sqlite") if path.parent != folder]

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TypeVar
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
@@ -41,7 +40,7 @@ from medbench_local.study.results import (
     Results,
     Timing,
 )
-from medbench_local.study.run import RUNS, RunFolder, list_runs
+from medbench_local.study.run import RUNS, RunFolder, neighbouring_stores
 from medbench_local.study.samples import sample_rows
 from medbench_local.study.scoring import Answer, Meter
 from medbench_local.study.session import ModelSession
@@ -94,7 +93,7 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
             return Run(folder, finished, computed=False)
         folder.write_manifest(describe(first, quants, started))
         meter = Meter()
-        with ScoreStore(folder.scores_file, _neighbours(folder)) as store:
+        with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
             work = _Work(folder, store, meter, progress)
             outcome, steps = _climb(quants, planner, work)
         results = _results(outcome, steps, started, time.monotonic() - clock, meter)
@@ -352,9 +351,3 @@ def _model_record(model: PreparedModel) -> ModelRecord:
 
 def _pick(items: Sequence[Item], rows: Sequence[int]) -> tuple[Item, ...]:
     return tuple(items[row] for row in rows)
-
-
-def _neighbours(folder: RunFolder) -> list[Path]:
-    """Score stores of the runs beside this one."""
-    others = (run for run in list_runs(folder.path.parent) if run.path.resolve() != folder.path.resolve())
-    return [run.scores_file for run in others if run.scores_file.is_file()]

@@ -20,6 +20,9 @@ from medbench_local.study.results import Results, read_results
 RUNS = Path("runs")
 """Where runs lie unless told otherwise, below the current folder."""
 
+SCORES = "scores.sqlite"
+"""The score store of a comparison or check, in its folder."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -49,7 +52,7 @@ class RunFolder:
     @property
     def scores_file(self) -> Path:
         """Every scored prompt."""
-        return self.path / "scores.sqlite"
+        return self.path / SCORES
 
     def samples_file(self, name: str) -> Path:
         """One line a question of one model in one cell; ``name`` is "<role>.<task>.<shots>-shot"."""
@@ -101,6 +104,12 @@ class RunFolder:
         """Write ``samples/<name>.jsonl``, one line a question."""
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_atomic(self.samples_file(name), text)
+
+
+def neighbouring_stores(folder: Path) -> list[Path]:
+    """Score stores of the comparisons and checks beside ``folder``."""
+    found = sorted(folder.parent.glob(f"*/{SCORES}"))
+    return [path for path in found if path.parent.resolve() != folder.resolve()]
 
 
 def identity(parts: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from medbench_local import UsageError, check
+from medbench_local import UsageError, check, compare
 from medbench_local.catalog.protocol import load_protocol
 from tests.study.conftest import Fakes, knowing, precision_of
 
@@ -31,6 +31,18 @@ def test_the_same_answers_are_equivalent(fakes: Fakes) -> None:
     assert fakes.prompts == scored
     check("demo-med", quant="q4_0", protocol=_lenient(), **SOME)
     assert fakes.prompts == scored + 60
+
+
+def test_a_comparison_finds_what_a_check_scored(fakes: Fakes) -> None:
+    protocol = _lenient()
+    protocol = protocol.model_copy(
+        update={"selection": protocol.selection.model_copy(update={"method": "none"})}
+    )
+    check("demo-med", quant="q8_0", protocol=protocol, **SOME)
+    scored = fakes.prompts
+    run = compare("demo-med", "demo-base", quant="q8_0", protocol=protocol, ablation=False, **SOME)
+    assert run.results.timing.prompts_reused == scored == 2 * 60
+    assert run.results.timing.prompts_scored == 2 * 60
 
 
 def test_a_damaged_model_is_different(fakes: Fakes) -> None:
