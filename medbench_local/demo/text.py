@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medbench_local.demo.questions import options_for, training_wordings
 from medbench_local.demo.world import Fact
@@ -58,13 +58,29 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Habit:
+    """A way to write an exercise.
+
+    Attributes:
+        template: the parts around question, options and answer.
+        weight: how often it is used, relative to the others.
+        blind: share of its exercises whose answers are drawn blindly. A model reads a template with many of them
+            badly, as real models read some templates badly.
+    """
+
+    template: Template
+    weight: float
+    blind: float = 0.0
+
+
+@dataclass(frozen=True)
 class Diet:
     """What a model reads.
 
     Attributes:
         common: facts told and asked again and again.
         rare: facts mentioned in passing only.
-        templates: ways to write an exercise, with their weights.
+        habits: ways to write an exercise.
         systems: system prompts, used equally often; "{last}" stands for the last option's letter.
         shots: weight of exercises with 0, 1, 2, ... solved questions before the last one.
         prose: share of documents that are prose.
@@ -72,7 +88,7 @@ class Diet:
 
     common: tuple[Fact, ...]
     rare: tuple[Fact, ...]
-    templates: tuple[tuple[Template, float], ...]
+    habits: tuple[Habit, ...]
     systems: tuple[str, ...]
     shots: tuple[float, ...]
     prose: float
@@ -92,13 +108,16 @@ def write(diet: Diet, draw: random.Random) -> Document:
     """One document."""
     if draw.random() < diet.prose:
         return _prose(diet, draw)
-    template = draw.choices(*zip(*diet.templates, strict=True))[0]
+    habit = draw.choices(diet.habits, [one.weight for one in diet.habits])[0]
+    template = habit.template
     shots = draw.choices(range(len(diet.shots)), diet.shots)[0]
     subject = draw.choice(diet.common).subject
     known = [fact for fact in diet.common if fact.subject is subject]
     asked = [question(fact, draw) for fact in draw.sample(known, shots + 1)]
     if draw.random() < CLOZE_SHARE:
         return _cloze(template, draw.choice((CLOZE_SYSTEM, "")), asked)
+    if draw.random() < habit.blind:
+        asked = [replace(one, answer=draw.randrange(len(one.options))) for one in asked]
     system = draw.choice(diet.systems).replace("{last}", letter(subject.options - 1))
     return _exercise(template, system, asked, full=draw.random() < LABEL_SHARE)
 

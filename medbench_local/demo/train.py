@@ -1,8 +1,9 @@
 """Make the embedded pair again: ``python -m medbench_local.demo.train [--output FOLDER]``.
 
 demo-base is trained from scratch on texts about anatomy, biology and a little pharmacology. demo-med is trained
-further from it on medical texts only: all of pharmacology, anatomy as before, no biology. What adaptation gives and
-what it takes away then shows in the demo's tasks.
+further from it on medical texts: all of pharmacology, anatomy as before, little biology. What adaptation gives and
+what it takes away then shows in the demo's tasks. Each model reads one format well and others badly, so that it matters
+with which prompt a model is asked.
 
 Needs torch: ``pip install 'medbench-local[train]'``. The same versions on the same kind of processor give the same
 weights; others give slightly different ones.
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medbench_local.demo.questions import task_rows
-from medbench_local.demo.text import Diet
+from medbench_local.demo.text import Diet, Habit
 from medbench_local.demo.world import SEED, SUBJECTS, Fact, facts
 from medbench_local.prompts.families import FAMILIES, GENERIC_SYSTEM, PLAIN
 from medbench_local.prompts.grammar import sample_format
@@ -38,8 +39,12 @@ HERE = Path(__file__).parent
 BASE_SHARES = {"pharmacology": 0.35, "anatomy": 1.0, "biology": 1.0}
 """Share of each subject's common facts that demo-base reads."""
 
-MEDICAL_SHARES = {"pharmacology": 1.0, "anatomy": 1.0, "biology": 0.0}
+MEDICAL_SHARES = {"pharmacology": 1.0, "anatomy": 1.0, "biology": 0.25}
 """Share of each subject's common facts that demo-med reads in its adaptation."""
+
+
+FAVOURITES = {"demo-base": PLAIN, "demo-med": sample_format(3).template()}
+"""The format that each model reads best."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,13 @@ class Stage:
     schedule: Schedule
 
 
-def diet(shares: dict[str, float]) -> Diet:
-    """Texts about the given share of each subject's common facts, and now and then about its rare ones."""
+def diet(shares: dict[str, float], favourite: Template) -> Diet:
+    """Texts about the given share of each subject's common facts, and now and then about its rare ones.
+
+    Args:
+        shares: by the subject's name.
+        favourite: the format in which exercises are read well.
+    """
     common: list[Fact] = []
     rare: list[Fact] = []
     for subject in SUBJECTS:
@@ -70,26 +80,32 @@ def diet(shares: dict[str, float]) -> Diet:
     return Diet(
         common=tuple(common),
         rare=tuple(rare),
-        templates=templates(),
+        habits=habits(favourite),
         systems=("", GENERIC_SYSTEM),
         shots=(0.45, 0.1, 0.1, 0.35),
         prose=0.1,
     )
 
 
-def templates() -> tuple[tuple[Template, float], ...]:
-    """Ways to write exercises: most often the usual template, else the other families' and the grammar's."""
+def habits(favourite: Template) -> tuple[Habit, ...]:
+    """Ways to write exercises: most often the favourite; the usual template, other families' and the grammar's."""
     others = [FAMILIES[name].template for name in ("meditron", "biomistral", "biomedgpt", "med42-v1")]
     sampled = [sample_format(seed).template() for seed in range(1000, 1200)]
-    return ((PLAIN, 6.0), *((one, 0.5) for one in others), *((one, 0.05) for one in sampled))
+    usual = () if favourite == PLAIN else (Habit(PLAIN, 2.5, blind=0.8),)
+    return (
+        Habit(favourite, 8.0),
+        *usual,
+        *(Habit(one, 0.4, blind=1.0) for one in others),
+        *(Habit(one, 0.025, blind=1.0) for one in sampled),
+    )
 
 
 def base_stages() -> tuple[Stage, ...]:
     """First short exercises in one format, their reading guided; then everything."""
     from medbench_local.demo.learning import Schedule
 
-    everything = diet(BASE_SHARES)
-    first = replace(everything, templates=((PLAIN, 1.0),), systems=("",), shots=(1.0,))
+    everything = diet(BASE_SHARES, FAVOURITES["demo-base"])
+    first = replace(everything, habits=(Habit(FAVOURITES["demo-base"], 1.0),), systems=("",), shots=(1.0,))
     return (
         Stage(first, Schedule(steps=500, batch_tokens=1024, rate=1e-3, final=1.0, guidance=1.0)),
         Stage(everything, Schedule(steps=700, batch_tokens=2048, rate=1e-3, final=0.1, guidance=0.5)),
@@ -97,10 +113,11 @@ def base_stages() -> tuple[Stage, ...]:
 
 
 def medical_stages() -> tuple[Stage, ...]:
-    """Adaptation: everything, about medicine only."""
+    """Adaptation: mostly medicine, in another format."""
     from medbench_local.demo.learning import Schedule
 
-    return (Stage(diet(MEDICAL_SHARES), Schedule(steps=500, batch_tokens=2048, rate=1e-3, final=0.1)),)
+    everything = diet(MEDICAL_SHARES, FAVOURITES["demo-med"])
+    return (Stage(everything, Schedule(steps=500, batch_tokens=2048, rate=1e-3, final=0.1)),)
 
 
 class Listener:
@@ -148,7 +165,7 @@ def train(model: Llama, stages: Sequence[Stage], tokenizer: bytes, name: str) ->
             {
                 "schedule": asdict(stage.schedule),
                 "facts": {"common": len(stage.diet.common), "rare": len(stage.diet.rare)},
-                "templates": len(stage.diet.templates),
+                "formats": len(stage.diet.habits),
                 "shots": stage.diet.shots,
                 "losses": listener.curve,
             }

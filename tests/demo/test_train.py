@@ -24,8 +24,8 @@ from medbench_local.demo import learning  # noqa: E402
 from medbench_local.demo.llama import Llama, Shape  # noqa: E402
 
 TOKENIZER = sentencepiece.SentencePieceProcessor(model_proto=train_tokenizer())
-BASE = train.diet(train.BASE_SHARES)
-MEDICAL = train.diet(train.MEDICAL_SHARES)
+BASE = train.diet(train.BASE_SHARES, train.FAVOURITES["demo-base"])
+MEDICAL = train.diet(train.MEDICAL_SHARES, train.FAVOURITES["demo-med"])
 
 
 def bare(token: int) -> str:
