@@ -268,7 +268,7 @@ def interruption(comparison: Comparison, expected: Outcome, moment: float) -> Tr
     ended = time.monotonic() - started - at
     committed = comparison.committed()
     problems = []
-    if code != 130 or "medbench-local compare" not in comparison.said():
+    if code not in _INTERRUPTED or "medbench-local compare" not in comparison.said():
         problems.append(f"exit code {code}: {comparison.said()}")
     comparison.finish()
     scored = comparison.scored()
@@ -325,6 +325,9 @@ def trials(
 
 _BEGUN = 1.0
 """Seconds in which the command line is read; before that Python itself ends the process."""
+
+_INTERRUPTED = (130, -signal.SIGINT)
+"""Exit codes; the second, the same to a shell, where the signal hit a class that Python was just making."""
 
 HEADER = f"{'':>4}{'hit':<17}{'at, s':>7}  {'stage':<10}{'code':>5}{'kept':>7}{'scored then':>13}  lost"
 

@@ -59,7 +59,7 @@ class SelectionSettings(Entry):
     max_fraction: Share | None = Field(
         default=None,
         description="racing: most prompts scored, as a share of what an exhaustive search scores; the "
-        "winner is then the best estimate. Up to 64 questions are raced to the end all the same. null: no limit.",
+        "winner is then the best estimate. Up to 48 questions are raced to the end all the same. null: no limit.",
     )
     max_prompts: Count | None = Field(
         default=None, description="racing: most prompts scored in one search. null: no limit."

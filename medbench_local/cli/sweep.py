@@ -72,7 +72,7 @@ def sweep(
     from medbench_local.report.sweep import show_sweep, sweep_dict
     from medbench_local.report.terminal import show_plan
     from medbench_local.study.cost import plan_comparison
-    from medbench_local.study.sweep import parse_pair, run_sweep, study_pairs
+    from medbench_local.study.sweep import each_once, parse_pair, run_sweep, study_pairs
 
     options = compare_options(
         tasks=parse.names(tasks),
@@ -94,7 +94,7 @@ def sweep(
         threads=threads,
         gpu_layers=gpu_layers,
     )
-    wanted = [*(study_pairs() if all_pairs else ()), *(parse_pair(text) for text in pairs or ())]
+    wanted = each_once([*(study_pairs() if all_pairs else ()), *(parse_pair(text) for text in pairs or ())])
     listener = progress()
     if dry_run:
         costs = [plan_comparison(pair.medical, pair.base, options, listener) for pair in wanted]

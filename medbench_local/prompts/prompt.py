@@ -32,9 +32,12 @@ class Prompt:
         special: whether control-token text in it stands for control tokens (chat templates).
         labels: the label of each option as this prompt's format writes it in an answer ("(A)", "A.").
         stop: strings that end a generated answer (the format's headers), without the model's own.
+        gap: blanks between the prompt and its answer that the format writes and a chat template stripped from the
+            end; what continues the prompt as demonstrations show it begins with them.
     """
 
     text: str
     special: bool
     labels: tuple[str, ...]
     stop: tuple[str, ...]
+    gap: str = ""

@@ -145,7 +145,7 @@ def render(
         pieces.write_question(template, question),
     )
     labels = pieces.labels(template, len(question.options))
-    return Prompt(text, special=prompting.chat is not None, labels=labels, stop=_stop(template))
+    return _prompt(prompting, template, text, labels)
 
 
 def render_cloze(
@@ -170,11 +170,15 @@ def render_cloze(
         ],
         pieces.write_cloze_question(template, question),
     )
-    return Prompt(text, special=prompting.chat is not None, labels=question.options, stop=_stop(template))
+    return _prompt(prompting, template, text, question.options)
 
 
-def _stop(template: Template) -> tuple[str, ...]:
-    return (*template.stop, STOP_EVERYWHERE)
+def _prompt(prompting: Prompting, template: Template, text: str, labels: tuple[str, ...]) -> Prompt:
+    head = template.answer_head
+    blanks = head[len(head.rstrip()) :]
+    gap = "" if text[-1:].isspace() else blanks
+    stop = (*template.stop, STOP_EVERYWHERE)
+    return Prompt(text, special=prompting.chat is not None, labels=labels, stop=stop, gap=gap)
 
 
 def _write(

@@ -119,8 +119,9 @@ def prompts(results: Results) -> list[Section]:
             ("", "base", *_prompt_row(comparison.prompt.base)),
         ]
     note = (
-        "Accuracy in % on the validation questions, and points gained over the default prompt; prompts scored of "
-        "those an exhaustive search needs; error: probability that that search would have chosen another prompt."
+        "Accuracy in % on the validation questions, and points gained over the default prompt (≈: estimated); "
+        "prompts scored of those an exhaustive search needs; error: probability that that search would have chosen "
+        "another prompt."
     )
     return [Section("Prompts", note, columns, tuple(rows))]
 
@@ -132,7 +133,7 @@ def _prompt_row(choice: PromptChoice) -> tuple[str, ...]:
     return (
         words.prompt(choice),
         "" if choice.validation_accuracy is None else f"{choice.validation_accuracy * 100:.1f}",
-        "" if choice.spread is None else words.points(choice.spread),
+        words.gain(choice),
         scored,
         words.selection_error(choice),
     )

@@ -80,6 +80,13 @@ def selection_error(choice: PromptChoice) -> str:
     return f"≤ {choice.error_bound:.2g}"
 
 
+def gain(choice: PromptChoice) -> str:
+    """Points that the chosen prompt is better than the default one: "+3.0", or "≈ +3.0" where that is estimated."""
+    if choice.spread is None:
+        return ""
+    return f"≈ {points(choice.spread)}" if choice.spread_is_estimated else points(choice.spread)
+
+
 def detectable(comparison: Comparison) -> str:
     """For a tie, the difference that would have been found: "±3.9"; else nothing."""
     value = comparison.minimum_detectable_difference
@@ -183,8 +190,23 @@ def noticed(results: Results) -> list[str]:
     comparisons = results.comparisons
     return [
         *_noticed(medical, [(cell(c), c.counts.medical) for c in comparisons]),
+        *_noticed_in_search(medical, [(cell(c), c.prompt.medical) for c in comparisons]),
         *_noticed(base, [(cell(c), c.counts.base) for c in comparisons]),
+        *_noticed_in_search(base, [(cell(c), c.prompt.base) for c in comparisons]),
     ]
+
+
+def _noticed_in_search(model: str, found: Sequence[tuple[str, PromptChoice]]) -> Iterator[str]:
+    """Prompts that did not fit: the search then prefers shorter formats and demonstrations."""
+    kinds = (
+        ("overlong", "longer than the context and counted as wrong"),
+        ("dropped_demonstrations", "cut by demonstrations to fit the context"),
+    )
+    for field, what in kinds:
+        where = {name: count for name, choice in found if (count := getattr(choice, field))}
+        if where:
+            each = "; ".join(f"{name}: {count:,}" for name, count in where.items())
+            yield f"{model}: {counted(sum(where.values()), 'prompt')} of the search {what} ({each})"
 
 
 def _noticed(model: str, found: Sequence[tuple[str, Counts]]) -> Iterator[str]:

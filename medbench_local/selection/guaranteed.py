@@ -22,7 +22,7 @@ from medbench_local.selection.evidence import overtaking_p_value
 from medbench_local.selection.grid import Grid
 from medbench_local.selection.result import Questions, Rung, Selection
 
-SMALL = 64
+SMALL = 48
 """Up to this many questions no test tells more than certainty does: the race is decided by certainty alone."""
 
 _FIRST_LOOK = 16

@@ -44,18 +44,27 @@ def racing(
             the search ends early once the estimated probability of another winner is at most this.
         max_fraction: most prompts scored, as a share of the exhaustive search's; None for no limit. Sets of up
             to `SMALL` questions are not limited by it.
-        max_prompts: most prompts scored; None for no limit.
+        max_prompts: most prompts scored, one for each candidate at least; None for no limit.
         seed: of the order of the questions.
     """
     if not 0 < error_rate < 1:
         raise ValueError("`error_rate` must be above 0 and below 1.")
     board = Board(evaluate, candidates, n_questions)
     order = np.random.default_rng(seed).permutation(n_questions)
-    limit = board.scored.size
+    limit = most_prompts(len(candidates), n_questions, max_fraction=max_fraction, max_prompts=max_prompts)
+    if limit < board.scored.size:
+        return limited(board, order, limit, error_rate)
+    return Race(board, order, error_rate).run()
+
+
+def most_prompts(
+    n_candidates: int, n_questions: int, *, max_fraction: float | None, max_prompts: int | None
+) -> int:
+    """Most prompts that `racing` scores under these limits; one for each candidate at least."""
+    full = n_candidates * n_questions
+    limit = full
     if max_fraction is not None and n_questions > SMALL:
-        limit = min(limit, int(max_fraction * limit))
+        limit = min(limit, int(max_fraction * full))
     if max_prompts is not None:
         limit = min(limit, max_prompts)
-    if limit < board.scored.size:
-        return limited(board, order, max(limit, board.n_candidates), error_rate)
-    return Race(board, order, error_rate).run()
+    return min(full, max(limit, n_candidates))

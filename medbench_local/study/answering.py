@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import WorkerDied
 from medbench_local.progress import Advance, Progress
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates
-from medbench_local.study.choosing import choose_prompt, selection_rows
-from medbench_local.study.plan import Cell, Plan
+from medbench_local.study.choosing import choose_prompt, search_prompts, selection_rows
+from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.results import PromptChoice
 from medbench_local.study.scoring import Answer
 from medbench_local.study.session import ModelSession
-from medbench_local.tasks.question import Question
 
 CellKey = tuple[str, int]
 
@@ -43,18 +41,6 @@ def key_of(cell: Cell) -> CellKey:
     return cell.task.id, cell.shots
 
 
-def asked_questions(protocol: Protocol, limit: int | None, cell: Cell) -> tuple[Question, ...]:
-    """The test questions that are asked: the first ones, up to the protocol's and the user's limit."""
-    questions = cell.task.questions("test")
-    limits = [x for x in (protocol.test_questions, limit) if x is not None]
-    return questions[: min([len(questions), *limits])]
-
-
-def test_questions(plan: Plan, cell: Cell) -> tuple[Question, ...]:
-    """The test questions that are asked in ``cell`` of ``plan``."""
-    return asked_questions(plan.protocol, plan.options.limit, cell)
-
-
 def answer_all(
     session: ModelSession, plan: Plan, *, label: str, progress: Progress
 ) -> dict[CellKey, CellAnswers]:
@@ -62,7 +48,7 @@ def answer_all(
     prompting = session.prompting()
     work = {key_of(cell): _prompts_of(plan, cell, prompting) for cell in plan.cells}
     lengths = {key_of(cell): _length(session, cell, prompting) for cell in plan.cells}
-    mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1)
+    mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1) or 1.0
     found = {}
     with progress.step(label, total=sum(work.values()), unit="prompts") as advance:
         for cell in plan.cells:
@@ -171,10 +157,5 @@ def _prompts_of(plan: Plan, cell: Cell, prompting: Prompting) -> int:
     )
     if settings.method == "none" or (options == 1 and cell.shots == 0):
         return test
-    full = options * len(selection_rows(cell.task, settings, plan.options.limit))
-    if settings.method == "racing":
-        if settings.max_fraction is not None:
-            full = min(full, int(full * settings.max_fraction))
-        if settings.max_prompts is not None:
-            full = min(full, settings.max_prompts)
-    return full + test
+    questions = len(selection_rows(cell.task, settings, plan.options.limit))
+    return search_prompts(options, questions, settings) + test

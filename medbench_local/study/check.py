@@ -12,7 +12,7 @@ from medbench_local.prompts.prompt import Candidate
 from medbench_local.store.files import need_place
 from medbench_local.store.lock import only_process
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.answering import CellKey, answer_with, key_of, test_questions, with_retries
+from medbench_local.study.answering import CellKey, answer_with, key_of, with_retries
 from medbench_local.study.checking import (
     CheckSettings,
     check_settings,
@@ -22,7 +22,7 @@ from medbench_local.study.checking import (
 )
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
-from medbench_local.study.plan import CompareOptions, Plan
+from medbench_local.study.plan import CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.results import EquivalenceRecord
 from medbench_local.study.run import RUNS, SCORES, neighbouring_stores

@@ -10,7 +10,7 @@ from medbench_local.prompts.demonstrations import validation_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates
 from medbench_local.selection.exhaustive import exhaustive
-from medbench_local.selection.racing import racing
+from medbench_local.selection.racing import most_prompts, racing
 from medbench_local.selection.result import Selection
 from medbench_local.study.results import CandidateScore, PromptChoice
 from medbench_local.study.scoring import CellScorer
@@ -47,10 +47,13 @@ def choose_prompt(
         return chosen, _unsearched(chosen)
     rows = selection_rows(task, settings, limit)
     questions = task.questions("validation")
+    unfit = {"dropped": 0, "overlong": 0}
 
     def evaluate(candidate: int, picked: NDArray[np.intp]) -> NDArray[np.bool_]:
         chosen_rows = [rows[i] for i in picked]
         answers = scorer.answers(options[candidate], "validation", chosen_rows)
+        unfit["dropped"] += sum(answer.dropped > 0 for answer in answers)
+        unfit["overlong"] += sum(answer.overlong for answer in answers)
         return correctness([questions[row] for row in chosen_rows], answers)
 
     if settings.method == "exhaustive":
@@ -65,23 +68,33 @@ def choose_prompt(
             max_prompts=settings.max_prompts,
             seed=settings.seed,
         )
-    return options[found.winner], _choice(found)
+    return options[found.winner], _choice(found, **unfit)
 
 
-def selection_rows(task: Task, settings: SelectionSettings, limit: int | None) -> tuple[int, ...]:
-    """Rows of the validation split that a search uses."""
+def selection_rows(task: Task, settings: SelectionSettings, limit: int | None = None) -> tuple[int, ...]:
+    """Rows of the validation split that a search uses; those with a limit are the first of those without."""
     size = len(task.questions("validation"))
     limits = [size, *(x for x in (settings.validation_questions, limit) if x is not None)]
     return validation_rows(size, min(limits))
 
 
-def _choice(found: Selection) -> PromptChoice:
+def search_prompts(candidates: int, questions: int, settings: SelectionSettings) -> int:
+    """Most prompts that a search scores."""
+    if settings.method == "racing":
+        return most_prompts(
+            candidates, questions, max_fraction=settings.max_fraction, max_prompts=settings.max_prompts
+        )
+    return candidates * questions
+
+
+def _choice(found: Selection, dropped: int, overlong: int) -> PromptChoice:
     scores = tuple(
         CandidateScore(
             format="default" if score.candidate.format is None else score.candidate.format,
             demonstrations=score.candidate.demonstrations,
             accuracy=score.accuracy,
             questions=score.questions,
+            expected=score.expected,
         )
         for score in found.scores
     )
@@ -97,6 +110,8 @@ def _choice(found: Selection) -> PromptChoice:
         error_bound=found.error_bound,
         error_estimate=found.error_estimate,
         candidates=scores,
+        dropped_demonstrations=dropped,
+        overlong=overlong,
     )
 
 

@@ -23,13 +23,12 @@ from medbench_local.study.answering import (
     answer_all,
     answer_with,
     key_of,
-    test_questions,
     with_retries,
 )
 from medbench_local.study.checking import check_settings, checked_rows, compare_verdicts
 from medbench_local.study.manifest import describe, identity_of, origin, run_name
 from medbench_local.study.memory import refuse_plan
-from medbench_local.study.plan import Cell, CompareOptions, Plan
+from medbench_local.study.plan import Cell, CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.results import (
     Comparison,

@@ -13,10 +13,9 @@ from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
-from medbench_local.study.answering import asked_questions
-from medbench_local.study.choosing import selection_rows
+from medbench_local.study.choosing import search_prompts, selection_rows
 from medbench_local.study.ladder import ladder
-from medbench_local.study.plan import Cell, CompareOptions, load_cells
+from medbench_local.study.plan import Cell, CompareOptions, asked_rows, check_prompt_names, load_cells
 from medbench_local.tasks.question import Question
 
 CHARACTERS_PER_TOKEN = 3.7
@@ -113,10 +112,13 @@ def plan_comparison(medical: str, base: str, options: CompareOptions, progress: 
     sources = [resolve_model(name) for name in (medical, base)]
     quant: QuantConfig = ladder(options)[0]
     cells = load_cells(options, [source.entry for source in sources], progress)
+    check_prompt_names(options.protocol, [s.name for s in sources], [cell.task.id for cell in cells])
     costs = []
-    for source in sources:
+    for role, source in zip(("medical", "base"), sources, strict=True):
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
-        passes = 1 + (options.check != "none" and quant.name != "full")
+        passes = (
+            1 + (options.check != "none" and quant.name != "full") + (options.ablation and role == "base")
+        )
         costs.append(ModelCost(files, tuple(_cost(cell, source.entry, options, passes) for cell in cells)))
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
     return ComparisonCost(costs[0], costs[1], quant.name, warnings)
@@ -130,10 +132,8 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes:
     )
     searched = settings.method != "none" and (len(tried) > 1 or cell.shots > 0)
     rows = selection_rows(cell.task, settings, options.limit)
-    selection = len(tried) * len(rows) if searched else 0
-    if settings.method == "racing":
-        selection = min([selection, *_limits(selection, settings.max_fraction, settings.max_prompts)])
-    asked = asked_questions(options.protocol, options.limit, cell)
+    selection = search_prompts(len(tried), len(rows), settings) if searched else 0
+    asked = cell.task.questions("test")[: len(asked_rows(options.protocol, cell, options.limit))]
     prefix, tail = _lengths(cell, prompting, asked)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
     tokens = selection * tail + visits * prefix + passes * (len(asked) * tail + prefix)
@@ -145,11 +145,6 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes:
         test_prompts=len(asked) * passes,
         tokens=int(tokens),
     )
-
-
-def _limits(full: int, fraction: float | None, prompts: int | None) -> list[int]:
-    limits = [int(full * fraction)] if fraction is not None else []
-    return limits + ([prompts] if prompts is not None else [])
 
 
 def _lengths(cell: Cell, prompting: Prompting, questions: Sequence[Question]) -> tuple[float, float]:

@@ -10,9 +10,8 @@ from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.errors import EngineError
-from medbench_local.study.answering import test_questions
 from medbench_local.study.checking import check_settings, checked_rows
-from medbench_local.study.plan import Plan
+from medbench_local.study.plan import Plan, test_questions
 
 CANNOT_CHECK = (
     "The check of the quantised verdict needs it. Choose one: --check-precision q8_0 (a stand-in, named as such in "

@@ -9,16 +9,17 @@ from typing import Literal
 
 from medbench_local.acquire.gguf_file import LOSSLESS
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
-from medbench_local.catalog.model import ModelEntry
+from medbench_local.catalog.model import ModelEntry, models
+from medbench_local.catalog.prompts import ANY
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.catalog.quantisation import FULL, QuantConfig
-from medbench_local.catalog.task import expand_tasks
+from medbench_local.catalog.task import expand_tasks, task_names
 from medbench_local.engine.base import EngineOptions
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress
 from medbench_local.study.results import Scoring
 from medbench_local.tasks.load import load_task
-from medbench_local.tasks.question import SPLITS, Task
+from medbench_local.tasks.question import SPLITS, Question, Task
 
 NEAR_TIE = {"exact": 0.01, "fast": 0.05}
 """Gap of the two best options, in nats, below which another machine may choose the other one.
@@ -176,6 +177,39 @@ class Plan:
         return tuple(dict.fromkeys(said))
 
 
+def asked_rows(protocol: Protocol, cell: Cell, limit: int | None = None) -> range:
+    """Rows of the test questions that are asked: the first ones, up to the protocol's and the user's limit."""
+    limits = [len(cell.task.questions("test")), protocol.test_questions, limit]
+    return range(min(most for most in limits if most is not None))
+
+
+def test_questions(plan: Plan, cell: Cell) -> tuple[Question, ...]:
+    """The test questions that are asked in ``cell`` of ``plan``."""
+    return cell.task.questions("test")[: len(asked_rows(plan.protocol, cell, plan.options.limit))]
+
+
+def check_prompt_names(protocol: Protocol, models_named: Sequence[str], tasks_named: Sequence[str]) -> None:
+    """Refuse system prompts for models or tasks that nobody knows: a slip of the pen would go unnoticed.
+
+    Args:
+        protocol: whose `prompts` are checked.
+        models_named: models compared, beside those of the catalog.
+        tasks_named: tasks used, beside those of the catalog.
+
+    Raises:
+        UsageError: a key is neither known nor used.
+    """
+    for model, texts in protocol.prompts.root.items():
+        unknown = [("model", model)] if model not in {ANY, *models(), *models_named} else []
+        unknown += [("task", task) for task in texts if task not in {ANY, *task_names(), *tasks_named}]
+        for kind, name in unknown:
+            raise UsageError(
+                f"Protocol {protocol.name}: 'prompts' names the {kind} '{name}', which is neither in the catalog nor "
+                "used here.",
+                advice=f"`medbench-local {kind}s list` has the names; `{ANY}` stands for every {kind}.",
+            )
+
+
 def load_cells(
     options: CompareOptions, entries: Sequence[ModelEntry | None], progress: Progress
 ) -> tuple[Cell, ...]:
@@ -190,12 +224,12 @@ def load_cells(
     shots = options.shots if options.shots is not None else options.protocol.shots
     # Without demonstrations their pool, the largest file of some tasks, is neither fetched nor read.
     splits = SPLITS if max(shots) > 0 else SPLITS[1:]
-    tasks = [
+    found = [
         load_task(name, data_dir=options.data_dir, offline=options.offline, progress=progress, splits=splits)
         for name in names
     ]
-    for task in tasks:
-        same = [other for other, known in zip(names, tasks, strict=True) if known.id == task.id]
+    for task in found:
+        same = [other for other, known in zip(names, found, strict=True) if known.id == task.id]
         if len(same) > 1:  # answers are kept by the task's name
             raise UsageError(
                 f"{' and '.join(same)} are both called {task.id}.", advice="Name it once, or rename a folder."
@@ -206,7 +240,7 @@ def load_cells(
                 f"{task.id} has {pool} demonstrations, fewer than the {max(shots)} shots asked for.",
                 advice=f"Ask for at most {pool} with --shots, or leave the task out with --tasks.",
             )
-    return tuple(Cell(task, number) for number in shots for task in tasks)
+    return tuple(Cell(task, number) for number in shots for task in found)
 
 
 def default_tasks(entries: Sequence[ModelEntry | None]) -> tuple[str, ...]:

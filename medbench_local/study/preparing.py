@@ -66,8 +66,8 @@ class PreparedPrompts:
 
     Attributes:
         prompts: by row of the split.
-        prefixes: the longest common token prefix of all prompts of the split with equally many demonstrations
-            dropped. It is taken over the whole split, so that it does not depend on which questions are asked.
+        prefixes: the longest common token prefix, over all questions that may be asked, of the prompts with equally
+            many demonstrations dropped.
     """
 
     prompts: Mapping[int, PreparedPrompt]
@@ -76,6 +76,9 @@ class PreparedPrompts:
 
 class Preparation:
     """Makes the prompts of one model on one task with a number of shots.
+
+    The longest common prefix is taken over all questions that the protocol may ask, so that it does not depend on
+    which ones are asked now, nor on questions that are never asked.
 
     A search comes back to its candidates again and again. Their prefixes are kept; their prompts are made anew,
     because those of a hundred candidates would fill more memory than the model.
@@ -86,20 +89,28 @@ class Preparation:
         task: its questions.
         shots: demonstrations in a prompt.
         rules: what the protocol fixes.
+        asked: rows of each split that may be asked; a split that is not named may be asked as a whole.
     """
 
     def __init__(
-        self, engine: Engine, prompting: Prompting, task: Task, shots: int, rules: ScoringRules
+        self,
+        engine: Engine,
+        prompting: Prompting,
+        task: Task,
+        shots: int,
+        rules: ScoringRules,
+        asked: Mapping[SplitName, Sequence[int]] | None = None,
     ) -> None:
         self._engine = engine
         self._prompting = prompting
         self._task = task
         self._shots = shots
         self._rules = rules
+        self._asked = asked or {}
         self._prefixes: dict[tuple[Candidate, SplitName], dict[int, Tokens]] = {}
 
     def prompts(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> PreparedPrompts:
-        """The prompts of the questions ``rows``.
+        """The prompts of the questions ``rows``, which must be among those that may be asked.
 
         Raises:
             EngineError: a question cannot be scored the way the rules want it.
@@ -107,7 +118,8 @@ class Preparation:
         prefixes = self._prefixes.get((candidate, split))
         if prefixes is not None:
             return PreparedPrompts(self._render_rows(candidate, split, rows), prefixes)
-        every = self._render_rows(candidate, split, range(len(self._task.questions(split))))
+        asked = self._asked.get(split, range(len(self._task.questions(split))))
+        every = self._render_rows(candidate, split, asked)
         prefixes = self._prefixes[candidate, split] = _prefixes(every.values())
         return PreparedPrompts({row: every[row] for row in rows}, prefixes)
 
@@ -191,7 +203,11 @@ class Preparation:
                     f"{rules.scoring} scoring has nothing to score.",
                     advice="Use --scoring constrained.",
                 )
-        texts = [prompt.text + end for prompt, ends in zip(prompts, endings, strict=True) for end in ends]
+        texts = [
+            prompt.text + prompt.gap + end
+            for prompt, ends in zip(prompts, endings, strict=True)
+            for end in ends
+        ]
         tokenised = iter(engine.tokenize(texts, special=special, bos=bos))
         return [continued([next(tokenised) for _ in ends]) for ends in endings]
 

@@ -68,12 +68,15 @@ class CandidateScore(Entry):
         demonstrations: seed of the demonstration set; null for zero-shot.
         accuracy: on the questions it was scored on; null if it was scored on none.
         questions: how many those are.
+        expected: accuracy on the whole validation set: known where all of it was scored, else estimated from all
+            candidates' scores; comparable between candidates, unlike ``accuracy``.
     """
 
     format: Literal["default"] | int
     demonstrations: int | None
     accuracy: float | None
     questions: int
+    expected: float | None = None
 
 
 class PromptChoice(Entry):
@@ -83,8 +86,8 @@ class PromptChoice(Entry):
         format: "default" or the seed of a sampled format.
         demonstrations: seed of the demonstration set; null for zero-shot.
         validation_accuracy: of the chosen candidate; null if nothing was selected.
-        spread: accuracy of the chosen candidate minus that of the default one, on the validation questions both
-            were scored on; null if nothing was selected.
+        spread: expected accuracy of the chosen candidate minus that of the first one (the default format), on the
+            whole validation set; null if nothing was selected.
         method: "none", "exhaustive" or "racing".
         prompts_scored: validation prompts whose score was needed.
         prompts_exhaustive: what the exhaustive search would have needed.
@@ -92,6 +95,8 @@ class PromptChoice(Entry):
             candidate (1 where a limit ended the search); null if nothing was selected.
         error_estimate: estimate of that probability where the bound says little; else null.
         candidates: every candidate, in the order of evaluation.
+        dropped_demonstrations: validation prompts that lost demonstrations because they were longer than the context.
+        overlong: validation prompts that did not fit at all and counted as wrong.
     """
 
     format: Literal["default"] | int
@@ -104,6 +109,17 @@ class PromptChoice(Entry):
     error_bound: float | None
     error_estimate: float | None
     candidates: tuple[CandidateScore, ...]
+    dropped_demonstrations: int = 0
+    overlong: int = 0
+
+    @property
+    def spread_is_estimated(self) -> bool:
+        """Whether the chosen candidate or the default one was not scored on the whole validation set."""
+        everything = self.prompts_exhaustive // max(len(self.candidates), 1)
+        own = [
+            c for c in self.candidates if (c.format, c.demonstrations) == (self.format, self.demonstrations)
+        ]
+        return any(c.questions < everything for c in (*self.candidates[:1], *own))
 
 
 class PromptChoices(Entry):

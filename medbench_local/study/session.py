@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -14,9 +15,11 @@ from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, prompting_for
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.plan import Cell, Plan
+from medbench_local.study.choosing import selection_rows
+from medbench_local.study.plan import Cell, Plan, asked_rows
 from medbench_local.study.preparing import Preparation, ScoringRules
 from medbench_local.study.scoring import CellScorer, Meter, fingerprint
+from medbench_local.tasks.question import SplitName
 
 
 class ModelSession:
@@ -88,7 +91,12 @@ class ModelSession:
 
     def preparation(self, cell: Cell, prompting: Prompting) -> Preparation:
         """Makes the prompts of ``cell`` the way ``prompting`` says."""
-        return Preparation(self.engine, prompting, cell.task, cell.shots, self.rules())
+        protocol = self._plan.protocol
+        asked: dict[SplitName, Sequence[int]] = {
+            "validation": selection_rows(cell.task, protocol.selection),
+            "test": asked_rows(protocol, cell),
+        }
+        return Preparation(self.engine, prompting, cell.task, cell.shots, self.rules(), asked)
 
     def scorer(self, cell: Cell, prompting: Prompting, advance: Advance) -> CellScorer:
         """A scorer for ``cell`` that speaks to this model the way ``prompting`` says."""

@@ -122,6 +122,17 @@ def study_pairs() -> tuple[PairNames, ...]:
     return tuple(PairNames(pair.medical, pair.base) for pair in pairs() if pair.studies)
 
 
+def each_once(wanted: Sequence[PairNames]) -> tuple[PairNames, ...]:
+    """The pairs asked for, each once, in the order of their first mention.
+
+    Raises:
+        UsageError: no pair.
+    """
+    if not wanted:
+        raise UsageError("No pair is named.", advice=f"Name pairs ({PAIR_FORMS}), or use --all.")
+    return tuple(dict.fromkeys(wanted))
+
+
 def run_sweep(wanted: Sequence[PairNames], options: CompareOptions, progress: Progress) -> Sweep:
     """Compare every pair and summarise; finished comparisons are read, interrupted ones go on.
 
@@ -129,8 +140,7 @@ def run_sweep(wanted: Sequence[PairNames], options: CompareOptions, progress: Pr
         UsageError: no pair, or a folder for a single run was given.
         MedbenchError: of a comparison; those before it are kept.
     """
-    if not wanted:
-        raise UsageError("No pair is named.", advice=f"Name pairs ({PAIR_FORMS}), or use --all.")
+    wanted = each_once(wanted)
     runs = []
     for number, pair in enumerate(wanted, start=1):
         progress.note(f"pair {number} of {len(wanted)}: {pair.label}")

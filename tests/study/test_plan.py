@@ -63,7 +63,9 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     assert (few.candidates, few.selection_prompts) == (110, 110 * 10)
     assert few.tokens > zero.tokens > 0
     raced = plan("demo-med", "demo-base", protocol=RACING, **options)
-    assert raced.medical.cells[1].selection_prompts == 110 * 10 // 4
+    assert raced.medical.cells[1].selection_prompts == 110 * 10, "few questions are raced to the end"
+    more = plan("demo-med", "demo-base", protocol=RACING, **{**options, "limit": 60})
+    assert more.medical.cells[1].selection_prompts == 110 * 60 // 4
     assert (
         plan("demo-med", "demo-base", protocol=RACING, check=False, **options).base.cells[0].test_prompts
         == 10
