@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from types import TracebackType
+from typing import Literal, Protocol, TypeVar
 
 Tokens = tuple[int, ...]
 Mode = Literal["exact", "fast"]
@@ -137,6 +138,25 @@ class Pack:
 
     prefix: Tokens
     requests: tuple[ScoreRequest, ...] | tuple[GenerateRequest, ...]
+
+
+Self = TypeVar("Self", bound="Closing")
+
+
+class Closing:
+    """Lets an engine be used in a ``with`` block, which closes it."""
+
+    def close(self) -> None:
+        """Free what is held; safe to call twice."""
+        raise NotImplementedError
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class Engine(Protocol):

@@ -7,10 +7,10 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from types import TracebackType
 
 from medbench_local.engine.base import (
     Bos,
+    Closing,
     EngineInfo,
     GenerateRequest,
     OptionScores,
@@ -35,7 +35,7 @@ def _token(piece: str) -> int:
     return 3 + _hash(piece)
 
 
-class FakeEngine:
+class FakeEngine(Closing):
     """Implements `Engine` deterministically: the same request has the same scores in every process.
 
     A token is a word, a run of blanks, or one other character; its id is a hash of its text.
@@ -165,14 +165,3 @@ class FakeEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self.closed = True
-
-    def __enter__(self) -> FakeEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import gguf
 
@@ -14,6 +13,7 @@ from medbench_local.engine import devices
 from medbench_local.engine.base import (
     MOST_THREADS,
     Bos,
+    Closing,
     EngineInfo,
     EngineOptions,
     GenerateRequest,
@@ -42,7 +42,7 @@ A cache for the whole trained context of a model costs gigabytes that short prom
 """
 
 
-class LlamaEngine:
+class LlamaEngine(Closing):
     """Implements `Engine` with llama.cpp in this process, which llama.cpp may abort: see `start_engine`.
 
     Args:
@@ -227,17 +227,6 @@ class LlamaEngine:
             self._context.close()
             self._context = None
         self._model.close()
-
-    def __enter__(self) -> LlamaEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def tokenize(model: Model, text: str, *, special: bool, bos: Bos) -> Tokens:

@@ -11,12 +11,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from medbench_local.engine import wire
 from medbench_local.engine.base import (
     Bos,
+    Closing,
     EngineInfo,
     EngineOptions,
     OptionScores,
@@ -35,7 +35,7 @@ _REPORT = (
 )
 
 
-class WorkerEngine:
+class WorkerEngine(Closing):
     """Implements `Engine` by a worker process; use `start_engine`, and only from one thread at a time.
 
     An interrupt (Ctrl-C) while the worker computes ends the worker at once; the pack is given up.
@@ -140,17 +140,6 @@ class WorkerEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self._end()
-
-    def __enter__(self) -> WorkerEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:

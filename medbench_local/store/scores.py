@@ -12,6 +12,7 @@ import sqlite3
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +26,8 @@ CREATE TABLE IF NOT EXISTS scores (
 """
 _LOOKUP_CHUNK = 500
 _LITTLE_ROOM = 2**20
+_ROUNDING = 1e-3
+"""How far above 1 a probability may be rounded."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,26 @@ def score_key(*parts: str | bytes | Sequence[int]) -> bytes:
     return digest.digest()[:20]
 
 
+def _plausible(logprobs: object, mass: object, text: object, tokens: object) -> StoredScore | None:
+    """The score that a row holds; None if it holds none."""
+    if not isinstance(logprobs, bytes) or len(logprobs) % 8 or type(tokens) is not int or tokens < 0:
+        return None
+    values = struct.unpack(f"<{len(logprobs) // 8}d", logprobs)
+    if not values:
+        return StoredScore((), None, text, tokens) if isinstance(text, str) and mass is None else None
+    if text is not None or not isinstance(mass, float) or not all(map(isfinite, values)):
+        return None
+    # An option may continue another one: then their probabilities overlap.
+    if max(values) > _ROUNDING or not 0 <= mass <= len(values) + _ROUNDING:
+        return None
+    return StoredScore(values, mass, None, tokens)
+
+
 class ScoreStore:
     """The scores of one run, which also finds what neighbouring runs have computed.
+
+    A row that cannot be a score (a NaN, a probability above 1, values of another type) counts as absent, wherever it
+    stands: it is computed anew and replaced.
 
     Args:
         path: the run's own database; created if absent.
@@ -154,9 +175,9 @@ class ScoreStore:
                 marks = ",".join("?" * len(chunk))
                 query = f"SELECT key, logprobs, mass, text, tokens FROM scores WHERE key IN ({marks})"
                 for key, logprobs, mass, text, tokens in database.execute(query, chunk):
-                    values = struct.unpack(f"<{len(logprobs) // 8}d", logprobs)
-                    found[bytes(key)] = StoredScore(values, mass, text, tokens)
-        except (sqlite3.Error, struct.error, TypeError) as error:
+                    if (score := _plausible(logprobs, mass, text, tokens)) is not None:
+                        found[bytes(key)] = score
+        except sqlite3.Error as error:
             raise self._error(error) from error
         return found
 

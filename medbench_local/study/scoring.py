@@ -121,7 +121,7 @@ class CellScorer:
                 company = score_key(pack.prefix, *(keys[row] for row in rows_of_pack))
                 keys.update({row: score_key(keys[row], company) for row in rows_of_pack})
         known = self._store.get(list(keys.values()))
-        scores = {row: known[key] for row, key in keys.items() if key in known}
+        scores = {row: known[key] for row, key in keys.items() if _fits(known.get(key), wanted[row])}
         self._meter.prompts_reused += len(scores)
         self._advance(len(rows) - len(wanted) + len(scores), known=True)
         missing = wanted
@@ -210,6 +210,13 @@ class CellScorer:
             score.text,
             prompt.prompt_sha256,
         )
+
+
+def _fits(score: StoredScore | None, request: Request) -> bool:
+    """Whether a stored score answers the request: it has as many values as there are options."""
+    if score is None:
+        return False
+    return len(score.logprobs) == (len(request.continuations) if isinstance(request, ScoreRequest) else 0)
 
 
 def fingerprint(model_sha256: str, info: EngineInfo) -> bytes:

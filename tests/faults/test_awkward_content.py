@@ -108,6 +108,15 @@ def test_questions_longer_than_the_context_are_counted_wrong_and_said(tmp_path: 
     assert "longer than" in ended.out + ended.err or "context" in ended.out + ended.err
 
 
+def test_nothing_but_questions_longer_than_the_context(tmp_path: Path) -> None:
+    rows = [question("long", "word " * 3000), question("longer", "word " * 4000)]
+    ended = compare(write_own(tmp_path / "mine", test=lines(*rows)))
+    assert ended.code == 0, ended.err
+    (found,) = json.loads(Path("run/results.json").read_text(encoding="utf-8"))["comparisons"]
+    assert found["counts"]["medical"]["overlong"] == found["counts"]["base"]["overlong"] == 2
+    assert found["accuracy"] == {"medical": 0.0, "base": 0.0}
+
+
 def test_control_token_text_in_a_plain_prompt_stays_text(tmp_path: Path, home: Path) -> None:
     assert run("models", "fetch", "demo-base", "--quant", "none").code == 0
     (path,) = home.glob("models/demo-base-*/full.gguf")

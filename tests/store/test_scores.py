@@ -1,7 +1,9 @@
 import math
 import sqlite3
+import struct
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,40 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreError, match="another version"):
         ScoreStore(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("logprobs", struct.pack("<3d", math.nan, -1.0, -1.0)),
+        ("logprobs", struct.pack("<3d", -math.inf, -1.0, -1.0)),
+        ("logprobs", struct.pack("<3d", 0.5, -1.0, -1.0)),
+        ("logprobs", b"seven b"),
+        ("logprobs", b""),
+        ("logprobs", "text"),
+        ("mass", "abc"),
+        ("mass", 7e300),
+        ("mass", -0.5),
+        ("mass", None),
+        ("text", "both"),
+        ("tokens", "abc"),
+        ("tokens", -1),
+    ],
+)
+@pytest.mark.parametrize("neighbour", [False, True])
+def test_a_row_that_cannot_be_a_score_is_absent(
+    tmp_path: Path, column: str, value: object, neighbour: bool
+) -> None:
+    path = tmp_path / "scores.sqlite"
+    good, bad = score_key("good"), score_key("bad")
+    score = StoredScore((-1.0, -1.5, -2.0), 0.7, None, 9)
+    with ScoreStore(path) as store:
+        store.put({good: score, bad: score})
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"UPDATE scores SET {column} = ? WHERE key = ?", (value, bad))
+        database.commit()
+    own, others = (tmp_path / "own.sqlite", [path]) if neighbour else (path, [])
+    with ScoreStore(own, others) as store:
+        assert store.get([good, bad]) == {good: score}
+        store.put({bad: score})
+        assert store.get([good, bad]) == {good: score, bad: score}

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from medbench_local import UsageError, plan
+from medbench_local import UsageError, compare, plan
 from medbench_local.api import Options, compare_options
 from medbench_local.catalog.model import models
+from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.progress import Silent
+from medbench_local.study.choosing import search_prompts
 from medbench_local.study.ladder import ladder
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.plan import default_tasks
@@ -64,8 +66,11 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     assert few.tokens > zero.tokens > 0
     raced = plan("demo-med", "demo-base", protocol=RACING, **options)
     assert raced.medical.cells[1].selection_prompts == 110 * 10, "few questions are raced to the end"
-    more = plan("demo-med", "demo-base", protocol=RACING, **{**options, "limit": 60})
-    assert more.medical.cells[1].selection_prompts == 110 * 60 // 4
+    assert search_prompts(110, 60, RACING.selection) == 110 * 60 // 4
+    assert search_prompts(110, 60, EXHAUSTIVE.selection) == 110 * 60
+    shared = plan("demo-med", "demo-base", protocol=RACING, ablation=True, **options)
+    assert shared.medical.cells == raced.medical.cells
+    assert shared.base.cells[1].test_prompts == raced.base.cells[1].test_prompts + 10
     assert (
         plan("demo-med", "demo-base", protocol=RACING, check=False, **options).base.cells[0].test_prompts
         == 10
@@ -113,3 +118,22 @@ def test_an_importance_matrix_counts_by_its_content(fakes: Fakes, tmp_path: Path
         != with_matrix("one.gguf", b"one")
         != identity_of(planned, [quant])
     )
+
+
+@pytest.mark.parametrize(
+    ("prompts", "says"),
+    [
+        ({"llama2-7b": {"all": "Answer."}}, "model 'llama2-7b'"),
+        ({"demo-med": {"mmlu-anatomi": "Answer."}}, "task 'mmlu-anatomi'"),
+    ],
+)
+def test_system_prompts_for_nobody_are_refused(
+    fakes: Fakes, demo_home: Path, prompts: dict[str, dict[str, str]], says: str
+) -> None:
+    protocol = RACING.model_copy(update={"prompts": PromptOverrides(prompts)})
+    for go in (plan, compare):
+        with pytest.raises(UsageError, match=says):
+            go("demo-med", "demo-base", protocol=protocol, tasks=["./made-up"], limit=5)
+    known = {"llama-2-7b": {"medqa": "Answer."}, "all": {"made-up": "Answer."}}
+    protocol = RACING.model_copy(update={"prompts": PromptOverrides(known)})
+    assert plan("demo-med", "demo-base", protocol=protocol, tasks=["./made-up"], limit=5)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sqlite3
+import struct
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from medbench_local.errors import EngineError, WorkerDied
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import render
+from medbench_local.study.preparing import Preparation
+from medbench_local.study.results import Scoring
 from medbench_local.study.scoring import fingerprint
 from medbench_local.tasks.question import Question, Split, Task
 from tests.study.material import LETTERS, Bench, a_prompting, a_task, rules
@@ -304,3 +309,55 @@ def test_chat_prompts_are_tokenised_with_their_control_tokens(tmp_path: Path) ->
     said.clear()
     Bench(tmp_path / "plain", engine=Listening(), given=twice).scorer.answers(ZERO, "test", [0])
     assert set(said) == {(False, "once")}, "plain prompts never get two"
+
+
+def test_stored_scores_of_another_number_of_options_are_computed_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    right = bench.scorer.answers(ZERO, "test", range(12))
+    with closing(sqlite3.connect(tmp_path / "scores.sqlite")) as database:
+        database.execute("UPDATE scores SET logprobs = ?", (struct.pack("<9d", *[-1.0] * 8, -0.1),))
+        database.commit()
+    again = Bench(tmp_path)
+    assert again.scorer.answers(ZERO, "test", range(12)) == right
+    assert again.meter.prompts_scored == 12
+
+
+def test_only_what_may_be_asked_is_tokenised(tmp_path: Path) -> None:
+    class Counting(FakeEngine):
+        texts = 0
+
+        def tokenize(self, texts, *, special, bos="once"):  # type: ignore[no-untyped-def]
+            self.texts += len(texts)
+            return super().tokenize(texts, special=special, bos=bos)
+
+    engine = Counting()
+    task = a_task(validation=40)
+    asked = {"validation": (7, 3, 21)}
+    preparation = Preparation(engine, a_prompting(), task, 0, rules(), asked)  # type: ignore[arg-type]
+    first = preparation.prompts(ZERO, "validation", (3, 21))
+    assert engine.texts == 3
+    assert set(first.prompts) == {3, 21}
+    second = preparation.prompts(ZERO, "validation", (7,))
+    assert engine.texts == 4
+    assert second.prefixes == first.prefixes
+    whole = Preparation(engine, a_prompting(), task, 0, rules()).prompts(ZERO, "validation", (3,))
+    assert whole.prompts[3] == first.prompts[3]
+
+
+@pytest.mark.parametrize("scoring", ["label", "cloze"])
+def test_answers_begin_with_the_blank_that_a_chat_template_stripped(tmp_path: Path, scoring: Scoring) -> None:
+    seen: list[str] = []
+
+    class Listening(FakeEngine):
+        def tokenize(self, texts, *, special, bos="once"):  # type: ignore[no-untyped-def]
+            seen.extend(texts)
+            return super().tokenize(texts, special=special, bos=bos)
+
+    bench = Bench(
+        tmp_path, engine=Listening(), prompting=a_prompting("llama-3-8b-instruct"), given=rules(scoring)
+    )
+    bench.scorer.answers(ZERO, "test", [0])
+    question = bench.task.questions("test")[0]
+    ends = question.options if scoring == "cloze" else ("(A)", "(B)", "(C)", "(D)")
+    for text, end in zip(seen[:4], ends, strict=True):
+        assert text.endswith(f"### Answer: {end}")

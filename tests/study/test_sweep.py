@@ -8,7 +8,7 @@ from medbench_local import UsageError, sweep
 from medbench_local.catalog.model import pairs
 from medbench_local.catalog.protocol import BootstrapSettings, Protocol, SelectionSettings
 from medbench_local.study.results import Ablation, Comparison, ComparisonEquivalence
-from medbench_local.study.sweep import PairNames, parse_pair, study_pairs, summarise
+from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs, summarise
 from medbench_local.study.verdicts import Side, comparison
 from tests.study.conftest import Fakes
 from tests.study.material import answers_of, questions, unsearched
@@ -128,6 +128,11 @@ def test_what_a_pair_may_be_called() -> None:
 def test_what_is_no_pair_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_pair(text)
+
+
+def test_a_pair_named_twice_is_compared_once() -> None:
+    first, second = parse_pair("a=b"), parse_pair("c=d")
+    assert each_once([first, second, first]) == (first, second)
 
 
 def test_a_sweep_of_nothing_is_refused() -> None:
