@@ -79,8 +79,8 @@ def _plausible(logprobs: object, mass: object, text: object, tokens: object) -> 
 class ScoreStore:
     """The scores of one run, which also finds what neighbouring runs have computed.
 
-    A row that cannot be a score (a NaN, a probability above 1, values of another type) counts as absent, wherever it
-    stands: it is computed anew and replaced.
+    A row that cannot be a score (a NaN, a probability above 1, values of another type) is never ranked: in the run's
+    own database it is damage, in a neighbour's it counts as absent.
 
     Args:
         path: the run's own database; created if absent.
@@ -175,9 +175,10 @@ class ScoreStore:
                 marks = ",".join("?" * len(chunk))
                 query = f"SELECT key, logprobs, mass, text, tokens FROM scores WHERE key IN ({marks})"
                 for key, logprobs, mass, text, tokens in database.execute(query, chunk):
-                    if (score := _plausible(logprobs, mass, text, tokens)) is not None:
-                        found[bytes(key)] = score
-        except sqlite3.Error as error:
+                    if (score := _plausible(logprobs, mass, text, tokens)) is None:
+                        raise ValueError("a row holds no score")
+                    found[bytes(key)] = score
+        except (sqlite3.Error, ValueError) as error:
             raise self._error(error) from error
         return found
 

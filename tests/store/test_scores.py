@@ -119,7 +119,7 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("neighbour", [False, True])
-def test_a_row_that_cannot_be_a_score_is_absent(
+def test_a_row_that_cannot_be_a_score_is_damage_and_absent_in_a_neighbour(
     tmp_path: Path, column: str, value: object, neighbour: bool
 ) -> None:
     path = tmp_path / "scores.sqlite"
@@ -130,8 +130,10 @@ def test_a_row_that_cannot_be_a_score_is_absent(
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"UPDATE scores SET {column} = ? WHERE key = ?", (value, bad))
         database.commit()
-    own, others = (tmp_path / "own.sqlite", [path]) if neighbour else (path, [])
-    with ScoreStore(own, others) as store:
-        assert store.get([good, bad]) == {good: score}
-        store.put({bad: score})
-        assert store.get([good, bad]) == {good: score, bad: score}
+    if not neighbour:
+        with ScoreStore(path) as store, pytest.raises(StoreError, match=r"scores\.sqlite.*damaged.*no score"):
+            store.get([good, bad])
+        return
+    with ScoreStore(tmp_path / "own.sqlite", [path]) as store:
+        assert store.get([bad]) == {}
+        assert store.get([good]) == {good: score}
