@@ -18,6 +18,8 @@ from pathlib import Path
 
 import platformdirs
 
+from medbench_local.errors import UsageError
+
 _TRUE = {"1", "true", "yes", "on"}
 
 
@@ -38,13 +40,37 @@ class Settings:
     debug: bool
 
 
+def user_path(text: str | Path) -> Path:
+    """A path as a person writes it, with ``~`` for a home folder.
+
+    Raises:
+        UsageError: nobody has the home folder that is meant.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"'{text}' begins with the home folder of somebody who is not known here.",
+            advice="Write the path in full, or ./~name for a file whose name begins with ~.",
+        ) from None
+
+
+def debug_wanted() -> bool:
+    """Whether tracebacks are to be shown."""
+    return os.environ.get("MEDBENCH_DEBUG", "").lower() in _TRUE
+
+
 def read_settings() -> Settings:
-    """Read the environment as it is now."""
+    """Read the environment as it is now.
+
+    Raises:
+        UsageError: a folder is in the home of somebody who is not known here.
+    """
     home = os.environ.get("MEDBENCH_HOME")
     data = os.environ.get("MEDBENCH_DATA")
     return Settings(
-        home=Path(home).expanduser() if home else Path(platformdirs.user_cache_dir("medbench-local")),
-        data_dir=Path(data).expanduser() if data else None,
+        home=user_path(home) if home else Path(platformdirs.user_cache_dir("medbench-local")),
+        data_dir=user_path(data) if data else None,
         offline=os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE,
-        debug=os.environ.get("MEDBENCH_DEBUG", "").lower() in _TRUE,
+        debug=debug_wanted(),
     )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from medbench_local.catalog.model import ModelEntry, models, vision_pairs
 from medbench_local.errors import UsageError
+from medbench_local.settings import user_path
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
 """The embedded checkpoints, one folder a model."""
 
 FORMS = "a name of the catalog, a .gguf file, a checkpoint folder, hf:owner/name or gguf:owner/name/file.gguf"
+
+LONGEST_NAME = 80
+"""Characters of a model's name; a longer one is cut: run folders and built files are named after it."""
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
@@ -90,7 +95,7 @@ def resolve_model(text: str) -> ModelSource:
         return _hub_checkpoint(text)
     if text.startswith("gguf:"):
         return _hub_gguf(text)
-    path = _path(text)
+    path = user_path(text)
     if path.suffix.lower() == ".gguf":
         return _local_gguf(path)
     if text and path.is_dir():
@@ -107,13 +112,6 @@ def gguf_parts(first: str) -> tuple[str, ...]:
     return tuple(f"{stem}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1))
 
 
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # "~nobody"
-        return Path(text)
-
-
 def _catalog_source(entry: ModelEntry) -> ModelSource:
     if entry.repository is None:
         return LocalCheckpoint(entry.name, DEMO / entry.name, entry)
@@ -128,7 +126,7 @@ def _hub_checkpoint(text: str) -> HubCheckpoint:
         )
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"'{revision}' is no branch, tag or commit.", advice="Write hf:owner/name@revision.")
-    return HubCheckpoint(repository.partition("/")[2], repository, revision or "main")
+    return HubCheckpoint(_short(repository.partition("/")[2]), repository, revision or "main")
 
 
 def _hub_gguf(text: str) -> HubGguf:
@@ -203,4 +201,11 @@ def _stem(file: str) -> str:
 
 def _safe(name: str) -> str:
     """``name`` with everything replaced that some file system refuses."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+    return _short(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model")
+
+
+def _short(name: str) -> str:
+    """``name``, cut if it is too long; a hash then keeps names apart that differ at their end."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

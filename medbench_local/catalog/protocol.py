@@ -12,9 +12,13 @@ from medbench_local.catalog.load import DATA, Entry, read_yaml
 from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides, Text
 from medbench_local.errors import UsageError
+from medbench_local.settings import user_path
 
 FOLDER = DATA / "protocols"
 """The built-in protocols, one YAML file each, named as the protocol."""
+
+MOST_RESAMPLES = 10_000_000
+"""More change no interval that anybody reads, and take gigabytes."""
 
 
 def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -70,7 +74,7 @@ class SelectionSettings(Entry):
 class BootstrapSettings(Entry):
     """The paired bootstrap behind a verdict."""
 
-    resamples: Annotated[StrictInt, Field(ge=100, le=10_000_000)] = Field(
+    resamples: Annotated[StrictInt, Field(ge=100, le=MOST_RESAMPLES)] = Field(
         default=10_000, description="Number of resamples of the test questions."
     )
     confidence: Probability = Field(default=0.95, description="Level of the interval of the difference.")
@@ -190,14 +194,14 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     """A built-in protocol by its name, or one read from a YAML file.
 
     Raises:
-        UsageError: neither a built-in name nor an existing file.
+        UsageError: neither a built-in name nor a file that can be meant.
         InputError: the file is malformed; the error names the line and the key.
     """
     names = protocol_names()
     text = str(name_or_path)
     if text in names:
         return read_yaml(FOLDER / f"{text}.yaml", Protocol)
-    path = Path(name_or_path).expanduser()
+    path = user_path(name_or_path)
     if path.suffix.lower() in {".yaml", ".yml"} or path.is_file():
         return read_yaml(path, Protocol)
     close = difflib.get_close_matches(text, names, n=1)

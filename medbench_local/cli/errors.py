@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shlex
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -14,12 +18,30 @@ import typer
 
 from medbench_local.cli.output import err
 from medbench_local.errors import MedbenchError
-from medbench_local.settings import read_settings
+from medbench_local.settings import debug_wanted
+from medbench_local.text import plain, plain_lines
 
 DONE = 0
 DOES_NOT_HOLD = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+_LONGEST_SHOWN = 120
+_ADVICE = {
+    errno.ENAMETOOLONG: "Use a shorter name.",
+    errno.ENOSPC: "Free space, then run the same command again.",
+    errno.EDQUOT: "Free space, then run the same command again.",
+    errno.EACCES: "Change its permissions, or name another place.",
+    errno.EPERM: "Change its permissions, or name another place.",
+    errno.EROFS: "Name another place.",
+    errno.ELOOP: "Its links lead in a circle.",
+    errno.ENOTDIR: "Something in the path is no folder.",
+    errno.EISDIR: "Name a file.",
+    errno.ENOENT: "Check the path.",
+    errno.EEXIST: "Name another place.",
+    errno.EIO: "The disk or the network drive does not answer as it should.",
+}
+"""What to do about a file that the system does not give."""
 
 
 @runtime_checkable
@@ -41,13 +63,17 @@ def report(error: BaseException, words: Sequence[str]) -> int:
         error: what ended the command.
         words: the command as it was typed, without the program's name.
     """
-    if read_settings().debug:
+    if debug_wanted() and sys.stderr is not None:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        err().print(f"interrupted; to go on, run:\n  {shlex.join(['medbench-local', *words])}", markup=False)
+        if sys.stderr is not None:
+            err().print(
+                f"interrupted; to go on, run:\n  {shlex.join(['medbench-local', *words])}", markup=False
+            )
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
-        error.show()
+        if sys.stderr is not None:
+            error.show()
         return error.exit_code
     if isinstance(error, MedbenchError):
         _say(error.message, error.advice)
@@ -57,6 +83,12 @@ def report(error: BaseException, words: Sequence[str]) -> int:
     if isinstance(error, MemoryError):
         _say("out of memory.", "Close other programs, or choose a smaller precision with --quant.")
         return BAD_INPUT
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        _say(*_about_file(error))
+        return BAD_INPUT
+    if sys.stdout is None and isinstance(error, AttributeError):
+        _say("there is no stdout to write to.", "Send it to a file or a pipe instead of closing it.")
+        return BAD_INPUT
     _say(
         f"this should not have happened: {type(error).__name__}: {error}",
         "Run again with MEDBENCH_DEBUG=1 and report what it prints.",
@@ -64,9 +96,23 @@ def report(error: BaseException, words: Sequence[str]) -> int:
     return BAD_INPUT
 
 
+def _about_file(error: OSError) -> tuple[str, str]:
+    """What happened to which file, and what to do; without a name it was stdout that could not be written."""
+    problem = error.strerror or os.strerror(error.errno or 0)
+    if error.filename is None:
+        return f"what was asked for cannot be written: {problem}.", _ADVICE[error.errno or 0]
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    if len(name) > _LONGEST_SHOWN:
+        name = f"{name[: _LONGEST_SHOWN // 2]}…{name[-_LONGEST_SHOWN // 2 :]}"
+    return f"{name}: {problem}.", _ADVICE[error.errno or 0]
+
+
 def _say(message: str, advice: str) -> None:
-    console = err()
-    console.print("[red]error:[/] ", end="")
-    console.print(" ".join(message.split()), markup=False)
-    if advice:
-        console.print(advice, markup=False)
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError, ValueError):  # stderr full or closed: the exit code has to do
+        console = err()
+        console.print("[red]error:[/] ", end="")
+        console.print(plain(" ".join(message.split())), markup=False)
+        if advice:
+            console.print(plain_lines(advice), markup=False)

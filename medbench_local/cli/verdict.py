@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medbench_local.cli.output import out, print_json, warn
+from medbench_local.errors import UsageError
 
 
 def verdict(
@@ -28,13 +29,16 @@ def verdict(
 
     Example: medbench-local verdict finetuned.jsonl baseline.jsonl
     """
+    from medbench_local.catalog.protocol import MOST_RESAMPLES
     from medbench_local.report import words
     from medbench_local.report.terminal import STYLES
     from medbench_local.study.file_verdicts import verdicts_of_files
 
+    if resamples > MOST_RESAMPLES:
+        raise UsageError(f"--resamples must be at most {MOST_RESAMPLES:,}, not {resamples:,}.")
     found = verdicts_of_files(medical, base, resamples=resamples, confidence=confidence, seed=seed)
     for warning in found.warnings:
-        warn(warning)
+        warn(words.plain(warning))
     if json:
         print_json(found.to_dict())
         return
@@ -46,7 +50,7 @@ def verdict(
     for row in found.rows:
         detectable = row.minimum_detectable_difference
         table.add_row(
-            row.task or "(all)",
+            Text(words.plain(row.task) or "(all)"),
             f"{row.n:,}",
             words.percent(row.accuracy_medical),
             words.percent(row.accuracy_base),

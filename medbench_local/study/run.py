@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from medbench_local.catalog.load import in_words, read_text
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
+from medbench_local.settings import user_path
 from medbench_local.store.files import write_atomic
 from medbench_local.study.results import Results, read_results
 
@@ -122,9 +123,9 @@ def find_run(name: str, root: Path = RUNS) -> RunFolder:
     """The run that ``name`` means: a folder, or a name (or its unique beginning or end) below ``root``.
 
     Raises:
-        UsageError: there is none, or more than one.
+        UsageError: there is none, or more than one, or nobody has the home folder that is meant.
     """
-    direct = Path(name).expanduser()
+    direct = user_path(name)
     if (direct / "manifest.json").is_file() or (direct / "results.json").is_file():
         return RunFolder(direct)
     found = [run for run in list_runs(root) if run.name.startswith(name) or run.name.endswith(name)]

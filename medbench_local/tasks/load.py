@@ -12,11 +12,15 @@ from pathlib import Path
 from medbench_local.catalog.task import EMBEDDED, Format, is_folder, task_entry, task_names
 from medbench_local.errors import InputError, UsageError
 from medbench_local.progress import Progress, Silent
+from medbench_local.settings import user_path
 from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
 from medbench_local.tasks.parts import PARTS
 from medbench_local.tasks.places import Place, in_data_dir, in_folder, on_the_hub
 from medbench_local.tasks.question import SPLITS, DataFile, Question, Split, SplitName, Task
 from medbench_local.tasks.rows import SourceFile, plain
+
+LONGEST_NAME = 80
+"""Characters of a task's name: run folders and sample files are named after it."""
 
 READERS: Mapping[Format, Callable[[SourceFile, int | None], Iterable[Question]]] = {
     "medqa": medqa.read,
@@ -59,7 +63,7 @@ def load_task(
     if not wanted:
         raise ValueError("load_task: no split is wanted")
     if is_folder(task_id):
-        folder = Path(task_id).expanduser()
+        folder = user_path(task_id)
         name = _own_name(folder)
         return _read(name, name, None, {}, in_folder(folder, "local"), wanted, listener)
     entry = task_entry(task_id)
@@ -86,6 +90,11 @@ def _own_name(folder: Path) -> str:
         raise UsageError(
             f"The folder's name {name!r} cannot name a task.",
             advice="Use letters, digits, dots, hyphens and underscores.",
+        )
+    if len(name) > LONGEST_NAME:
+        raise UsageError(
+            f"The folder's name has {len(name)} characters; a task's name has at most {LONGEST_NAME}.",
+            advice="Rename the folder: files of a run are named after its tasks.",
         )
     if name in task_names():
         raise UsageError(f"The folder {folder} has the name of a known task.", advice="Rename the folder.")
