@@ -10,6 +10,7 @@ from rich.table import Table
 from medbench_local.cli.compare import MODEL_HELP
 from medbench_local.cli.output import err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
+from medbench_local.text import plain
 
 app = typer.Typer(name="models", help="Models: known by name, or your own.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
@@ -75,7 +76,7 @@ def show(
     console = out()
     for name, value in facts.items():
         console.print(f"[bold]{name:<22}[/] ", end="")
-        console.print(str(value), markup=False)
+        console.print(plain(str(value)), markup=False)
 
 
 @app.command()
@@ -102,7 +103,7 @@ def fetch(
         progress=progress(),
     )
     for warning in prepared.warnings:
-        warn(warning)
+        warn(plain(warning))
     for file in dict.fromkeys([prepared.full, prepared.quantised]):
         if file is not None:
             out().print(f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from medbench_local.cli.output import out, print_json
+from medbench_local.text import plain_lines
 
 app = typer.Typer(name="quants", help="Quantisation configs.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
@@ -34,7 +36,11 @@ def list_command(json: Json = False) -> None:
     for config in configs:
         size = config.bits_per_weight * 6.74 / 8
         table.add_row(
-            config.name, f"{config.bits_per_weight:.2f}", f"{size:.1f} GB", config.next or "", config.summary
+            config.name,
+            f"{config.bits_per_weight:.2f}",
+            f"{size:.1f} GB",
+            config.next or "",
+            Text(config.summary),
         )
     out().print(table)
 
@@ -56,4 +62,5 @@ def show(
     if json:
         print_json(data)
     else:
-        out().print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="", markup=False)
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        out().print(plain_lines(text), markup=False)

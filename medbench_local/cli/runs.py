@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.errors import MedbenchError
+from medbench_local.text import plain
 
 app = typer.Typer(name="runs", help="Runs on this machine.", no_args_is_help=True)
 
@@ -50,10 +52,10 @@ def list_command(
             f"{float(str(row[k])):.0%}" if k in row else "" for k in ("win_rate", "tie_rate", "loss_rate")
         ]
         table.add_row(
-            str(row["name"]),
-            str(row["state"]),
+            Text(plain(str(row["name"]))),
+            Text(plain(str(row["state"]))),
             str(row.get("comparisons", "")),
             *shares,
-            str(row.get("precision", "")),
+            Text(plain(str(row.get("precision", "")))),
         )
     out().print(table)

@@ -62,6 +62,7 @@ def show(
     from medbench_local.settings import read_settings
     from medbench_local.study.manifest import describe_task
     from medbench_local.tasks.load import load_task
+    from medbench_local.text import plain, plain_lines
 
     settings = read_settings()
     loaded = load_task(
@@ -97,10 +98,12 @@ def show(
             f" (officially {split.expected:,})" if split.expected not in (None, len(split.questions)) else ""
         )
         files = ", ".join(file.path for file in split.files)
-        console.print(f"{name}: {len(split.questions):,} questions{expected}; {files}", markup=False)
+        console.print(f"{name}: {len(split.questions):,} questions{expected}; {plain(files)}", markup=False)
     for warning in loaded.warnings:
-        warn(warning)
-    console.print(f"\ntest question {item} ({question.id}):\n{question.text}", markup=False)
+        warn(plain(warning))
+    console.print(
+        f"\ntest question {item} ({plain(question.id)}):\n{plain_lines(question.text)}", markup=False
+    )
     for index, option in enumerate(question.options):
         mark = "*" if index == question.answer else " "
-        console.print(f"{mark} {ascii_uppercase[index]}. {option}", markup=False)
+        console.print(f"{mark} {ascii_uppercase[index]}. {plain_lines(option)}", markup=False)

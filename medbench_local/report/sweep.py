@@ -48,7 +48,7 @@ def sweep_dict(found: Sweep) -> dict[str, Any]:
 def _rates_table(summary: ShotsSummary) -> Table:
     table = _table(f"{summary.shots}-shot", "comparisons")
     for label, rates in summary.pairs.items():
-        table.add_row(label, str(rates.n), *_shares(rates))
+        table.add_row(Text(words.plain(label)), str(rates.n), *_shares(rates))
     if summary.pooled is not None:
         table.add_row(
             "pooled over all comparisons", str(summary.pooled.n), *_shares(summary.pooled), style="bold"

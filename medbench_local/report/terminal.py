@@ -107,7 +107,7 @@ class FittedTable:
 
 def _closing(results: Results, folder: Path) -> Iterator[str]:
     yield words.work(results)
-    yield f"files: {folder}"
+    yield f"files: {words.plain(str(folder))}"
     yield f"signature: {words.signature(results, __version__)}"
 
 
@@ -127,7 +127,7 @@ def show_check(found: ModelCheck) -> RenderableType:
     ):
         table.add_column(name, justify="left" if name in ("task", "outcome") else "right", no_wrap=True)
     for check in found.tasks:
-        table.add_row(f"{check.task}, {check.shots}-shot", *_check_row(check.equivalence))
+        table.add_row(Text(f"{words.plain(check.task)}, {check.shots}-shot"), *_check_row(check.equivalence))
     table.add_row("all", *_check_row(found.overall), style="bold")
     verdict = "may stand in for" if found.holds else "may not stand in for"
     reference = "full precision" if found.reference_precision == "full" else found.reference_precision
@@ -137,7 +137,7 @@ def show_check(found: ModelCheck) -> RenderableType:
     if overall.outcome == "inconclusive" and overall.questions_needed:
         why += f"; about {overall.questions_needed:,} questions would settle it"
     moved = [
-        f"{c.task}, {c.shots}-shot"
+        f"{words.plain(c.task)}, {c.shots}-shot"
         for c in found.tasks
         if c.equivalence.outcome == "different" or abs(c.equivalence.difference) > c.equivalence.margin
     ]
@@ -184,7 +184,7 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
         )
     for medical, base in zip(cost.medical.cells, cost.base.cells, strict=True):
         table.add_row(
-            f"{medical.task}, {medical.shots}-shot",
+            Text(f"{words.plain(medical.task)}, {medical.shots}-shot"),
             f"{medical.candidates} / {base.candidates}",
             f"{medical.selection_prompts:,} / {base.selection_prompts:,}",
             f"{medical.test_prompts:,}",
@@ -195,5 +195,5 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
         f"{total / speed / 3600:.1f} h at {speed:,} tokens a second" for speed in (200, 500, 2000)
     )
     parts += [table, Text(f"at most {total:,} tokens (estimated from the texts' length): {hours}")]
-    parts += [Text(f"warning: {line}", style="yellow") for line in cost.warnings]
+    parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in cost.warnings]
     return Group(*parts)

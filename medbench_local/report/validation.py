@@ -81,7 +81,7 @@ def _cells(found: Validation) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for c in found.cells:
         table.add_row(
-            f"{c.model or ''} {_cell(c.task, c.shots, c.scoring)}".strip(),
+            Text(f"{words.plain(c.model or '')} {_cell(c.task, c.shots, c.scoring)}".strip()),
             f"{c.n:,}",
             words.percent(c.run),
             words.percent(c.reference),
@@ -97,7 +97,7 @@ def _checks(found: Validation) -> Table:
         table.add_column(name)
     for check in found.checks:
         table.add_row(
-            check.name,
+            Text(words.plain(check.name)),
             "nothing to judge" if check.value is None else f"{check.value:.4g}",
             "reported only" if check.limit is None else f"{check.limit:.4g}",
             Text("kept", style="green") if check.passed else Text("not kept", style="bold red"),
@@ -106,9 +106,9 @@ def _checks(found: Validation) -> Table:
 
 
 def _cell(task: str | None, shots: int | None, scoring: str | None) -> str:
-    parts = [task or "all questions"]
+    parts = [words.plain(task or "") or "all questions"]
     if shots is not None:
         parts.append(f"{shots}-shot")
     if scoring is not None:
-        parts.append(scoring)
+        parts.append(words.plain(scoring))
     return ", ".join(parts)

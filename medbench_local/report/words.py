@@ -6,32 +6,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from medbench_local.study.results import Comparison, Counts, LadderStep, PromptChoice, Results
+from medbench_local.text import plain as plain
 
 LOW_MASS = 0.01
 """Median probability of the options below which a report says so: it may be a slip at the token boundary."""
 
-BIDI_CONTROLS = {
-    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
-}
-"""Characters that reorder the text around them; a name must not move the number beside it."""
-
 FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
-
-
-def plain(text: str) -> str:
-    """``text`` without characters that act on a screen or a page instead of being read.
-
-    Line breaks and tabs become blanks; other control characters, reordering marks and broken surrogates become
-    the replacement character. Names and reasons in a results file may come from anywhere.
-    """
-    return "".join(
-        " "
-        if char in "\n\r\t\u2028\u2029"
-        else "\ufffd"
-        if char in BIDI_CONTROLS or unicodedata.category(char) in ("Cc", "Cs")
-        else char
-        for char in text
-    )
 
 
 def shortened(text: str, length: int) -> str:
