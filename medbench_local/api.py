@@ -40,6 +40,7 @@ from medbench_local.study.results import Scoring
 from medbench_local.study.run import find_run
 from medbench_local.study.single import open_model
 from medbench_local.study.sweep import PairNames, Sweep, parse_pair, run_sweep
+from medbench_local.text import is_whole
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -396,6 +397,10 @@ def compare_options(
         raise UsageError(f"--gpu-layers must be -1 (all) or more, not {gpu_layers}.")
     if shots is not None and (not shots or min(shots) < 0):
         raise UsageError("--shots needs numbers of demonstrations, 0 or more, such as 0,3.")
+    if system_prompt is not None and not is_whole(system_prompt):
+        raise UsageError(
+            "--system-prompt is not UTF-8 text.", advice="Give it in the encoding of the terminal."
+        )
     settings = read_settings()
     rules = _protocol(protocol)
     scope: CheckScope = "full" if check == "full" else "config" if check else "none"

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, RootModel, StrictStr
 
+from medbench_local.text import whole
+
 ANY = "all"
 """The key that stands for every model, or every task."""
 
@@ -16,7 +18,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
-Text = Annotated[StrictStr, AfterValidator(_not_blank)]
+Text = Annotated[StrictStr, AfterValidator(whole), AfterValidator(_not_blank)]
 
 
 class PromptOverrides(RootModel[dict[Text, dict[Text, Text]]]):

@@ -8,20 +8,41 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, NoReturn
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from medbench_local.catalog.load import Entry, in_words, read_text
 from medbench_local.errors import InputError
+from medbench_local.text import whole
 
 SCHEMA = 1
 
 Verdict = Literal["win", "tie", "loss"]
 Scoring = Literal["constrained", "label", "cloze", "greedy"]
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Difference = Annotated[float, Field(ge=-1, le=1)]
+Positive = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Some = Annotated[int, Field(ge=1)]
 
-class ModelRecord(Entry):
+
+class Record(Entry):
+    """Base of everything in the file: every number is finite, every text can be written as UTF-8."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _texts_are_whole(cls, value: object) -> object:
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str):
+                whole(text)
+        return value
+
+
+class ModelRecord(Record):
     """One model as it was used.
 
     Attributes:
@@ -36,31 +57,31 @@ class ModelRecord(Entry):
     source: str
     sha256: str
     file_type: str
-    size: int
+    size: Count
 
 
-class PairOf(Entry):
+class PairOf(Record):
     """One record for each side."""
 
     medical: ModelRecord
     base: ModelRecord
 
 
-class Accuracies(Entry):
+class Accuracies(Record):
     """Accuracy of each side on the same questions."""
 
-    medical: float
-    base: float
+    medical: Share
+    base: Share
 
 
-class Discordant(Entry):
+class Discordant(Record):
     """Numbers of questions that only one side answers correctly."""
 
-    medical_only: int
-    base_only: int
+    medical_only: Count
+    base_only: Count
 
 
-class CandidateScore(Entry):
+class CandidateScore(Record):
     """Validation accuracy of one candidate.
 
     Attributes:
@@ -74,12 +95,12 @@ class CandidateScore(Entry):
 
     format: Literal["default"] | int
     demonstrations: int | None
-    accuracy: float | None
-    questions: int
+    accuracy: Share | None
+    questions: Count
     expected: float | None = None
 
 
-class PromptChoice(Entry):
+class PromptChoice(Record):
     """The prompt that was chosen for one side, and how.
 
     Attributes:
@@ -101,16 +122,16 @@ class PromptChoice(Entry):
 
     format: Literal["default"] | int
     demonstrations: int | None
-    validation_accuracy: float | None
+    validation_accuracy: Share | None
     spread: float | None
     method: str
-    prompts_scored: int
-    prompts_exhaustive: int
-    error_bound: float | None
-    error_estimate: float | None
+    prompts_scored: Count
+    prompts_exhaustive: Count
+    error_bound: Positive | None
+    error_estimate: Positive | None
     candidates: tuple[CandidateScore, ...]
-    dropped_demonstrations: int = 0
-    overlong: int = 0
+    dropped_demonstrations: Count = 0
+    overlong: Count = 0
 
     @property
     def spread_is_estimated(self) -> bool:
@@ -122,14 +143,14 @@ class PromptChoice(Entry):
         return any(c.questions < everything for c in (*self.candidates[:1], *own))
 
 
-class PromptChoices(Entry):
+class PromptChoices(Record):
     """One choice for each side."""
 
     medical: PromptChoice
     base: PromptChoice
 
 
-class Counts(Entry):
+class Counts(Record):
     """Things that happened to prompts of one side on the test split.
 
     Attributes:
@@ -141,22 +162,22 @@ class Counts(Entry):
         median_mass: its median.
     """
 
-    dropped_demonstrations: int = 0
-    overlong: int = 0
-    exact_ties: int = 0
-    near_ties: int = 0
-    smallest_mass: float | None = None
-    median_mass: float | None = None
+    dropped_demonstrations: Count = 0
+    overlong: Count = 0
+    exact_ties: Count = 0
+    near_ties: Count = 0
+    smallest_mass: Positive | None = None
+    median_mass: Positive | None = None
 
 
-class CountsOfBoth(Entry):
+class CountsOfBoth(Record):
     """Counts for each side."""
 
     medical: Counts
     base: Counts
 
 
-class EquivalenceRecord(Entry):
+class EquivalenceRecord(Record):
     """Is one model's quantised form equivalent to its full precision on this task?
 
     Attributes:
@@ -176,25 +197,25 @@ class EquivalenceRecord(Entry):
 
     outcome: Literal["equivalent", "different", "inconclusive"]
     reference_precision: str
-    n: int
-    flips: int
+    n: Some
+    flips: Count
     flip_ci: tuple[float, float]
-    correct_to_wrong: int
-    wrong_to_correct: int
-    accuracy_full: float
-    accuracy_quantised: float
-    difference: float
+    correct_to_wrong: Count
+    wrong_to_correct: Count
+    accuracy_full: Share
+    accuracy_quantised: Share
+    difference: Difference
     ci: tuple[float, float]
-    confidence: float
-    margin: float
-    questions_needed: int | None
+    confidence: Share
+    margin: Positive
+    questions_needed: Count | None
     kl_mean: float | None
     kl_max: float | None
     flip_margins: tuple[float, ...]
-    near_ties: int
+    near_ties: Count
 
 
-class ComparisonEquivalence(Entry):
+class ComparisonEquivalence(Record):
     """Does quantisation change this comparison?
 
     Attributes:
@@ -213,7 +234,7 @@ class ComparisonEquivalence(Entry):
     reason: str = ""
 
 
-class Ablation(Entry):
+class Ablation(Record):
     """The study's two ablations from the same scores.
 
     Attributes:
@@ -224,13 +245,13 @@ class Ablation(Entry):
         shared_prompt_raw: both ablations at once.
     """
 
-    shared_prompt_accuracy: float | None
+    shared_prompt_accuracy: Share | None
     raw: Verdict
     shared_prompt: Verdict | None
     shared_prompt_raw: Verdict | None
 
 
-class Comparison(Entry):
+class Comparison(Record):
     """Two cells that differ in the model only.
 
     Attributes:
@@ -243,17 +264,17 @@ class Comparison(Entry):
     """
 
     task: str
-    shots: int
+    shots: Count
     scoring: Scoring
-    n: int
+    n: Some
     accuracy: Accuracies
-    difference: float
+    difference: Difference
     ci: tuple[float, float]
     verdict: Verdict
     discordant: Discordant
-    mcnemar_p: float
-    holm_p: float
-    minimum_detectable_difference: float | None
+    mcnemar_p: Share
+    holm_p: Share
+    minimum_detectable_difference: Positive | None
     prompt: PromptChoices
     counts: CountsOfBoth
     equivalence: ComparisonEquivalence | None
@@ -274,7 +295,7 @@ class Comparison(Entry):
         )
 
 
-class Rates(Entry):
+class Rates(Record):
     """Shares of the comparisons of one number of shots; they add up to 1 with `not_verified_rate`.
 
     Attributes:
@@ -284,37 +305,37 @@ class Rates(Entry):
     """
 
     shots: int
-    comparisons: int
-    win_rate: float
-    tie_rate: float
-    loss_rate: float
-    not_verified_rate: float = 0.0
+    comparisons: Count
+    win_rate: Share
+    tie_rate: Share
+    loss_rate: Share
+    not_verified_rate: Share = 0.0
 
 
-class Summary(Entry):
+class Summary(Record):
     """Win, tie and loss rates over all comparisons of the run, and for each number of shots.
 
     The study keeps zero-shot and few-shot in separate tables, hence ``by_shots``.
     """
 
-    comparisons: int
-    win_rate: float
-    tie_rate: float
-    loss_rate: float
-    not_verified_rate: float
+    comparisons: Count
+    win_rate: Share
+    tie_rate: Share
+    loss_rate: Share
+    not_verified_rate: Share
     by_shots: tuple[Rates, ...]
 
 
-class LadderStep(Entry):
+class LadderStep(Record):
     """One precision that ``--quant auto`` tried."""
 
     precision: str
-    verified: int
-    comparisons: int
+    verified: Count
+    comparisons: Count
     reasons: tuple[str, ...]
 
 
-class Timing(Entry):
+class Timing(Record):
     """Where the time went; the only part of the file that differs between equal runs.
 
     Attributes:
@@ -326,14 +347,14 @@ class Timing(Entry):
     """
 
     started: str
-    seconds: float
-    tokens_decoded: int
-    prompts_scored: int
-    prompts_reused: int
-    tokens_per_second: float | None
+    seconds: Positive
+    tokens_decoded: Count
+    prompts_scored: Count
+    prompts_reused: Count
+    tokens_per_second: Positive | None
 
 
-class Results(Entry):
+class Results(Record):
     """All of ``results.json``.
 
     Attributes:
@@ -350,7 +371,7 @@ class Results(Entry):
     precision: str
     mode: str
     protocol: str
-    confidence: float
+    confidence: Share
     comparisons: tuple[Comparison, ...]
     summary: Summary
     warnings: tuple[str, ...]
@@ -374,9 +395,13 @@ def read_results(path: Path) -> Results:
     Raises:
         InputError: it is missing, damaged, or of another schema.
     """
+
+    def refuse(constant: str) -> NoReturn:
+        raise InputError(path, "", f"not valid JSON: it holds {constant}, which is no number")
+
     try:
-        data = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        data = json.loads(read_text(path), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
         raise InputError(path, f"line {getattr(error, 'lineno', 1)}", "not valid JSON") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
