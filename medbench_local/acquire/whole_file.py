@@ -17,12 +17,20 @@ def whole_file(output: Path, *, nbytes: int) -> Iterator[Path]:
     """Give a temporary name beside ``output``; move it into place if the block ends well, else remove it.
 
     Args:
-        output: the file to make; an existing one is replaced at the very end.
+        output: the file to make; an existing one is replaced at the very end. Of a symbolic link, what it leads
+            to is replaced.
         nbytes: how large it will be about; checked against the free space before anything is written.
 
     Raises:
-        AcquireError: the folder cannot be written to, or the disk is too small or became full.
+        AcquireError: ``output`` is a folder, a device or a pipe; the folder cannot be written to, or the disk
+            is too small or became full.
     """
+    if output.exists() and not output.is_file():
+        raise AcquireError(
+            f"{output} is no file, so that none can take its place.",
+            advice="Choose the name of another file.",
+        )
+    output = Path(os.path.realpath(output))
     temporary = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

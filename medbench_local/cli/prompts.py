@@ -11,8 +11,10 @@ import typer
 
 from medbench_local.cli import parse
 from medbench_local.cli.compare import MODEL_HELP
+from medbench_local.cli.convert import model_files
 from medbench_local.cli.output import err, out, print_json, warn
 from medbench_local.cli.progress import progress
+from medbench_local.cli.report import own_files
 
 app = typer.Typer(name="prompts", help="The exact prompts of a cell.", no_args_is_help=True)
 
@@ -72,17 +74,24 @@ def export(
 
     from medbench_local import api
     from medbench_local.errors import UsageError
-    from medbench_local.store.files import write_atomic
+    from medbench_local.settings import read_settings
+    from medbench_local.store.files import output_file, write_atomic
+    from medbench_local.study.run import find_run
 
+    data = data_dir or read_settings().data_dir
+    read = [data] if data else []
     rows: list[dict[str, Any]]
     if run is not None:
         if model is not None or task is not None:
             raise UsageError("--run says which models and tasks; leave --model and --task out.")
+        target = output_file(output, inputs=[*read, *own_files(find_run(run))])
         found = api.export_prompts(run, data_dir=data_dir, offline=offline or None, progress=progress())
         rows = [row.as_row() for row in found]
     elif model is None or task is None:
         raise UsageError("--model and --task say whose prompts; or --run, those of a finished run.")
     else:
+        read += [*model_files(model), *_own_files(task, protocol)]
+        target = output_file(output, inputs=read)
         rows = list(
             _rows(
                 model,
@@ -98,7 +107,7 @@ def export(
                 offline,
             )
         )
-    write_atomic(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_atomic(target, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     err().print(f"{len(rows):,} prompts in {output}", markup=False)
 
 
@@ -203,6 +212,16 @@ def _rows(
             items=picked,
         )
     )
+
+
+def _own_files(task: str, protocol: str) -> list[Path]:
+    """What a task and a protocol are read from where that is the user's own."""
+    from medbench_local.catalog.protocol import protocol_names
+    from medbench_local.catalog.task import is_folder
+    from medbench_local.settings import user_path
+
+    found = [user_path(task)] if is_folder(task) else []
+    return found if protocol in protocol_names() else [*found, user_path(protocol)]
 
 
 def _formats(text: str) -> list[int | None]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medbench_local.cli.output import err, out
 from medbench_local.errors import UsageError
+
+if TYPE_CHECKING:
+    from medbench_local.study.run import RunFolder
 
 
 class FormatName(str, Enum):
@@ -39,10 +42,11 @@ def report(
     """
     from medbench_local.report.files import FORMATS
     from medbench_local.report.terminal import show_results
-    from medbench_local.store.files import write_atomic
+    from medbench_local.store.files import output_file, write_atomic
     from medbench_local.study.run import find_run
 
     found = find_run(run, folder)
+    target = None if output is None else output_file(output, inputs=own_files(found))
     results = found.results()
     if results is None:
         raise UsageError(
@@ -54,11 +58,16 @@ def report(
         out().print(show_results(results, found.path))
         return
     text = FORMATS[chosen](results)
-    if output is None:
+    if target is None:
         sys.stdout.write(text)
     else:
-        write_atomic(output, text)
+        write_atomic(target, text)
         err().print(f"wrote {output}", markup=False)
+
+
+def own_files(run: RunFolder) -> list[Path]:
+    """What a run consists of and nothing can make again without computing; its reports are not among it."""
+    return [run.manifest_file, run.results_file, run.scores_file, run.path / "samples"]
 
 
 def _ending(output: Path | None) -> str | None:

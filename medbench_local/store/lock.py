@@ -1,4 +1,4 @@
-"""One process at a time on a run folder."""
+"""One process at a time on a run folder, or on a file of results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -25,18 +25,41 @@ def only_process(folder: Path) -> Iterator[None]:
     Raises:
         StoreError: another process holds it; the error says which one and since when.
     """
-    holder = folder / ".lock.json"
+    with _held(folder, folder / ".lock", "folder"):
+        yield
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Hold the file ``path``, which need not exist yet, for this process; the lock lies beside it and is removed.
+
+    Raises:
+        StoreError: another process holds it; the error says which one and since when.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    with _held(path, lock, "file"):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes it with the last handle
+                lock.unlink()
+
+
+@contextmanager
+def _held(what: Path, path: Path, kind: str) -> Iterator[None]:
+    """Hold the lock at ``path``, which stands for the folder or file ``what``."""
+    holder = path.with_name(path.name + ".json")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
         lock.acquire()
     except Timeout as error:
         raise StoreError(
-            f"{folder}: in use by {_describe(holder)}.",
-            advice="Wait until it ends, stop it, or choose another folder with --output.",
+            f"{what}: in use by {_describe(holder)}.",
+            advice=f"Wait until it ends, stop it, or choose another {kind} with --output.",
         ) from error
     except OSError as error:
-        raise disk_error(folder, error) from error
+        raise disk_error(what, error) from error
     try:
         since = datetime.now(timezone.utc).isoformat(timespec="seconds")
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})

@@ -8,7 +8,7 @@ import pytest
 
 from medbench_local.errors import StoreError
 from medbench_local.store.files import write_atomic
-from medbench_local.store.lock import only_process
+from medbench_local.store.lock import only_process, only_writer
 
 HOLD = (
     "import sys, time; from pathlib import Path; from medbench_local.store.lock import only_process\n"
@@ -46,3 +46,23 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) ->
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
         write_atomic(tmp_path / "file" / "below.txt", "text")
+
+
+def test_a_second_writer_of_a_file_is_refused_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "out.jsonl"
+    hold = HOLD.replace("only_process", "only_writer")
+    with subprocess.Popen([sys.executable, "-c", hold, str(path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == b"held"
+        with (
+            pytest.raises(StoreError, match=rf"out.jsonl: in use by process {holder.pid} .* another file"),
+            only_writer(path),
+        ):
+            pass
+        with only_writer(path.with_name("other.jsonl")):
+            pass
+        holder.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        holder.wait()
+    with only_writer(path), pytest.raises(StoreError, match=f"process {os.getpid()} "), only_writer(path):
+        pass
+    assert list(path.parent.iterdir()) == []
