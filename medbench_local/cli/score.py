@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from medbench_local.cli.compare import MODEL_HELP, Force, GpuLayers, ModeName, ModeOption, Threads
+from medbench_local.cli.convert import model_files, quant_files
 from medbench_local.cli.progress import progress
 
 
@@ -36,35 +38,60 @@ def score(
     import json
 
     from medbench_local.engine.base import EngineOptions
-    from medbench_local.study.requests import PartialResults, read_requests, score_on
+    from medbench_local.store.lock import only_writer
+    from medbench_local.study.requests import PartialResults, digest, read_requests, score_on
     from medbench_local.study.single import open_model
 
+    target = None if output is None else _target(output, requests, model, quant)
     asked = read_requests(requests)
     listener = progress()
     options = EngineOptions(mode=mode.value, threads=threads, gpu_layers=gpu_layers)
-    with open_model(
-        model, quant=quant, options=options, offline=offline, force=force, progress=listener
-    ) as opened:
+    with (
+        nullcontext() if target is None else only_writer(target),
+        open_model(
+            model, quant=quant, options=options, offline=offline, force=force, progress=listener
+        ) as opened,
+    ):
         label = f"scoring with {opened.prepared.name}"
-        if output is None:
-            for rows in score_on(opened.engine, asked, special=special, label=label, progress=listener):
+        if target is None:
+            packs = score_on(
+                opened.engine, asked, special=special, label=label, progress=listener, source=requests
+            )
+            for rows in packs:
                 sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
                 sys.stdout.flush()
             return
         key = hashlib.sha256(
             json.dumps(
                 [
-                    hashlib.sha256(requests.read_bytes()).hexdigest(),
+                    digest(asked),
                     opened.prepared.quantised.sha256,
                     opened.engine.info.numerics,
                     special,
                 ]
             ).encode()
         ).hexdigest()
-        results = PartialResults(output, key)
+        results = PartialResults(target, key, asked)
         for rows in score_on(
-            opened.engine, asked, special=special, label=label, progress=listener, known=results.known
+            opened.engine,
+            asked,
+            special=special,
+            label=label,
+            progress=listener,
+            known=results.known,
+            source=requests,
         ):
             results.append(rows)
         results.finish()
     listener.note(f"{len(asked):,} results in {output}")
+
+
+def _target(output: Path, requests: Path, model: str, quant: str) -> Path:
+    """The file that --output means, which neither it nor its part may be one that is read."""
+    from medbench_local.store.files import output_file
+    from medbench_local.study.requests import part_of
+
+    read = [requests, *model_files(model), *(quant_files(quant) if quant != "none" else [])]
+    target = output_file(output, inputs=read)
+    output_file(part_of(target), inputs=read)
+    return target

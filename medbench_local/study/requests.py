@@ -7,14 +7,17 @@ prompt, tokenised together with it.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medbench_local.catalog.load import read_text
-from medbench_local.engine.base import Engine
+from medbench_local.engine.base import Engine, ScoreRequest
+from medbench_local.engine.bindings import ROWS
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.engine.requests import continued, continued_alone
 from medbench_local.errors import InputError
@@ -32,11 +35,13 @@ class UserRequest:
         id: as given; a string or a whole number, unique in the file.
         prompt: exactly what the model sees.
         options: continuations, none empty.
+        line: of the file, from 1; 0 if it is from none.
     """
 
     id: str | int
     prompt: str
     options: tuple[str, ...]
+    line: int = field(default=0, compare=False)
 
 
 def read_requests(path: Path) -> list[UserRequest]:
@@ -84,6 +89,7 @@ def score_on(
     label: str,
     progress: Progress,
     known: Sequence[dict[str, Any]] = (),
+    source: Path | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Results, a list a pack; requests that share a long beginning are cheapest when they follow each other.
 
@@ -95,6 +101,11 @@ def score_on(
         progress: listens.
         known: results of the first requests from an earlier attempt. Packs that they fill are not scored
             again; the packs are those of an undisturbed run, so that the results are, too.
+        source: the file that the requests are from, for errors.
+
+    Raises:
+        InputError: a request is longer than the model's context; nothing has been scored then.
+        EngineError: see `Engine.score`.
     """
     texts = [request.prompt + option for request in requests for option in request.options]
     tokenised = iter(engine.tokenize(texts, special=special))
@@ -103,6 +114,7 @@ def score_on(
     for request, prompt in zip(requests, prompts, strict=True):
         ends = [next(tokenised) for _ in request.options]
         score.append(continued(ends) if len(ends) > 1 else continued_alone(prompt, ends[0]))
+        _need_room(score[-1], request, engine.info.n_ctx_train, source)
     with progress.step(label, total=len(requests), unit="prompts") as advance:
         done = 0
         for pack in plan_packs(score, common_prefix([request.context for request in score])):
@@ -126,6 +138,28 @@ def score_on(
             yield rows
 
 
+def digest(requests: Sequence[UserRequest]) -> str:
+    """A hash of everything in ``requests``, in their order."""
+    rows = [[request.id, request.prompt, request.options] for request in requests]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _need_room(score: ScoreRequest, request: UserRequest, context: int, source: Path | None) -> None:
+    """Refuse what the engine would refuse: options branch off together, up to `ROWS` predictions at once."""
+    longest = max(map(len, score.continuations)) - 1
+    together = sum(min(len(continuation), ROWS) - 1 for continuation in score.continuations)
+    needed = len(score.context) + max(longest, min(together, ROWS - 1))
+    if needed > context:
+        place = f"line {request.line}, key 'prompt'" if request.line else f"id {request.id!r}"
+        raise InputError(
+            source or "requests",
+            place,
+            f"request {request.id!r} needs {needed:,} tokens with its options, "
+            f"but the model's context holds {context:,}",
+            advice="Shorten the prompt, or take the request out. Nothing has been scored.",
+        )
+
+
 def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
     def fail(key: str, problem: str) -> InputError:
         return InputError(path, f"line {number}, key '{key}'", problem)
@@ -145,14 +179,40 @@ def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
         raise fail("options", "expected a list of texts, none empty")
     if len(options) > MOST_OPTIONS:
         raise fail("options", f"at most {MOST_OPTIONS} options, not {len(options)}")
-    for key, texts in (("prompt", [row["prompt"]]), ("options", options)):
+    for key, texts in (("id", [str(row["id"])]), ("prompt", [row["prompt"]]), ("options", options)):
         if any("\ud800" <= letter <= "\udfff" for text in texts for letter in text):
             raise fail(key, "holds half a surrogate pair, which is no character")
-    return UserRequest(row["id"], row["prompt"], tuple(options))
+    return UserRequest(row["id"], row["prompt"], tuple(options), number)
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
+
+
+def part_of(path: Path) -> Path:
+    """Where results on their way to ``path`` lie."""
+    return path.with_name(path.name + ".part")
+
+
+def _result(line: bytes, request: UserRequest) -> dict[str, Any] | None:
+    """The row that ``line`` is, or None if it is no result of ``request``."""
+    try:
+        row = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or list(row) != ["id", "logprobs", "tokens", "mass"]:
+        return None
+    logprobs, tokens = row["logprobs"], row["tokens"]
+    fits = (
+        type(row["id"]) is type(request.id)
+        and row["id"] == request.id
+        and isinstance(logprobs, list)
+        and len(logprobs) == len(request.options)
+        and all(isinstance(x, float) and math.isfinite(x) for x in [*logprobs, row["mass"]])
+        and type(tokens) is int
+        and tokens >= 0
+    )
+    return row if fits else None
 
 
 class PartialResults:
@@ -164,27 +224,38 @@ class PartialResults:
     Args:
         path: the file in the end.
         key: a hash of the requests, the model and the settings.
+        requests: what is scored.
     """
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, path: Path, key: str, requests: Sequence[UserRequest]) -> None:
         self.path = path
-        self._part = path.with_name(path.name + ".part")
+        self._part = part_of(path)
         self._key = key
+        self._requests = requests
         self._rows: list[dict[str, Any]] = []
         self._open = False
         self.known = self._read()
 
     def _read(self) -> list[dict[str, Any]]:
-        """Complete lines of an earlier part with the same key; a line that was cut short is dropped."""
+        """The first rows of an earlier part with the same key, as far as they are results of the requests.
+
+        What follows a line that was cut short or is anything else is better computed again.
+        """
         if not self._part.is_file():
             return []
-        header, *lines = read_text(self._part).split("\n")[:-1] or [""]
-        if header + "\n" != self._text([self._header_row()]):
-            return []
         try:
-            return [json.loads(line) for line in lines]
-        except ValueError:  # not what this class writes: better computed again
+            header, *lines = self._part.read_bytes().split(b"\n")[:-1] or [b""]
+        except OSError as error:
+            raise disk_error(self._part, error) from error
+        if header + b"\n" != self._text([self._header_row()]).encode():
             return []
+        rows = []
+        for request, line in zip(self._requests, lines, strict=False):
+            row = _result(line, request)
+            if row is None:
+                break
+            rows.append(row)
+        return rows
 
     def append(self, rows: Sequence[dict[str, Any]]) -> None:
         """Keep ``rows``, even if the process ends now; what an earlier attempt left is kept until it is reached."""

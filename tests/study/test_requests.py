@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medbench_local.engine.base import EngineOptions, Pack, ScoreRequest
+from medbench_local.engine.base import Engine, EngineOptions, Pack, ScoreRequest
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.engine.llama import LlamaEngine
-from medbench_local.errors import InputError, MedbenchError
+from medbench_local.engine.requests import tokenised_options
+from medbench_local.errors import EngineError, InputError, MedbenchError
 from medbench_local.progress import Silent
-from medbench_local.study.requests import PartialResults, UserRequest, read_requests, score_on
+from medbench_local.study.requests import PartialResults, UserRequest, digest, read_requests, score_on
 from tests.engine.tiny import write_random_llama
 
 ASKED = [
@@ -57,6 +58,7 @@ GOOD = {"id": "a", "prompt": "P", "options": ["x"]}
         (GOOD | {"id": "b", "options": ["x", ""]}, "line 2, key 'options'"),
         (GOOD | {"id": "b", "options": ["x"] * 1001}, "at most 1000 options"),
         ('{"id": "b", "prompt": "\\ud800", "options": ["x"]}', "half a surrogate"),
+        ('{"id": "\\ud800", "prompt": "P", "options": ["x"]}', "line 2, key 'id': holds half a surrogate"),
         ('{"id": "b", "prompt": NaN, "options": ["x"]}', "NaN is no JSON number"),
         (GOOD, "line 2, key 'id': already used on line 1"),
     ],
@@ -82,7 +84,7 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         assert str(path) in str(error)  # noqa: PT017
 
 
-def _score(engine: FakeEngine, requests: list[UserRequest], **more: object) -> list[dict[str, object]]:
+def _score(engine: Engine, requests: list[UserRequest], **more: object) -> list[dict[str, object]]:
     packs = score_on(engine, requests, special=False, label="", progress=Silent(), **more)  # type: ignore[arg-type]
     return [row for pack in packs for row in pack]
 
@@ -112,7 +114,7 @@ def test_one_option_alone_is_scored_as_a_whole(tmp_path: Path) -> None:
 
 def _attempt(path: Path, engine: FakeEngine, key: str = "k") -> int:
     """Score into ``path`` like the command; returns the prompts that were computed."""
-    results = PartialResults(path, key)
+    results = PartialResults(path, key, ASKED)
     for rows in score_on(engine, ASKED, special=False, label="", progress=Silent(), known=results.known):
         results.append(rows)
     results.finish()
@@ -154,3 +156,86 @@ def test_a_part_that_is_no_part_is_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     (tmp_path / "out.jsonl.part").write_text('{"key": "k"}\nnot json\n')
     assert _attempt(path, FakeEngine()) == 300
+
+
+def test_an_overlong_request_is_named_before_anything_is_scored(tmp_path: Path) -> None:
+    rows = [{"id": f"r{i}", "prompt": "word " * 40, "options": ["yes", "no"]} for i in range(300)]
+    rows[298]["prompt"] = "word " * 80
+    path = _write(tmp_path / "r.jsonl", "", *rows)
+    engine = FakeEngine(n_ctx_train=100)
+    with pytest.raises(
+        InputError, match=r"line 300, key 'prompt': request 'r298' needs 161 tokens .* holds 100"
+    ):
+        _score(engine, read_requests(path), source=path)
+    assert engine.prompts == 0
+
+
+@pytest.mark.parametrize(
+    "options", [[" ba de fo", " ba", " de"], [" ba de fo"], [f" ba {x} de" for x in "xyz"]]
+)
+def test_what_just_fits_is_scored_and_one_token_more_is_refused(tmp_path: Path, options: list[str]) -> None:
+    """The bound is the engine's own: it is neither asked for what it refuses, nor kept from what it can do."""
+    with LlamaEngine(write_random_llama(tmp_path / "m.gguf"), EngineOptions(threads=1)) as found:
+        room = found.info.n_ctx_train
+    with LlamaEngine(tmp_path / "m.gguf", EngineOptions(n_ctx=room, threads=1)) as engine:
+        outcomes = []
+        for length in range(room - 40, room):  # a byte is a token in this vocabulary, or part of one
+            asked = UserRequest(length, "?" * length, tuple(options))
+            request = tokenised_options(engine, asked.prompt, asked.options, special=False)
+            try:
+                _score(engine, [asked])
+            except InputError:
+                with pytest.raises(EngineError, match="the context holds"):
+                    engine.score(Pack((), (request,)))
+                outcomes.append("refused")
+            else:
+                outcomes.append("scored")
+    assert outcomes == sorted(outcomes, reverse=True)
+    assert set(outcomes) == {"scored", "refused"}
+
+
+def test_a_digest_stands_for_ids_prompts_options_and_order() -> None:
+    first, second = UserRequest("1", "P", ("x", "y")), UserRequest("2", "Q", ("x",))
+    others = [
+        [second, first],
+        [first],
+        [UserRequest(1, "P", ("x", "y")), second],
+        [UserRequest("1", "R", ("x", "y")), second],
+        [UserRequest("1", "P", ("x", "z")), second],
+        [UserRequest("1", "P", ("x",)), second],
+    ]
+    assert len({digest(requests) for requests in [[first, second], *others]}) == 7
+    assert digest([first, second]) == digest([UserRequest("1", "P", ("x", "y"), line=9), second])
+
+
+def _row(i: int = 0, **other: object) -> dict[str, object]:
+    return {"id": f"r{i}", "logprobs": [-1.0, -2.0], "tokens": 9, "mass": 0.5} | other
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        _row(2),
+        _row(1, id=1),
+        _row(1, logprobs=[-1.0]),
+        _row(1, logprobs=[-1.0, None]),
+        _row(1, logprobs=[-1.0, True]),
+        _row(1, logprobs="ab"),
+        _row(1, mass=None),
+        _row(1, tokens="9"),
+        {"id": "r1"},
+        [],
+        3,
+        json.dumps(_row(1)).replace("-2.0", "NaN"),
+        json.dumps(_row(1)).replace("-2.0", "-1e999"),
+        "",
+        "\udcff",
+        "[" * 100_000,
+    ],
+)
+def test_of_a_part_the_rows_up_to_the_first_wrong_one_are_kept(tmp_path: Path, wrong: object) -> None:
+    part = tmp_path / "out.jsonl.part"
+    lines = [{"key": "k"}, _row(0), wrong, _row(2)]
+    text = "".join((x if isinstance(x, str) else json.dumps(x)) + "\n" for x in lines)
+    part.write_bytes(text.encode(errors="surrogateescape"))
+    assert PartialResults(tmp_path / "out.jsonl", "k", ASKED).known == [_row(0)]
