@@ -13,14 +13,17 @@ HF_ENDPOINT               read by huggingface_hub only
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
 from medbench_local.errors import UsageError
 
 _TRUE = {"1", "true", "yes", "on"}
+ADDRESS_ADVICE = "Write it like https://huggingface.co, or unset HF_ENDPOINT."
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,26 @@ def user_path(text: str | Path) -> Path:
             f"'{text}' begins with the home folder of somebody who is not known here.",
             advice="Write the path in full, or ./~name for a file whose name begins with ~.",
         ) from None
+
+
+def hub_address_problem(address: str | None = None) -> str:
+    """What is wrong with the hub's address, in a sentence that gives no password away; "" if nothing is.
+
+    Args:
+        address: of the server; None for HF_ENDPOINT.
+    """
+    if address is None:
+        address = os.environ.get("HF_ENDPOINT", "")
+    if not address:
+        return ""
+    try:
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return ""
+    except ValueError:
+        pass
+    shown = re.sub(r"^(\w+://)?.*@", r"\1", address)
+    return f"HF_ENDPOINT, '{shown}', is not the address of a server."
 
 
 def debug_wanted() -> bool:

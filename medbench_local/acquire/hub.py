@@ -15,11 +15,12 @@ from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub
 
 from medbench_local.acquire.cache import alone, file_sha256, remember_sha256
 from medbench_local.acquire.disk import Need, check_room
-from medbench_local.acquire.hub_errors import Unreachable, explained, not_cached
+from medbench_local.acquire.hub_errors import Unreachable, discreet, explained, not_cached
 from medbench_local.acquire.layout import FileRecord
 from medbench_local.acquire.transfer import Patience, RemoteFile, fetch_blob, matches, partial_of, patiently
-from medbench_local.errors import AcquireError
+from medbench_local.errors import AcquireError, UsageError
 from medbench_local.progress import Advance, Progress
+from medbench_local.settings import ADDRESS_ADVICE, hub_address_problem, user_path
 
 Kind = Literal["model", "dataset"]
 
@@ -35,26 +36,32 @@ class Hub:
     """How the hub is reached and where its files are kept.
 
     Attributes:
-        endpoint: address of the server, without a slash at the end.
+        endpoint: address of the server, without a slash at the end; it may hold a password.
         cache: the hub cache's folder.
         token: sent with every request, or None; never shown.
         patience: how often a hub that does not answer is asked again.
     """
 
-    endpoint: str
+    endpoint: str = field(repr=False)
     cache: Path
     token: str | None = field(default=None, repr=False)
     patience: Patience = field(default_factory=Patience)
 
 
 def hub_from_environment() -> Hub:
-    """HF_ENDPOINT, HF_HUB_CACHE or HF_HOME, HF_TOKEN or the token of ``hf auth login``, as they are now."""
+    """HF_ENDPOINT, HF_HUB_CACHE or HF_HOME, HF_TOKEN or the token of ``hf auth login``, as they are now.
+
+    Raises:
+        UsageError: one of them makes no sense.
+    """
     cache = os.environ.get("HF_HUB_CACHE")
     if not cache:
         home = os.environ.get("HF_HOME")
         cache = str(Path(home) / "hub") if home else constants.HF_HUB_CACHE
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    return Hub(endpoint.rstrip("/"), Path(os.path.expandvars(cache)).expanduser(), get_token(), PATIENCE)
+    if problem := hub_address_problem(endpoint):
+        raise UsageError(problem, advice=ADDRESS_ADVICE)
+    return Hub(endpoint.rstrip("/"), user_path(os.path.expandvars(cache)), get_token(), PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class Repository:
     def page(self) -> str:
         """Its page, for people."""
         prefix = "datasets/" if self.kind == "dataset" else ""
-        return f"{self.hub.endpoint}/{prefix}{self.name}"
+        return f"{discreet(self.hub.endpoint)}/{prefix}{self.name}"
 
     def size_of(self, path: str) -> int:
         """Bytes of a file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,8 +29,9 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
         repository: what was asked for, for the message.
         page: where a person finds it in a browser.
         endpoint: the server.
-        token: what was sent, or None; it never gets into a message.
+        token: what was sent, or None; it never gets into a message, nor does a password in an address.
     """
+    endpoint, page = discreet(endpoint), discreet(page)
     try:
         yield
     except hub.HfHubHTTPError as error:
@@ -46,7 +48,9 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
     except TransportError as error:
         raise unreachable(endpoint, error) from None
     except hub.HFValidationError as error:
-        raise AcquireError(f"'{repository}' is not the name of a repository: {error}.") from None
+        raise AcquireError(
+            f"'{repository}' is not the name of a repository: {discreet(str(error), token)}."
+        ) from None
     except OSError as error:
         raise AcquireError(
             f"A file of {repository} cannot be written: {error}.",
@@ -67,14 +71,23 @@ def not_cached(repository: str, revision: str) -> AcquireError:
 def unreachable(endpoint: str, error: Exception) -> Unreachable:
     """There is no way to the hub."""
     return Unreachable(
-        f"{endpoint} cannot be reached: {error or type(error).__name__}.",
+        f"{discreet(endpoint)} cannot be reached: {discreet(str(error)) or type(error).__name__}.",
         advice="Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it goes on.",
     )
 
 
+def discreet(text: str, token: str | None = None) -> str:
+    """``text`` in one line, without ``token``, names and passwords in addresses, and credentials of a header."""
+    line = " ".join(text.split())
+    if token:
+        line = line.replace(token, "***")
+    line = re.sub(r"(?<=://)[^/\s]*@", "", line)
+    return re.sub(r"(?i)\b(basic|bearer) [\w+/=.~-]+", r"\1 ***", line)
+
+
 def _no_hub(endpoint: str, error: Exception) -> AcquireError:
     return AcquireError(
-        f"{endpoint} did not answer as a hub does ({type(error).__name__}: {error}).",
+        f"{endpoint} did not answer as a hub does ({type(error).__name__}: {discreet(str(error))}).",
         advice="Check HF_ENDPOINT, and whether a proxy or a login page stands in between.",
     )
 
@@ -132,7 +145,7 @@ def _refused(
             f"{endpoint} is in trouble (answer {status}).",
             advice="Run the same command again later; what was fetched stays. Its state: https://status.huggingface.co.",
         )
-    said = _without(error.server_message or "", token)
+    said = discreet(error.server_message or "", token)
     return AcquireError(
         f"{endpoint} refused {repository} (answer {status}{': ' + said if said else ''}).",
         advice=f"Open {page} with the account of the token and see what it asks for.",
@@ -149,8 +162,3 @@ def _gated(repository: str, page: str, token: str | None) -> AcquireError:
         f"{repository} is gated: its authors ask who downloads it.",
         advice=f"Ask for access on {page}, then run `hf auth login` or set HF_TOKEN.",
     )
-
-
-def _without(text: str, secret: str | None) -> str:
-    line = " ".join(text.split())
-    return line.replace(secret, "***") if secret else line

@@ -18,7 +18,7 @@ import typer
 
 from medbench_local.cli.output import err
 from medbench_local.errors import MedbenchError
-from medbench_local.settings import debug_wanted
+from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
 from medbench_local.text import plain, plain_lines
 
 DONE = 0
@@ -88,6 +88,9 @@ def report(error: BaseException, words: Sequence[str]) -> int:
         return BAD_INPUT
     if sys.stdout is None and isinstance(error, AttributeError):
         _say("there is no stdout to write to.", "Send it to a file or a pipe instead of closing it.")
+        return BAD_INPUT
+    if isinstance(error, ValueError) and (problem := hub_address_problem()):
+        _say(problem, ADDRESS_ADVICE)  # the hub's client reads it when it is imported, and ends there
         return BAD_INPUT
     _say(
         f"this should not have happened: {type(error).__name__}: {error}",
