@@ -162,6 +162,15 @@ def _json(**changes: Any) -> Callable[[Path], object]:
     return _text(lambda text: json.dumps(json.loads(text) | changes))
 
 
+def _comparison(**changes: Any) -> Callable[[Path], object]:
+    def change(text: str) -> str:
+        data = json.loads(text)
+        data["comparisons"][0] |= changes
+        return json.dumps(data)
+
+    return _text(change)
+
+
 def _layout(path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version=99")
@@ -200,6 +209,34 @@ DAMAGED: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         ("verdict",),
     ),
     "results with more": ("results.json", _json(extra=1), ("key 'extra'",)),
+    "results with NaN": ("results.json", _json(confidence=float("nan")), ("not valid JSON", "NaN")),
+    "results with Infinity": ("results.json", _json(confidence=float("-inf")), ("-Infinity",)),
+    "results with an overflow": (
+        "results.json",
+        _text(lambda text: text.replace('"confidence": 0.95', '"confidence": 1e999')),
+        ("key 'confidence'", "finite number"),
+    ),
+    "results with an accuracy of 5": (
+        "results.json",
+        _comparison(accuracy={"medical": 5, "base": 0.5}),
+        ("key 'comparisons.0.accuracy.medical'", "less than or equal to 1"),
+    ),
+    "results of no question": ("results.json", _comparison(n=0), ("key 'comparisons.0.n'",)),
+    "results with an impossible difference": (
+        "results.json",
+        _comparison(difference=-1.5),
+        ("key 'comparisons.0.difference'",),
+    ),
+    "results with half a character": (
+        "results.json",
+        _json(precision="\ud800"),
+        ("key 'precision'", "surrogate"),
+    ),
+    "results with half a character in a list": (
+        "results.json",
+        _json(warnings=["good", "a\udfff"]),
+        ("key 'warnings'", "surrogate"),
+    ),
     "results not UTF-8": ("results.json", lambda path: path.write_bytes(b"\xff{}"), ("not UTF-8",)),
     "manifest cut short": ("manifest.json", _text(lambda text: text[:300]), ("line", "not valid JSON")),
     "manifest a list": ("manifest.json", _text(lambda text: "[]"), ("line 1", "expected an object")),

@@ -111,6 +111,10 @@ PROTOCOLS: dict[str, tuple[str, tuple[str, ...]]] = {
     "prompts a text": (PROTOCOL + "prompts: Be good.\n", ("line 3, key 'prompts'", "a mapping")),
     "prompts a list": (PROTOCOL + "prompts: [a]\n", ("line 3, key 'prompts'", "a mapping")),
     "prompts without task": (PROTOCOL + "prompts: {all: Be good.}\n", ("key 'prompts.all'", "a mapping")),
+    "prompt half a character": (
+        PROTOCOL + 'prompts: {all: {all: "\\ud800"}}\n',
+        ("line 3, key 'prompts.all.all'", "surrogate"),
+    ),
     "prompt a number": (PROTOCOL + "prompts: {all: {all: 7}}\n", ("key 'prompts.all.all'", "text", "7")),
     "prompt blank": (PROTOCOL + "prompts:\n  all:\n    all: ''\n", ("line 5", "'prompts.all.all'", "empty")),
     "model a number": (PROTOCOL + "prompts: {3: {all: x}}\n", ("line 3", "prompts.3", "text")),
