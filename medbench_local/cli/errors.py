@@ -86,6 +86,13 @@ def report(error: BaseException, words: Sequence[str]) -> int:
     if isinstance(error, OSError) and error.errno in _ADVICE:
         _say(*_about_file(error))
         return BAD_INPUT
+    if isinstance(error, UnicodeEncodeError):
+        part = error.object[error.start : error.end][:20]
+        _say(
+            f"{part!a} cannot be written in the encoding {error.encoding}.",
+            "Set PYTHONIOENCODING=utf-8; a name that is not UTF-8 has to be changed.",
+        )
+        return BAD_INPUT
     if sys.stdout is None and isinstance(error, AttributeError):
         _say("there is no stdout to write to.", "Send it to a file or a pipe instead of closing it.")
         return BAD_INPUT

@@ -32,9 +32,9 @@ def list_command(
         try:
             results = run.results()
         except MedbenchError as error:
-            rows.append({"name": run.name, "state": f"damaged: {error.message}"})
+            rows.append({"name": plain(run.name), "state": plain(f"damaged: {error.message}")})
             continue
-        row: dict[str, object] = {"name": run.name, "state": "finished" if results else "not finished"}
+        row: dict[str, object] = {"name": plain(run.name), "state": "finished" if results else "not finished"}
         if results is not None:
             row |= results.summary.model_dump(exclude={"by_shots"}) | {"precision": results.precision}
         rows.append(row)
@@ -52,8 +52,8 @@ def list_command(
             f"{float(str(row[k])):.0%}" if k in row else "" for k in ("win_rate", "tie_rate", "loss_rate")
         ]
         table.add_row(
-            Text(plain(str(row["name"]))),
-            Text(plain(str(row["state"]))),
+            Text(str(row["name"])),
+            Text(str(row["state"])),
             str(row.get("comparisons", "")),
             *shares,
             Text(plain(str(row.get("precision", "")))),

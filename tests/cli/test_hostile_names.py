@@ -219,6 +219,26 @@ def test_a_system_prompt_of_a_protocol_that_is_no_text(command: Command, home: P
     assert "mine.yaml, line 3, key 'prompts.all.all'" in line
 
 
+def test_a_terminal_whose_encoding_lacks_a_character(home: Path) -> None:
+    folder = _task(home / "own", question="Is it \u2265 3?")
+    ended = started("tasks", "show", str(folder), capture_output=True, env={"PYTHONIOENCODING": "ascii"})
+    assert ended.returncode == 2
+    assert lines(ended.stderr)[0] == "error: '\\u2265' cannot be written in the encoding ascii."
+
+
+def test_a_run_whose_name_is_no_text_is_listed(command: Command, home: Path) -> None:
+    folder = os.fsdecode(b"runs/\xffodd")
+    try:
+        Path(folder).mkdir(parents=True)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (Path(folder) / "manifest.json").write_text("{}", encoding="utf-8")
+    for option in ((), ("--json",)):
+        ended = started("runs", "list", *option, capture_output=True)
+        assert ended.returncode == 0, ended.stderr
+        assert "\ufffdodd" in ended.stdout
+
+
 def test_a_password_in_the_hubs_address_is_not_shown(
     command: Command, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
