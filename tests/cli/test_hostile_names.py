@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from medbench_local.acquire.hub_errors import discreet
 from medbench_local.acquire.source import LONGEST_NAME, resolve_model
 from medbench_local.tasks.load import load_task
 from tests.cli.command import Command, lines
@@ -253,6 +254,19 @@ def test_a_password_in_the_hubs_address_is_not_shown(
     text = command.fails("models", "fetch", "hf:a/b")
     assert "http://127.0.0.1:1 cannot be reached" in text
     assert "PASSWORD" not in text
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no https://u:p@w@host/a/b", "no https://host/a/b"),
+        ("you sent Authorization: Basic dXNlcjpwYXNz", "you sent Authorization: Basic ***"),
+        ("bearer hf_Secret;\nhf_Token", "bearer ***; ***"),
+        ("https://huggingface.co/a/b@main", "https://huggingface.co/a/b@main"),
+    ],
+)
+def test_what_a_server_echoes(said: str, shown: str) -> None:
+    assert discreet(said, "hf_Token") == shown
 
 
 @pytest.mark.parametrize(
