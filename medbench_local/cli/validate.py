@@ -93,18 +93,22 @@ def reference_run(
     Example: medbench-local reference run ./meditron-7b prompts.jsonl --output gpu.jsonl --device cuda
     """
     from medbench_local.reference.run import run_reference
+    from medbench_local.store.files import output_file
+    from medbench_local.store.lock import only_writer
 
-    done = run_reference(
-        checkpoint,
-        prompts,
-        output,
-        device=device,
-        dtype=dtype.value,
-        batch_size=batch_size,
-        bos=bos.value,
-        model=model,
-        progress=progress(),
-    )
+    target = output_file(output, inputs=[checkpoint, prompts])
+    with only_writer(target):
+        done = run_reference(
+            checkpoint,
+            prompts,
+            target,
+            device=device,
+            dtype=dtype.value,
+            batch_size=batch_size,
+            bos=bos.value,
+            model=model,
+            progress=progress(),
+        )
     err().print(
         f"{output}: {done.computed:,} prompts computed, {done.kept:,} kept, {done.overlong:,} longer than the "
         f"context; {done.device}, {done.dtype}",

@@ -100,7 +100,11 @@ def test_a_plan_is_shown_and_nothing_computed(command: Command, home: Path, smal
     assert "at most" in ended.out
     planned = json.loads(command("compare", "demo-med", "demo-base", *small, "--dry-run", "--json").out)
     assert planned["medical"]["cells"][0]["selection_prompts"] == 2 * 12
-    assert json.loads(command("sweep", "demo-med=demo-base", *small, "--dry-run", "--json").out) == [planned]
+    swept = ["sweep", "demo-med=demo-base", *small, "--dry-run", "--json"]
+    assert json.loads(command(*swept, "--no-ablation").out) == [planned]
+    (with_ablation,) = json.loads(command(*swept).out)
+    assert with_ablation["medical"] == planned["medical"]
+    assert with_ablation["base"]["tokens"] > planned["base"]["tokens"]
     assert not (home / "runs").exists()
 
 

@@ -79,6 +79,7 @@ REPORT = ["report", "r1", "--format", "html"]
 CONVERT = ["convert", "ck"]
 EXPORT = ["prompts", "export", "--model", "demo-med", "--task", "./mine"]
 RUN_PROMPTS = ["prompts", "export", "--run", "r1"]
+REFERENCE = ["reference", "run", "ck", "asked.jsonl"]
 READS = "what this command reads"
 INSIDE = "lies in .*, which this command reads"
 
@@ -98,6 +99,8 @@ INSIDE = "lies in .*, which this command reads"
         (REPORT, "r1/samples/x.html", INSIDE),
         (RUN_PROMPTS, "r1/manifest.json", READS),
         (SCORE, "r1/results.json", "belongs to the run"),
+        (REFERENCE, "asked.jsonl", READS),
+        (REFERENCE, "ck/tokenizer.model", INSIDE),
         *[
             (words, output, said)
             for words in (SCORE, REPORT, CONVERT, EXPORT, RUN_PROMPTS)
