@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from huggingface_hub import get_session
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
-from medbench_local.acquire.hub_errors import TransportError, is_passing, wait_asked_for
+from medbench_local.acquire.hub_errors import TransportError, discreet, is_passing, wait_asked_for
 from medbench_local.errors import AcquireError
 from medbench_local.progress import Advance, Progress
 
@@ -90,7 +90,9 @@ def patiently(
             wait = patience.wait * 2**failures
             wait = min(max(wait, wait_asked_for(error) or 0.0), _LONGEST_WAIT)
             failures += 1
-            progress.note(f"the hub gave no answer ({_first_line(error)}); trying again in {wait:.0f} s")
+            progress.note(
+                f"the hub gave no answer ({discreet(_first_line(error))}); trying again in {wait:.0f} s"
+            )
             time.sleep(wait)
 
 

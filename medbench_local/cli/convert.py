@@ -60,7 +60,7 @@ def quantize(
     from medbench_local.acquire.source import gguf_parts
     from medbench_local.store.files import output_file
 
-    parts = [source.with_name(name) for name in gguf_parts(source.name)]
+    parts = [source.with_name(name) for name in gguf_parts(source.name)] if source.is_file() else []
     target = output_file(output, inputs=[*parts, *quant_files(quant)])
     for warning in api.quantize(source, target, quant=quant, threads=threads, progress=progress()):
         warn(warning)

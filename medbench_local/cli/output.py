@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from medbench_local.text import plain
+
 WIDE = 1000
 """Columns where nobody's terminal limits them: tables in a file or a pipe keep every character."""
 
@@ -37,4 +39,4 @@ def warn(text: str) -> None:
     """One warning line."""
     console = err()
     console.print("[yellow]warning:[/] ", end="")
-    console.print(text, markup=False)
+    console.print(plain(text), markup=False)

@@ -16,6 +16,7 @@ from rich.progress import (
 from rich.text import Text
 
 from medbench_local.progress import Advance, Progress
+from medbench_local.text import plain
 
 _SECONDS_BETWEEN_LINES = 15.0
 _LATELY = 300.0
@@ -139,7 +140,7 @@ class LiveProgress:
 
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""
-        self._display.console.print(text, markup=False)
+        self._display.console.print(plain(text), markup=False)
 
 
 class PlainProgress:
@@ -171,10 +172,10 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""
-        self._console.print(text, markup=False)
+        self._console.print(plain(text), markup=False)
 
 
 def progress() -> Progress:
     """The listener that fits where stderr goes."""
-    console = Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    console = Console(file=sys.stderr, highlight=False, soft_wrap=not (sys.stderr and sys.stderr.isatty()))
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)

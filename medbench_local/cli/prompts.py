@@ -15,6 +15,7 @@ from medbench_local.cli.convert import model_files
 from medbench_local.cli.output import err, out, print_json, warn
 from medbench_local.cli.progress import progress
 from medbench_local.cli.report import own_files
+from medbench_local.text import is_whole, plain
 
 app = typer.Typer(name="prompts", help="The exact prompts of a cell.", no_args_is_help=True)
 
@@ -151,10 +152,14 @@ def show(
         header = f"{row['model']}, {row['task']} {row['split']} {row['item']}, format {row['format']}"
         console.print(f"--- {header}, {row['shots']}-shot", style="dim", markup=False)
         text = str(row["prompt"])
+        if console.is_terminal:
+            text = "\n".join(map(plain, text.split("\n")))
         kept = text.rstrip(" ")
         console.print(kept + "␣" * (len(text) - len(kept)), markup=False)
         console.print(
-            f"--- options {' '.join(row['options'])}, answer {row['options'][row['answer']]}", style="dim"
+            f"--- options {' '.join(row['options'])}, answer {row['options'][row['answer']]}",
+            style="dim",
+            markup=False,
         )
 
 
@@ -181,6 +186,8 @@ def _rows(
 
     if shots < 0:
         raise UsageError(f"--shots must be 0 or more, not {shots}.")
+    if system_prompt is not None and not is_whole(system_prompt):
+        raise UsageError("--system-prompt holds half a surrogate pair, which is no character.")
     settings = read_settings()
     offline = offline or settings.offline
     listener = progress()

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from medbench_local.cli.output import out, print_json, warn
-from medbench_local.errors import UsageError
 
 
 def verdict(
@@ -29,13 +28,10 @@ def verdict(
 
     Example: medbench-local verdict finetuned.jsonl baseline.jsonl
     """
-    from medbench_local.catalog.protocol import MOST_RESAMPLES
     from medbench_local.report import words
     from medbench_local.report.terminal import STYLES
     from medbench_local.study.file_verdicts import verdicts_of_files
 
-    if resamples > MOST_RESAMPLES:
-        raise UsageError(f"--resamples must be at most {MOST_RESAMPLES:,}, not {resamples:,}.")
     found = verdicts_of_files(medical, base, resamples=resamples, confidence=confidence, seed=seed)
     for warning in found.warnings:
         warn(words.plain(warning))

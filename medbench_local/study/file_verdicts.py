@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medbench_local.catalog.protocol import MOST_RESAMPLES
 from medbench_local.errors import UsageError
 from medbench_local.reference.outcomes import Pairing, pair_results, read_results
 from medbench_local.statistics.paired import Verdict, paired_bootstrap
@@ -87,6 +88,8 @@ def verdicts_of_files(
     """
     if resamples < 100:
         raise UsageError(f"--resamples must be at least 100, not {resamples}.")
+    if resamples > MOST_RESAMPLES:
+        raise UsageError(f"--resamples must be at most {MOST_RESAMPLES:,}, not {resamples:,}.")
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must be from 0.5 to below 1, not {confidence}.")
     if seed < 0:
