@@ -140,7 +140,9 @@ class PromptChoice(Record):
         own = [
             c for c in self.candidates if (c.format, c.demonstrations) == (self.format, self.demonstrations)
         ]
-        return any(c.questions < everything for c in (*self.candidates[:1], *own))
+        return own != [*self.candidates[:1]] and any(
+            c.questions < everything for c in (*self.candidates[:1], *own)
+        )
 
 
 class PromptChoices(Record):

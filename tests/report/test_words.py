@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medbench_local.report import words
-from medbench_local.study.results import Counts
+from medbench_local.study.results import CandidateScore, Counts
 from tests.report.examples import CASES, EMOJI, RIGHT_TO_LEFT, choice, comparison, results
 
 
@@ -72,6 +72,27 @@ def test_shortened_text_fits_and_keeps_both_ends(text: str, length: int) -> None
 def test_selection_error(bound: float | None, estimate: float | None, text: str) -> None:
     made = choice().model_copy(update={"error_bound": bound, "error_estimate": estimate})
     assert words.selection_error(made) == text
+
+
+@pytest.mark.parametrize(
+    ("winner", "scored", "text"),
+    [(1, (20, 20, 5), "+3.0"), (1, (20, 9, 5), "≈ +3.0"), (1, (7, 20, 5), "≈ +3.0"), (0, (7, 5, 5), "0.0")],
+)
+def test_a_gain_says_whether_it_is_an_estimate(winner: int, scored: tuple[int, ...], text: str) -> None:
+    candidates = tuple(
+        CandidateScore(format=format, demonstrations=None, accuracy=0.5, questions=n, expected=0.5)
+        for format, n in zip(("default", 3, 8), scored, strict=True)
+    )
+    found = choice(3, 0).model_copy(
+        update={
+            "format": candidates[winner].format,
+            "candidates": candidates,
+            "prompts_exhaustive": 60,
+            "spread": 0.03 if winner else 0.0,
+        }
+    )
+    assert words.gain(found) == text
+    assert words.gain(found.model_copy(update={"spread": None})) == ""
 
 
 def test_rates_say_what_is_not_verified() -> None:
