@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -79,9 +80,10 @@ def test_selection_error(bound: float | None, estimate: float | None, text: str)
     [(1, (20, 20, 5), "+3.0"), (1, (20, 9, 5), "≈ +3.0"), (1, (7, 20, 5), "≈ +3.0"), (0, (7, 5, 5), "0.0")],
 )
 def test_a_gain_says_whether_it_is_an_estimate(winner: int, scored: tuple[int, ...], text: str) -> None:
+    formats: tuple[Literal["default"] | int, ...] = ("default", 3, 8)
     candidates = tuple(
         CandidateScore(format=format, demonstrations=None, accuracy=0.5, questions=n, expected=0.5)
-        for format, n in zip(("default", 3, 8), scored, strict=True)
+        for format, n in zip(formats, scored, strict=True)
     )
     found = choice(3, 0).model_copy(
         update={
