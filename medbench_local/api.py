@@ -25,6 +25,7 @@ from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.export import ExportedPrompt
+from medbench_local.prompts.prompting import check_system_prompt
 from medbench_local.reference.rows import read_rows, read_samples
 from medbench_local.reference.validate import Validation
 from medbench_local.reference.validate import validate as compare_with
@@ -40,7 +41,6 @@ from medbench_local.study.results import Scoring
 from medbench_local.study.run import find_run
 from medbench_local.study.single import open_model
 from medbench_local.study.sweep import PairNames, Sweep, parse_pair, run_sweep
-from medbench_local.text import is_whole
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -397,10 +397,7 @@ def compare_options(
         raise UsageError(f"--gpu-layers must be -1 (all) or more, not {gpu_layers}.")
     if shots is not None and (not shots or min(shots) < 0):
         raise UsageError("--shots needs numbers of demonstrations, 0 or more, such as 0,3.")
-    if system_prompt is not None and not is_whole(system_prompt):
-        raise UsageError(
-            "--system-prompt is not UTF-8 text.", advice="Give it in the encoding of the terminal."
-        )
+    check_system_prompt(system_prompt)
     settings = read_settings()
     rules = _protocol(protocol)
     scope: CheckScope = "full" if check == "full" else "config" if check else "none"

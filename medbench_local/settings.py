@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from medbench_local.errors import UsageError
+from medbench_local.paths import user_path
 
 _TRUE = {"1", "true", "yes", "on"}
 ADDRESS_ADVICE = "Write it like https://huggingface.co, or unset HF_ENDPOINT."
@@ -34,28 +34,11 @@ class Settings:
         home: folder of converted and quantised models; created when first written to.
         data_dir: folder with the data sets' official files, or None to read them from the hub.
         offline: never touch the network.
-        debug: show tracebacks.
     """
 
     home: Path
     data_dir: Path | None
     offline: bool
-    debug: bool
-
-
-def user_path(text: str | Path) -> Path:
-    """A path as a person writes it, with ``~`` for a home folder.
-
-    Raises:
-        UsageError: nobody has the home folder that is meant.
-    """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise UsageError(
-            f"'{text}' begins with the home folder of somebody who is not known here.",
-            advice="Write the path in full, or ./~name for a file whose name begins with ~.",
-        ) from None
 
 
 def hub_address_problem(address: str | None = None) -> str:
@@ -95,5 +78,4 @@ def read_settings() -> Settings:
         home=user_path(home) if home else Path(platformdirs.user_cache_dir("medbench-local")),
         data_dir=user_path(data) if data else None,
         offline=os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE,
-        debug=debug_wanted(),
     )

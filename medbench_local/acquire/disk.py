@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench_local.errors import AcquireError
+from medbench_local.paths import existing
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,3 @@ def check_room(needs: Sequence[Need]) -> None:
                 advice="Free some, or put the hub's cache (HF_HOME) or the converted models (MEDBENCH_HOME) "
                 "on another disk.",
             )
-
-
-def existing(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
-    folder = folder.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return folder

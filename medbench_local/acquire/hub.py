@@ -19,8 +19,9 @@ from medbench_local.acquire.hub_errors import Unreachable, discreet, explained, 
 from medbench_local.acquire.layout import FileRecord
 from medbench_local.acquire.transfer import Patience, RemoteFile, fetch_blob, matches, partial_of, patiently
 from medbench_local.errors import AcquireError, UsageError
+from medbench_local.paths import user_path
 from medbench_local.progress import Advance, Progress
-from medbench_local.settings import ADDRESS_ADVICE, hub_address_problem, user_path
+from medbench_local.settings import ADDRESS_ADVICE, hub_address_problem
 
 Kind = Literal["model", "dataset"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medbench_local.catalog.model import ModelEntry, models, vision_pairs
 from medbench_local.errors import UsageError
-from medbench_local.settings import user_path
+from medbench_local.paths import user_path
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
 """The embedded checkpoints, one folder a model."""

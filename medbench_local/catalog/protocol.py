@@ -12,7 +12,7 @@ from medbench_local.catalog.load import DATA, Entry, read_yaml
 from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides, Text
 from medbench_local.errors import UsageError
-from medbench_local.settings import user_path
+from medbench_local.paths import user_path
 
 FOLDER = DATA / "protocols"
 """The built-in protocols, one YAML file each, named as the protocol."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from medbench_local.cli.inputs import gguf_files, model_files, quant_files
 from medbench_local.cli.output import err, warn
 from medbench_local.cli.progress import amount, progress
 
@@ -57,41 +58,10 @@ def quantize(
     Example: medbench-local quantize my-model.gguf --quant q4_k_m --output my-model.q4_k_m.gguf
     """
     from medbench_local import api
-    from medbench_local.acquire.source import gguf_parts
     from medbench_local.store.files import output_file
 
-    parts = [source.with_name(name) for name in gguf_parts(source.name)] if source.is_file() else []
-    target = output_file(output, inputs=[*parts, *quant_files(quant)])
+    read = gguf_files(source) if source.is_file() else []
+    target = output_file(output, inputs=[*read, *quant_files(quant)])
     for warning in api.quantize(source, target, quant=quant, threads=threads, progress=progress()):
         warn(warning)
     err().print(f"{output}: {quant}, {amount(output.stat().st_size, 'B')}", markup=False)
-
-
-def model_files(model: str) -> list[Path]:
-    """What MODEL is read from where that is the user's own: a checkpoint folder, or the parts of a GGUF.
-
-    Raises:
-        UsageError: there is no such model.
-    """
-    from medbench_local.acquire.source import LocalCheckpoint, LocalGguf, gguf_parts, resolve_model
-
-    meant = resolve_model(model)
-    if isinstance(meant, LocalCheckpoint):
-        return [meant.folder]
-    if isinstance(meant, LocalGguf):
-        return [meant.path.with_name(name) for name in gguf_parts(meant.path.name)]
-    return []
-
-
-def quant_files(quant: str) -> list[Path]:
-    """What a quantisation config is read from where that is the user's own: its file and importance matrix.
-
-    Raises:
-        UsageError: there is no such config.
-        InputError: it is malformed.
-    """
-    from medbench_local.catalog.quantisation import load_quant, quant_names
-
-    matrix = load_quant(quant).imatrix
-    own = [] if quant in quant_names() else [Path(quant)]
-    return own if matrix is None else [*own, matrix]

@@ -34,11 +34,11 @@ def examine() -> dict[str, Any]:
     from huggingface_hub import constants, get_token
 
     from medbench_local import __version__
-    from medbench_local.acquire.disk import existing
     from medbench_local.engine.bindings import versions
     from medbench_local.engine.devices import devices, has_gpu
     from medbench_local.engine.memory import memory_available
     from medbench_local.engine.threads import default_threads
+    from medbench_local.paths import existing
     from medbench_local.settings import read_settings
 
     settings = read_settings()

@@ -103,7 +103,7 @@ def fetch(
         progress=progress(),
     )
     for warning in prepared.warnings:
-        warn(plain(warning))
+        warn(warning)
     for file in dict.fromkeys([prepared.full, prepared.quantised]):
         if file is not None:
             out().print(f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False)

@@ -11,11 +11,10 @@ import typer
 
 from medbench_local.cli import parse
 from medbench_local.cli.compare import MODEL_HELP
-from medbench_local.cli.convert import model_files
+from medbench_local.cli.inputs import model_files, question_files, run_files
 from medbench_local.cli.output import err, out, print_json, warn
 from medbench_local.cli.progress import progress
-from medbench_local.cli.report import own_files
-from medbench_local.text import is_whole, plain
+from medbench_local.text import plain
 
 app = typer.Typer(name="prompts", help="The exact prompts of a cell.", no_args_is_help=True)
 
@@ -85,13 +84,13 @@ def export(
     if run is not None:
         if model is not None or task is not None:
             raise UsageError("--run says which models and tasks; leave --model and --task out.")
-        target = output_file(output, inputs=[*read, *own_files(find_run(run))])
+        target = output_file(output, inputs=[*read, *run_files(find_run(run))])
         found = api.export_prompts(run, data_dir=data_dir, offline=offline or None, progress=progress())
         rows = [row.as_row() for row in found]
     elif model is None or task is None:
         raise UsageError("--model and --task say whose prompts; or --run, those of a finished run.")
     else:
-        read += [*model_files(model), *_own_files(task, protocol)]
+        read += [*model_files(model), *question_files(task, protocol)]
         target = output_file(output, inputs=read)
         rows = list(
             _rows(
@@ -152,7 +151,7 @@ def show(
         header = f"{row['model']}, {row['task']} {row['split']} {row['item']}, format {row['format']}"
         console.print(f"--- {header}, {row['shots']}-shot", style="dim", markup=False)
         text = str(row["prompt"])
-        if console.is_terminal:
+        if console.is_terminal:  # breaks at the end stay: they are part of the prompt
             text = "\n".join(map(plain, text.split("\n")))
         kept = text.rstrip(" ")
         console.print(kept + "␣" * (len(text) - len(kept)), markup=False)
@@ -180,14 +179,14 @@ def _rows(
     from medbench_local.errors import UsageError
     from medbench_local.prompts.demonstrations import DEFAULT_SEED
     from medbench_local.prompts.export import exported_prompts
+    from medbench_local.prompts.prompting import check_system_prompt
     from medbench_local.settings import read_settings
     from medbench_local.study.prompting import prompting_of
     from medbench_local.tasks.load import load_task
 
     if shots < 0:
         raise UsageError(f"--shots must be 0 or more, not {shots}.")
-    if system_prompt is not None and not is_whole(system_prompt):
-        raise UsageError("--system-prompt holds half a surrogate pair, which is no character.")
+    check_system_prompt(system_prompt)
     settings = read_settings()
     offline = offline or settings.offline
     listener = progress()
@@ -219,16 +218,6 @@ def _rows(
             items=picked,
         )
     )
-
-
-def _own_files(task: str, protocol: str) -> list[Path]:
-    """What a task and a protocol are read from where that is the user's own."""
-    from medbench_local.catalog.protocol import protocol_names
-    from medbench_local.catalog.task import is_folder
-    from medbench_local.settings import user_path
-
-    found = [user_path(task)] if is_folder(task) else []
-    return found if protocol in protocol_names() else [*found, user_path(protocol)]
 
 
 def _formats(text: str) -> list[int | None]:

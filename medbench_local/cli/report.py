@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from medbench_local.cli.inputs import run_files
 from medbench_local.cli.output import err, out
 from medbench_local.errors import UsageError
-
-if TYPE_CHECKING:
-    from medbench_local.study.run import RunFolder
 
 
 class FormatName(str, Enum):
@@ -46,7 +44,7 @@ def report(
     from medbench_local.study.run import find_run
 
     found = find_run(run, folder)
-    target = None if output is None else output_file(output, inputs=own_files(found))
+    target = None if output is None else output_file(output, inputs=run_files(found))
     results = found.results()
     if results is None:
         raise UsageError(
@@ -63,11 +61,6 @@ def report(
     else:
         write_atomic(target, text)
         err().print(f"wrote {output}", markup=False)
-
-
-def own_files(run: RunFolder) -> list[Path]:
-    """What a run consists of and nothing can make again without computing; its reports are not among it."""
-    return [run.manifest_file, run.results_file, run.scores_file, run.path / "samples"]
 
 
 def _ending(output: Path | None) -> str | None:

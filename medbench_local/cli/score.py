@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from medbench_local.cli.compare import MODEL_HELP, Force, GpuLayers, ModeName, ModeOption, Threads
-from medbench_local.cli.convert import model_files, quant_files
+from medbench_local.cli.inputs import model_files, quant_files
 from medbench_local.cli.progress import progress
 
 

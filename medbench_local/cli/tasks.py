@@ -100,7 +100,7 @@ def show(
         files = ", ".join(file.path for file in split.files)
         console.print(f"{name}: {len(split.questions):,} questions{expected}; {plain(files)}", markup=False)
     for warning in loaded.warnings:
-        warn(plain(warning))
+        warn(warning)
     console.print(
         f"\ntest question {item} ({plain(question.id)}):\n{plain_lines(question.text)}", markup=False
     )

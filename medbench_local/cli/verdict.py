@@ -34,7 +34,7 @@ def verdict(
 
     found = verdicts_of_files(medical, base, resamples=resamples, confidence=confidence, seed=seed)
     for warning in found.warnings:
-        warn(words.plain(warning))
+        warn(warning)
     if json:
         print_json(found.to_dict())
         return

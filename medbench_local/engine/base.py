@@ -6,6 +6,7 @@ machine's engine (a Ray actor, say) would implement the same few methods.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -143,12 +144,12 @@ class Pack:
 Self = TypeVar("Self", bound="Closing")
 
 
-class Closing:
+class Closing(ABC):
     """Lets an engine be used in a ``with`` block, which closes it."""
 
+    @abstractmethod
     def close(self) -> None:
         """Free what is held; safe to call twice."""
-        raise NotImplementedError
 
     def __enter__(self: Self) -> Self:
         return self

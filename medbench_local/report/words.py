@@ -178,29 +178,33 @@ def noticed(results: Results) -> list[str]:
 
 def _noticed_in_search(model: str, found: Sequence[tuple[str, PromptChoice]]) -> Iterator[str]:
     """Prompts that did not fit: the search then prefers shorter formats and demonstrations."""
-    kinds = (
-        ("overlong", "longer than the context and counted as wrong"),
-        ("dropped_demonstrations", "cut by demonstrations to fit the context"),
-    )
-    for field, what in kinds:
-        where = {name: count for name, choice in found if (count := getattr(choice, field))}
-        if where:
-            each = "; ".join(f"{name}: {count:,}" for name, count in where.items())
-            yield f"{model}: {counted(sum(where.values()), 'prompt')} of the search {what} ({each})"
+    for field, what in _UNFIT:
+        counts = [(name, getattr(choice, field)) for name, choice in found]
+        yield from _where(model, counts, "prompt", f"of the search {what}")
+
+
+def _where(model: str, counts: Sequence[tuple[str, int]], thing: str, what: str) -> Iterator[str]:
+    """How often something happened, and where; nothing if it never did."""
+    each = "; ".join(f"{name}: {count:,}" for name, count in counts if count)
+    if each:
+        yield f"{model}: {counted(sum(count for _, count in counts), thing)} {what} ({each})"
+
+
+_UNFIT = (
+    ("overlong", "longer than the context and counted as wrong"),
+    ("dropped_demonstrations", "cut by demonstrations to fit the context"),
+)
+"""What happens to prompts that do not fit; names of fields of `Counts` and of `PromptChoice`."""
 
 
 def _noticed(model: str, found: Sequence[tuple[str, Counts]]) -> Iterator[str]:
     kinds = (
-        ("overlong", "prompt", "longer than the context and counted as wrong"),
-        ("dropped_demonstrations", "prompt", "cut by demonstrations to fit the context"),
+        *((field, "prompt", what) for field, what in _UNFIT),
         ("exact_ties", "question", "with equal best options, the first one taken"),
         ("near_ties", "question", "whose two best options are closer than the noise of the engine's mode"),
     )
     for field, thing, what in kinds:
-        where = {name: count for name, counts in found if (count := getattr(counts, field))}
-        if where:
-            each = "; ".join(f"{name}: {count:,}" for name, count in where.items())
-            yield f"{model}: {counted(sum(where.values()), thing)} {what} ({each})"
+        yield from _where(model, [(name, getattr(counts, field)) for name, counts in found], thing, what)
     low = [mass for _, counts in found if (mass := counts.median_mass) is not None and mass < LOW_MASS]
     if low:
         span = f"{min(low):.2g}" if min(low) == max(low) else f"{min(low):.2g} to {max(low):.2g}"

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from medbench_local.errors import StoreError, UsageError
+from medbench_local.paths import existing
 
 _RUN_FILES = ("manifest.json", "results.json", "scores.sqlite")
 """What makes a folder a run's; see `medbench_local.study.run`."""
@@ -76,11 +77,8 @@ def need_place(folder: Path) -> None:
     Raises:
         StoreError: it cannot.
     """
-    nearest = folder.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
     try:
-        with tempfile.TemporaryFile(dir=nearest):
+        with tempfile.TemporaryFile(dir=existing(folder)):
             pass
     except OSError as error:
         raise disk_error(folder, error) from error
@@ -112,11 +110,8 @@ def _replaceable(path: Path) -> Path:
     if mode is not None and not stat.S_ISREG(mode):
         raise _refusal(path, "is a device or a pipe, not a file")
     target = Path(os.path.realpath(path))
-    folder = target.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
     try:
-        (folder / _temporary(target.name, "0" * 16)).lstat()
+        (existing(target.parent) / _temporary(target.name, "0" * 16)).lstat()
     except FileNotFoundError:
         pass
     except OSError as error:

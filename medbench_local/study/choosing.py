@@ -44,7 +44,7 @@ def choose_prompt(
     )
     if settings.method == "none" or (len(options) == 1 and shots == 0):
         chosen = Candidate(None, demonstration_seed if shots else None)
-        return chosen, _unsearched(chosen)
+        return chosen, unsearched(chosen)
     rows = selection_rows(task, settings, limit)
     questions = task.questions("validation")
     unfit = {"dropped": 0, "overlong": 0}
@@ -115,7 +115,8 @@ def _choice(found: Selection, dropped: int, overlong: int) -> PromptChoice:
     )
 
 
-def _unsearched(chosen: Candidate) -> PromptChoice:
+def unsearched(chosen: Candidate) -> PromptChoice:
+    """The record of a prompt that was taken without a search."""
     return PromptChoice(
         format="default" if chosen.format is None else chosen.format,
         demonstrations=chosen.demonstrations,

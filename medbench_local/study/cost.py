@@ -15,7 +15,7 @@ from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
 from medbench_local.study.choosing import search_prompts, selection_rows
 from medbench_local.study.ladder import ladder
-from medbench_local.study.plan import Cell, CompareOptions, asked_rows, check_prompt_names, load_cells
+from medbench_local.study.plan import Cell, CompareOptions, asked_questions, load_cells
 from medbench_local.tasks.question import Question
 
 CHARACTERS_PER_TOKEN = 3.7
@@ -111,8 +111,7 @@ def plan_comparison(medical: str, base: str, options: CompareOptions, progress: 
     """
     sources = [resolve_model(name) for name in (medical, base)]
     quant: QuantConfig = ladder(options)[0]
-    cells = load_cells(options, [source.entry for source in sources], progress)
-    check_prompt_names(options.protocol, [s.name for s in sources], [cell.task.id for cell in cells])
+    cells = load_cells(options, sources, progress)
     costs = []
     for role, source in zip(("medical", "base"), sources, strict=True):
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
@@ -133,7 +132,7 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes:
     searched = settings.method != "none" and (len(tried) > 1 or cell.shots > 0)
     rows = selection_rows(cell.task, settings, options.limit)
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
-    asked = cell.task.questions("test")[: len(asked_rows(options.protocol, cell, options.limit))]
+    asked = asked_questions(options.protocol, cell, options.limit)
     prefix, tail = _lengths(cell, prompting, asked)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
     tokens = selection * tail + visits * prefix + passes * (len(asked) * tail + prefix)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from medbench_local.acquire.gguf_file import LOSSLESS
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
+from medbench_local.acquire.source import ModelSource
 from medbench_local.catalog.model import ModelEntry, models
 from medbench_local.catalog.prompts import ANY
 from medbench_local.catalog.protocol import Protocol
@@ -177,18 +178,18 @@ class Plan:
         return tuple(dict.fromkeys(said))
 
 
-def asked_rows(protocol: Protocol, cell: Cell, limit: int | None = None) -> range:
-    """Rows of the test questions that are asked: the first ones, up to the protocol's and the user's limit."""
-    limits = [len(cell.task.questions("test")), protocol.test_questions, limit]
-    return range(min(most for most in limits if most is not None))
+def asked_questions(protocol: Protocol, cell: Cell, limit: int | None = None) -> tuple[Question, ...]:
+    """The test questions that are asked: the first ones, up to the protocol's and the user's limit."""
+    limits = [most for most in (protocol.test_questions, limit) if most is not None]
+    return cell.task.questions("test")[: min(limits, default=None)]
 
 
 def test_questions(plan: Plan, cell: Cell) -> tuple[Question, ...]:
     """The test questions that are asked in ``cell`` of ``plan``."""
-    return cell.task.questions("test")[: len(asked_rows(plan.protocol, cell, plan.options.limit))]
+    return asked_questions(plan.protocol, cell, plan.options.limit)
 
 
-def check_prompt_names(protocol: Protocol, models_named: Sequence[str], tasks_named: Sequence[str]) -> None:
+def _check_prompt_names(protocol: Protocol, models_named: Sequence[str], tasks_named: Sequence[str]) -> None:
     """Refuse system prompts for models or tasks that nobody knows: a slip of the pen would go unnoticed.
 
     Args:
@@ -211,16 +212,21 @@ def check_prompt_names(protocol: Protocol, models_named: Sequence[str], tasks_na
 
 
 def load_cells(
-    options: CompareOptions, entries: Sequence[ModelEntry | None], progress: Progress
+    options: CompareOptions, sources: Sequence[ModelSource], progress: Progress
 ) -> tuple[Cell, ...]:
-    """The cells of a comparison, their questions read.
+    """The cells of a comparison of ``sources``, their questions read.
 
     Raises:
-        UsageError: an unknown task, or a number of shots that a task's demonstrations cannot give.
+        UsageError: an unknown task, a number of shots that a task's demonstrations cannot give, or a protocol with
+            system prompts for nobody.
         InputError: a data file is malformed.
         AcquireError: the data cannot be fetched.
     """
-    names = expand_tasks(options.tasks) if options.tasks is not None else default_tasks(entries)
+    names = (
+        expand_tasks(options.tasks)
+        if options.tasks is not None
+        else default_tasks([source.entry for source in sources])
+    )
     shots = options.shots if options.shots is not None else options.protocol.shots
     # Without demonstrations their pool, the largest file of some tasks, is neither fetched nor read.
     splits = SPLITS if max(shots) > 0 else SPLITS[1:]
@@ -240,6 +246,7 @@ def load_cells(
                 f"{task.id} has {pool} demonstrations, fewer than the {max(shots)} shots asked for.",
                 advice=f"Ask for at most {pool} with --shots, or leave the task out with --tasks.",
             )
+    _check_prompt_names(options.protocol, [source.name for source in sources], [task.id for task in found])
     return tuple(Cell(task, number) for number in shots for task in found)
 
 

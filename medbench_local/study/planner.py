@@ -8,7 +8,7 @@ from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.progress import Progress
 from medbench_local.study.ladder import ladder, stand_in
-from medbench_local.study.plan import CompareOptions, Plan, check_prompt_names, load_cells
+from medbench_local.study.plan import CompareOptions, Plan, load_cells
 
 
 class Planner:
@@ -25,10 +25,7 @@ class Planner:
         self._options = options
         self._progress = progress
         self._sources = resolve_model(medical), resolve_model(base)
-        self._cells = load_cells(options, [source.entry for source in self._sources], progress)
-        check_prompt_names(
-            options.protocol, [s.name for s in self._sources], [cell.task.id for cell in self._cells]
-        )
+        self._cells = load_cells(options, self._sources, progress)
         self.quants = ladder(options)
 
     def plan(self, quant: QuantConfig) -> Plan:

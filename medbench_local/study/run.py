@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from medbench_local.catalog.load import in_words, read_text
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
-from medbench_local.settings import user_path
+from medbench_local.paths import user_path
 from medbench_local.store.files import write_atomic
 from medbench_local.study.results import Results, read_results
 

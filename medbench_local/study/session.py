@@ -16,7 +16,7 @@ from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, prompting_for
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.choosing import selection_rows
-from medbench_local.study.plan import Cell, Plan, asked_rows
+from medbench_local.study.plan import Cell, Plan, asked_questions
 from medbench_local.study.preparing import Preparation, ScoringRules
 from medbench_local.study.scoring import CellScorer, Meter, fingerprint
 from medbench_local.tasks.question import SplitName
@@ -94,7 +94,7 @@ class ModelSession:
         protocol = self._plan.protocol
         asked: dict[SplitName, Sequence[int]] = {
             "validation": selection_rows(cell.task, protocol.selection),
-            "test": asked_rows(protocol, cell),
+            "test": range(len(asked_questions(protocol, cell))),
         }
         return Preparation(self.engine, prompting, cell.task, cell.shots, self.rules(), asked)
 

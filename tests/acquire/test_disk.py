@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from medbench_local.acquire.disk import Need, check_room, existing
+from medbench_local.acquire.disk import Need, check_room
 from medbench_local.errors import AcquireError
+from medbench_local.paths import existing
 
 USAGE = namedtuple("USAGE", "total used free")
 

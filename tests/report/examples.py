@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.study.choosing import unsearched
 from medbench_local.study.results import (
     Ablation,
     Accuracies,
@@ -42,18 +44,7 @@ CIS: dict[Verdict, tuple[float, tuple[float, float]]] = {
 def choice(format: Literal["default"] | int = 3, shots: int = 3, *, candidates: int = 12) -> PromptChoice:
     demonstrations = 7 if shots else None
     if candidates == 0:
-        return PromptChoice(
-            format="default",
-            demonstrations=demonstrations,
-            validation_accuracy=None,
-            spread=None,
-            method="none",
-            prompts_scored=0,
-            prompts_exhaustive=0,
-            error_bound=None,
-            error_estimate=None,
-            candidates=(),
-        )
+        return unsearched(Candidate(None, demonstrations))
     return PromptChoice(
         format=format,
         demonstrations=demonstrations,

@@ -11,7 +11,7 @@ from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompting import Prompting, prompting_for
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.preparing import Preparation, ScoringRules
-from medbench_local.study.results import PromptChoice, Scoring
+from medbench_local.study.results import Scoring
 from medbench_local.study.scoring import Answer, CellScorer, Meter, fingerprint
 from medbench_local.tasks.question import DataFile, Question, Split, Task
 
@@ -114,19 +114,3 @@ def answer_of(prediction: int | None, *, gap: float = 1.0, mass: float = 0.9, dr
         return Answer(None, (), None, False, 10, dropped, True, None, "0" * 64)
     logprobs = tuple(-1.0 if i == prediction else -1.0 - gap for i in range(4))
     return Answer(prediction, logprobs, mass, gap == 0, 10, dropped, False, None, "0" * 64)
-
-
-def unsearched() -> PromptChoice:
-    """The default prompt."""
-    return PromptChoice(
-        format="default",
-        demonstrations=None,
-        validation_accuracy=None,
-        spread=None,
-        method="none",
-        prompts_scored=0,
-        prompts_exhaustive=0,
-        error_bound=None,
-        error_estimate=None,
-        candidates=(),
-    )

@@ -7,11 +7,15 @@ import pytest
 from medbench_local import UsageError, sweep
 from medbench_local.catalog.model import pairs
 from medbench_local.catalog.protocol import BootstrapSettings, Protocol, SelectionSettings
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.study.choosing import unsearched
 from medbench_local.study.results import Ablation, Comparison, ComparisonEquivalence
 from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs, summarise
 from medbench_local.study.verdicts import Side, comparison
 from tests.study.conftest import Fakes
-from tests.study.material import answers_of, questions, unsearched
+from tests.study.material import answers_of, questions
+
+UNSEARCHED = unsearched(Candidate(None, None))
 
 SMALL = Protocol(name="small", summary="None.", shots=(0,), selection=SelectionSettings(method="none"))
 
@@ -28,8 +32,8 @@ def _comparison(
         shots=shots,
         scoring="constrained",
         questions=asked,
-        medical=Side(unsearched(), answers_of(sides[0])),
-        base=Side(unsearched(), answers_of(sides[1])),
+        medical=Side(UNSEARCHED, answers_of(sides[0])),
+        base=Side(UNSEARCHED, answers_of(sides[1])),
         shared_prompt=None,
         settings=BootstrapSettings(resamples=100),
         near_tie=0.01,

@@ -9,8 +9,10 @@ import pytest
 from scipy.stats import binomtest
 
 from medbench_local.catalog.protocol import BootstrapSettings
+from medbench_local.prompts.prompt import Candidate
 from medbench_local.statistics.paired import paired_bootstrap
 from medbench_local.statistics.significance import minimum_detectable_difference
+from medbench_local.study.choosing import unsearched
 from medbench_local.study.results import Comparison, ComparisonEquivalence
 from medbench_local.study.verdicts import (
     Side,
@@ -21,7 +23,9 @@ from medbench_local.study.verdicts import (
     summary,
     top_two_gap,
 )
-from tests.study.material import answer_of, answers_of, questions, unsearched
+from tests.study.material import answer_of, answers_of, questions
+
+UNSEARCHED = unsearched(Candidate(None, None))
 
 ASKED = questions("test", 40)
 RIGHT = [q.answer for q in ASKED]
@@ -37,8 +41,8 @@ def _compare(medical_right: int, base_right: int, **more: object) -> Comparison:
         "shots": 0,
         "scoring": "constrained",
         "questions": ASKED,
-        "medical": Side(unsearched(), medical),
-        "base": Side(unsearched(), base),
+        "medical": Side(UNSEARCHED, medical),
+        "base": Side(UNSEARCHED, base),
         "shared_prompt": None,
         "settings": SETTINGS,
         "near_tie": 0.01,
@@ -92,7 +96,7 @@ def test_counts_tell_what_happened_to_prompts() -> None:
         *(answer_of(None) for _ in range(5)),
         *(answer_of(2, mass=0.001) for _ in range(28)),
     )
-    found = _compare(40, 40, medical=Side(unsearched(), answers)).counts.medical
+    found = _compare(40, 40, medical=Side(UNSEARCHED, answers)).counts.medical
     assert found.model_dump() == {
         "dropped_demonstrations": 4,
         "overlong": 5,
@@ -144,8 +148,8 @@ def test_the_summary_counts_what_is_reported() -> None:
 
 
 def test_a_win_on_a_handful_of_questions_is_said_to_be_doubtful() -> None:
-    one = {"questions": ASKED[:1], "medical": Side(unsearched(), answers_of(RIGHT[:1]))}
-    lucky = _compare(0, 0, **one, base=Side(unsearched(), answers_of(WRONG[:1])))
+    one = {"questions": ASKED[:1], "medical": Side(UNSEARCHED, answers_of(RIGHT[:1]))}
+    lucky = _compare(0, 0, **one, base=Side(UNSEARCHED, answers_of(WRONG[:1])))
     assert (lucky.verdict, lucky.ci, lucky.mcnemar_p) == ("win", (1.0, 1.0), 1.0)
     (said,) = doubts([lucky, _compare(40, 10), _compare(20, 20)])
     assert "the win rests on 1 of 1 questions" in said

@@ -1,0 +1,61 @@
+"""The files that a command reads where they are the user's own: what its --output must not take the place of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medbench_local.study.run import RunFolder
+
+
+def model_files(model: str) -> list[Path]:
+    """What MODEL is read from where that is the user's own: a checkpoint folder, or the parts of a GGUF.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    from medbench_local.acquire.source import LocalCheckpoint, LocalGguf, resolve_model
+
+    meant = resolve_model(model)
+    if isinstance(meant, LocalCheckpoint):
+        return [meant.folder]
+    if isinstance(meant, LocalGguf):
+        return gguf_files(meant.path)
+    return []
+
+
+def quant_files(quant: str) -> list[Path]:
+    """What a quantisation config is read from where that is the user's own: its file and importance matrix.
+
+    Raises:
+        UsageError: there is no such config.
+        InputError: it is malformed.
+    """
+    from medbench_local.catalog.quantisation import load_quant, quant_names
+
+    matrix = load_quant(quant).imatrix
+    own = [] if quant in quant_names() else [Path(quant)]
+    return own if matrix is None else [*own, matrix]
+
+
+def gguf_files(path: Path) -> list[Path]:
+    """All files of the GGUF whose first, or only, one is ``path``."""
+    from medbench_local.acquire.source import gguf_parts
+
+    return [path.with_name(name) for name in gguf_parts(path.name)]
+
+
+def run_files(run: RunFolder) -> list[Path]:
+    """What a run consists of and nothing can make again without computing; its reports are not among it."""
+    return [run.manifest_file, run.results_file, run.scores_file, run.path / "samples"]
+
+
+def question_files(task: str, protocol: str) -> list[Path]:
+    """What a task and a protocol are read from where that is the user's own."""
+    from medbench_local.catalog.protocol import protocol_names
+    from medbench_local.catalog.task import is_folder
+    from medbench_local.paths import user_path
+
+    found = [user_path(task)] if is_folder(task) else []
+    return found if protocol in protocol_names() else [*found, user_path(protocol)]
