@@ -9,7 +9,7 @@ from medbench_local.errors import WorkerDied
 from medbench_local.progress import Advance, Progress
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates
-from medbench_local.study.choosing import choose_prompt, search_prompts, selection_rows
+from medbench_local.study.choosing import choose_prompt, is_searched, search_prompts, selection_rows
 from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.results import PromptChoice
 from medbench_local.study.scoring import Answer
@@ -155,7 +155,7 @@ def _prompts_of(plan: Plan, cell: Cell, prompting: Prompting) -> int:
             demonstration_seeds=settings.demonstration_seeds,
         )
     )
-    if settings.method == "none" or (options == 1 and cell.shots == 0):
+    if not is_searched(options, cell.shots, settings):
         return test
     questions = len(selection_rows(cell.task, settings, plan.options.limit))
     return search_prompts(options, questions, settings) + test

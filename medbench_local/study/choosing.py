@@ -42,7 +42,7 @@ def choose_prompt(
     options = candidates(
         prompting, shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )
-    if settings.method == "none" or (len(options) == 1 and shots == 0):
+    if not is_searched(len(options), shots, settings):
         chosen = Candidate(None, demonstration_seed if shots else None)
         return chosen, unsearched(chosen)
     rows = selection_rows(task, settings, limit)
@@ -76,6 +76,11 @@ def selection_rows(task: Task, settings: SelectionSettings, limit: int | None = 
     size = len(task.questions("validation"))
     limits = [size, *(x for x in (settings.validation_questions, limit) if x is not None)]
     return validation_rows(size, min(limits))
+
+
+def is_searched(candidates: int, shots: int, settings: SelectionSettings) -> bool:
+    """Whether there is anything to choose: not where the protocol says so, nor from a fixed prompt."""
+    return settings.method != "none" and (candidates > 1 or shots > 0)
 
 
 def search_prompts(candidates: int, questions: int, settings: SelectionSettings) -> int:

@@ -13,7 +13,7 @@ from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
-from medbench_local.study.choosing import search_prompts, selection_rows
+from medbench_local.study.choosing import is_searched, search_prompts, selection_rows
 from medbench_local.study.ladder import ladder
 from medbench_local.study.plan import Cell, CompareOptions, asked_questions, load_cells
 from medbench_local.tasks.question import Question
@@ -129,7 +129,7 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes:
     tried = candidates(
         prompting, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )
-    searched = settings.method != "none" and (len(tried) > 1 or cell.shots > 0)
+    searched = is_searched(len(tried), cell.shots, settings)
     rows = selection_rows(cell.task, settings, options.limit)
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
     asked = asked_questions(options.protocol, cell, options.limit)
