@@ -153,23 +153,19 @@ class CheckOptions(TypedDict, total=False):
     gpu_layers: int
 
 
-def verdict(
-    medical: Path, base: Path, *, resamples: int = 10_000, confidence: float = 0.95, seed: int = 42
-) -> FileVerdicts:
+def verdict(medical: Path, base: Path, *, confidence: float = 0.95) -> FileVerdicts:
     """The paired verdict of two files of per-question results, whatever made them.
 
     Args:
         medical: JSON Lines with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task``.
         base: the same of the base model.
-        resamples: of the bootstrap, at least 100.
-        confidence: of its interval, from 0.5 to below 1.
-        seed: of its draws.
+        confidence: of the interval, from 0.5 to below 1.
 
     Raises:
         InputError: a file is malformed, or they have no question in common.
         UsageError: an option is out of its range.
     """
-    return verdicts_of_files(medical, base, resamples=resamples, confidence=confidence, seed=seed)
+    return verdicts_of_files(medical, base, confidence=confidence)
 
 
 def validate(

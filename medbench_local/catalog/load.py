@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+from typing_extensions import Self
 
 from medbench_local.errors import InputError
 
@@ -29,9 +37,30 @@ _EXPECTED = {
 
 
 class Entry(BaseModel):
-    """Base of everything read from YAML: immutable, unknown keys refused."""
+    """Base of everything read from YAML: immutable, unknown keys refused.
+
+    Attributes:
+        RETIRED: keys that older files hold and nothing reads any more, with the reason; they are accepted and ignored.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    RETIRED: ClassVar[Mapping[str, str]] = {}
+    _ignored: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _ignore_retired_keys(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not cls.RETIRED or not isinstance(data, dict):
+            return handler(data)
+        made = handler({key: value for key, value in data.items() if key not in cls.RETIRED})
+        made._ignored = tuple(f"'{key}' is ignored: {why}" for key, why in cls.RETIRED.items() if key in data)
+        return made
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """One sentence for each key of an older file that no longer means anything."""
+        return self._ignored
 
 
 def read_yaml(path: Path, model: type[Model]) -> Model:

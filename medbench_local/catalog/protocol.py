@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 
@@ -16,9 +17,6 @@ from medbench_local.paths import user_path
 
 FOLDER = DATA / "protocols"
 """The built-in protocols, one YAML file each, named as the protocol."""
-
-MOST_RESAMPLES = 10_000_000
-"""More change no interval that anybody reads, and take gigabytes."""
 
 
 def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -74,11 +72,11 @@ class SelectionSettings(Entry):
 class BootstrapSettings(Entry):
     """The paired bootstrap behind a verdict."""
 
-    resamples: Annotated[StrictInt, Field(ge=100, le=MOST_RESAMPLES)] = Field(
-        default=10_000, description="Number of resamples of the test questions."
+    RETIRED: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("resamples", "seed"), "the bootstrap is computed exactly, without draws."
     )
+
     confidence: Probability = Field(default=0.95, description="Level of the interval of the difference.")
-    seed: Seed = Field(default=42, description="Seed of the resamples.")
 
 
 class GreedySettings(Entry):
@@ -90,7 +88,10 @@ class GreedySettings(Entry):
 
 
 class CheckSettings(Entry):
-    """The check of a quantised model against the full one; null means what the quantisation config says."""
+    """What `medbench-local check` does; null means what the quantisation config says.
+
+    The check of a comparison's verdicts has no settings: see `medbench_local.statistics.verification`.
+    """
 
     questions: Count | Literal["all"] | None = Field(
         default=None, description="Number of test questions of a task that are checked, or all."
@@ -171,12 +172,19 @@ class Protocol(Entry):
     )
     greedy: GreedySettings = Field(default=GreedySettings(), description="greedy: generation.")
     bootstrap: BootstrapSettings = Field(default=BootstrapSettings(), description="The verdict.")
-    check: CheckSettings = Field(default=CheckSettings(), description="The check of a quantised model.")
+    check: CheckSettings = Field(
+        default=CheckSettings(), description="The equivalence test of `medbench-local check`."
+    )
     reference: ReferenceSettings = Field(default=ReferenceSettings(), description="Thresholds of `validate`.")
     prompts: PromptOverrides = Field(
         default=PromptOverrides(),
         description="System prompts of your own: model name (or `all`), then task id (or `all`), then the text.",
     )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence for each key of an older file that no longer means anything."""
+        return tuple(f"Protocol {self.name}: bootstrap key {text}" for text in self.bootstrap.ignored)
 
 
 def protocol_names() -> tuple[str, ...]:

@@ -17,9 +17,7 @@ def verdict(
         Path, typer.Argument(help="JSON Lines: id, correct (or prediction and answer), task if several.")
     ],
     base: Annotated[Path, typer.Argument(help="The same of the base model.")],
-    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
     confidence: Annotated[float, typer.Option(help="Level of the interval.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 42,
     json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
     """Draw the paired verdict from two result files, whatever tool made them.
@@ -32,7 +30,7 @@ def verdict(
     from medbench_local.report.terminal import STYLES
     from medbench_local.study.file_verdicts import verdicts_of_files
 
-    found = verdicts_of_files(medical, base, resamples=resamples, confidence=confidence, seed=seed)
+    found = verdicts_of_files(medical, base, confidence=confidence)
     for warning in found.warnings:
         warn(warning)
     if json:

@@ -260,9 +260,7 @@ def _cells(matches: Sequence[Match], bootstrap: BootstrapSettings) -> tuple[Cell
     for (model, task, shots, scoring), group in grouped.items():
         paired = paired_bootstrap(
             *_correct(group),
-            resamples=bootstrap.resamples,
             confidence=bootstrap.confidence,
-            seed=bootstrap.seed,
         )
         cells.append(
             CellAccuracy(
@@ -295,9 +293,7 @@ def _verdicts(matches: Sequence[Match], bootstrap: BootstrapSettings) -> tuple[V
         medical = _correct([sides["medical"][id] for id in common])
         base = _correct([sides["base"][id] for id in common])
         run, reference = (
-            paired_bootstrap(
-                m, b, resamples=bootstrap.resamples, confidence=bootstrap.confidence, seed=bootstrap.seed
-            ).verdict
+            paired_bootstrap(m, b, confidence=bootstrap.confidence).verdict
             for m, b in zip(medical, base, strict=True)
         )
         found.append(VerdictMatch(task, shots, scoring, len(common), run, reference))

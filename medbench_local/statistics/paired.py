@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medbench_local.statistics.bootstrap import bootstrap_bounds, excludes_zero
+
 Verdict = Literal["win", "tie", "loss"]
-VERDICTS: tuple[Verdict, ...] = ("win", "tie", "loss")
 
 
 @dataclass(frozen=True)
@@ -61,31 +62,20 @@ def as_correct(values: ArrayLike, name: str) -> NDArray[np.bool_]:
     return array.astype(bool)
 
 
-def paired_bootstrap(
-    medical: ArrayLike,
-    base: ArrayLike,
-    *,
-    resamples: int = 10_000,
-    confidence: float = 0.95,
-    seed: int,
-) -> PairedDifference:
+def paired_bootstrap(medical: ArrayLike, base: ArrayLike, *, confidence: float = 0.95) -> PairedDifference:
     """Paired percentile bootstrap, over questions, of the difference of two accuracies.
 
-    Resampling the questions with replacement, the same for both models, changes the difference only through
-    the counts (medical only, base only, the rest), which are then multinomial: they are drawn directly.
-    Bounds are quantiles of the resampled differences by linear interpolation between order statistics
-    (definition 7 of Hyndman and Fan 1996; numpy's and scipy.stats.bootstrap's default), computed on whole
-    counts, so that a bound that is 0 is exactly 0. Exchanging the models mirrors the interval.
+    The interval is the exact one (`medbench_local.statistics.bootstrap`): nothing is drawn, so there is no seed and no
+    number of resamples. Bounds are whole numbers of questions until they are divided by n, so that a bound that is 0
+    is exactly 0. Exchanging the models mirrors the interval.
 
     Args:
-        medical: 0 or 1 for each question.
-        base: 0 or 1 for the same questions in the same order.
-        resamples: number of bootstrap resamples.
+        medical: 0 or 1 for each question, shape (n,).
+        base: 0 or 1 for the same questions in the same order, shape (n,).
         confidence: coverage of the interval, between 0 and 1.
-        seed: of the resampling; the same seed gives the same interval.
 
     Raises:
-        ValueError: vectors that are not 0/1, empty or of different length, or an option out of its range.
+        ValueError: vectors that are not 0/1, empty or of different length, or a confidence out of its range.
 
     References:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3. Koehn, Statistical
@@ -94,39 +84,33 @@ def paired_bootstrap(
     right_medical, right_base = as_correct(medical, "medical"), as_correct(base, "base")
     if right_medical.size != right_base.size:
         raise ValueError(f"`medical` has {right_medical.size} questions, `base` {right_base.size}")
-    if resamples < 1:
-        raise ValueError("`resamples` must be at least 1")
-    if not 0 < confidence < 1:
-        raise ValueError("`confidence` must lie between 0 and 1")
     n = int(right_medical.size)
     medical_only = int(np.count_nonzero(right_medical & ~right_base))
     base_only = int(np.count_nonzero(right_base & ~right_medical))
-    low, high = _bootstrap_interval(n, medical_only, base_only, resamples, confidence, seed)
+    low, high = bootstrap_bounds(n, medical_only, base_only, confidence)
     return PairedDifference(
         n=n,
         accuracy_medical=int(right_medical.sum()) / n,
         accuracy_base=int(right_base.sum()) / n,
         difference=(medical_only - base_only) / n,
-        low=low,
-        high=high,
+        low=low / n,
+        high=high / n,
         medical_only=medical_only,
         base_only=base_only,
     )
 
 
-def _bootstrap_interval(
-    n: int, medical_only: int, base_only: int, resamples: int, confidence: float, seed: int
-) -> tuple[float, float]:
-    # The larger count is drawn first, so that exchanging the models uses the same draws.
-    larger, smaller = max(medical_only, base_only), min(medical_only, base_only)
-    rest = n - larger - smaller
-    draws = np.random.default_rng(seed).multinomial(n, (larger / n, smaller / n, rest / n), size=resamples)
-    net = draws[:, 0] - draws[:, 1]
-    if base_only > medical_only:
-        net = -net
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(net, (tail, 1 - tail), method="linear") / n
-    return float(low), float(high)
+def verdict_of_counts(n: int, medical_only: int, base_only: int, confidence: float) -> Verdict:
+    """The verdict that `paired_bootstrap` gives for these counts of discordant questions.
+
+    It is monotone: more medical-only or fewer base-only questions never turn it towards a loss.
+
+    Raises:
+        ValueError: counts that cannot be, or a confidence out of its range.
+    """
+    if excludes_zero(n, medical_only, base_only, confidence):
+        return "win"
+    return "loss" if excludes_zero(n, base_only, medical_only, confidence) else "tie"
 
 
 def verdict(low: float, high: float) -> Verdict:

@@ -81,6 +81,8 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
     started, clock = datetime.now(timezone.utc), time.monotonic()
     if options.output is not None and not RunFolder(options.output).results_file.is_file():
         need_place(options.output)
+    for note in options.protocol.notes:
+        progress.note(note)
     planner = Planner(medical, base, options, progress)
     quants = planner.quants
     first = planner.plan(quants[0])

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench_local.catalog.protocol import MOST_RESAMPLES
 from medbench_local.errors import UsageError
 from medbench_local.reference.outcomes import Pairing, pair_results, read_results
 from medbench_local.statistics.paired import Verdict, paired_bootstrap
@@ -70,35 +69,22 @@ class FileVerdicts:
         return {"verdicts": [asdict(row) for row in self.rows], "warnings": list(self.warnings)}
 
 
-def verdicts_of_files(
-    medical: Path, base: Path, *, resamples: int = 10_000, confidence: float = 0.95, seed: int = 42
-) -> FileVerdicts:
+def verdicts_of_files(medical: Path, base: Path, *, confidence: float = 0.95) -> FileVerdicts:
     """Pair two files of per-question results by task and id, and draw the verdicts.
 
     Args:
         medical: JSON Lines with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task``.
         base: the same of the base model.
-        resamples: of the bootstrap.
-        confidence: of its interval.
-        seed: of its draws.
+        confidence: of the interval.
 
     Raises:
         InputError: a file is malformed, or they have no question in common.
         UsageError: an option is out of its range.
     """
-    if resamples < 100:
-        raise UsageError(f"--resamples must be at least 100, not {resamples}.")
-    if resamples > MOST_RESAMPLES:
-        raise UsageError(f"--resamples must be at most {MOST_RESAMPLES:,}, not {resamples:,}.")
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must be from 0.5 to below 1, not {confidence}.")
-    if seed < 0:
-        raise UsageError(f"--seed must be 0 or more, not {seed}.")
     pairing = pair_results(read_results(medical), read_results(base))
-    differences = [
-        paired_bootstrap(task.medical, task.base, resamples=resamples, confidence=confidence, seed=seed)
-        for task in pairing.tasks
-    ]
+    differences = [paired_bootstrap(task.medical, task.base, confidence=confidence) for task in pairing.tasks]
     p_values = [mcnemar_exact(d.medical_only, d.base_only) for d in differences]
     rows = tuple(
         FileVerdict(

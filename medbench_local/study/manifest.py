@@ -116,7 +116,6 @@ def describe(
             },
         },
         "seeds": {
-            "bootstrap": plan.protocol.bootstrap.seed,
             "selection": plan.protocol.selection.seed,
             "check": plan.protocol.check.seed,
             "demonstrations": plan.protocol.demonstration_seed,

@@ -58,9 +58,7 @@ def paired(
     return paired_bootstrap(
         correctness(questions, medical),
         correctness(questions, base),
-        resamples=settings.resamples,
         confidence=settings.confidence,
-        seed=settings.seed,
     )
 
 

@@ -34,7 +34,7 @@ def test_emnlp2024_is_the_study() -> None:
     assert study.selection.method == "exhaustive"
     assert study.selection.validation_questions == 500
     assert study.selection.formats == study.selection.demonstration_seeds == tuple(range(10))
-    assert (study.bootstrap.resamples, study.bootstrap.confidence) == (10_000, 0.95)
+    assert study.bootstrap.confidence == 0.95
     assert (study.chat_bos, study.overlong, study.letters) == ("twice", "wrong", "first")
     assert study.greedy.max_tokens == 64
     assert study.demonstration_seed == 42
@@ -57,6 +57,17 @@ def test_emnlp2024_shows_every_key() -> None:
         section = Protocol.model_fields[key].annotation
         if isinstance(section, type) and issubclass(section, Entry):
             assert list(value) == list(section.model_fields), key
+
+
+def test_keys_of_older_files_are_accepted_with_a_note(tmp_path: Path) -> None:
+    old = load_protocol(own(tmp_path, "bootstrap: {resamples: 10000, confidence: 0.9, seed: 42}\n"))
+    assert old.bootstrap.confidence == 0.9
+    assert [note.split(": ")[1] for note in old.notes] == [
+        "bootstrap key 'resamples' is ignored",
+        "bootstrap key 'seed' is ignored",
+    ]
+    assert "resamples" not in old.model_dump()["bootstrap"]
+    assert load_protocol("emnlp2024").notes == ()
 
 
 def test_the_embedded_pair_has_a_protocol_of_its_own() -> None:
@@ -114,7 +125,7 @@ def test_own_system_prompts(tmp_path: Path) -> None:
         ("selection:\n  demonstration_seeds: []\n", 4, "at least 1"),
         ("selection:\n  formats: [0, 0]\n", 4, "twice"),
         ("selection: none\n", 3, "a mapping"),
-        ("bootstrap:\n  resamples: 1\n", 4, "greater than or equal to 100"),
+        ("bootstrap:\n  confidence: 1\n", 4, "less than 1"),
         ("bootstrap:\n  confidence: 95\n", 4, "less than 1"),
         ("test_questions: 0\n", 3, "greater than or equal to 1"),
         ("context: yes\n", 3, "a whole number"),

@@ -16,7 +16,6 @@ name: small
 summary: Few candidates.
 shots: [0]
 selection: {method: exhaustive, formats: [1]}
-bootstrap: {resamples: 1000}
 """
 
 

@@ -287,9 +287,3 @@ def test_an_address_that_the_hubs_client_cannot_be_imported_with() -> None:
     assert ended.returncode == 2
     assert "error: HF_ENDPOINT, 'http://h:99999', is not the address of a server." in ended.stderr
     assert "should not have happened" not in ended.stderr
-
-
-def test_more_resamples_than_memory_holds(command: Command, tmp_path: Path) -> None:
-    file = _results(tmp_path / "rows.jsonl", "t")
-    line = refused(command, "verdict", file, file, "--resamples", "99999999999")
-    assert "--resamples must be at most 10,000,000" in line

@@ -42,7 +42,7 @@ def check(samples: list[ResultRow], reference: list[ResultRow], **changes: float
         samples,
         reference,
         thresholds=ReferenceSettings().model_copy(update=changes),
-        bootstrap=BootstrapSettings(resamples=1000),
+        bootstrap=BootstrapSettings(),
     )
 
 

@@ -180,7 +180,7 @@ def test_the_manifest_says_what_went_into_the_run(fakes: Fakes) -> None:
     assert data["files"][0]["sha256"]
     assert manifest["settings"]["system_prompt"] == "Be brief."
     assert manifest["quantisation"]["name"] == "q8_0"
-    assert set(manifest["seeds"]) == {"bootstrap", "selection", "check", "demonstrations"}
+    assert set(manifest["seeds"]) == {"selection", "check", "demonstrations"}
     assert manifest["protocol"]["name"] == "small"
 
 

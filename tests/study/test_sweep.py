@@ -35,7 +35,7 @@ def _comparison(
         medical=Side(UNSEARCHED, answers_of(sides[0])),
         base=Side(UNSEARCHED, answers_of(sides[1])),
         shared_prompt=None,
-        settings=BootstrapSettings(resamples=100),
+        settings=BootstrapSettings(),
         near_tie=0.01,
         equivalence=None
         if ok

@@ -30,7 +30,7 @@ UNSEARCHED = unsearched(Candidate(None, None))
 ASKED = questions("test", 40)
 RIGHT = [q.answer for q in ASKED]
 WRONG = [(q.answer + 1) % 4 for q in ASKED]
-SETTINGS = BootstrapSettings(resamples=2000, confidence=0.9, seed=7)
+SETTINGS = BootstrapSettings(confidence=0.9)
 
 
 def _compare(medical_right: int, base_right: int, **more: object) -> Comparison:
@@ -61,7 +61,7 @@ def test_a_comparison_holds_what_the_statistics_say(medical: int, base: int, exp
     found = _compare(medical, base)
     m = np.array([True] * medical + [False] * (40 - medical))
     b = np.array([False] * (40 - base) + [True] * base)
-    direct = paired_bootstrap(m, b, resamples=2000, confidence=0.9, seed=7)
+    direct = paired_bootstrap(m, b, confidence=0.9)
     assert (found.verdict, found.ci) == (expected, (direct.low, direct.high))
     assert found.difference == pytest.approx((medical - base) / 40)
     only_m, only_b = int((m & ~b).sum()), int((b & ~m).sum())
