@@ -34,7 +34,7 @@ def searches(protocol: Protocol, shots: int, name: str) -> Searches:
         protocol=protocol,
         shots=(shots,),
         quant="q8_0",
-        check=False,
+        check="none",
         ablation=False,
         output=Path("runs") / name,
     )

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from medbench_local.study.cost import ComparisonCost
     from medbench_local.study.file_verdicts import FileVerdicts
     from medbench_local.study.requests import UserRequest, read_requests
-    from medbench_local.study.results import Comparison, Results, read_results
+    from medbench_local.study.results import Comparison, Results
+    from medbench_local.study.results_file import read_results
     from medbench_local.study.sweep import Sweep
 
 __version__ = "0.1.0"
@@ -89,7 +90,8 @@ _HOMES = {
     "study.cost": "ComparisonCost",
     "study.file_verdicts": "FileVerdicts",
     "study.requests": "UserRequest read_requests",
-    "study.results": "Comparison Results read_results",
+    "study.results": "Comparison Results",
+    "study.results_file": "read_results",
     "study.sweep": "Sweep",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from medbench_local.acquire.convert import convert_checkpoint
 from medbench_local.acquire.prepare import find_checkpoint
@@ -55,7 +55,7 @@ class Options(TypedDict, total=False):
     protocol: str | Path | Protocol
     quant: str | None
     limit: int | None
-    check: bool | Literal["full"]
+    check: CheckScope
     check_precision: str
     ablation: bool | None
     data_dir: Path | None
@@ -140,7 +140,7 @@ class CheckOptions(TypedDict, total=False):
     scoring: Scoring | None
     protocol: str | Path | Protocol
     limit: int | None
-    check: Literal[True, "full"]
+    check: Literal["sample", "full"]
     check_precision: str
     data_dir: Path | None
     system_prompt: str | None
@@ -343,7 +343,7 @@ def compare_options(
     protocol: str | Path | Protocol = "laptop",
     quant: str | None = None,
     limit: int | None = None,
-    check: bool | Literal["full"] = True,
+    check: CheckScope = "sample",
     check_precision: str = "full",
     ablation: bool | None = None,
     data_dir: Path | None = None,
@@ -366,7 +366,8 @@ def compare_options(
         quant: a quantisation config's name or file, "auto" (climb until verified), "none" (full precision), or
             None for q8_0.
         limit: most test and validation questions of a task.
-        check: whether the quantised verdict is checked against full precision; "full" on every question.
+        check: whether quantised verdicts are checked against full precision: "none"; "sample", on as many questions
+            as it takes to know; or "full", on all.
         check_precision: what stands in for full precision where that does not fit this machine.
         ablation: also score the base model with the medical model's prompts; None for the protocol's choice.
         data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
@@ -396,7 +397,8 @@ def compare_options(
     check_system_prompt(system_prompt)
     settings = read_settings()
     rules = _protocol(protocol)
-    scope: CheckScope = "full" if check == "full" else "config" if check else "none"
+    if check not in get_args(CheckScope):
+        raise UsageError(f"--check is one of {', '.join(get_args(CheckScope))}, not {check!r}.")
     return CompareOptions(
         tasks=tuple(tasks) if tasks is not None else None,
         shots=tuple(dict.fromkeys(shots)) if shots is not None else None,
@@ -404,7 +406,7 @@ def compare_options(
         protocol=rules,
         quant=quant,
         limit=limit,
-        check=scope,
+        check=check,
         check_precision=check_precision,
         ablation=rules.ablation if ablation is None else ablation,
         data_dir=data_dir or settings.data_dir,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,9 +28,16 @@ from medbench_local.cli.compare import (
     Tasks,
     Threads,
 )
-from medbench_local.cli.errors import DOES_NOT_HOLD
+from medbench_local.cli.errors import DOES_NOT_HOLD, UNSETTLED
 from medbench_local.cli.output import out, print_json
 from medbench_local.cli.progress import progress
+
+
+class AskName(str, Enum):
+    """How many questions are asked."""
+
+    sample = "sample"
+    full = "full"
 
 
 def check(
@@ -40,7 +48,12 @@ def check(
     scoring: ScoringOption = None,
     protocol: ProtocolOption = "laptop",
     limit: Limit = None,
-    full: Annotated[bool, typer.Option("--full", help="Check every question.")] = False,
+    check: Annotated[
+        AskName,
+        typer.Option(
+            "--check", help="Ask as many questions as the quantisation config names, or all of them."
+        ),
+    ] = AskName.sample,
     output: Annotated[Path | None, typer.Option(help="Folder for the scores.")] = None,
     data_dir: DataDir = None,
     offline: Offline = None,
@@ -53,7 +66,9 @@ def check(
     gpu_layers: GpuLayers = -1,
     json: Json = False,
 ) -> None:
-    """Check that quantisation does not change a model's answers. Exit code 1 if that does not hold.
+    """Check that quantisation does not change a model's answers.
+
+    Exit code 1 if it changes them, 3 if too few questions were asked to tell.
 
     Example: medbench-local check demo-med --quant q8_0
     """
@@ -68,7 +83,7 @@ def check(
         protocol=protocol,
         quant=quant,
         limit=limit,
-        check="full" if full else True,
+        check=check.value,
         check_precision=check_precision,
         ablation=False,
         data_dir=data_dir,
@@ -86,5 +101,5 @@ def check(
         print_json(found.to_dict())
     else:
         out().print(show_check(found))
-    if not found.holds:
-        raise typer.Exit(DOES_NOT_HOLD)
+    if found.outcome != "equivalent":
+        raise typer.Exit(DOES_NOT_HOLD if found.outcome == "different" else UNSETTLED)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from medbench_local.cli import parse
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
-from medbench_local.errors import UsageError
 
 MODEL_HELP = "A catalog name, a .gguf file, a checkpoint folder, hf:owner/name[@revision] or gguf:owner/name/file.gguf."
 
@@ -35,7 +34,8 @@ class ModeName(str, Enum):
 class CheckName(str, Enum):
     """How much of a quantised result is checked against full precision."""
 
-    on = "on"
+    none = "none"
+    sample = "sample"
     full = "full"
 
 
@@ -56,14 +56,12 @@ DataDir = Annotated[
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never touch the network.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; compute nothing.")]
 Check = Annotated[
-    CheckName | None,
+    CheckName,
     typer.Option(
-        "--check",
-        help="Check the quantised verdict against full precision on as many questions as the quantisation config "
-        "names (the default), or with --check full on every one.",
+        help="Whether quantised verdicts are checked against full precision: not, on as many questions as it takes to "
+        "know, or on all."
     ),
 ]
-NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not check; the report says so.")]
 CheckPrecision = Annotated[
     str, typer.Option(help="What stands in for full precision where that does not fit, such as q8_0.")
 ]
@@ -84,19 +82,6 @@ GpuLayers = Annotated[int, typer.Option(help="Layers on the GPU; -1 all, 0 none.
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")]
 
 
-def check_scope(check: CheckName | None, no_check: bool) -> bool | Literal["full"]:
-    """The two options as one value.
-
-    Raises:
-        UsageError: they contradict each other.
-    """
-    if no_check and check is not None:
-        raise UsageError("--check and --no-check contradict each other.", advice="Leave one of them out.")
-    if no_check:
-        return False
-    return "full" if check is CheckName.full else True
-
-
 def compare(
     medical: Annotated[str, typer.Argument(help=f"The medical model. {MODEL_HELP}")],
     base: Annotated[str, typer.Argument(help="The model it was built from; likewise.")],
@@ -115,8 +100,7 @@ def compare(
     data_dir: DataDir = None,
     offline: Offline = None,
     dry_run: DryRun = False,
-    check: Check = None,
-    no_check: NoCheck = False,
+    check: Check = CheckName.sample,
     check_precision: CheckPrecision = "full",
     ablation: AblationOption = None,
     system_prompt: SystemPrompt = None,
@@ -148,7 +132,7 @@ def compare(
         protocol=protocol or default_protocol(medical, base),
         quant=quant,
         limit=limit,
-        check=check_scope(check, no_check),
+        check=check.value,
         check_precision=check_precision,
         ablation=ablation,
         data_dir=data_dir,

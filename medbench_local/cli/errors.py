@@ -23,6 +23,7 @@ from medbench_local.text import plain, plain_lines
 
 DONE = 0
 DOES_NOT_HOLD = 1
+UNSETTLED = 3
 BAD_INPUT = 2
 INTERRUPTED = 130
 

@@ -10,7 +10,6 @@ import typer
 
 from medbench_local import __version__
 from medbench_local.cli.errors import INTERRUPTED, report
-from medbench_local.cli.parse import CHECK_SCOPES
 
 app = typer.Typer(
     name="medbench-local",
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         commands.register(app)
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = app(args=spell_out(words), standalone_mode=False)
+        code = app(args=words, standalone_mode=False)
     except typer.Exit as end:
         code = end.exit_code
     except BaseException as error:
@@ -61,15 +60,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         if code == INTERRUPTED:  # what some versions of typer make of a Ctrl-C, without a word
             code = report(KeyboardInterrupt(), words)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def spell_out(words: Sequence[str]) -> list[str]:
-    """``words`` with the scope that a bare ``--check`` means, which the parser would take from the next word."""
-    spelt = []
-    options_end = words.index("--") if "--" in words else len(words)
-    for place, word in enumerate(words):
-        spelt.append(word)
-        follower = words[place + 1] if place + 1 < options_end else ""
-        if word == "--check" and place < options_end and follower not in CHECK_SCOPES:
-            spelt.append(CHECK_SCOPES[0])
-    return spelt

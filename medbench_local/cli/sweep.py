@@ -11,6 +11,7 @@ from medbench_local.cli import parse
 from medbench_local.cli.compare import (
     AblationOption,
     Check,
+    CheckName,
     CheckPrecision,
     DataDir,
     DryRun,
@@ -20,7 +21,6 @@ from medbench_local.cli.compare import (
     Limit,
     ModeName,
     ModeOption,
-    NoCheck,
     Offline,
     ProtocolOption,
     Quant,
@@ -30,7 +30,6 @@ from medbench_local.cli.compare import (
     SystemPrompt,
     Tasks,
     Threads,
-    check_scope,
 )
 from medbench_local.cli.output import out, print_json
 from medbench_local.cli.progress import progress
@@ -52,8 +51,7 @@ def sweep(
     data_dir: DataDir = None,
     offline: Offline = None,
     dry_run: DryRun = False,
-    check: Check = None,
-    no_check: NoCheck = False,
+    check: Check = CheckName.sample,
     check_precision: CheckPrecision = "full",
     ablation: AblationOption = True,
     system_prompt: SystemPrompt = None,
@@ -81,7 +79,7 @@ def sweep(
         protocol=protocol,
         quant=quant,
         limit=limit,
-        check=check_scope(check, no_check),
+        check=check.value,
         check_precision=check_precision,
         ablation=ablation,
         data_dir=data_dir,

@@ -41,7 +41,7 @@ def _lines(results: Results) -> Iterator[str]:
         *sections.evidence(results),
         *sections.prompts(results),
         *sections.ablations(results),
-        *sections.precisions(results),
+        *sections.checks(results),
         *sections.ladder(results),
     ):
         yield from _section(section)

@@ -41,7 +41,7 @@ def html(results: Results) -> str:
             *sections.evidence(results),
             *sections.prompts(results),
             *sections.ablations(results),
-            *sections.precisions(results),
+            *sections.checks(results),
             *sections.ladder(results),
         ],
         noticed=words.noticed(results),
@@ -58,4 +58,5 @@ def _count(results: Results, reported: str) -> int:
 
 def _state(text: str) -> str:
     """The class of a verdict or an outcome; "" for anything else."""
-    return text.replace(" ", "-") if text in STATES else ""
+    name = words.state(text)
+    return name.replace(" ", "-") if name in STATES else ""

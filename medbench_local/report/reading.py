@@ -16,9 +16,14 @@ HOW_TO_READ = (
         "detectable difference of a tie says how large an effect would have been found.",
     ),
     (
-        "not verified",
-        "The models were scored quantised, and the check against full precision could not show that the verdict is "
-        "the same there. Treat it as no verdict.",
+        "verified",
+        "The verdict is that of the models' own precision, on all test questions, with these prompts: every question "
+        "was asked again there (full), the others could not change it (certain), or would with a probability of at "
+        "most 5 % (confident).",
+    ),
+    (
+        "unverified",
+        "The models were scored quantised, and full precision may give another verdict.",
     ),
     (
         "Holm p",

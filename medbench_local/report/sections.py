@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench_local.report import words
-from medbench_local.study.results import Comparison, EquivalenceRecord, PromptChoice, Results
+from medbench_local.study.results import Comparison, PromptChoice, Results
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _verdict_row(comparison: Comparison) -> tuple[str, ...]:
         f"{comparison.accuracy.medical * 100:.1f}",
         f"{comparison.accuracy.base * 100:.1f}",
         f"{words.points(comparison.difference):>5} {words.interval(comparison.ci):<14}",
-        comparison.reported,
+        words.verdict(comparison),
     )
 
 
@@ -139,48 +140,69 @@ def _prompt_row(choice: PromptChoice) -> tuple[str, ...]:
     )
 
 
-def precisions(results: Results) -> list[Section]:
-    """The check of each quantised model against full precision."""
+def checks(results: Results) -> list[Section]:
+    """What full precision says of each verdict, and of each model's answers; nothing if nothing was checked."""
+    checked = [c for c in results.comparisons if c.quantised is not None and c.check.checked]
+    if not checked:
+        return []
+    precision = words.plain(results.precision)
+    columns = (
+        Column("comparison", name_of_row=True),
+        _number("checked"),
+        Column("check"),
+        Column(precision, state=True),
+        _number(f"difference at {precision}"),
+        Column("full precision", state=True),
+    )
+    return [
+        Section(
+            "Check against full precision",
+            "How many test questions both models were asked again at full precision, with the same prompts, and which "
+            "verdicts it may give. The questions with the closest choice come first, then a random order; checking "
+            "ends where the verdict is settled.",
+            columns,
+            tuple(_check_row(c) for c in checked),
+        ),
+        *_changes(checked, precision),
+    ]
+
+
+def _check_row(comparison: Comparison) -> tuple[str, ...]:
+    check, scored = comparison.check, comparison.quantised
+    state = check.state if check.against == "full" else f"{check.state}, against {words.plain(check.against)}"
+    return (
+        words.cell(comparison),
+        f"{check.checked:,}/{check.of:,}",
+        state,
+        scored.verdict if scored else "",
+        f"{words.points(scored.difference)} {words.interval(scored.ci)}" if scored else "",
+        " or ".join(comparison.possible),
+    )
+
+
+def _changes(checked: Sequence[Comparison], precision: str) -> list[Section]:
     columns = (
         Column("comparison", name_of_row=True),
         Column("model"),
-        *map(_number, ("n", "answers differ", "lost / won", "difference", "margin", "KL mean")),
-        Column("outcome", state=True),
-        _number("settled by"),
+        *map(_number, ("asked", "other answer", "correct→wrong", "wrong→correct", "KL mean")),
     )
     rows: list[tuple[str, ...]] = []
-    levels = set()
-    for comparison in results.comparisons:
-        check = comparison.equivalence
+    for comparison in checked:
         name = words.cell(comparison)
-        sides = {"medical": check.medical, "base": check.base} if check is not None else {}
-        for role, side in sides.items():
+        changes = comparison.check.changes
+        for role, side in (("medical", changes.medical), ("base", changes.base)) if changes else ():
             if side is not None:
-                rows.append((name, role, *_precision_row(side)))
-                levels.add(f"{side.confidence * 100:g} %")
+                kl = "" if side.kl_mean is None else f"{side.kl_mean:.2g}"
+                counts = (side.n, side.flips, side.correct_to_wrong, side.wrong_to_correct)
+                rows.append((name, role, *(f"{count:,}" for count in counts), kl))
                 name = ""
     if not rows:
         return []
     note = (
-        f"{words.plain(results.precision)} against the precision it stands for, on the same questions and prompt. "
-        f"Difference of accuracy in points with its {', '.join(sorted(levels))} interval, which must lie within "
-        "±margin; lost / won: questions that quantisation made wrong / right; settled by: about "
-        "how many questions would settle an inconclusive outcome."
+        f"The checked questions, at full precision and at {precision}. Unless all were checked they are no random "
+        "sample: those with the closest choice come first."
     )
-    return [Section("Quantisation check", note, columns, tuple(rows))]
-
-
-def _precision_row(side: EquivalenceRecord) -> tuple[str, ...]:
-    return (
-        f"{side.n:,}",
-        f"{side.flips:,} ({side.flips / side.n * 100:.1f} %)" if side.n else "0",
-        f"{side.correct_to_wrong:,} / {side.wrong_to_correct:,}",
-        f"{words.points(side.difference)} {words.interval(side.ci)}",
-        f"±{side.margin * 100:g}",
-        "" if side.kl_mean is None else f"{side.kl_mean:.2g}",
-        side.outcome,
-        "" if side.questions_needed is None else f"{side.questions_needed:,}",
-    )
+    return [Section("What quantisation changed", note, columns, tuple(rows))]
 
 
 def ablations(results: Results) -> list[Section]:
@@ -201,7 +223,7 @@ def ablations(results: Results) -> list[Section]:
     rows = tuple(
         (
             words.cell(c),
-            c.verdict,
+            c.quantised.verdict if c.quantised else c.verdict,
             c.ablation.raw,
             c.ablation.shared_prompt or "",
             c.ablation.shared_prompt_raw or "",
@@ -215,7 +237,7 @@ def ablations(results: Results) -> list[Section]:
     note = (
         "Verdicts with each model's own prompt, or with the medical model's prompt shared by both; by the "
         "bootstrap interval, or by the raw sign of the difference. The last column is the base model's accuracy in % "
-        "with the shared prompt. Before the check of precisions."
+        "with the shared prompt. All at the scored precision."
     )
     return [Section("Ablations", note, columns, rows)]
 
@@ -224,13 +246,13 @@ def ladder(results: Results) -> list[Section]:
     """The precisions that ``--quant auto`` tried; nothing for another choice."""
     if not results.ladder:
         return []
-    columns = (Column("precision", name_of_row=True), _number("verified"), Column("why not more"))
+    columns = (Column("precision", name_of_row=True), _number("settled"), _number("questions checked"))
     rows = tuple(
         (
             words.plain(step.precision),
             f"{step.verified} of {step.comparisons}",
-            "; ".join(words.plain(reason) for reason in step.reasons),
+            "" if step.checked is None or step.questions is None else f"{step.checked:,}/{step.questions:,}",
         )
         for step in results.ladder
     )
-    return [Section("Precisions tried", "The ladder ends where every comparison is verified.", columns, rows)]
+    return [Section("Precisions tried", "The ladder ends where every comparison is settled.", columns, rows)]

@@ -24,11 +24,9 @@ def show_sweep(found: Sweep) -> RenderableType:
     for summary in found.summaries:
         parts += [_rates_table(summary), Text("")]
         if summary.not_verified:
-            parts.append(
-                Text(f"{summary.not_verified} comparisons are not verified and left out", style="yellow")
-            )
-        if summary.ablation is not None:
-            parts += [_ablation_table(summary.shots, summary.ablation), Text("")]
+            count = words.counted(summary.not_verified, "verdict")
+            parts.append(Text(f"{count} not verified: hence bounds in place of rates", style="yellow"))
+        parts += [_ablation_table(summary.shots, summary.ablation), Text("")]
     parts.append(_published_table())
     return Group(*parts)
 
@@ -49,12 +47,9 @@ def _rates_table(summary: ShotsSummary) -> Table:
     table = _table(f"{summary.shots}-shot", "comparisons")
     for label, rates in summary.pairs.items():
         table.add_row(Text(words.plain(label)), str(rates.n), *_shares(rates))
-    if summary.pooled is not None:
-        table.add_row(
-            "pooled over all comparisons", str(summary.pooled.n), *_shares(summary.pooled), style="bold"
-        )
-    if summary.mean is not None:
-        table.add_row("mean of the pairs' rates", str(summary.mean.n), *_shares(summary.mean), style="bold")
+    pooled, mean = summary.pooled, summary.mean
+    table.add_row("pooled over all comparisons", str(pooled.n), *_shares(pooled), style="bold")
+    table.add_row("mean of the pairs' rates", str(mean.n), *_shares(mean), style="bold")
     return table
 
 
@@ -98,4 +93,8 @@ def _table(title: str, count: str) -> Table:
 
 
 def _shares(rates: Rates) -> tuple[str, str, str]:
-    return words.percent(rates.win_rate), words.percent(rates.tie_rate), words.percent(rates.loss_rate)
+    return (
+        words.share(rates.win_rate, rates.win_rate_high),
+        words.share(rates.tie_rate, rates.tie_rate_high),
+        words.share(rates.loss_rate, rates.loss_rate_high),
+    )

@@ -14,7 +14,7 @@ from rich.text import Text
 from medbench_local import __version__
 from medbench_local.report import sections, words
 from medbench_local.report.sections import Section
-from medbench_local.study.check import ModelCheck
+from medbench_local.study.check import STANDING, ModelCheck
 from medbench_local.study.cost import ComparisonCost
 from medbench_local.study.results import EquivalenceRecord, Results
 
@@ -64,6 +64,7 @@ def _beside(results: Results) -> list[Section]:
         *sections.evidence(results),
         *sections.prompts(results),
         *sections.ablations(results),
+        *sections.checks(results),
         *sections.ladder(results),
     ]
 
@@ -98,7 +99,7 @@ class FittedTable:
         for row in self.section.rows:
             table.add_row(
                 *(
-                    Text(text, style=STYLES.get(text, "") if column.state else "")
+                    Text(text, style=STYLES.get(words.state(text), "") if column.state else "")
                     for column, text in zip(self.section.columns, row, strict=True)
                 )
             )
@@ -129,7 +130,6 @@ def show_check(found: ModelCheck) -> RenderableType:
     for check in found.tasks:
         table.add_row(Text(f"{words.plain(check.task)}, {check.shots}-shot"), *_check_row(check.equivalence))
     table.add_row("all", *_check_row(found.overall), style="bold")
-    verdict = "may stand in for" if found.holds else "may not stand in for"
     reference = "full precision" if found.reference_precision == "full" else found.reference_precision
     overall = found.overall
     why = f"accuracy {words.points(overall.difference)} {words.interval(overall.ci)} points, "
@@ -146,7 +146,7 @@ def show_check(found: ModelCheck) -> RenderableType:
     return Group(
         Text(f"{found.model}: {found.precision} against {reference}", style="bold"),
         table,
-        Text(f"{found.precision} {verdict} {reference} ({why})"),
+        Text(f"{found.precision} {STANDING[found.outcome]} {reference} ({why})"),
         Text(
             f"{overall.flips} of {overall.n} answers differ "
             f"({words.percent(overall.flip_ci[0])} to {words.percent(overall.flip_ci[1])}): equal accuracy is not "
@@ -173,7 +173,7 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
     """What a comparison would fetch, make and compute."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("cell", no_wrap=True)
-    for name in ("candidates", "validation prompts", "test prompts", "tokens, up to"):
+    for name in ("candidates", "validation prompts", "test prompts", "check", "tokens, up to"):
         table.add_column(name, justify="right", no_wrap=True)
     parts: list[RenderableType] = []
     for model in (cost.medical, cost.base):
@@ -187,13 +187,21 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
             Text(f"{words.plain(medical.task)}, {medical.shots}-shot"),
             f"{medical.candidates} / {base.candidates}",
             f"{medical.selection_prompts:,} / {base.selection_prompts:,}",
-            f"{medical.test_prompts:,}",
+            f"{medical.test_prompts:,} / {base.test_prompts:,}",
+            f"{medical.check_expected:,} to {medical.check_most:,}" if medical.check_most else "none",
             f"{medical.tokens + base.tokens:,}",
         )
     total = cost.medical.tokens + cost.base.tokens
+    expected = cost.medical.tokens_expected + cost.base.tokens_expected
     hours = "; ".join(
         f"{total / speed / 3600:.1f} h at {speed:,} tokens a second" for speed in (200, 500, 2000)
     )
-    parts += [table, Text(f"at most {total:,} tokens (estimated from the texts' length): {hours}")]
+    parts += [
+        table,
+        Text(
+            f"at most {total:,} tokens, {expected:,} if the check ends where it is expected to (estimated from the "
+            f"texts' length): at most {hours}"
+        ),
+    ]
     parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in cost.warnings]
     return Group(*parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from medbench_local.study.results import Comparison, Counts, LadderStep, PromptChoice, Results
+from medbench_local.study.results import Comparison, Counts, PromptChoice, RatesOfSome, Results
 from medbench_local.text import plain as plain
 
 LOW_MASS = 0.01
@@ -70,7 +70,7 @@ def gain(choice: PromptChoice) -> str:
 def detectable(comparison: Comparison) -> str:
     """For a tie, the difference that would have been found: "±3.9"; else nothing."""
     value = comparison.minimum_detectable_difference
-    if comparison.reported != "tie" or value is None:
+    if comparison.verdict != "tie" or value is None:
         return ""
     return f"±{value * 100:.1f}"
 
@@ -111,17 +111,22 @@ def headline(results: Results) -> str:
     return f"{title(results)} ({settings(results)})"
 
 
+def verdict(comparison: Comparison) -> str:
+    """A verdict as a table has it: "win", or "win, unverified"."""
+    return comparison.verdict if comparison.verified else f"{comparison.verdict}, unverified"
+
+
+def state(text: str) -> str:
+    """What decides the colour of a verdict or an outcome in a table: "win, unverified" is "not verified"."""
+    return "not verified" if text.endswith(", unverified") else text
+
+
 def rates(results: Results) -> list[str]:
     """The summary, a line for each number of shots, and one for all if there are several."""
     summary = results.summary
-    lines = [
-        f"{part.shots}-shot: {_rates(part.win_rate, part.tie_rate, part.loss_rate, part.not_verified_rate)} "
-        f"of {counted(part.comparisons, 'comparison')}"
-        for part in summary.by_shots
-    ]
+    lines = [f"{part.shots}-shot: {_rates(part)}" for part in summary.by_shots]
     if len(lines) > 1:
-        text = _rates(summary.win_rate, summary.tie_rate, summary.loss_rate, summary.not_verified_rate)
-        lines.append(f"all: {text} of {counted(summary.comparisons, 'comparison')}")
+        lines.append(f"all: {_rates(summary)}")
     return lines or ["no comparison was made"]
 
 
@@ -130,38 +135,81 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def _rates(win: float, tie: float, loss: float, not_verified: float) -> str:
-    text = f"win {percent(win)}, tie {percent(tie)}, loss {percent(loss)}"
-    return f"{text}, not verified {percent(not_verified)}" if not_verified else text
+def share(low: float, high: float | None) -> str:
+    """A rate with both bounds where they differ: "33.3 %", "33.3 to 66.7 %"."""
+    if high is None or high == low:
+        return percent(low)
+    return f"{low * 100:.1f} to {percent(high)}"
+
+
+def _rates(rates: RatesOfSome) -> str:
+    text = ", ".join(
+        f"{name} {share(getattr(rates, f'{name}_rate'), getattr(rates, f'{name}_rate_high'))}"
+        for name in ("win", "tie", "loss")
+    )
+    text += f" of {counted(rates.comparisons, 'comparison')}"
+    return f"{text} ({percent(rates.not_verified_rate)} not verified)" if rates.not_verified_rate else text
 
 
 def verification(results: Results) -> list[str]:
-    """Which verdicts were checked against full precision, and why each one that is not verified is not."""
-    lines = []
-    verified = [c for c in results.comparisons if c.equivalence is not None and c.equivalence.verified]
-    for reference in dict.fromkeys(_reference(c) for c in verified):
-        count = sum(_reference(c) == reference for c in verified)
-        lines.append(
-            f"{plain(results.precision)}: {count} of {counted(len(results.comparisons), 'verdict')} "
-            f"verified against {reference}"
+    """How far the verdicts are known to be those of full precision, and what settles those that are not."""
+    quantised = [c for c in results.comparisons if c.quantised is not None or c.check.state != "full"]
+    lines = [
+        f"{counted(len(group), 'verdict')} of {len(results.comparisons)} {text}"
+        for group, text in (
+            (_with_state(quantised, "full"), "verified: every question was answered at full precision"),
+            (_with_state(quantised, "certain"), "verified: the unchecked questions cannot change it"),
+            (_with_state(quantised, "confident"), "verified, each with at least 95 % confidence"),
         )
-    unchecked = sum(c.equivalence is None for c in results.comparisons)
-    if unchecked and results.precision != "full":
-        of_all = f"{unchecked} of {counted(len(results.comparisons), 'verdict')}"
-        lines.append(f"{plain(results.precision)}: {of_all} not checked against full precision")
-    lines += [
-        f"{cell(c)} is not verified: {plain(c.equivalence.reason) or 'no reason was recorded'}"
-        for c in results.comparisons
-        if c.equivalence is not None and not c.equivalence.verified
+        if group
     ]
-    return lines
+    lines += [
+        f"{cell(c)}: {c.quantised.verdict} at {plain(c.quantised.precision)}, {c.verdict} at full precision"
+        for c in quantised
+        if c.verified and c.quantised is not None and c.quantised.verdict != c.verdict
+    ]
+    for reason, text in _UNCHECKED.items():
+        group = [c for c in quantised if reason in (c.check.state, c.check.obstacle)]
+        if group:
+            lines.append(
+                f"{counted(len(group), 'verdict')} of {len(results.comparisons)} not verified: {text}"
+            )
+    return lines + [
+        f"{cell(c)} is not verified: {_open(c)}" for c in quantised if not c.verified and c.check.checked
+    ]
 
 
-def _reference(comparison: Comparison) -> str:
-    check = comparison.equivalence
-    side = check and (check.medical or check.base)
-    name = plain(side.reference_precision) if side else "full"
-    return "full precision" if name == "full" else f"{name}, standing in for full precision"
+_UNCHECKED = {
+    "none": "not checked against full precision (--check sample does that)",
+    "no-fuller-file": (
+        "a model was given quantised and there is nothing fuller to check against; name its checkpoint, or a GGUF in "
+        "f16, bf16 or f32"
+    ),
+    "does-not-fit": (
+        "full precision does not fit into this machine's memory; --check-precision q8_0 compares with a stand-in, "
+        "--check full on a larger machine settles it"
+    ),
+}
+"""Why nothing was checked, by state or obstacle, and what to do about it."""
+
+
+def _with_state(comparisons: Sequence[Comparison], name: str) -> list[Comparison]:
+    return [c for c in comparisons if c.check.state == name and c.check.verified]
+
+
+def _open(comparison: Comparison) -> str:
+    """What is known of a comparison that was checked and is not verified."""
+    check = comparison.check
+    asked = f"{check.checked:,} of {counted(check.of, 'question')}"
+    if check.against != "full":
+        fuller = plain(check.against)
+        if not check.settled:
+            return f"{fuller}, standing in for full precision, leaves it open after {asked}"
+        agrees = check.possible_verdicts == (comparison.verdict,)
+        found = f"it agrees with {fuller}" if agrees else f"{fuller} gives {check.possible_verdicts[0]}"
+        return f"{found}, which stood in for full precision ({asked})"
+    may = " or ".join(check.possible_verdicts)
+    return f"after {asked} full precision may still give {may}; --check full settles it"
 
 
 def noticed(results: Results) -> list[str]:
@@ -212,11 +260,6 @@ def _noticed(model: str, found: Sequence[tuple[str, Counts]]) -> Iterator[str]:
             f"{model} hardly expects a label: in {len(low)} of {counted(len(found), 'comparison')} the options "
             f"together get a median probability of only {span}"
         )
-
-
-def ladder_step(step: LadderStep) -> str:
-    """One precision of ``--quant auto``."""
-    return f"{plain(step.precision)}: {step.verified} of {counted(step.comparisons, 'comparison')} verified"
 
 
 def work(results: Results) -> str:

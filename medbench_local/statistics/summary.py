@@ -1,103 +1,104 @@
-"""From verdicts to the study's rates, and its two ablations."""
+"""From verdicts to the study's rates, with bounds where verdicts are not settled."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from medbench_local.statistics.paired import PairedDifference, Verdict, raw_verdict
+from medbench_local.statistics.paired import Verdict
 
 
 @dataclass(frozen=True)
 class Rates:
     """How often the medical model wins, ties and loses.
 
+    The rates count settled verdicts only and are lower bounds; the upper bounds count every comparison that may still
+    turn out so. Where everything is settled they are equal, and the three rates add up to 1.
+
     Attributes:
         n: number of comparisons the rates are made from.
-        win_rate: share of wins, 0 to 1.
-        tie_rate: share of ties, 0 to 1.
-        loss_rate: share of losses, 0 to 1.
+        win_rate: share of wins, 0 to 1; win_rate_high: its upper bound.
+        tie_rate: share of ties, 0 to 1; tie_rate_high: its upper bound.
+        loss_rate: share of losses, 0 to 1; loss_rate_high: its upper bound.
     """
 
     n: int
     win_rate: float
     tie_rate: float
     loss_rate: float
+    win_rate_high: float
+    tie_rate_high: float
+    loss_rate_high: float
+
+    def __str__(self) -> str:
+        names = ("win", "tie", "loss")
+        bounds = [(getattr(self, f"{name}_rate"), getattr(self, f"{name}_rate_high")) for name in names]
+        shown = [f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}" for low, high in bounds]
+        return ", ".join(f"{name} {share}" for name, share in zip(names, shown, strict=True))
+
+    @property
+    def settled(self) -> bool:
+        """Whether every comparison has one verdict left."""
+        return (self.win_rate, self.tie_rate, self.loss_rate) == (
+            self.win_rate_high,
+            self.tie_rate_high,
+            self.loss_rate_high,
+        )
 
 
-@dataclass(frozen=True)
-class Ablation:
-    """The study's 2 x 2: whose prompt was optimised, and whether uncertainty counts.
+def verdict_rates(possible: Sequence[Collection[Verdict]]) -> Rates:
+    """Rates over the comparisons of one pair, or of any other collection.
 
-    Attributes:
-        separate_bootstrap: each model with its own prompt, verdict by the interval: the study's method.
-        separate_raw: each model with its own prompt, verdict by the sign of the difference.
-        medical_prompt_bootstrap: both with the medical model's prompt, verdict by the interval.
-        medical_prompt_raw: both with the medical model's prompt, verdict by the sign of the difference.
-    """
-
-    separate_bootstrap: Rates
-    separate_raw: Rates
-    medical_prompt_bootstrap: Rates
-    medical_prompt_raw: Rates
-
-
-def verdict_rates(verdicts: Sequence[Verdict]) -> Rates:
-    """Rates over the verdicts of one pair, or of any other collection.
+    Args:
+        possible: for each comparison the verdicts it may have: one where it is settled.
 
     Raises:
-        ValueError: no verdicts, or an unknown one.
+        ValueError: no comparisons, or one with no verdict or an unknown one.
     """
-    if not verdicts:
+    if not possible:
         raise ValueError("there are no verdicts to summarise")
-    unknown = set(verdicts) - {"win", "tie", "loss"}
-    if unknown:
-        raise ValueError(f"unknown verdicts: {', '.join(sorted(unknown))}")
-    n = len(verdicts)
-    return Rates(n, verdicts.count("win") / n, verdicts.count("tie") / n, verdicts.count("loss") / n)
+    for verdicts in possible:
+        unknown = set(verdicts) - {"win", "tie", "loss"}
+        if unknown or not verdicts or isinstance(verdicts, str):
+            raise ValueError(f"not a collection of verdicts: {verdicts!r}")
+    n = len(possible)
+
+    def bounds(verdict: Verdict) -> tuple[float, float]:
+        can = [verdicts for verdicts in possible if verdict in verdicts]
+        return sum(len(set(verdicts)) == 1 for verdicts in can) / n, len(can) / n
+
+    (win, win_high), (tie, tie_high), (loss, loss_high) = bounds("win"), bounds("tie"), bounds("loss")
+    return Rates(n, win, tie, loss, win_high, tie_high, loss_high)
 
 
-def pooled_rates(pairs: Mapping[str, Sequence[Verdict]]) -> Rates:
+def pooled_rates(pairs: Mapping[str, Sequence[Collection[Verdict]]]) -> Rates:
     """Rates over all comparisons of all pairs: a pair with more tasks weighs more.
 
     Args:
-        pairs: the verdicts of each pair, by its name.
+        pairs: for each pair, by its name, what `verdict_rates` takes.
     """
-    return verdict_rates([verdict for verdicts in pairs.values() for verdict in verdicts])
+    return verdict_rates([verdicts for group in pairs.values() for verdicts in group])
 
 
-def mean_rates(pairs: Mapping[str, Sequence[Verdict]]) -> Rates:
+def mean_rates(pairs: Mapping[str, Sequence[Collection[Verdict]]]) -> Rates:
     """Mean of the pairs' rates: every pair weighs the same, however many tasks it has.
 
     Args:
-        pairs: the verdicts of each pair, by its name; none empty.
+        pairs: for each pair, by its name, what `verdict_rates` takes; none empty.
     """
     if not pairs:
         raise ValueError("there are no pairs to summarise")
-    rates = [verdict_rates(verdicts) for verdicts in pairs.values()]
+    rates = [verdict_rates(group) for group in pairs.values()]
+
+    def mean(name: str) -> float:
+        return float(sum(getattr(rate, name) for rate in rates)) / len(rates)
+
     return Rates(
-        n=sum(rate.n for rate in rates),
-        win_rate=sum(rate.win_rate for rate in rates) / len(rates),
-        tie_rate=sum(rate.tie_rate for rate in rates) / len(rates),
-        loss_rate=sum(rate.loss_rate for rate in rates) / len(rates),
-    )
-
-
-def ablation(separate: Sequence[PairedDifference], medical_prompt: Sequence[PairedDifference]) -> Ablation:
-    """The 2 x 2 of the study's ablations, over the same comparisons.
-
-    Args:
-        separate: one difference a comparison, each model with the prompt chosen for it.
-        medical_prompt: the same comparisons, the base model with the medical model's prompt.
-
-    Raises:
-        ValueError: not the same number of comparisons, or differing numbers of questions.
-    """
-    if [d.n for d in separate] != [d.n for d in medical_prompt]:
-        raise ValueError("the two sets of comparisons are not over the same questions")
-    return Ablation(
-        separate_bootstrap=verdict_rates([d.verdict for d in separate]),
-        separate_raw=verdict_rates([raw_verdict(d.difference) for d in separate]),
-        medical_prompt_bootstrap=verdict_rates([d.verdict for d in medical_prompt]),
-        medical_prompt_raw=verdict_rates([raw_verdict(d.difference) for d in medical_prompt]),
+        sum(rate.n for rate in rates),
+        mean("win_rate"),
+        mean("tie_rate"),
+        mean("loss_rate"),
+        mean("win_rate_high"),
+        mean("tie_rate_high"),
+        mean("loss_rate_high"),
     )

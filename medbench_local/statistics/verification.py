@@ -38,6 +38,7 @@ CLOSEST_SHARE, CLOSEST_LEAST = 0.05, 100
 
 _ORDER: tuple[Verdict, ...] = ("loss", "tie", "win")
 _LOOK_SHARE = 0.02
+_SIMULATED_SHARES = {100: 1.0, 300: 0.7, 1273: 0.5, 4183: 0.4}
 _LARGEST_CHANGE = 2.0
 """A question can go from "base only" to "medical only", or back."""
 
@@ -117,6 +118,16 @@ def check_order(gaps: NDArray[np.float64] | None, askable: Booleans, key: str) -
 def closest_count(n: int) -> int:
     """How many of ``n`` questions are checked because their choice was close."""
     return min(n, max(CLOSEST_LEAST, ceil(CLOSEST_SHARE * n)))
+
+
+def expected_share(n: int) -> float:
+    """Share of ``n`` questions that a check may be expected to ask, for planning: a simulated mean.
+
+    Over true differences of 0 to 5 standard errors and 0.5 to 2 % of answers changed without a real loss
+    (`python -m benchmarks.verification`), between sizes by the logarithm of ``n``.
+    """
+    sizes, shares = zip(*_SIMULATED_SHARES.items(), strict=True)
+    return float(np.interp(np.log(n), np.log(sizes), shares))
 
 
 def looks(n: int, rest: int) -> tuple[int, ...]:

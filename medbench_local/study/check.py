@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +31,13 @@ from medbench_local.study.scoring import Answer, Meter
 from medbench_local.study.session import ModelSession
 
 Outcome = Literal["equivalent", "different", "inconclusive"]
+
+STANDING: Mapping[Outcome, str] = {
+    "equivalent": "may stand in for",
+    "different": "may not stand in for",
+    "inconclusive": "was asked too few questions to tell whether it may stand in for",
+}
+"""An outcome in words, between the two precisions."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +68,20 @@ class ModelCheck:
     overall: EquivalenceRecord
 
     @property
-    def holds(self) -> bool:
+    def outcome(self) -> Outcome:
         """Whether the quantised model may stand in for the full one.
 
-        It may if it is equivalent over all questions together and on no task different or moved by more than the
-        margin: gains on one task must not hide losses on another.
+        It may ("equivalent") if it is equivalent over all questions together and on no task different or moved by more
+        than the margin: gains on one task must not hide losses on another. "different" if that is shown for all
+        questions together or for a task; else too few questions were asked to tell ("inconclusive").
         """
-        return self.overall.outcome == "equivalent" and all(
-            task.equivalence.outcome != "different"
-            and abs(task.equivalence.difference) <= task.equivalence.margin
-            for task in self.tasks
-        )
+        if "different" in (self.overall.outcome, *(task.equivalence.outcome for task in self.tasks)):
+            return "different"
+        still = all(abs(t.equivalence.difference) <= t.equivalence.margin for t in self.tasks)
+        return "equivalent" if self.overall.outcome == "equivalent" and still else "inconclusive"
 
     def __str__(self) -> str:
-        holds = "may stand in for" if self.holds else "may not stand in for"
-        lines = [f"{self.model}: {self.precision} {holds} {self.reference_precision}"]
+        lines = [f"{self.model}: {self.precision} {STANDING[self.outcome]} {self.reference_precision}"]
         named = [(f"{t.task}, {t.shots}-shot", t.equivalence) for t in self.tasks] + [("all", self.overall)]
         lines += [
             f"{name}: {found.outcome}; {found.difference:+.1%} [{found.ci[0]:+.1%}, {found.ci[1]:+.1%}], "
@@ -89,7 +96,7 @@ class ModelCheck:
             "model": self.model,
             "precision": self.precision,
             "reference_precision": self.reference_precision,
-            "holds": self.holds,
+            "outcome": self.outcome,
             "overall": self.overall.model_dump(mode="json"),
             "tasks": [
                 {"task": t.task, "shots": t.shots, "equivalence": t.equivalence.model_dump(mode="json")}
@@ -112,14 +119,18 @@ def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelC
     planner = Planner(model, model, options, progress)
     plan = planner.plan(planner.quants[0])
     prepared = plan.medical
-    if prepared.full is None or not plan.checked:
+    if prepared.full is None or not plan.checkable:
         raise UsageError(
             f"{prepared.name} at {plan.quant.name} is all there is: there is no fuller precision to check against.",
             advice="Name a checkpoint, or an f16, bf16 or f32 GGUF, and a precision with --quant.",
         )
     refuse_plan(plan)
     settings = check_settings(
-        plan.protocol, plan.quant, scope=options.check, reference_precision=plan.reference_precision
+        plan.protocol,
+        plan.quant,
+        scope=options.check,
+        reference_precision=plan.reference_precision,
+        near_tie=plan.near_tie,
     )
     rows = {key_of(cell): checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
     folder = (

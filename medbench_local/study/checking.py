@@ -1,21 +1,21 @@
-"""Does quantisation change the answers, and does it change the verdict?"""
+"""Does quantisation change a model's answers?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.statistics.equivalence import Equivalence, equivalence
-from medbench_local.statistics.paired import Verdict
+from medbench_local.statistics.options import kl_divergences
 from medbench_local.study.plan import CheckScope
-from medbench_local.study.results import ComparisonEquivalence, EquivalenceRecord
+from medbench_local.study.results import EquivalenceRecord, PrecisionChanges
 from medbench_local.study.scoring import Answer
-from medbench_local.study.verdicts import paired
 from medbench_local.tasks.question import Question
 
 
@@ -29,7 +29,7 @@ class CheckSettings:
         confidence: of the interval of that difference.
         seed: of the drawn subset.
         reference_precision: what the quantised models are compared with.
-        near_tie: gap in nats up to which two options count as tied.
+        near_tie: gap in nats up to which two options count as tied: the noise of the engine's mode.
     """
 
     questions: int | None
@@ -41,7 +41,7 @@ class CheckSettings:
 
 
 def check_settings(
-    protocol: Protocol, quant: QuantConfig, *, scope: CheckScope, reference_precision: str
+    protocol: Protocol, quant: QuantConfig, *, scope: CheckScope, reference_precision: str, near_tie: float
 ) -> CheckSettings:
     """What the protocol says, and where it is silent the quantisation config."""
     own = protocol.check
@@ -52,7 +52,7 @@ def check_settings(
         confidence=own.confidence if own.confidence is not None else quant.equivalence.confidence,
         seed=own.seed,
         reference_precision=reference_precision,
-        near_tie=protocol.reference.near_tie,
+        near_tie=near_tie,
     )
 
 
@@ -91,51 +91,31 @@ def compare_precisions(
     )
 
 
-def compare_verdicts(
-    questions: Sequence[Question],
-    *,
-    medical_full: Sequence[Answer],
-    medical_quantised: Sequence[Answer],
-    base_full: Sequence[Answer],
-    base_quantised: Sequence[Answer],
-    asked: int,
-    protocol: Protocol,
-    settings: CheckSettings,
-) -> ComparisonEquivalence:
-    """Whether the verdict of a quantised comparison may be reported.
+def precision_changes(
+    questions: Sequence[Question], full: Sequence[Answer], quantised: Sequence[Answer]
+) -> PrecisionChanges:
+    """How one model's answers differ between two precisions, without a judgement.
 
-    It may if the verdict on the checked questions is the same at both precisions and both models are
-    equivalent. Where every test question was checked, the full-precision verdict and accuracies are known, not
-    inferred: then a model whose equivalence is merely inconclusive (a small task cannot settle a small margin)
-    does not stand against it as long as its accuracy moved by no more than the margin.
-
-    Args:
-        questions: the checked questions.
-        medical_full: the medical model's answers to them at full precision; the others likewise.
-        medical_quantised: at the precision that is reported.
-        base_full: of the base model.
-        base_quantised: of the base model.
-        asked: how many test questions the comparison has.
-        protocol: for the bootstrap.
-        settings: of the check.
+    Questions whose prompt did not fit the context were answered at neither precision and are left out.
     """
-    medical = compare_precisions(questions, medical_full, medical_quantised, settings)
-    base = compare_precisions(questions, base_full, base_quantised, settings)
-    at_full = paired(questions, medical_full, base_full, protocol.bootstrap).verdict
-    at_quantised = paired(questions, medical_quantised, base_quantised, protocol.bootstrap).verdict
-    everything = len(questions) == asked
-    reasons = [
-        *_objections("medical", medical, everything),
-        *_objections("base", base, everything),
-        *_changed(at_full, at_quantised, len(questions), settings.reference_precision),
+    rows = [
+        (question, before, after)
+        for question, before, after in zip(questions, full, quantised, strict=True)
+        if not (before.overlong or after.overlong)
     ]
-    return ComparisonEquivalence(
-        medical=record(medical, settings),
-        base=record(base, settings),
-        verdict_quantised=at_quantised,
-        verdict_full_precision=at_full,
-        verified=not reasons,
-        reason=" ".join(reasons),
+    right = [(before.prediction == q.answer, after.prediction == q.answer) for q, before, after in rows]
+    divergences: Sequence[float] = ()
+    if all(before.logprobs and after.logprobs for _, before, after in rows):
+        divergences = kl_divergences(
+            [b.logprobs for _, b, _ in rows], [a.logprobs for _, _, a in rows]
+        ).tolist()
+    return PrecisionChanges(
+        n=len(rows),
+        flips=sum(before.prediction != after.prediction for _, before, after in rows),
+        correct_to_wrong=right.count((True, False)),
+        wrong_to_correct=right.count((False, True)),
+        kl_mean=_finite(fmean(divergences)) if divergences else None,
+        kl_max=_finite(max(divergences)) if divergences else None,
     )
 
 
@@ -161,36 +141,6 @@ def record(found: Equivalence, settings: CheckSettings) -> EquivalenceRecord:
         flip_margins=tuple(sorted(gap for gap in found.flip_margins if math.isfinite(gap))),
         near_ties=found.near_ties or 0,
     )
-
-
-def _objections(role: str, found: Equivalence, everything: bool) -> list[str]:
-    interval = f"{found.difference:+.1%} [{found.low:+.1%}, {found.high:+.1%}]"
-    if found.outcome == "different":
-        return [f"Quantisation changed the {role} model: accuracy {interval}, beyond ±{found.margin:.1%}."]
-    if found.outcome == "equivalent":
-        return []
-    if everything and abs(found.difference) <= found.margin:
-        return []
-    if everything:
-        return [
-            f"Quantisation moved the accuracy of the {role} model by {found.difference:+.1%} on all {found.n} "
-            f"questions, beyond ±{found.margin:.1%}."
-        ]
-    settle = (
-        f"about {found.questions_needed} questions would settle it"
-        if found.questions_needed
-        else "no feasible number of questions would settle it"
-    )
-    return [
-        f"Open whether quantisation changed the {role} model: accuracy {interval} on {found.n} questions, "
-        f"margin ±{found.margin:.1%}; {settle} (--check full uses every question)."
-    ]
-
-
-def _changed(full: Verdict, quantised: Verdict, n: int, reference: str) -> list[str]:
-    if full == quantised:
-        return []
-    return [f"On the {n} checked questions the verdict is {full} at {reference} and {quantised} quantised."]
 
 
 def _index(answer: Answer) -> int:

@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TypeVar
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import StoreError
 from medbench_local.progress import Progress
-from medbench_local.prompts.prompt import Candidate
 from medbench_local.report.files import write_reports
 from medbench_local.store.files import need_place
 from medbench_local.store.lock import only_process
@@ -25,14 +23,21 @@ from medbench_local.study.answering import (
     key_of,
     with_retries,
 )
-from medbench_local.study.checking import check_settings, checked_rows, compare_verdicts
+from medbench_local.study.cell_check import ROLES, CellCheck, Role
+from medbench_local.study.checking import check_settings
 from medbench_local.study.manifest import describe, identity_of, origin, run_name
-from medbench_local.study.memory import refuse_plan
+from medbench_local.study.memory import (
+    obstacle_to_checking,
+    refuse_plan,
+    refuse_unchecked_climb,
+    why_it_does_not_fit,
+)
 from medbench_local.study.plan import Cell, CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
+from medbench_local.study.precision_check import LADDER_SHARE, check_verdicts, finding, unchecked
 from medbench_local.study.results import (
+    CheckObstacle,
     Comparison,
-    ComparisonEquivalence,
     LadderStep,
     ModelRecord,
     PairOf,
@@ -43,9 +48,8 @@ from medbench_local.study.run import RUNS, RunFolder, neighbouring_stores
 from medbench_local.study.samples import sample_rows
 from medbench_local.study.scoring import Answer, Meter
 from medbench_local.study.session import ModelSession
-from medbench_local.study.verdicts import Side, adjusted, comparison, doubts, summary
-
-Item = TypeVar("Item")
+from medbench_local.study.summary import summary
+from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison, doubts
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
     planner = Planner(medical, base, options, progress)
     quants = planner.quants
     first = planner.plan(quants[0])
+    refuse_plan(first)
+    if len(quants) > 1:
+        refuse_unchecked_climb(first)
     folder = RunFolder(options.output or RUNS / run_name(first, quants))
     if (finished := _finished(folder, first, quants)) is not None:
         return Run(folder, finished, computed=False)
@@ -95,7 +102,7 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
         folder.write_manifest(describe(first, quants, started))
         meter = Meter()
         with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
-            work = _Work(folder, store, meter, progress)
+            work = _Work(folder, store, meter, progress, identity_of(first, quants))
             outcome, steps = _climb(quants, planner, work)
         results = _results(outcome, steps, started, time.monotonic() - clock, meter)
         folder.write_manifest(describe(outcome.plan, quants, started, work.models))
@@ -112,6 +119,7 @@ class _Work:
     store: ScoreStore
     meter: Meter
     progress: Progress
+    identity: str
     models: dict[str, dict[str, object]] = field(default_factory=dict)
 
 
@@ -147,35 +155,37 @@ def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> R
 def _climb(
     quants: Sequence[QuantConfig], planner: Planner, work: _Work
 ) -> tuple[_Outcome, tuple[LadderStep, ...]]:
-    """The first precision whose comparisons are all verified, else the last one of ``quants``."""
-    steps = []
+    """The first precision whose comparisons are all settled, else the last one of ``quants``."""
+    steps: list[LadderStep] = []
     for quant in quants:
-        outcome = _compare_at(planner.plan(quant), work)
-        reasons = tuple(
-            f"{c.task}, {c.shots}-shot: {c.equivalence.reason}"
-            for c in outcome.comparisons
-            if c.equivalence is not None and not c.equivalence.verified
-        )
-        verified = len(outcome.comparisons) - len(reasons)
+        last = len(steps) == len(quants) - 1
+        outcome = _compare_at(planner.plan(quant), work, share=1.0 if last else LADDER_SHARE)
+        comparisons = outcome.comparisons
+        verified = sum(c.check.settled for c in comparisons)
         steps.append(
             LadderStep(
-                precision=quant.name, verified=verified, comparisons=len(outcome.comparisons), reasons=reasons
+                precision=quant.name,
+                verified=verified,
+                comparisons=len(comparisons),
+                checked=sum(c.check.checked for c in comparisons),
+                questions=sum(c.n for c in comparisons),
             )
         )
-        if not reasons:
+        if verified == len(comparisons) or last:
             break
-        if len(quants) > len(steps):
-            work.progress.note(
-                f"{quant.name}: {verified} of {len(outcome.comparisons)} comparisons verified; "
-                f"trying {quants[len(steps)].name}"
-            )
+        work.progress.note(
+            f"{quant.name}: {verified} of {len(comparisons)} comparisons settled; trying "
+            f"{quants[len(steps)].name}"
+        )
     return outcome, tuple(steps) if len(quants) > 1 else ()
 
 
-def _compare_at(plan: Plan, work: _Work) -> _Outcome:
-    """All comparisons at one precision, checked against full precision."""
-    refuse_plan(plan)
-    sides: dict[str, dict[CellKey, CellAnswers]] = {}
+def _compare_at(plan: Plan, work: _Work, *, share: float) -> _Outcome:
+    """All comparisons at one precision, checked against full precision on ``share`` of the questions at most."""
+    obstacle = obstacle_to_checking(plan)
+    if obstacle == "does-not-fit":
+        work.progress.note(why_it_does_not_fit(plan))
+    sides: dict[Role, dict[CellKey, CellAnswers]] = {}
     shared: dict[CellKey, tuple[Answer, ...]] = {}
 
     def answer_medical(session: ModelSession) -> None:
@@ -203,77 +213,65 @@ def _compare_at(plan: Plan, work: _Work) -> _Outcome:
 
     _with_model(plan, plan.medical, plan.medical.quantised, answer_medical, work)
     _with_model(plan, plan.base, plan.base.quantised, answer_base, work)
-    checks = _check(plan, sides, work) if plan.checked else {}
+    findings = _findings(plan, sides, obstacle, share, work)
     comparisons = []
     for cell in plan.cells:
         key = key_of(cell)
-        questions = test_questions(plan, cell)
         medical, base = sides["medical"][key], sides["base"][key]
         comparisons.append(
             comparison(
                 task=cell.task.id,
                 shots=cell.shots,
                 scoring=plan.scoring,
-                questions=questions,
+                precision=plan.precision,
+                questions=test_questions(plan, cell),
                 medical=Side(medical.choice, medical.answers),
                 base=Side(base.choice, base.answers),
                 shared_prompt=shared.get(key),
                 settings=plan.protocol.bootstrap,
                 near_tie=plan.near_tie,
-                equivalence=checks.get(key),
+                found=findings[key],
             )
         )
-        _write_samples(plan, cell, "medical", medical.answers, work)
-        _write_samples(plan, cell, "base", base.answers, work)
     return _Outcome(plan, adjusted(comparisons))
 
 
-def _check(
-    plan: Plan, sides: Mapping[str, Mapping[CellKey, CellAnswers]], work: _Work
-) -> dict[CellKey, ComparisonEquivalence]:
-    """Ask both models the checked questions again at full precision, with the same prompts."""
-    options = plan.options
+def _findings(
+    plan: Plan,
+    sides: Mapping[Role, Mapping[CellKey, CellAnswers]],
+    obstacle: CheckObstacle | None,
+    share: float,
+    work: _Work,
+) -> dict[CellKey, AtFullPrecision]:
+    """What is known of every comparison at full precision; writes the samples of both precisions."""
+    checks: Mapping[CellKey, CellCheck] = {}
+    if plan.options.check != "none" and plan.checkable and obstacle is None:
+        checks = check_verdicts(
+            plan,
+            sides,
+            key=work.identity,
+            share=share,
+            with_model=lambda role, visit: _with_model(
+                plan, plan.models[role], plan.reference_file(plan.models[role]), visit, work
+            ),
+            progress=work.progress,
+        )
     settings = check_settings(
-        plan.protocol, plan.quant, scope=options.check, reference_precision=plan.reference_precision
+        plan.protocol,
+        plan.quant,
+        scope=plan.options.check,
+        reference_precision=plan.reference_precision,
+        near_tie=plan.near_tie,
     )
-    rows = {key_of(cell): checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
-    full: dict[str, dict[CellKey, tuple[Answer, ...]]] = {}
-    for role, model in (("medical", plan.medical), ("base", plan.base)):
-        file = plan.reference_file(model)
-        if file.sha256 == model.quantised.sha256:
-            full[role] = {key: _pick(sides[role][key].answers, rows[key]) for key in rows}
-            continue
-        chosen = {key: found.candidate for key, found in sides[role].items()}
-
-        def answer(
-            session: ModelSession, role: str = role, chosen: dict[CellKey, Candidate] = chosen
-        ) -> None:
-            full[role] = answer_with(
-                session,
-                plan,
-                session.prompting(),
-                chosen,
-                rows,
-                label=f"{session.name} ({plan.reference_precision}), checking",
-                progress=work.progress,
-            )
-
-        _with_model(plan, model, file, answer, work)
-    checks = {}
+    findings = {}
     for cell in plan.cells:
         key = key_of(cell)
-        questions = test_questions(plan, cell)
-        checks[key] = compare_verdicts(
-            _pick(questions, rows[key]),
-            medical_full=full["medical"][key],
-            medical_quantised=_pick(sides["medical"][key].answers, rows[key]),
-            base_full=full["base"][key],
-            base_quantised=_pick(sides["base"][key].answers, rows[key]),
-            asked=len(questions),
-            protocol=plan.protocol,
-            settings=settings,
-        )
-    return checks
+        check = checks.get(key)
+        found = unchecked(plan, cell, obstacle) if check is None else finding(plan, check, settings)
+        findings[key] = found
+        for role in ROLES:
+            _write_samples(plan, cell, role, sides[role][key].answers, check, found, work)
+    return findings
 
 
 def _with_model(
@@ -299,19 +297,48 @@ def _remember(work: _Work, role: str, session: ModelSession, plan: Plan) -> None
     }
 
 
-def _write_samples(plan: Plan, cell: Cell, role: str, answers: Sequence[Answer], work: _Work) -> None:
-    model = plan.medical if role == "medical" else plan.base
-    rows = sample_rows(
-        test_questions(plan, cell),
-        answers,
-        model=model.name,
-        role=role,
-        precision=model.precision,
-        task=cell.task.id,
-        shots=cell.shots,
-        scoring=plan.scoring,
-    )
-    work.folder.write_samples(f"{role}.{cell.task.id}.{cell.shots}-shot", rows)
+def _write_samples(
+    plan: Plan,
+    cell: Cell,
+    role: Role,
+    scored: Sequence[Answer],
+    check: CellCheck | None,
+    found: AtFullPrecision,
+    work: _Work,
+) -> None:
+    """The answers that are reported in ``samples``, those at the other precision in a folder of its name below it."""
+    name = f"{role}.{cell.task.id}.{cell.shots}-shot"
+    questions = test_questions(plan, cell)
+    model = plan.models[role]
+
+    def write(path: str, rows: Sequence[int], answers: Sequence[Answer], precision: str) -> None:
+        work.folder.write_samples(
+            path,
+            sample_rows(
+                [questions[row] for row in rows],
+                answers,
+                model=model.name,
+                role=role,
+                precision=precision,
+                task=cell.task.id,
+                shots=cell.shots,
+                scoring=plan.scoring,
+            ),
+        )
+
+    every = range(len(questions))
+    if check is None or plan.scored_at_reference(role):
+        write(name, every, scored, model.precision)
+        return
+    fuller = plan.reference_precision
+    reported = found.medical if role == "medical" else found.base
+    if reported is not None:
+        write(name, every, reported, fuller)
+        write(f"{model.precision}/{name}", every, scored, model.precision)
+        return
+    rows = sorted(check.checked)
+    write(name, every, scored, model.precision)
+    write(f"{fuller}/{name}", rows, [check.full[role][row] for row in rows], fuller)
 
 
 def _results(
@@ -348,7 +375,3 @@ def _model_record(model: PreparedModel) -> ModelRecord:
         file_type=file.file_type,
         size=file.size,
     )
-
-
-def _pick(items: Sequence[Item], rows: Sequence[int]) -> tuple[Item, ...]:
-    return tuple(items[row] for row in rows)

@@ -9,10 +9,11 @@ from typing import Any
 from medbench_local.acquire.inventory import ModelPlan, plan_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import ModelEntry
-from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
+from medbench_local.statistics.verification import expected_share
 from medbench_local.study.choosing import is_searched, search_prompts, selection_rows
 from medbench_local.study.ladder import ladder
 from medbench_local.study.plan import Cell, CompareOptions, asked_questions, load_cells
@@ -24,15 +25,18 @@ CHARACTERS_PER_TOKEN = 3.7
 
 @dataclass(frozen=True)
 class CellCost:
-    """What one model costs in one cell; upper bounds, tokens estimated from the length of the text.
+    """What one model costs in one cell; tokens are estimated from the length of the text.
 
     Attributes:
         task: its id.
         shots: demonstrations in a prompt.
         candidates: prompts to choose from.
         selection_prompts: most validation prompts that are scored to choose one.
-        test_prompts: test questions, with those of the check and the ablation.
+        test_prompts: test questions, with those of the ablation.
+        check_expected: test questions that the check is expected to ask again at full precision.
+        check_most: how many it asks at most.
         tokens: most tokens decoded, each shared prefix counted once.
+        tokens_expected: the same with the expected check.
     """
 
     task: str
@@ -40,7 +44,10 @@ class CellCost:
     candidates: int
     selection_prompts: int
     test_prompts: int
+    check_expected: int
+    check_most: int
     tokens: int
+    tokens_expected: int
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,11 @@ class ModelCost:
     def tokens(self) -> int:
         """Most tokens decoded."""
         return sum(cell.tokens for cell in self.cells)
+
+    @property
+    def tokens_expected(self) -> int:
+        """Tokens decoded if the check ends where it is expected to."""
+        return sum(cell.tokens_expected for cell in self.cells)
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,8 @@ class ComparisonCost:
             )
             lines += [
                 f"  {cell.task}, {cell.shots}-shot: {cell.selection_prompts:,} validation and "
-                f"{cell.test_prompts:,} test prompts, up to {cell.tokens:,} tokens"
+                f"{cell.test_prompts:,} test prompts, check {cell.check_expected:,} to {cell.check_most:,}, "
+                f"up to {cell.tokens:,} tokens"
                 for cell in model.cells
             ]
         return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
@@ -98,6 +111,7 @@ class ComparisonCost:
                 "download": model.files.download,
                 "disk": model.files.room,
                 "tokens": model.tokens,
+                "tokens_expected": model.tokens_expected,
                 "cells": [asdict(cell) for cell in model.cells],
             }
         return data
@@ -115,15 +129,18 @@ def plan_comparison(medical: str, base: str, options: CompareOptions, progress: 
     costs = []
     for role, source in zip(("medical", "base"), sources, strict=True):
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
-        passes = (
-            1 + (options.check != "none" and quant.name != "full") + (options.ablation and role == "base")
+        passes = 1 + (options.ablation and role == "base")
+        checked = options.check != "none" and quant.name != FULL
+        costs.append(
+            ModelCost(files, tuple(_cost(cell, source.entry, options, passes, checked) for cell in cells))
         )
-        costs.append(ModelCost(files, tuple(_cost(cell, source.entry, options, passes) for cell in cells)))
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
     return ComparisonCost(costs[0], costs[1], quant.name, warnings)
 
 
-def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes: int) -> CellCost:
+def _cost(
+    cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes: int, checked: bool
+) -> CellCost:
     settings = options.protocol.selection
     prompting = prompting_for(entry, system_prompt=options.system_prompt, overrides=options.protocol.prompts)
     tried = candidates(
@@ -135,6 +152,8 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes:
     asked = asked_questions(options.protocol, cell, options.limit)
     prefix, tail = _lengths(cell, prompting, asked)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
+    most = len(asked) if checked else 0
+    expected = most if options.check == "full" else round(most * expected_share(len(asked)))
     tokens = selection * tail + visits * prefix + passes * (len(asked) * tail + prefix)
     return CellCost(
         task=cell.task.id,
@@ -142,7 +161,10 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes:
         candidates=len(tried),
         selection_prompts=selection,
         test_prompts=len(asked) * passes,
-        tokens=int(tokens),
+        check_expected=expected,
+        check_most=most,
+        tokens=int(tokens + most * tail + (prefix if checked else 0)),
+        tokens_expected=int(tokens + expected * tail + (prefix if checked else 0)),
     )
 
 

@@ -131,7 +131,7 @@ def _describe_model(plan: Plan, model: PreparedModel) -> dict[str, Any]:
         "origin": origin(model),
         "scored": _describe_file(model.quantised),
         "full": _describe_file(model.full) if model.full else None,
-        "checked_against": _describe_file(plan.reference_file(model)) if plan.checked else None,
+        "checked_against": _describe_file(plan.reference_file(model)) if plan.checkable else None,
         "checkpoint": {
             "repository": model.repository,
             "commit": model.commit,

@@ -32,7 +32,7 @@ quantised models by up to about 0.01. The fast mode moves them by about 0.05 wit
 DEFAULT_QUANT = "q8_0"
 """Half the size of 16-bit weights, and verdicts that hardly ever differ from theirs."""
 
-CheckScope = Literal["none", "config", "full"]
+CheckScope = Literal["none", "sample", "full"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class CompareOptions:
         quant: name or file of a quantisation config, "auto", "none", or None for `DEFAULT_QUANT` (and for a GGUF
             that is quantised already: as it is).
         limit: most questions of a task's test and validation splits; None for all.
-        check: whether quantised results are checked against full precision: on "none", on as many questions as
-            the quantisation config names ("config"), or on all ("full").
+        check: whether quantised verdicts are checked against full precision: not ("none"), on as many questions as
+            it takes to know ("sample"), or on all ("full").
         check_precision: what the quantised models are checked against; "full" or, where that does not fit the
             machine, the name of a higher quantisation, which the report names as a stand-in.
         ablation: also score the base model with the medical model's prompts.
@@ -122,17 +122,27 @@ class Plan:
         return self.options.protocol
 
     @property
-    def checked(self) -> bool:
-        """Whether the scored precision is checked against a higher one.
+    def models(self) -> Mapping[str, PreparedModel]:
+        """Both models by their role."""
+        return {"medical": self.medical, "base": self.base}
 
-        A verdict needs both models: with one that has no fuller precision there is nothing to verify it with.
-        """
-        models = (self.medical, self.base)
-        return (
-            self.options.check != "none"
-            and all(model.full is not None for model in models)
-            and any(self.reference_file(model).sha256 != model.quantised.sha256 for model in models)
+    @property
+    def at_full_precision(self) -> bool:
+        """Whether both models are scored at full precision, so that there is nothing to check."""
+        return all(
+            model.full is not None and model.full.sha256 == model.quantised.sha256
+            for model in self.models.values()
         )
+
+    @property
+    def checkable(self) -> bool:
+        """Whether both models can be loaded at a fuller precision, or are scored at it: a verdict needs both."""
+        return not self.at_full_precision and all(model.full is not None for model in self.models.values())
+
+    def scored_at_reference(self, role: str) -> bool:
+        """Whether a model is scored at the precision that is checked against."""
+        model = self.models[role]
+        return self.reference_file(model).sha256 == model.quantised.sha256
 
     @property
     def precision(self) -> str:
@@ -159,22 +169,12 @@ class Plan:
         said = [warning for cell in self.cells for warning in cell.task.warnings]
         models = (self.medical, self.base)
         said += [warning for model in models for warning in model.warnings]
-        said += [
-            f"{model.name} was given quantised ({model.precision}): without its full precision no verdict on it "
-            "can be checked."
-            for model in models
-            if model.full is None
-        ]
         types = [model.quantised.file_type for model in models]
         if types[0] != types[1] and not set(types) <= set(LOSSLESS):
             said.append(
                 f"The two models are quantised differently ({self.medical.name} {types[0]}, {self.base.name} "
                 f"{types[1]}): a difference between them may come from that alone."
             )
-        if self.options.check == "none" and any(
-            model.full not in (None, model.quantised) for model in models
-        ):
-            said.append("Quantised results were not checked against full precision (--no-check).")
         return tuple(dict.fromkeys(said))
 
 

@@ -7,18 +7,20 @@ reader of an older file would notice raises ``SCHEMA``.
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
-from medbench_local.catalog.load import Entry, in_words, read_text
-from medbench_local.errors import InputError
+from medbench_local.catalog.load import Entry
 from medbench_local.text import whole
 
-SCHEMA = 1
+SCHEMA = 2
+"""Schema 2 adds `Comparison.check` and `Comparison.quantised`; files of schema 1 are still read."""
 
 Verdict = Literal["win", "tie", "loss"]
+VERDICTS: tuple[Verdict, ...] = ("loss", "tie", "win")
+CheckState = Literal["full", "certain", "confident", "unsettled", "none", "unavailable"]
+CheckObstacle = Literal["no-fuller-file", "does-not-fit"]
 Scoring = Literal["constrained", "label", "cloze", "greedy"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -218,14 +220,14 @@ class EquivalenceRecord(Record):
 
 
 class ComparisonEquivalence(Record):
-    """Does quantisation change this comparison?
+    """What quantisation did to each model, where every question was answered at both precisions.
 
     Attributes:
         medical, base: each model's equivalence; null where the model was not quantised.
-        verdict_quantised: the verdict on the checked questions at the quantised precision.
-        verdict_full_precision: the same at full precision.
-        verified: both models are equivalent and the two verdicts are the same.
-        reason: why it is not verified; "" if it is.
+        verdict_quantised: the verdict at the quantised precision.
+        verdict_full_precision: the verdict at full precision, or at what stood in for it.
+        verified: whether the reported verdict is the full-precision verdict; says the same as `Check.verified`.
+        reason: files of schema 1 only: why it was not verified.
     """
 
     medical: EquivalenceRecord | None
@@ -234,6 +236,85 @@ class ComparisonEquivalence(Record):
     verdict_full_precision: Verdict | None
     verified: bool
     reason: str = ""
+
+
+class PrecisionChanges(Record):
+    """How one model's answers to the checked questions differ between two precisions.
+
+    The questions are no random sample unless all were checked: those with the closest choice come first.
+
+    Attributes:
+        n: questions checked whose prompt fits the context.
+        flips: those whose prediction differs.
+        correct_to_wrong, wrong_to_correct: flips from right (at full precision) to wrong, and the other way round.
+        kl_mean, kl_max: Kullback-Leibler divergence over the options, nats; null for greedy scoring.
+    """
+
+    n: Count
+    flips: Count
+    correct_to_wrong: Count
+    wrong_to_correct: Count
+    kl_mean: float | None
+    kl_max: float | None
+
+
+class ChangesOfBoth(Record):
+    """One for each side; null where the model is scored at the precision that it is checked against."""
+
+    medical: PrecisionChanges | None
+    base: PrecisionChanges | None
+
+
+class Check(Record):
+    """Is the reported verdict the verdict at full precision, on all test questions, with these prompts?
+
+    Attributes:
+        state: "full": every question was answered at full precision, and that is what is reported; "certain": the
+            unchecked questions cannot change the verdict; "confident": they change it with a probability of at most
+            1 - `confidence`, over the random order of checking; "unsettled": checking ended before that; "none": not
+            asked for; "unavailable": see `obstacle`.
+        against: "full", or the precision that stood in for it: then nothing is verified.
+        confidence: 1 for "full" and "certain"; null where nothing is known.
+        checked: questions answered at both precisions; of: test questions.
+        possible_verdicts: the verdicts that `against` may give.
+        obstacle: why the check is unavailable; else null.
+        changes: what the checked questions show of each model; null where none was checked.
+    """
+
+    state: CheckState
+    against: str
+    confidence: Share | None
+    checked: Count
+    of: Count
+    possible_verdicts: tuple[Verdict, ...]
+    obstacle: CheckObstacle | None = None
+    changes: ChangesOfBoth | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known which verdict `against` gives."""
+        return self.state in ("full", "certain", "confident")
+
+    @property
+    def verified(self) -> bool:
+        """Whether the reported verdict is that of full precision, not of a stand-in."""
+        return self.settled and self.against == "full"
+
+
+class AtPrecision(Record):
+    """The comparison at the precision that was scored.
+
+    Attributes:
+        precision: its name, as `Results.precision`.
+        accuracy, difference, ci, verdict, discordant: as in `Comparison`.
+    """
+
+    precision: str
+    accuracy: Accuracies
+    difference: Difference
+    ci: tuple[float, float]
+    verdict: Verdict
+    discordant: Discordant
 
 
 class Ablation(Record):
@@ -256,13 +337,19 @@ class Ablation(Record):
 class Comparison(Record):
     """Two cells that differ in the model only.
 
+    Where every question was checked at full precision the numbers are those of full precision; else those of the
+    precision that was scored. `quantised` has the latter in either case.
+
     Attributes:
         n: test questions.
         difference: accuracy of the medical model minus that of the base model; ci: its bootstrap interval.
         verdict: win, tie or loss of the medical model.
         mcnemar_p: exact, two-sided; holm_p: adjusted over the comparisons of the run.
         minimum_detectable_difference: at 80 % power and the observed discordance; null if none was observed.
-        equivalence: null if precisions were not checked.
+        check: is this the full-precision verdict?
+        quantised: the comparison at the scored precision; null where that is full precision, and in schema 1.
+        equivalence: null unless every question was answered at both precisions (schema 1: unless checked).
+        ablation: from the scores at the scored precision.
     """
 
     task: str
@@ -281,60 +368,88 @@ class Comparison(Record):
     counts: CountsOfBoth
     equivalence: ComparisonEquivalence | None
     ablation: Ablation | None
+    check: Check
+    quantised: AtPrecision | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether the verdict is known to be that of full precision."""
+        return self.check.verified
 
     @property
     def reported(self) -> Verdict | Literal["not verified"]:
-        """The verdict, unless its check did not pass."""
-        if self.equivalence is not None and not self.equivalence.verified:
-            return "not verified"
-        return self.verdict
+        """The verdict, if it is verified."""
+        return self.verdict if self.verified else "not verified"
+
+    @property
+    def possible(self) -> tuple[Verdict, ...]:
+        """The verdicts that full precision may give, as far as is known."""
+        if self.verified:
+            return (self.verdict,)
+        return self.check.possible_verdicts if self.check.against == "full" else VERDICTS
 
     def __str__(self) -> str:
         low, high = self.ci
         return (
-            f"{self.task}, {self.shots}-shot: {self.reported}; {self.accuracy.medical:.1%} against "
+            f"{self.task}, {self.shots}-shot: {self.verdict}{'' if self.verified else ' (not verified)'}; "
+            f"{self.accuracy.medical:.1%} against "
             f"{self.accuracy.base:.1%} of {self.n:,} questions, {self.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
         )
 
 
-class Rates(Record):
-    """Shares of the comparisons of one number of shots; they add up to 1 with `not_verified_rate`.
+class RatesOfSome(Record):
+    """Shares of comparisons by their verdict at full precision.
+
+    The rates count what is verified and add up to 1 with `not_verified_rate`: they are lower bounds. The upper bounds
+    count every comparison that may still turn out so.
 
     Attributes:
-        shots: demonstrations in the prompt.
         comparisons: how many the rates are over.
-        not_verified_rate: share of comparisons that have no verdict.
+        not_verified_rate: share of comparisons whose verdict is not verified.
+        win_rate_high, tie_rate_high, loss_rate_high: upper bounds; null in files of schema 1.
     """
 
-    shots: int
     comparisons: Count
     win_rate: Share
     tie_rate: Share
     loss_rate: Share
     not_verified_rate: Share = 0.0
+    win_rate_high: Share | None = None
+    tie_rate_high: Share | None = None
+    loss_rate_high: Share | None = None
 
 
-class Summary(Record):
+class Rates(RatesOfSome):
+    """Those with one number of demonstrations, ``shots``."""
+
+    shots: int
+
+
+class Summary(RatesOfSome):
     """Win, tie and loss rates over all comparisons of the run, and for each number of shots.
 
     The study keeps zero-shot and few-shot in separate tables, hence ``by_shots``.
     """
 
-    comparisons: Count
-    win_rate: Share
-    tie_rate: Share
-    loss_rate: Share
-    not_verified_rate: Share
     by_shots: tuple[Rates, ...]
 
 
 class LadderStep(Record):
-    """One precision that ``--quant auto`` tried."""
+    """One precision that ``--quant auto`` tried.
+
+    Attributes:
+        precision: its name.
+        verified: comparisons whose verdict was verified there; comparisons: of how many.
+        checked: questions answered at both precisions, over all comparisons; questions: of how many.
+        reasons: files of schema 1 only.
+    """
 
     precision: str
     verified: Count
     comparisons: Count
-    reasons: tuple[str, ...]
+    checked: Count | None = None
+    questions: Count | None = None
+    reasons: tuple[str, ...] = ()
 
 
 class Timing(Record):
@@ -389,29 +504,3 @@ class Results(Record):
         data = self.model_dump(mode="json")
         data = {"schema": data.pop("schema_version"), **data}
         return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def read_results(path: Path) -> Results:
-    """Read a ``results.json``.
-
-    Raises:
-        InputError: it is missing, damaged, or of another schema.
-    """
-
-    def refuse(constant: str) -> NoReturn:
-        raise InputError(path, "", f"not valid JSON: it holds {constant}, which is no number")
-
-    try:
-        data = json.loads(read_text(path), parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise InputError(path, f"line {getattr(error, 'lineno', 1)}", "not valid JSON") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise InputError(path, "key 'schema'", f"expected {SCHEMA}, found {found!r}")
-    data["schema_version"] = data.pop("schema")
-    try:
-        return Results.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(path, f"key '{where}'" if where else "", in_words(error)) from error

@@ -16,7 +16,8 @@ from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
 from medbench_local.paths import user_path
 from medbench_local.store.files import write_atomic
-from medbench_local.study.results import Results, read_results
+from medbench_local.study.results import Results
+from medbench_local.study.results_file import read_results
 
 RUNS = Path("runs")
 """Where runs lie unless told otherwise, below the current folder."""
@@ -56,7 +57,7 @@ class RunFolder:
         return self.path / SCORES
 
     def samples_file(self, name: str) -> Path:
-        """One line a question of one model in one cell; ``name`` is "<role>.<task>.<shots>-shot"."""
+        """One line a question of one model in one cell; ``name`` is "[<precision>/]<role>.<task>.<shots>-shot"."""
         return self.path / "samples" / f"{name}.jsonl"
 
     def results(self) -> Results | None:

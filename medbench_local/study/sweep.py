@@ -9,7 +9,7 @@ from medbench_local.catalog.model import models, pairs, vision_pairs
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress
 from medbench_local.statistics.paired import Verdict
-from medbench_local.statistics.summary import Rates, mean_rates, pooled_rates
+from medbench_local.statistics.summary import Rates, mean_rates, pooled_rates, verdict_rates
 from medbench_local.study.compare import Run, run_comparison
 from medbench_local.study.plan import CompareOptions
 from medbench_local.study.results import Comparison
@@ -32,24 +32,23 @@ class PairNames:
 
 @dataclass(frozen=True)
 class ShotsSummary:
-    """The study's table for one number of shots; only comparisons that have a verdict count.
+    """The study's table for one number of shots; rates are bounds where verdicts are not verified.
 
     Attributes:
         shots: demonstrations in the prompt.
         pairs: rates of each pair, by its label.
         pooled: over all comparisons of all pairs.
         mean: mean of the pairs' rates.
-        not_verified: comparisons left out because their check did not pass.
-        ablation: the 2 x 2 of the study, pooled: whose prompts, and how the verdict is drawn; None for the
-            part that was not scored.
+        not_verified: comparisons whose verdict is not verified: they count in the upper bounds only.
+        ablation: the 2 x 2 of the study, pooled, at the scored precision: whose prompts, and how the verdict is drawn.
     """
 
     shots: int
     pairs: Mapping[str, Rates]
-    pooled: Rates | None
-    mean: Rates | None
+    pooled: Rates
+    mean: Rates
     not_verified: int
-    ablation: AblationTable | None
+    ablation: AblationTable
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,8 @@ class Sweep:
     def __str__(self) -> str:
         lines = [str(run) for run in self.runs]
         for summary in self.summaries:
-            lines += [
-                f"{summary.shots}-shot, {label}: win {rates.win_rate:.1%}, tie {rates.tie_rate:.1%}, "
-                f"loss {rates.loss_rate:.1%} of {rates.n}"
-                for label, rates in (*summary.pairs.items(), ("pooled", summary.pooled))
-                if rates is not None
-            ]
+            rows = (*summary.pairs.items(), ("pooled", summary.pooled))
+            lines += [f"{summary.shots}-shot, {label}: {rates} of {rates.n}" for label, rates in rows]
         return "\n".join(lines)
 
 
@@ -162,36 +157,36 @@ def summarise(labels: Sequence[str], comparisons: Sequence[Sequence[Comparison]]
 
 
 def _summary(shots: int, labels: Sequence[str], comparisons: Sequence[Sequence[Comparison]]) -> ShotsSummary:
-    at_shots = [[c for c in group if c.shots == shots] for group in comparisons]
-    usable = {
-        label: [c for c in group if c.reported != "not verified"]
-        for label, group in zip(labels, at_shots, strict=True)
+    groups = {
+        label: own
+        for label, group in zip(labels, comparisons, strict=True)
+        if (own := [c for c in group if c.shots == shots])
     }
-    verdicts = {label: [c.verdict for c in group] for label, group in usable.items() if group}
-    everything = [c for group in usable.values() for c in group]
+    everything = [c for group in groups.values() for c in group]
+    possible = {label: [c.possible for c in group] for label, group in groups.items()}
     return ShotsSummary(
         shots=shots,
-        pairs={label: pooled_rates({label: own}) for label, own in verdicts.items()},
-        pooled=pooled_rates(verdicts) if verdicts else None,
-        mean=mean_rates(verdicts) if verdicts else None,
-        not_verified=sum(map(len, at_shots)) - len(everything),
-        ablation=_ablation(everything) if everything else None,
+        pairs={label: verdict_rates(own) for label, own in possible.items()},
+        pooled=pooled_rates(possible),
+        mean=mean_rates(possible),
+        not_verified=sum(not c.verified for c in everything),
+        ablation=_ablation(everything),
     )
 
 
 def _ablation(comparisons: Sequence[Comparison]) -> AblationTable:
-    shared = [c.ablation.shared_prompt for c in comparisons if c.ablation and c.ablation.shared_prompt]
-    shared_raw = [
-        c.ablation.shared_prompt_raw for c in comparisons if c.ablation and c.ablation.shared_prompt_raw
-    ]
+    """From the scores at the scored precision, as the ablations themselves are."""
+    found = [c.ablation for c in comparisons if c.ablation is not None]
+    shared = [a.shared_prompt for a in found if a.shared_prompt]
+    shared_raw = [a.shared_prompt_raw for a in found if a.shared_prompt_raw]
     complete = len(shared) == len(comparisons)
     return AblationTable(
-        own_bootstrap=_rates([c.verdict for c in comparisons]),
-        own_raw=_rates([c.ablation.raw for c in comparisons if c.ablation]),
+        own_bootstrap=_rates([c.quantised.verdict if c.quantised else c.verdict for c in comparisons]),
+        own_raw=_rates([a.raw for a in found]),
         medical_bootstrap=_rates(shared) if complete else None,
         medical_raw=_rates(shared_raw) if complete else None,
     )
 
 
 def _rates(verdicts: Sequence[Verdict]) -> Rates:
-    return pooled_rates({"all": verdicts})
+    return verdict_rates([(verdict,) for verdict in verdicts])

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench_local.catalog.protocol import BootstrapSettings
+from medbench_local.catalog.quantisation import FULL
 from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
 from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
 from medbench_local.study.results import (
     Ablation,
     Accuracies,
+    AtPrecision,
+    Check,
     Comparison,
     ComparisonEquivalence,
     Counts,
@@ -22,9 +25,7 @@ from medbench_local.study.results import (
     Discordant,
     PromptChoice,
     PromptChoices,
-    Rates,
     Scoring,
-    Summary,
 )
 from medbench_local.study.scoring import Answer
 from medbench_local.tasks.question import Question
@@ -62,18 +63,36 @@ def paired(
     )
 
 
+@dataclass(frozen=True)
+class AtFullPrecision:
+    """What the check of a comparison found.
+
+    Attributes:
+        check: its state.
+        medical, base: the models' answers to all questions at full precision, which are reported then; None unless
+            every question was checked against full precision itself.
+        equivalence: of each model, where every question was checked.
+    """
+
+    check: Check
+    medical: Sequence[Answer] | None = None
+    base: Sequence[Answer] | None = None
+    equivalence: ComparisonEquivalence | None = None
+
+
 def comparison(
     *,
     task: str,
     shots: int,
     scoring: Scoring,
+    precision: str,
     questions: Sequence[Question],
     medical: Side,
     base: Side,
     shared_prompt: Sequence[Answer] | None,
     settings: BootstrapSettings,
     near_tie: float,
-    equivalence: ComparisonEquivalence | None = None,
+    found: AtFullPrecision,
 ) -> Comparison:
     """One comparison; its ``holm_p`` is that of a run with this comparison only.
 
@@ -81,15 +100,20 @@ def comparison(
         task: the task's id.
         shots: demonstrations in a prompt.
         scoring: how prompts became answers.
+        precision: that the answers were scored at.
         questions: the test questions.
         medical: the medical model's choice and answers.
         base: the base model's.
         shared_prompt: the base model's answers with the medical model's prompt, if they were scored.
         settings: of the bootstrap.
         near_tie: noise of the engine's mode, in nats.
-        equivalence: the check of the quantised models, if it was made.
+        found: by the check of the scored precision.
     """
-    result = paired(questions, medical.answers, base.answers, settings)
+    scored = paired(questions, medical.answers, base.answers, settings)
+    result, answers = scored, (medical.answers, base.answers)
+    if found.medical is not None and found.base is not None:
+        answers = found.medical, found.base
+        result = paired(questions, *answers, settings)
     p = mcnemar_exact(result.medical_only, result.base_only)
     detectable = None
     if result.discordance > 0:
@@ -108,9 +132,22 @@ def comparison(
         holm_p=p,
         minimum_detectable_difference=detectable,
         prompt=PromptChoices(medical=medical.choice, base=base.choice),
-        counts=CountsOfBoth(medical=_counts(medical.answers, near_tie), base=_counts(base.answers, near_tie)),
-        equivalence=equivalence,
-        ablation=_ablation(questions, result, medical.answers, shared_prompt, settings),
+        counts=CountsOfBoth(medical=_counts(answers[0], near_tie), base=_counts(answers[1], near_tie)),
+        check=found.check,
+        quantised=None if precision == FULL else _at_precision(precision, scored),
+        equivalence=found.equivalence,
+        ablation=_ablation(questions, scored, medical.answers, shared_prompt, settings),
+    )
+
+
+def _at_precision(precision: str, scored: PairedDifference) -> AtPrecision:
+    return AtPrecision(
+        precision=precision,
+        accuracy=Accuracies(medical=scored.accuracy_medical, base=scored.accuracy_base),
+        difference=scored.difference,
+        ci=(scored.low, scored.high),
+        verdict=scored.verdict,
+        discordant=Discordant(medical_only=scored.medical_only, base_only=scored.base_only),
     )
 
 
@@ -135,33 +172,6 @@ def doubts(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
         f"of {c.n} questions (exact McNemar p = {c.mcnemar_p:.2g}): too few to rely on."
         for c in comparisons
         if c.verdict != "tie" and c.mcnemar_p > DOUBTFUL
-    )
-
-
-def summary(comparisons: Sequence[Comparison]) -> Summary:
-    """Rates over all comparisons and over those of each number of shots."""
-    by_shots = tuple(
-        _rates(shots, [c for c in comparisons if c.shots == shots])
-        for shots in sorted({c.shots for c in comparisons})
-    )
-    total = _rates(-1, comparisons)
-    return Summary(**total.model_dump(exclude={"shots"}), by_shots=by_shots)
-
-
-def _rates(shots: int, comparisons: Sequence[Comparison]) -> Rates:
-    reported = [c.reported for c in comparisons]
-    n = len(reported)
-
-    def share(name: str) -> float:
-        return reported.count(name) / n if n else 0.0  # type: ignore[arg-type]
-
-    return Rates(
-        shots=shots,
-        comparisons=n,
-        win_rate=share("win"),
-        tie_rate=share("tie"),
-        loss_rate=share("loss"),
-        not_verified_rate=share("not verified"),
     )
 
 

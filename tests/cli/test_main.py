@@ -15,7 +15,7 @@ import typer
 
 from medbench_local import WorkerDied, __version__
 from medbench_local.cli import commands, errors
-from medbench_local.cli.main import app, spell_out
+from medbench_local.cli.main import app
 from tests.cli.command import Command, lines
 
 
@@ -93,7 +93,7 @@ def test_the_version(command: Command) -> None:
         (["compare", "demo-med", "demo-base", "--quant", "q4"], "q4"),
         (["compare", "demo-me", "demo-base"], "Did you mean demo-med"),
         (["compare", "llava-med-7b", "demo-base"], "not yet runnable"),
-        (["compare", "demo-med", "demo-base", "--check", "--no-check"], "--no-check"),
+        (["compare", "demo-med", "demo-base", "--no-check"], "--no-check"),
         (["check", "demo-med"], "--quant"),
         (["sweep"], "No pair is named"),
         (["sweep", "nonsense"], "is no pair"),
@@ -174,27 +174,13 @@ def test_the_traceback_is_shown_on_demand(
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("compare a b --check", "compare a b --check on"),
-        ("compare a b --check full", "compare a b --check full"),
-        ("compare a b --check on --json", "compare a b --check on --json"),
-        ("compare --check a b", "compare --check on a b"),
-        ("compare a b --check --json", "compare a b --check on --json"),
-        ("compare a b --check=full", "compare a b --check=full"),
-        ("compare a b --no-check", "compare a b --no-check"),
-        ("compare --check -- full b", "compare --check on -- full b"),
-        ("compare -- a --check", "compare -- a --check"),
-        ("check m --quant q8_0", "check m --quant q8_0"),
-    ],
-)
-def test_a_bare_check_means_on(typed: str, meant: str) -> None:
-    assert spell_out(typed.split()) == meant.split()
-
-
-@pytest.mark.parametrize(
     ("words", "scope"),
-    [([], True), (["--check"], True), (["--check", "full"], "full"), (["--no-check"], False)],
+    [
+        ([], "sample"),
+        (["--check", "sample"], "sample"),
+        (["--check=full"], "full"),
+        (["--check", "none"], "none"),
+    ],
 )
 def test_the_scope_of_the_check_arrives(
     command: Command, home: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], scope: object

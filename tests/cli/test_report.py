@@ -44,7 +44,7 @@ def test_stdout_is_the_report_and_nothing_else(runs: Path, ending: str) -> None:
 def test_json_is_the_run_s_own_file(runs: Path) -> None:
     text = called(str(runs / "a-vs-b-01234567"), "--format", "json")
     assert text == (runs / "a-vs-b-01234567" / "results.json").read_text(encoding="utf-8")
-    assert json.loads(text)["schema"] == 1
+    assert json.loads(text)["schema"] == 2
 
 
 @pytest.mark.parametrize("name", ["r.html", "r.md", "r.csv", "r.JSON"])

@@ -57,7 +57,7 @@ VALUES: dict[str, str] = {
     f"{PAIR} --gpu-layers -7": "--gpu-layers must be",
     f"{PAIR} --retries -1": "--retries must be",
     f"{PAIR} --check-precision nosuch": "'nosuch'",
-    f"{PAIR} --check full --no-check": "--no-check",
+    f"{PAIR} --check most": "--check",
     "score demo-med nosuch.jsonl": "nosuch.jsonl: no such file",
     "score demo-med .": "cannot be read",
     "score nosuch /dev/null": "no requests",

@@ -8,9 +8,14 @@ from typing import Literal
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.study.choosing import unsearched
 from medbench_local.study.results import (
+    VERDICTS,
     Ablation,
     Accuracies,
+    AtPrecision,
     CandidateScore,
+    ChangesOfBoth,
+    Check,
+    CheckState,
     Comparison,
     ComparisonEquivalence,
     Counts,
@@ -20,13 +25,14 @@ from medbench_local.study.results import (
     LadderStep,
     ModelRecord,
     PairOf,
+    PrecisionChanges,
     PromptChoice,
     PromptChoices,
     Results,
     Timing,
     Verdict,
 )
-from medbench_local.study.verdicts import summary
+from medbench_local.study.summary import summary
 
 SCRIPT = "<script>document.title='injected'</script><img src=x onerror=\"document.title='injected'\">"
 HOSTILE = f"a|b`c*d_e_[f](g) {SCRIPT} $x^2$ {{{{ 7*7 }}}} </svg></title></pre>&amp;\n# h"
@@ -90,38 +96,49 @@ def precision(outcome: Literal["equivalent", "different", "inconclusive"]) -> Eq
     )
 
 
+def checked(state: CheckState, *possible: Verdict, against: str = "full", n: int = 1273) -> Check:
+    """A check that ended in ``state`` after some of ``n`` questions."""
+    asked = {"full": n, "certain": 1000, "confident": 240, "unsettled": 318}.get(state, 0)
+    changes = PrecisionChanges(
+        n=asked, flips=13, correct_to_wrong=6, wrong_to_correct=4, kl_mean=0.0012, kl_max=0.2
+    )
+    return Check(
+        state=state,
+        against=against,
+        confidence={"full": 1.0, "certain": 1.0, "confident": 0.95}.get(state),
+        checked=asked,
+        of=n,
+        possible_verdicts=possible or VERDICTS,
+        obstacle="does-not-fit" if state == "unavailable" else None,
+        changes=ChangesOfBoth(medical=changes, base=changes) if asked else None,
+    )
+
+
 def comparison(
     task: str = "medqa",
     verdict: Verdict = "tie",
     *,
     shots: int = 3,
-    verified: bool | None = None,
-    reason: str = "medical: equivalence is inconclusive.",
+    check: Check | None = None,
     candidates: int = 12,
     counts: Counts | None = None,
     ablation: bool = False,
 ) -> Comparison:
     difference, ci = CIS[verdict]
-    equivalence = None
-    if verified is not None:
-        equivalence = ComparisonEquivalence(
-            medical=precision("equivalent" if verified else "inconclusive"),
-            base=precision("equivalent"),
-            verdict_quantised=verdict,
-            verdict_full_precision=verdict,
-            verified=verified,
-            reason="" if verified else reason,
-        )
+    check = check or checked("full", verdict)
+    accuracy = Accuracies(medical=0.456, base=0.456 - difference)
+    discordant = Discordant(medical_only=123, base_only=98)
+    everything = check.state == "full"
     return Comparison(
         task=task,
         shots=shots,
         scoring="constrained",
         n=1273,
-        accuracy=Accuracies(medical=0.456, base=0.456 - difference),
+        accuracy=accuracy,
         difference=difference,
         ci=ci,
         verdict=verdict,
-        discordant=Discordant(medical_only=123, base_only=98),
+        discordant=discordant,
         mcnemar_p=0.0321,
         holm_p=0.1284,
         minimum_detectable_difference=0.0392,
@@ -130,7 +147,24 @@ def comparison(
             base=choice("default", shots=shots, candidates=candidates),
         ),
         counts=CountsOfBoth(medical=counts or Counts(), base=Counts()),
-        equivalence=equivalence,
+        check=check,
+        quantised=AtPrecision(
+            precision="q8_0",
+            accuracy=accuracy,
+            difference=difference,
+            ci=ci,
+            verdict=verdict,
+            discordant=discordant,
+        ),
+        equivalence=ComparisonEquivalence(
+            medical=precision("equivalent"),
+            base=precision("inconclusive"),
+            verdict_quantised=verdict,
+            verdict_full_precision=verdict,
+            verified=True,
+        )
+        if everything
+        else None,
         ablation=Ablation(
             shared_prompt_accuracy=0.4321 if ablation else None,
             raw="win" if difference > 0 else "loss",
@@ -181,7 +215,10 @@ def forty() -> Results:
     return results(
         [
             comparison(
-                f"mmlu-subject-number-{i:02d}", verdicts[i % 3], shots=(0, 3)[i % 2], verified=i % 7 != 0
+                f"mmlu-subject-number-{i:02d}",
+                verdicts[i % 3],
+                shots=(0, 3)[i % 2],
+                check=checked("confident", verdicts[i % 3]) if i % 7 else checked("unsettled", "tie", "win"),
             )
             for i in range(40)
         ]
@@ -191,33 +228,43 @@ def forty() -> Results:
 CASES = {
     "every kind": results(
         [
-            comparison("medqa", "win", verified=True, ablation=True),
-            comparison("medmcqa", "loss", shots=0, verified=True, ablation=True),
-            comparison("mmlu-professional-medicine", "tie", verified=True, ablation=True),
-            comparison("pubmedqa", "win", shots=0, verified=False, ablation=True),
+            comparison("medqa", "win", check=checked("confident", "win"), ablation=True),
+            comparison("medmcqa", "loss", shots=0, check=checked("certain", "loss"), ablation=True),
+            comparison("mmlu-professional-medicine", "tie", ablation=True),
+            comparison("pubmedqa", "win", shots=0, check=checked("unsettled", "tie", "win"), ablation=True),
         ],
         warnings=["12 of 1,273 questions are missing."],
         ladder=[
-            LadderStep(precision="q4_0", verified=1, comparisons=4, reasons=("medqa, 3-shot: too far.",)),
-            LadderStep(
-                precision="q8_0", verified=3, comparisons=4, reasons=("pubmedqa, 0-shot: inconclusive.",)
-            ),
+            LadderStep(precision="q4_0", verified=1, comparisons=4, checked=1272, questions=5092),
+            LadderStep(precision="q8_0", verified=3, comparisons=4, checked=2831, questions=5092),
         ],
     ),
-    "all not verified": results([comparison(verified=False), comparison("pubmedqa", "win", verified=False)]),
+    "all not verified": results(
+        [comparison(check=checked("none")), comparison("pubmedqa", "win", check=checked("unavailable"))]
+    ),
+    "a stand-in": results(
+        [
+            comparison(check=checked("full", "tie", against="q6_k")),
+            comparison("pubmedqa", "win", check=checked("full", "tie", against="q6_k")),
+            comparison("medmcqa", "win", check=checked("unsettled", "tie", "win", against="q6_k")),
+        ]
+    ),
     "no candidates": results([comparison(candidates=0)]),
     "one comparison": results([comparison()]),
     "no comparison": results([]),
-    "long names": results([comparison(LONG, verified=False, reason=LONG)], medical=LONG, base=LONG),
+    "long names": results([comparison(LONG, check=checked("unsettled"))], medical=LONG, base=LONG),
     "other scripts": results(
         [comparison(RIGHT_TO_LEFT), comparison(EMOJI)], medical=RIGHT_TO_LEFT, base=EMOJI
     ),
     "hostile": results(
-        [comparison(HOSTILE, verified=False, reason=HOSTILE), comparison("\x1b[31m\x00\u202eevil")],
+        [
+            comparison(HOSTILE, check=checked("unsettled", against=HOSTILE)),
+            comparison("\x1b[31m\x00\u202eevil"),
+        ],
         medical=HOSTILE,
         base='"><svg onload=alert(1)>',
         warnings=[HOSTILE],
-        ladder=[LadderStep(precision=HOSTILE, verified=0, comparisons=2, reasons=(HOSTILE,))],
+        ladder=[LadderStep(precision=HOSTILE, verified=0, comparisons=2)],
     ),
     "forty": forty(),
 }

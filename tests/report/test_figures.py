@@ -47,8 +47,8 @@ def test_figures_are_named_and_hold_nothing_but_drawing(case: str) -> None:
 
 def test_what_has_nothing_to_show_is_left_out() -> None:
     assert [f.title for f in figures(CASES["no comparison"])] == []
-    assert [f.title for f in figures(CASES["no candidates"])] == ["Differences"]
-    assert [f.title for f in figures(CASES["one comparison"])] == ["Differences", "Candidates"]
+    assert [f.title for f in figures(CASES["no candidates"])] == ["Differences", "Quantisation check"]
+    assert [f.title for f in figures(CASES["all not verified"])] == ["Differences", "Candidates"]
     assert len(figures(CASES["every kind"])) == 3
 
 

@@ -37,7 +37,7 @@ def test_the_columns_do_not_depend_on_what_was_checked() -> None:
 
 
 def test_every_scalar_of_results_json_has_a_column() -> None:
-    found = comparison(verified=True, ablation=True)
+    found = comparison(ablation=True)
     flat: list[str] = []
 
     def walk(value: object, prefix: str) -> None:

@@ -97,32 +97,60 @@ def test_a_gain_says_whether_it_is_an_estimate(winner: int, scored: tuple[int, .
     assert words.gain(found.model_copy(update={"spread": None})) == ""
 
 
-def test_rates_say_what_is_not_verified() -> None:
+def test_rates_are_bounds_where_verdicts_are_not_verified() -> None:
     assert words.rates(CASES["all not verified"]) == [
-        "3-shot: win 0.0 %, tie 0.0 %, loss 0.0 %, not verified 100.0 % of 2 comparisons"
+        "3-shot: win 0.0 to 100.0 %, tie 0.0 to 100.0 %, loss 0.0 to 100.0 % of 2 comparisons (100.0 % not verified)"
+    ]
+    assert words.rates(CASES["every kind"])[0] == (
+        "0-shot: win 0.0 to 50.0 %, tie 0.0 to 50.0 %, loss 50.0 % of 2 comparisons (50.0 % not verified)"
+    )
+    assert words.rates(CASES["one comparison"]) == [
+        "3-shot: win 0.0 %, tie 100.0 %, loss 0.0 % of 1 comparison"
     ]
     assert words.rates(CASES["no comparison"]) == ["no comparison was made"]
 
 
-def test_unchecked_verdicts_at_a_quantised_precision_are_named_as_such() -> None:
-    run = results([comparison(), comparison("pubmedqa", verified=True)])
-    assert words.verification(run) == [
-        "q8_0: 1 of 2 verdicts verified against full precision",
-        "q8_0: 1 of 2 verdicts not checked against full precision",
+def test_every_state_of_a_check_is_said_in_words() -> None:
+    assert words.verification(CASES["every kind"]) == [
+        "1 verdict of 4 verified: every question was answered at full precision",
+        "1 verdict of 4 verified: the unchecked questions cannot change it",
+        "1 verdict of 4 verified, each with at least 95 % confidence",
+        "pubmedqa, 0-shot is not verified: after 318 of 1,273 questions full precision may still give tie or win; "
+        "--check full settles it",
     ]
+    unchecked, unfit = words.verification(CASES["all not verified"])
     assert (
-        words.verification(run.model_copy(update={"precision": "full", "comparisons": (comparison(),)})) == []
+        unchecked
+        == "1 verdict of 2 not verified: not checked against full precision (--check sample does that)"
+    )
+    assert unfit.startswith(
+        "1 verdict of 2 not verified: full precision does not fit into this machine's memory"
     )
 
 
+def test_nothing_is_said_of_a_check_where_full_precision_was_scored() -> None:
+    full = comparison().model_copy(update={"quantised": None})
+    assert words.verification(results([full]).model_copy(update={"precision": "full"})) == []
+
+
+def test_a_verdict_that_quantisation_changed_is_said() -> None:
+    found = comparison()
+    assert found.quantised is not None
+    changed = found.model_copy(update={"quantised": found.quantised.model_copy(update={"verdict": "win"})})
+    assert words.verification(results([changed]))[1] == "medqa, 3-shot: win at q8_0, tie at full precision"
+
+
 def test_a_stand_in_is_never_called_full_precision() -> None:
-    checked = comparison(verified=True)
-    assert checked.equivalence is not None
-    assert checked.equivalence.medical is not None
-    medical = checked.equivalence.medical.model_copy(update={"reference_precision": "q6_k"})
-    check = checked.equivalence.model_copy(update={"medical": medical})
-    (line,) = words.verification(results([checked.model_copy(update={"equivalence": check})]))
-    assert line == "q8_0: 1 of 1 verdict verified against q6_k, standing in for full precision"
+    agrees, differs, left_open = words.verification(CASES["a stand-in"])
+    assert agrees == (
+        "medqa, 3-shot is not verified: it agrees with q6_k, which stood in for full precision (1,273 of 1,273 questions)"
+    )
+    assert "pubmedqa, 3-shot is not verified: q6_k gives tie, which stood in" in differs
+    assert "q6_k, standing in for full precision, leaves it open after 318" in left_open
+    assert {words.verdict(c) for c in CASES["a stand-in"].comparisons} == {
+        "tie, unverified",
+        "win, unverified",
+    }
 
 
 def test_everything_that_happened_to_prompts_is_said_once() -> None:

@@ -1,24 +1,18 @@
-"""Rates and ablations against counts made by hand and the study's published shares."""
+"""Rates against counts made by hand and the study's published shares."""
 
 from __future__ import annotations
 
 import pytest
 
-from medbench_local.statistics.paired import PairedDifference, Verdict
-from medbench_local.statistics.summary import ablation, mean_rates, pooled_rates, verdict_rates
+from medbench_local.statistics.paired import Verdict
+from medbench_local.statistics.summary import mean_rates, pooled_rates, verdict_rates
 
 
-def verdicts(wins: int, ties: int, losses: int) -> list[Verdict]:
-    won: list[Verdict] = ["win"] * wins
-    tied: list[Verdict] = ["tie"] * ties
-    lost: list[Verdict] = ["loss"] * losses
+def verdicts(wins: int, ties: int, losses: int) -> list[tuple[Verdict, ...]]:
+    won: list[tuple[Verdict, ...]] = [("win",)] * wins
+    tied: list[tuple[Verdict, ...]] = [("tie",)] * ties
+    lost: list[tuple[Verdict, ...]] = [("loss",)] * losses
     return won + tied + lost
-
-
-def difference(medical_only: int, base_only: int, low: float, high: float, n: int = 100) -> PairedDifference:
-    return PairedDifference(
-        n, 0.5, 0.5, (medical_only - base_only) / n, low, high, medical_only=medical_only, base_only=base_only
-    )
 
 
 def test_rates_of_a_pair() -> None:
@@ -50,14 +44,16 @@ def test_pooled_and_mean_differ_where_pairs_differ_in_size() -> None:
     assert mean_rates(pairs).n == 10
 
 
-def test_ablation_is_two_by_two() -> None:
-    separate = [difference(9, 5, -0.02, 0.1), difference(5, 5, -0.05, 0.05), difference(0, 9, -0.15, -0.03)]
-    same_prompt = [difference(19, 2, 0.08, 0.3), difference(6, 5, -0.05, 0.07), difference(7, 6, -0.06, 0.08)]
-    got = ablation(separate, same_prompt)
-    assert (got.separate_bootstrap.win_rate, got.separate_bootstrap.tie_rate) == (0.0, 2 / 3)
-    assert (got.separate_raw.win_rate, got.separate_raw.tie_rate) == (1 / 3, 1 / 3)
-    assert (got.medical_prompt_bootstrap.win_rate, got.medical_prompt_bootstrap.tie_rate) == (1 / 3, 2 / 3)
-    assert got.medical_prompt_raw.win_rate == 1.0
+def test_what_is_not_settled_makes_bounds() -> None:
+    possible: list[tuple[Verdict, ...]] = [("win",), ("tie",), ("tie", "win"), ("loss", "tie", "win")]
+    rates = verdict_rates(possible)
+    assert (rates.win_rate, rates.win_rate_high) == (0.25, 0.75)
+    assert (rates.tie_rate, rates.tie_rate_high) == (0.25, 0.75)
+    assert (rates.loss_rate, rates.loss_rate_high) == (0.0, 0.25)
+    assert not rates.settled
+    assert verdict_rates(verdicts(1, 1, 0)).settled
+    both = {"settled": verdicts(2, 0, 0), "open": possible[3:]}
+    assert (mean_rates(both).win_rate, mean_rates(both).win_rate_high) == (0.5, 1.0)
 
 
 def test_nothing_to_summarise() -> None:
@@ -67,7 +63,6 @@ def test_nothing_to_summarise() -> None:
         mean_rates({})
     with pytest.raises(ValueError, match="no verdicts"):
         mean_rates({"empty": []})
-    with pytest.raises(ValueError, match="unknown"):
-        verdict_rates(["draw"])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="same questions"):
-        ablation([difference(1, 0, 0, 0)], [])
+    for bad in (["draw"], "win", []):
+        with pytest.raises(ValueError, match="not a collection"):
+            verdict_rates([bad])  # type: ignore[list-item]

@@ -68,10 +68,10 @@ def knowing(model: str, share: float | None = None, *, die_after: int | None = N
     return FakeEngine(model, logprob=logprob, die_after=die_after)
 
 
-def write_task(folder: Path) -> Path:
+def write_task(folder: Path, *, test: int = 60) -> Path:
     """Questions of one's own whose texts tell the answer to who knows."""
     folder.mkdir(parents=True)
-    for split, count in (("demonstrations", 8), ("validation", 12), ("test", 60)):
+    for split, count in (("demonstrations", 8), ("validation", 12), ("test", test)):
         rows = [
             {
                 "id": f"{split}-{i}",

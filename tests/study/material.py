@@ -11,8 +11,9 @@ from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompting import Prompting, prompting_for
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.preparing import Preparation, ScoringRules
-from medbench_local.study.results import Scoring
+from medbench_local.study.results import VERDICTS, Check, CheckState, Scoring
 from medbench_local.study.scoring import Answer, CellScorer, Meter, fingerprint
+from medbench_local.study.verdicts import AtFullPrecision
 from medbench_local.tasks.question import DataFile, Question, Split, Task
 
 LETTERS = "ABCD"
@@ -114,3 +115,18 @@ def answer_of(prediction: int | None, *, gap: float = 1.0, mass: float = 0.9, dr
         return Answer(None, (), None, False, 10, dropped, True, None, "0" * 64)
     logprobs = tuple(-1.0 if i == prediction else -1.0 - gap for i in range(4))
     return Answer(prediction, logprobs, mass, gap == 0, 10, dropped, False, None, "0" * 64)
+
+
+def known(n: int, state: CheckState = "full") -> AtFullPrecision:
+    """What is known of a comparison of ``n`` questions that was scored at full precision, or not checked."""
+    settled = state != "none"
+    return AtFullPrecision(
+        Check(
+            state=state,
+            against="full",
+            confidence=1.0 if settled else None,
+            checked=n if settled else 0,
+            of=n,
+            possible_verdicts=VERDICTS,
+        )
+    )

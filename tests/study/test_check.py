@@ -21,10 +21,10 @@ def _lenient() -> Any:
 
 def test_the_same_answers_are_equivalent(fakes: Fakes) -> None:
     found = check("demo-med", quant="q8_0", protocol=_lenient(), **SOME)
-    assert found.holds
+    assert found.outcome == "equivalent"
     assert (found.overall.outcome, found.overall.n, found.overall.flips) == ("equivalent", 60, 0)
     assert str(found).startswith("demo-med: q8_0 may stand in for full\nmade-up, 0-shot: equivalent;")
-    assert found.to_dict()["holds"] is True
+    assert found.to_dict()["outcome"] == "equivalent"
     # what was scored is found again, also by a check of another precision for the full one
     scored = fakes.prompts
     check("demo-med", quant="q8_0", protocol=_lenient(), **SOME)
@@ -48,17 +48,17 @@ def test_a_comparison_finds_what_a_check_scored(fakes: Fakes) -> None:
 def test_a_damaged_model_is_different(fakes: Fakes) -> None:
     fakes.make = lambda path: knowing("demo-med", 0.9 if precision_of(path) == "full" else 0.3)
     found = check("demo-med", quant="q8_0", **SOME)
-    assert not found.holds
+    assert found.outcome == "different"
     assert found.overall.outcome == "different"
     assert found.overall.difference < -0.3
     assert found.overall.correct_to_wrong > 20
     assert "may not stand in for" in str(found)
 
 
-def test_too_few_questions_do_not_hold(fakes: Fakes) -> None:
+def test_too_few_questions_leave_it_open(fakes: Fakes) -> None:
     found = check("demo-med", quant="q8_0", limit=10, **SOME)
-    assert found.overall.outcome == "inconclusive"
-    assert not found.holds
+    assert found.outcome == found.overall.outcome == "inconclusive"
+    assert "too few questions" in str(found)
     assert found.overall.questions_needed
 
 

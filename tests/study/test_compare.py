@@ -15,8 +15,8 @@ from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import InputError
 from medbench_local.study.compare import Run
-from medbench_local.study.verdicts import summary
-from tests.study.conftest import Fakes, knowing, model_of, precision_of
+from medbench_local.study.summary import summary
+from tests.study.conftest import Fakes, knowing, model_of, precision_of, write_task
 
 SMALL = Protocol(
     name="small",
@@ -48,12 +48,16 @@ def test_a_run_leaves_everything_that_is_promised(fakes: Fakes) -> None:
     cells = [(c.task, c.shots, c.scoring, c.n) for c in run.results.comparisons]
     assert cells == [("made-up", 0, "constrained", 15), ("made-up", 2, "constrained", 15)]
     data = json.loads(run.folder.results_file.read_text())
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert {"models", "precision", "protocol", "comparisons", "summary", "timing"} <= set(data)
     assert data["summary"]["win_rate"] == summary(run.results.comparisons).win_rate
     for comparison in run.results.comparisons:
-        assert comparison.equivalence is not None
-        assert comparison.equivalence.verified, "the fake scores alike at both precisions"
+        assert comparison.verified
+        check = comparison.check
+        assert (check.state, check.against, check.checked, check.of) == ("full", "full", 15, 15)
+        assert check.changes is not None
+        assert check.changes.medical is not None
+        assert check.changes.medical.flips == 0, "the fake scores alike at both precisions"
     # two models at two precisions, each loaded once and closed again
     assert len(fakes.started) == 4
     assert all(engine.closed for engine in fakes.started)
@@ -78,7 +82,7 @@ def test_the_same_command_finds_its_finished_run(fakes: Fakes) -> None:
         {"shots": [0]},
         {"scoring": "label"},
         {"quant": "q6_k"},
-        {"check": False},
+        {"check": "none"},
         {"check": "full"},
         {"ablation": True},
         {"system_prompt": "Answer."},
@@ -193,44 +197,111 @@ def test_samples_hold_one_line_a_question(fakes: Fakes) -> None:
     for row in rows:
         assert row["prediction"] == row["logprobs"].index(max(row["logprobs"]))
         assert row["correct"] == (row["prediction"] == row["answer"]) == bool(row["acc"])
-        assert (row["model"], row["role"], row["precision"]) == ("demo-med", "medical", "q8_0")
+        assert (row["model"], row["role"], row["precision"]) == ("demo-med", "medical", "full"), "as reported"
+    beside = _samples(run, "q8_0/medical.made-up.0-shot")
+    assert [row["id"] for row in beside] == [row["id"] for row in rows]
+    assert {row["precision"] for row in beside} == {"q8_0"}
 
 
-def test_a_changed_model_is_not_reported_as_a_verdict(fakes: Fakes) -> None:
+def test_a_verdict_that_full_precision_changes_is_replaced_by_it(fakes: Fakes) -> None:
     fakes.make = lambda path: knowing(model_of(path), None if precision_of(path) == "full" else 0.0)
     run = _compare(limit=60)
-    for comparison in run.results.comparisons:
-        assert comparison.reported == "not verified"
+    full = _compare(limit=60, quant="none")
+    for comparison, alone in zip(run.results.comparisons, full.results.comparisons, strict=True):
+        assert (comparison.check.state, comparison.reported) == ("full", comparison.verdict)
+        assert comparison.quantised is not None
+        assert (comparison.quantised.verdict, comparison.quantised.accuracy.medical) == ("tie", 0.0)
         assert comparison.equivalence is not None
-        assert comparison.equivalence.reason
-    assert run.results.summary.not_verified_rate == 1
+        assert comparison.equivalence.verdict_quantised == "tie"
+        assert comparison.equivalence.verdict_full_precision == comparison.verdict == "win"
+        # another precision chooses among prompts by other scores, so only the kind of result can be compared
+        assert alone.verdict == "win"
+    assert run.results.summary.not_verified_rate == 0
 
 
-def test_auto_climbs_until_the_check_passes(fakes: Fakes) -> None:
+def many_questions(fakes: Fakes, folder: Path, count: int = 900) -> list[str]:
+    """A task with ``count`` test questions; its name for `compare`."""
+    write_task(folder, test=count)
+    return [f"./{folder.name}"]
+
+
+def test_a_check_ends_where_the_verdict_is_settled(fakes: Fakes, tmp_path: Path) -> None:
+    tasks = many_questions(fakes, tmp_path / "many")
+    run = _compare(tasks=tasks, limit=None, shots=[0])
+    (comparison,) = run.results.comparisons
+    check = comparison.check
+    assert (check.state, check.confidence, comparison.reported) == ("confident", 0.95, comparison.verdict)
+    assert 100 < check.checked < 300
+    assert check.possible_verdicts == (comparison.verdict,)
+    assert comparison.equivalence is None
+    rows = _samples(run, "full/base.many.0-shot")
+    assert (len(rows), {row["precision"] for row in rows}) == (check.checked, {"full"})
+    assert {row["precision"] for row in _samples(run, "base.many.0-shot")} == {"q8_0"}
+    # whoever asks for everything gets the same verdict, and nothing is asked twice
+    asked = fakes.prompts
+    whole = _compare(tasks=tasks, limit=None, shots=[0], check="full")
+    assert whole.results.comparisons[0].check.state == "full"
+    assert whole.results.comparisons[0].verdict == comparison.verdict
+    assert fakes.prompts - asked <= 2 * (900 - check.checked)
+
+
+def test_a_check_ends_at_the_same_place_after_interruptions(fakes: Fakes, tmp_path: Path) -> None:
+    tasks = many_questions(fakes, tmp_path / "many")
+    options: dict[str, Any] = {"tasks": tasks, "limit": None, "shots": [0]}
+    undisturbed = _compare(output=tmp_path / "whole" / "run", **options)
+    fakes.make = lambda path: knowing(model_of(path), die_after=3)
+    for _ in range(200):
+        try:
+            run = _compare(output=tmp_path / "broken" / "run", **options)
+            break
+        except WorkerDied:
+            continue
+    assert _bytes_but_timing(run) == _bytes_but_timing(undisturbed)
+    assert _samples(run, "full/base.many.0-shot") == _samples(undisturbed, "full/base.many.0-shot")
+
+
+def test_scores_that_are_known_change_neither_the_order_nor_the_end_of_a_check(
+    fakes: Fakes, tmp_path: Path
+) -> None:
+    tasks = many_questions(fakes, tmp_path / "many")
+    options: dict[str, Any] = {"tasks": tasks, "limit": None, "shots": [0]}
+    alone = _compare(output=tmp_path / "alone" / "run", **options)
+    _compare(output=tmp_path / "beside" / "everything", check="full", **options)
+    scored = fakes.prompts
+    again = _compare(output=tmp_path / "beside" / "run", **options)
+    assert fakes.prompts == scored
+    assert _bytes_but_timing(again) == _bytes_but_timing(alone)
+
+
+def test_auto_climbs_until_verdicts_are_settled(fakes: Fakes, tmp_path: Path) -> None:
     def make(path: Path) -> FakeEngine:
         return knowing(model_of(path), 0.0 if precision_of(path) == "q4_0" else None)
 
     fakes.make = make
-    run = _compare(quant="auto", limit=60)
+    tasks = many_questions(fakes, tmp_path / "many")
+    run = _compare(quant="auto", tasks=tasks, limit=None, shots=[0])
     first, second = run.results.ladder
-    assert (first.precision, first.verified, first.comparisons) == ("q4_0", 0, 2)
-    assert len(first.reasons) == 2
-    assert "Quantisation changed" in first.reasons[0]
-    assert (second.verified, second.reasons) == (2, ())
+    assert (first.precision, first.verified, first.comparisons, first.questions) == ("q4_0", 0, 1, 900)
+    assert first.checked is not None
+    assert 100 <= first.checked <= 900 * 0.25
+    assert second.verified == 1
     assert run.results.precision == second.precision != "q4_0"
-    assert all(c.reported != "not verified" for c in run.results.comparisons)
-    assert {row["precision"] for row in _samples(run, "base.made-up.0-shot")} == {second.precision}
+    assert run.results.comparisons[0].reported == run.results.comparisons[0].verdict
+    assert {row["precision"] for row in _samples(run, "base.many.0-shot")} == {second.precision}
     assert run.folder.manifest()["quantisation"]["name"] == second.precision
-    assert _compare(quant="auto", limit=60).computed is False
+    assert _compare(quant="auto", tasks=tasks, limit=None, shots=[0]).computed is False
 
 
-def test_auto_ends_at_full_precision_where_nothing_else_is_verified(fakes: Fakes) -> None:
+def test_auto_ends_at_full_precision_where_nothing_else_is_verified(fakes: Fakes, tmp_path: Path) -> None:
     fakes.make = lambda path: knowing(model_of(path), None if precision_of(path) == "full" else 0.0)
-    run = _compare(quant="auto", limit=60, shots=[0])
+    tasks = many_questions(fakes, tmp_path / "many")
+    run = _compare(quant="auto", tasks=tasks, limit=None, shots=[0])
     assert run.results.precision == "full"
-    assert [step.verified for step in run.results.ladder[:-1]] == [0] * (len(run.results.ladder) - 1)
-    assert run.results.comparisons[0].equivalence is None, "nothing is left to check"
-    assert run.results.comparisons[0].reported in ("win", "tie", "loss")
+    assert [step.verified for step in run.results.ladder] == [0] * (len(run.results.ladder) - 1) + [1]
+    (comparison,) = run.results.comparisons
+    assert (comparison.equivalence, comparison.quantised) == (None, None), "nothing is left to check"
+    assert (comparison.check.state, comparison.check.checked) == ("full", 900)
+    assert comparison.reported in ("win", "tie", "loss")
 
 
 def test_a_stand_in_is_loaded_checked_against_and_named(fakes: Fakes) -> None:
@@ -247,6 +318,11 @@ def test_a_stand_in_is_loaded_checked_against_and_named(fakes: Fakes) -> None:
     assert equivalence is not None
     assert equivalence.medical is not None
     assert equivalence.medical.reference_precision == "q8_0"
+    comparison = run.results.comparisons[0]
+    assert (comparison.check.state, comparison.check.against) == ("full", "q8_0")
+    assert comparison.reported == "not verified", "a stand-in verifies nothing"
+    assert run.results.summary.not_verified_rate == 1
+    assert {row["precision"] for row in _samples(run, "base.made-up.0-shot")} == {"q4_0"}
     medical = run.folder.manifest()["models"]["medical"]
     assert "q8_0" in medical["checked_against"]["path"]
 
@@ -265,31 +341,23 @@ def test_a_stand_in_must_be_more_precise(fakes: Fakes, quant: str, higher: str, 
 
 
 def test_without_a_check_the_report_says_so(fakes: Fakes) -> None:
-    run = _compare(check=False)
+    run = _compare(check="none")
     assert len(fakes.started) == 2
-    assert any("not checked" in warning for warning in run.results.warnings)
-    assert run.results.comparisons[0].equivalence is None
+    comparison = run.results.comparisons[0]
+    assert (comparison.check.state, comparison.check.checked, comparison.check.confidence) == (
+        "none",
+        0,
+        None,
+    )
+    assert comparison.reported == "not verified"
+    assert comparison.possible == ("loss", "tie", "win")
 
 
 def test_full_precision_needs_no_check(fakes: Fakes) -> None:
     run = _compare(quant="none")
     assert len(fakes.started) == 2
     assert (run.results.precision, run.results.warnings) == ("full", ())
-    assert all(c.equivalence is None and c.reported == c.verdict for c in run.results.comparisons)
-
-
-def test_the_check_asks_as_many_questions_as_it_is_told(fakes: Fakes) -> None:
-    few = SMALL.model_copy(update={"check": SMALL.check.model_copy(update={"questions": 7})})
-    run = _compare(protocol=few, shots=[0])
-    equivalence = run.results.comparisons[0].equivalence
-    assert equivalence is not None
-    assert equivalence.medical is not None
-    assert equivalence.medical.n == 7
-    run = _compare(protocol=few, shots=[0], check="full")
-    equivalence = run.results.comparisons[0].equivalence
-    assert equivalence is not None
-    assert equivalence.medical is not None
-    assert equivalence.medical.n == 15
+    assert all(c.check.state == "full" and c.reported == c.verdict for c in run.results.comparisons)
 
 
 def test_the_ablation_asks_the_base_model_with_the_medical_prompts(fakes: Fakes) -> None:
@@ -328,10 +396,10 @@ def test_models_given_quantised_are_never_called_verified(fakes: Fakes, demo_hom
     given = next(demo_home.glob("models/demo-med-*/q8_0-*.gguf"))
     run = compare(str(given), "demo-base", **SOME, quant="none")
     assert run.results.precision == "q8_0 against full"
-    assert all(c.equivalence is None for c in run.results.comparisons)
-    first, second = run.results.warnings
-    assert "was given quantised (q8_0)" in first
-    assert "quantised differently" in second
+    assert all(c.check.obstacle == "no-fuller-file" for c in run.results.comparisons)
+    assert all(c.reported == "not verified" for c in run.results.comparisons)
+    (warning,) = run.results.warnings
+    assert "quantised differently" in warning
     assert {row["precision"] for row in _samples(run, "medical.made-up.0-shot")} == {"q8_0"}
     assert {row["precision"] for row in _samples(run, "base.made-up.0-shot")} == {"full"}
     alike = compare(str(given), str(next(demo_home.glob("models/demo-base-*/q8_0-*.gguf"))), **SOME)

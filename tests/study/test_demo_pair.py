@@ -23,7 +23,7 @@ def _searches(protocol: str | Protocol, folder: Path) -> dict[str, PromptChoice]
         shots=[0],
         limit=100,
         quant="q8_0",
-        check=False,
+        check="none",
         ablation=False,
         output=folder,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from medbench_local import EngineError, compare
+from medbench_local import EngineError, UsageError, compare
 from medbench_local.engine.memory import memory_needed
 from medbench_local.study import memory
 from tests.study.conftest import Fakes
@@ -43,11 +43,15 @@ def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
     monkeypatch.setattr(memory, "memory_available", lambda: between)
     scored = fakes.prompts
     with pytest.raises(EngineError, match=r"\(full\) needs about") as caught:
-        compare("demo-med", "demo-base", **SOME)
-    for way in (
-        "--check-precision q8_0",
-        "--force (memory-mapped and slow: about 1 h for 5 prompts",
-        "--no-check",
-    ):
+        compare("demo-med", "demo-base", check="full", **SOME)
+    for way in ("--check-precision q8_0", "--force (memory-mapped and slow"):
         assert way in caught.value.advice
+    with pytest.raises(UsageError, match=r"\(full\) needs about") as climb:
+        compare("demo-med", "demo-base", quant="auto", **SOME)
+    assert "--quant" in climb.value.advice
     assert fakes.prompts == scored
+    run = compare("demo-med", "demo-base", **SOME)
+    check = run.results.comparisons[0].check
+    assert (check.state, check.obstacle, check.checked) == ("unavailable", "does-not-fit", 0)
+    assert run.results.comparisons[0].reported == "not verified"
+    assert run.results.summary.win_rate_high == 1.0

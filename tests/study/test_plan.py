@@ -44,7 +44,7 @@ def test_one_precision_is_a_ladder_of_one() -> None:
     assert [s.name for s in ladder(compare_options(quant="q4_k_m"))] == ["q4_k_m"]
     below = ladder(compare_options(quant="auto", check_precision="q8_0"))
     assert "q8_0" not in [s.name for s in below]
-    assert [s.name for s in ladder(compare_options(quant="auto", check_precision="q8_0", check=False))][
+    assert [s.name for s in ladder(compare_options(quant="auto", check_precision="q8_0", check="none"))][
         -1
     ] == "full"
     with pytest.raises(UsageError, match="q4_k_m"):
@@ -61,7 +61,7 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     options: dict[str, Any] = {"tasks": ["./made-up"], "limit": 10}
     full = plan("demo-med", "demo-base", protocol=EXHAUSTIVE, **options)
     zero, few = full.medical.cells
-    assert (zero.candidates, zero.selection_prompts, zero.test_prompts) == (11, 11 * 10, 20)
+    assert (zero.candidates, zero.selection_prompts, zero.test_prompts) == (11, 11 * 10, 10)
     assert (few.candidates, few.selection_prompts) == (110, 110 * 10)
     assert few.tokens > zero.tokens > 0
     raced = plan("demo-med", "demo-base", protocol=RACING, **options)
@@ -71,10 +71,13 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     shared = plan("demo-med", "demo-base", protocol=RACING, ablation=True, **options)
     assert shared.medical.cells == raced.medical.cells
     assert shared.base.cells[1].test_prompts == raced.base.cells[1].test_prompts + 10
-    assert (
-        plan("demo-med", "demo-base", protocol=RACING, check=False, **options).base.cells[0].test_prompts
-        == 10
-    )
+    assert (zero.check_expected, zero.check_most) == (10, 10), "few questions are checked whole"
+    none = plan("demo-med", "demo-base", protocol=RACING, check="none", **options).base.cells[0]
+    assert (none.test_prompts, none.check_expected, none.check_most) == (10, 0, 0)
+    assert none.tokens_expected == none.tokens < raced.base.cells[0].tokens
+    many = plan("demo-med", "demo-base", protocol=RACING, tasks=["demo"], shots=[0]).base.cells[0]
+    assert 100 < many.check_expected < many.check_most == 300
+    assert many.tokens_expected < many.tokens
     assert fakes.started == []
     assert full.medical.files.name in str(full)
     assert full.to_dict()["medical"]["cells"][0]["task"] == "made-up"

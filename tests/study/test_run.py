@@ -74,7 +74,7 @@ def test_damaged_results_are_named(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     for text, said in (
         ("{", "not valid JSON"),
-        ('{"schema": 9}', "expected 1, found 9"),
+        ('{"schema": 9}', "expected a number from 1 to 2, found 9"),
         ('{"schema": 1}', "key '"),
     ):
         run.results_file.write_text(text)

@@ -9,11 +9,11 @@ from medbench_local.catalog.model import pairs
 from medbench_local.catalog.protocol import BootstrapSettings, Protocol, SelectionSettings
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.study.choosing import unsearched
-from medbench_local.study.results import Ablation, Comparison, ComparisonEquivalence
+from medbench_local.study.results import Ablation, Comparison
 from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs, summarise
 from medbench_local.study.verdicts import Side, comparison
 from tests.study.conftest import Fakes
-from tests.study.material import answers_of, questions
+from tests.study.material import answers_of, known, questions
 
 UNSEARCHED = unsearched(Candidate(None, None))
 
@@ -31,22 +31,14 @@ def _comparison(
         task="made-up",
         shots=shots,
         scoring="constrained",
+        precision="full" if ok else "q8_0",
         questions=asked,
         medical=Side(UNSEARCHED, answers_of(sides[0])),
         base=Side(UNSEARCHED, answers_of(sides[1])),
         shared_prompt=None,
         settings=BootstrapSettings(),
         near_tie=0.01,
-        equivalence=None
-        if ok
-        else ComparisonEquivalence(
-            medical=None,
-            base=None,
-            verdict_quantised=None,
-            verdict_full_precision=None,
-            verified=False,
-            reason="x",
-        ),
+        found=known(40, "full" if ok else "none"),
     )
     ablation = Ablation(
         shared_prompt_accuracy=None if shared is None else 0.5,
@@ -66,12 +58,13 @@ def test_rates_are_pooled_and_averaged_over_pairs() -> None:
         0.5,
         0.25,
     )
-    assert (found.pairs["b"].win_rate, found.pairs["b"].n) == (1.0, 1), "what is not verified is no verdict"
+    second_rates = found.pairs["b"]
+    assert (second_rates.win_rate, second_rates.win_rate_high, second_rates.n) == (0.5, 1.0, 2)
+    assert second_rates.loss_rate_high == 0.5, "what is not verified may be anything"
     assert found.not_verified == 1
-    assert found.pooled is not None
-    assert (found.pooled.win_rate, found.pooled.n) == (2 / 5, 5)
-    assert found.mean is not None
-    assert found.mean.win_rate == pytest.approx((0.25 + 1) / 2)
+    assert (found.pooled.win_rate, found.pooled.win_rate_high, found.pooled.n) == (2 / 6, 3 / 6, 6)
+    assert found.mean.win_rate == pytest.approx((0.25 + 0.5) / 2)
+    assert found.mean.win_rate_high == pytest.approx((0.25 + 1) / 2)
 
 
 def test_zero_shot_and_few_shot_are_tables_of_their_own() -> None:
@@ -79,21 +72,16 @@ def test_zero_shot_and_few_shot_are_tables_of_their_own() -> None:
     assert [(s.shots, s.pairs["a"].win_rate) for s in found] == [(0, 1.0), (3, 0.0)]
 
 
-def test_a_pair_without_any_verdict_counts_nowhere() -> None:
+def test_nothing_is_known_of_a_pair_without_a_verified_verdict() -> None:
     (found,) = summarise(("a",), [[_comparison("win", ok=False)]])
-    assert (found.pairs, found.pooled, found.mean, found.ablation, found.not_verified) == (
-        {},
-        None,
-        None,
-        None,
-        1,
-    )
+    assert (found.pooled.win_rate, found.pooled.win_rate_high) == (0.0, 1.0)
+    assert (found.pooled.loss_rate, found.pooled.loss_rate_high) == (0.0, 1.0)
+    assert found.ablation.own_bootstrap.win_rate == 1.0, "ablations are of the scored precision"
 
 
 def test_the_ablation_table_is_the_two_by_two_of_the_study() -> None:
     group = [_comparison("tie", raw="win", shared="win"), _comparison("loss", raw="loss", shared="tie")]
     (found,) = summarise(("a",), [group])
-    assert found.ablation is not None
     assert found.ablation.own_bootstrap.tie_rate == 0.5
     assert found.ablation.own_raw.win_rate == 0.5
     assert found.ablation.medical_bootstrap is not None
@@ -102,7 +90,6 @@ def test_the_ablation_table_is_the_two_by_two_of_the_study() -> None:
         0.5,
     )
     (partly,) = summarise(("a",), [[*group, _comparison("win")]])
-    assert partly.ablation is not None
     assert partly.ablation.medical_bootstrap is None, "half of a table would mislead"
 
 
@@ -113,7 +100,6 @@ def test_a_sweep_compares_every_pair_and_reads_finished_ones(fakes: Fakes) -> No
     assert found.labels == ("demo-med against demo-base", "demo-base against demo-med")
     assert found.runs[0].results.comparisons[0].difference == -found.runs[1].results.comparisons[0].difference
     (summary,) = found.summaries
-    assert summary.ablation is not None
     assert summary.ablation.medical_bootstrap is not None, "a sweep asks for the ablation"
     assert "pooled: win" in str(found)
     again = sweep(wanted, **options)  # type: ignore[arg-type]

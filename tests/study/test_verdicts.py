@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,17 +14,17 @@ from medbench_local.prompts.prompt import Candidate
 from medbench_local.statistics.paired import paired_bootstrap
 from medbench_local.statistics.significance import minimum_detectable_difference
 from medbench_local.study.choosing import unsearched
-from medbench_local.study.results import Comparison, ComparisonEquivalence
+from medbench_local.study.results import Comparison
+from medbench_local.study.summary import summary
 from medbench_local.study.verdicts import (
     Side,
     adjusted,
     comparison,
     correctness,
     doubts,
-    summary,
     top_two_gap,
 )
-from tests.study.material import answer_of, answers_of, questions
+from tests.study.material import answer_of, answers_of, known, questions
 
 UNSEARCHED = unsearched(Candidate(None, None))
 
@@ -40,12 +41,14 @@ def _compare(medical_right: int, base_right: int, **more: object) -> Comparison:
         "task": "made-up",
         "shots": 0,
         "scoring": "constrained",
+        "precision": "full",
         "questions": ASKED,
         "medical": Side(UNSEARCHED, medical),
         "base": Side(UNSEARCHED, base),
         "shared_prompt": None,
         "settings": SETTINGS,
         "near_tie": 0.01,
+        "found": known(len(ASKED)),
     }
     return comparison(**(arguments | more))  # type: ignore[arg-type]
 
@@ -76,6 +79,25 @@ def test_models_that_agree_everywhere_tie_and_have_no_detectable_difference() ->
     found = _compare(40, 40)
     assert (found.verdict, found.ci, found.mcnemar_p) == ("tie", (0.0, 0.0), 1.0)
     assert found.minimum_detectable_difference is None
+
+
+def test_what_full_precision_says_of_every_question_is_what_is_reported() -> None:
+    full_medical, full_base = answers_of([*RIGHT[:30], *WRONG[30:]]), answers_of(WRONG)
+    found = _compare(
+        20,
+        20,
+        precision="q4_0",
+        found=replace(known(40), medical=full_medical, base=full_base),
+        shared_prompt=answers_of(RIGHT),
+    )
+    assert (found.verdict, found.accuracy.medical, found.difference) == ("win", 0.75, 0.75)
+    assert (found.discordant.medical_only, found.discordant.base_only) == (30, 0)
+    assert found.quantised is not None
+    assert (found.quantised.precision, found.quantised.verdict) == ("q4_0", "tie")
+    assert (found.quantised.accuracy.medical, found.quantised.difference) == (0.5, 0.0)
+    assert found.ablation is not None
+    assert found.ablation.raw == "tie", "ablations are of the scored precision"
+    assert found.ablation.shared_prompt == "loss"
 
 
 def test_ablations_come_from_the_same_answers() -> None:
@@ -125,22 +147,15 @@ def test_holm_is_over_all_comparisons_of_a_run() -> None:
 
 
 def test_the_summary_counts_what_is_reported() -> None:
-    unverified = ComparisonEquivalence(
-        medical=None,
-        base=None,
-        verdict_quantised="win",
-        verdict_full_precision="tie",
-        verified=False,
-        reason="changed",
-    )
     runs = [
         _compare(40, 10),
         _compare(20, 20),
         _compare(10, 40, shots=3),
-        _compare(40, 10, shots=3, equivalence=unverified),
+        _compare(40, 10, shots=3, precision="q8_0", found=known(40, "none")),
     ]
     found = summary(runs)
     assert (found.win_rate, found.tie_rate, found.loss_rate, found.not_verified_rate) == (0.25,) * 4
+    assert (found.win_rate_high, found.tie_rate_high, found.loss_rate_high) == (0.5, 0.5, 0.5)
     by_shots = {r.shots: (r.win_rate, r.tie_rate, r.loss_rate, r.not_verified_rate) for r in found.by_shots}
     assert by_shots == {0: (0.5, 0.5, 0, 0), 3: (0, 0, 0.5, 0.5)}
     assert runs[3].reported == "not verified"
