@@ -118,14 +118,16 @@ def test_llama_cpp_agrees(finished: ReferenceRun, checkpoint: Path, tmp_path: Pa
     got = validate(
         read_rows(write_lines(tmp_path / "samples.jsonl", samples)),
         read_rows(finished.output),
-        thresholds=ReferenceSettings(near_tie=1e-3, logprob_largest=3e-4, prediction_agreement=1.0),
+        thresholds=ReferenceSettings(
+            prediction_tolerance=1e-3, logprob_largest=3e-4, prediction_agreement=1.0
+        ),
         bootstrap=BootstrapSettings(),
     )
-    assert got.passed, got.checks
+    assert got.outcome == "agrees", got.checks
     assert len(got.matches.matches) == 23
     assert got.matches.unmatched_reference == 1
     assert got.agreement is not None
-    assert got.agreement.disagreements_elsewhere == 0
+    assert got.agreement.differing == 0
 
 
 def test_an_interrupted_run_goes_on(

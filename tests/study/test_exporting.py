@@ -56,8 +56,8 @@ def test_validation_matches_every_question_of_both_models(
     assert found.logprobs is not None
     assert found.logprobs.largest == 0
     assert len(found.verdicts) == 2
-    assert found.passed
-    assert str(found).endswith("the run agrees with the reference")
+    assert found.outcome == "agrees"
+    assert str(found).endswith("The run agrees with the reference.")
 
 
 def test_a_wrong_reference_does_not_pass(fakes: Fakes, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_wrong_reference_does_not_pass(fakes: Fakes, tmp_path: Path) -> None:
         row["logprobs"] = row["logprobs"][::-1]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = validate(run.folder.path, [path])
-    assert not found.passed
+    assert found.outcome == "contradicted"
     assert "not kept" in str(found)
 
 
