@@ -15,7 +15,7 @@ from medbench_local.catalog.protocol import BootstrapSettings, ReferenceSettings
 from medbench_local.engine.base import EngineOptions, Pack
 from medbench_local.engine.llama import LlamaEngine
 from medbench_local.engine.requests import constrained, letter_tokens
-from medbench_local.errors import AcquireError, InputError, UsageError
+from medbench_local.errors import AcquireError, EngineError, InputError, UsageError
 from medbench_local.reference.network import Network
 from medbench_local.reference.rows import read_rows
 from medbench_local.reference.run import ReferenceRun, run_reference
@@ -170,17 +170,27 @@ def test_a_batch_too_large_for_memory_is_halved(checkpoint: Path, monkeypatch: p
     prompts = [(1, 5, 9), (1, 7), (1, 8, 6, 4), (1, 3)]
     whole = network.logprobs(prompts, (65, 66))
     sizes = []
-    compute = network._last_logits
+    starts = [1, 1, 2, 1]
+    joint = network.continuations(prompts, starts)
+    compute = network._logits
 
-    def small(batch: Any) -> Any:
+    def small(batch: Any, positions: Any) -> Any:
         sizes.append(len(batch))
         if len(batch) > 1:
             raise torch.OutOfMemoryError("no room")
-        return compute(batch)
+        return compute(batch, positions)
 
-    monkeypatch.setattr(network, "_last_logits", small)
+    monkeypatch.setattr(network, "_logits", small)
     assert np.allclose(network.logprobs(prompts, (65, 66)), whole, atol=1e-5)
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
+    assert np.allclose(network.continuations(prompts, starts), joint, atol=1e-5)
+
+    def none(batch: Any, positions: Any) -> Any:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(network, "_logits", none)
+    with pytest.raises(EngineError, match="Out of memory on cpu with a single prompt"):
+        network.logprobs(prompts, (65, 66))
 
 
 def test_code_in_a_checkpoint_is_not_run(checkpoint: Path, prompts: Path, tmp_path: Path) -> None:

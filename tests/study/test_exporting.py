@@ -86,6 +86,17 @@ def test_cloze_and_greedy_runs_are_exported_too(fakes: Fakes) -> None:
         rows = export_prompts(run)
         assert len(rows) == 30
         assert ("(A)" in rows[0].prompt or "place 0 1" in rows[0].prompt) == (scoring == "greedy")
+        samples = [sample for role in ("medical", "base") for sample in _samples(run, role)]
+        for row, sample in zip(rows, samples, strict=True):
+            written = row.as_row()
+            assert (written["scoring"], written["text_sha256"]) == (scoring, sample["text_sha256"])
+            assert written.get("gap") == ("" if scoring == "cloze" else None)
+
+
+def _samples(run: Run, role: str) -> list[dict[str, Any]]:
+    (comparison,) = run.results.comparisons
+    path = run.folder.samples_file(f"{role}.{comparison.task}.{comparison.shots}-shot")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_an_unfinished_run_is_refused(fakes: Fakes) -> None:
