@@ -104,16 +104,14 @@ class CheckSettings(Entry):
 
 
 class ReferenceSettings(Entry):
-    """What `validate` demands of a run that is compared with reference results."""
+    """What `validate` demands of a run that is compared with reference results; for cloze, nats are nats a byte."""
 
     prediction_agreement: Share = Field(
         default=0.99,
         description="Least share of equal predictions, questions within prediction_tolerance aside.",
     )
     logprob_median: Nats = Field(
-        default=0.02,
-        description="Largest median of a cell's absolute log-probability differences, in nats (of cloze, in "
-        "nats a byte, as all of these).",
+        default=0.02, description="Largest median of a cell's absolute log-probability differences, in nats."
     )
     logprob_p99: Nats = Field(
         default=0.2, description="Largest 99th percentile of these differences, in nats."

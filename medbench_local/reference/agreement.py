@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medbench_local.catalog.protocol import BootstrapSettings
 from medbench_local.reference.match import Cell, Match, Matches, cell_of
 from medbench_local.reference.rows import ResultRow
 from medbench_local.reference.validation import Agreement, CellAgreement, LogprobDifferences, VerdictMatch
-from medbench_local.statistics.options import margins
 from medbench_local.statistics.paired import PairedDifference, paired_bootstrap
 from medbench_local.statistics.significance import wilson
 
@@ -26,16 +24,27 @@ def near_tie(match: Match, tolerance: float) -> bool:
     sides; where they differ, each side must have the other's prediction at most that far below its own. A side
     without log-probabilities, or without a prediction, is never near a tie: nothing shows that it is.
     """
-    sides = (match.sample, match.reference)
-    gaps = []
-    for row, other in zip(sides, reversed(sides), strict=True):
-        if row.logprobs is None or row.prediction is None or other.prediction is None:
-            return False
-        if row.prediction == other.prediction:
-            gaps.append(float(margins([row.logprobs])[0]))
-        else:
-            gaps.append(max(row.logprobs) - row.logprobs[other.prediction])
-    return max(gaps) <= tolerance
+    ours, theirs = match.sample, match.reference
+    if (
+        ours.logprobs is None
+        or theirs.logprobs is None
+        or ours.prediction is None
+        or theirs.prediction is None
+    ):
+        return False
+    if ours.prediction == theirs.prediction:
+        gap = max(_margin(ours.logprobs), _margin(theirs.logprobs))
+    else:
+        gap = max(
+            max(ours.logprobs) - ours.logprobs[theirs.prediction],
+            max(theirs.logprobs) - theirs.logprobs[ours.prediction],
+        )
+    return gap <= tolerance
+
+
+def _margin(logprobs: Sequence[float]) -> float:
+    best, second = sorted(logprobs, reverse=True)[:2]
+    return best - second
 
 
 def same_prompts(matches: Iterable[Match]) -> list[Match]:
@@ -72,7 +81,9 @@ def _cell_agreement(
     cell: Cell, questions: int, matches: Sequence[Match], tolerance: float, bootstrap: BootstrapSettings
 ) -> CellAgreement:
     same_prompt, used = same_prompts(matches), compared(matches)
-    different, near = _different(used), _near(used, tolerance)
+    different = [m.sample.prediction != m.reference.prediction for m in used]
+    near = [near_tie(match, tolerance) for match in used]
+    excused = sum(d and n for d, n in zip(different, near, strict=True))
     paired = _paired(*_correct(same_prompt), bootstrap) if same_prompt else None
     return CellAgreement(
         cell=cell,
@@ -82,9 +93,9 @@ def _cell_agreement(
         unknown_prompts=sum(match.prompt == "unknown" for match in matches),
         unanswered=len(same_prompt) - len(used),
         compared=len(used),
-        differing=int(np.count_nonzero(different & ~near)),
-        near_ties=int(np.count_nonzero(near)),
-        excused=int(np.count_nonzero(different & near)),
+        differing=sum(different) - excused,
+        near_ties=sum(near),
+        excused=excused,
         run=paired.accuracy_medical if paired else None,
         reference=paired.accuracy_base if paired else None,
         low=paired.low if paired else None,
@@ -92,22 +103,22 @@ def _cell_agreement(
     )
 
 
-def agreement(cells: Cells, tolerance: float) -> Agreement | None:
-    """Of the predictions on the compared questions of ``cells``; None if there are none."""
-    used = [match for matches in cells.values() for match in compared(matches)]
-    if not used:
+def agreement(cells: Sequence[CellAgreement]) -> Agreement | None:
+    """Of the predictions in ``cells`` together; None if no question was compared."""
+    n = sum(cell.compared for cell in cells)
+    if not n:
         return None
-    different, near = _different(used), _near(used, tolerance)
-    n, same = len(used), int(np.count_nonzero(~different))
+    differing, excused = sum(cell.differing for cell in cells), sum(cell.excused for cell in cells)
+    same = n - differing - excused
     low, high = wilson(same, n)
     return Agreement(
         n=n,
         same=same,
         low=low,
         high=high,
-        near_ties=int(np.count_nonzero(near)),
-        excused=int(np.count_nonzero(different & near)),
-        differing=int(np.count_nonzero(different & ~near)),
+        near_ties=sum(cell.near_ties for cell in cells),
+        excused=excused,
+        differing=differing,
     )
 
 
@@ -177,14 +188,6 @@ def _correct(matches: Sequence[Match]) -> tuple[list[bool], list[bool]]:
         [m.sample.prediction == m.sample.answer for m in matches],
         [m.reference.prediction == m.sample.answer for m in matches],
     )
-
-
-def _different(matches: Sequence[Match]) -> NDArray[np.bool_]:
-    return np.array([m.sample.prediction != m.reference.prediction for m in matches], dtype=bool)
-
-
-def _near(matches: Sequence[Match], tolerance: float) -> NDArray[np.bool_]:
-    return np.array([near_tie(match, tolerance) for match in matches], dtype=bool)
 
 
 def _differences(matches: Sequence[Match]) -> list[list[float]]:

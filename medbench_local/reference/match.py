@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -125,11 +125,11 @@ class _Matching:
     def __post_init__(self) -> None:
         self._by_prompt = self._index(lambda row: row.prompt_sha256)
         self._by_text = self._index(lambda row: row.text_sha256)
-        self._by_id = self._index(lambda row: row.id if row.task is not None else None)
+        self._by_id = self._index(_task_and_id)
         self._cells = tuple(dict.fromkeys(map(cell_of, self.samples)))
 
-    def _index(self, key: Callable[[ResultRow], str | None]) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
+    def _index(self, key: Callable[[ResultRow], Hashable]) -> dict[Hashable, list[int]]:
+        found: dict[Hashable, list[int]] = {}
         for i, row in enumerate(self.samples):
             value = key(row)
             if value is not None:
@@ -140,7 +140,7 @@ class _Matching:
         """Match a row whose very prompt the run asked; whether it did."""
         found = [
             i
-            for i in self._by_prompt.get(row.prompt_sha256 or "", [])
+            for i in self._by_prompt.get(row.prompt_sha256, [])
             if self._agree(i, row)
             and _agrees(self.samples[i].id, row.id)
             and _agrees(self.samples[i].text_sha256, row.text_sha256)
@@ -151,7 +151,7 @@ class _Matching:
 
     def add_same_question(self, row: ResultRow) -> None:
         """Match a row of which only the question is the run's, or count it as left over."""
-        found = [i for i in self._by_text.get(row.text_sha256 or "", []) if self._agree(i, row)]
+        found = [i for i in self._by_text.get(row.text_sha256, []) if self._agree(i, row)]
         found = [i for i in found if self.samples[i].id == row.id] or found
         found = found or [
             i for i in self._same_id(row) if row.text_sha256 is None or self.samples[i].text_sha256 is None
@@ -172,8 +172,7 @@ class _Matching:
                 self.other_questions.append(row)
 
     def _same_id(self, row: ResultRow) -> list[int]:
-        named = self._by_id.get(row.id or "", []) if row.task is not None else []
-        return [i for i in named if self._agree(i, row)]
+        return [i for i in self._by_id.get(_task_and_id(row), []) if self._agree(i, row)]
 
     def _take(self, candidates: Sequence[int], row: ResultRow) -> None:
         candidates = [i for i in candidates if self.samples[i].role == row.role] or candidates
@@ -208,6 +207,10 @@ class _Matching:
             conflicting=self.counts["conflicting"],
             ambiguous=self.counts["ambiguous"],
         )
+
+
+def _task_and_id(row: ResultRow) -> tuple[str, str] | None:
+    return None if row.task is None or row.id is None else (row.task, row.id)
 
 
 def _by(sample: ResultRow, row: ResultRow) -> By:

@@ -2,7 +2,8 @@
 
 SentencePiece files are read with sentencepiece, tokenizer.json with transformers. Like the engine, a text is
 tokenised as a whole and as written, the text of control tokens stands for them only where asked for, and the
-BOS is put in front by the engine's rule. None of the engine's code is used: it is what the reference checks.
+BOS is put in front by the engine's rule. None of the engine's code is used: it is what the reference checks. Which
+tokens are special is read from the checkpoint as the conversion reads it.
 """
 
 from __future__ import annotations

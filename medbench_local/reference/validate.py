@@ -62,7 +62,7 @@ def validate(
     cells = by_cell(found)
     shown = cell_agreements(cells, samples, thresholds.prediction_tolerance, bootstrap)
     judged = {one.cell: cells[one.cell] for one in shown if one.judged}
-    predictions = agreement(judged, thresholds.prediction_tolerance)
+    predictions = agreement([one for one in shown if one.judged])
     logprobs = logprob_differences(judged)
     verdicts = verdict_matches(judged, samples, bootstrap)
     conflicts = sum(map(_other_answer, found.matches))

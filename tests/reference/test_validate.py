@@ -9,6 +9,8 @@ from math import inf
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from medbench_local.catalog.protocol import BootstrapSettings, ReferenceSettings
@@ -325,6 +327,11 @@ def test_without_log_probabilities_on_one_side_nothing_is_excused() -> None:
     assert "No log-probability was compared: no question has them on both sides." in got.statements
 
 
+def test_a_prediction_that_the_run_has_no_option_for_is_a_difference() -> None:
+    got = check(run_of(), [only(row, 9) for row in run_of()])
+    assert got.outcome == "contradicted"
+
+
 # What contradicts
 
 
@@ -456,6 +463,68 @@ def test_another_number_of_options_is_an_error() -> None:
     reference = [replace(row, logprobs=(*(row.logprobs or ()), -9.0)) for row in run_of()]
     with pytest.raises(InputError, match="400 questions have another number of options"):
         check(run_of(), reference)
+
+
+some = st.sampled_from
+rows = st.lists(
+    st.builds(
+        lambda role, task, id, prompt, text, logprobs, answer: choosing(
+            result(
+                model=role and f"demo-{role}",
+                role=role,
+                task=task,
+                shots=0,
+                scoring="constrained",
+                id=id,
+                prompt_sha256=prompt,
+                text_sha256=text,
+                answer=answer,
+            ),
+            logprobs,
+        ),
+        some(["medical", "base"]),
+        some(["t", "u"]),
+        some(["1", "2", "3"]),
+        some([None, "p", "q"]),
+        some([None, "x"]),
+        some([CLEAR, NEAR, NEAR_TURNED]),
+        some([0, 1]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(rows, rows)
+def test_whatever_is_compared_it_agrees_only_with_what_it_has_seen(
+    samples: list[ResultRow], reference: list[ResultRow]
+) -> None:
+    try:
+        got = check(samples, reference)
+    except InputError:
+        return
+    assert got.outcome == (
+        "contradicted"
+        if any(not c.passed and c.about == "agreement" for c in got.checks)
+        else "too little to judge"
+        if failed(got)
+        else "agrees"
+    )
+    if got.outcome != "agrees":
+        return
+    seen = [m for m in got.matches.matches if None in (p := prompts(m)) or p[0] == p[1]]
+    assert seen
+    assert got.matches.conflicting == got.matches.ambiguous == 0
+    for cell in got.matches.addressed:
+        asked = [row for row in samples if (row.model, row.task) == (cell.model, cell.task)]
+        compared = [m for m in seen if (m.sample.model, m.sample.task) == (cell.model, cell.task)]
+        assert len(compared) >= 0.9 * len(asked)
+        assert sum(m.sample.prediction != m.reference.prediction for m in compared) <= 0.05 * len(compared)
+
+
+def prompts(match: Match) -> tuple[str | None, str | None]:
+    return match.sample.prompt_sha256, match.reference.prompt_sha256
 
 
 def test_the_text_form_says_every_check_and_the_conclusion() -> None:
