@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from medbench_local.prompts.export import ExportedPrompt
-    from medbench_local.reference.validate import Validation
+    from medbench_local.reference.validation import Validation
     from medbench_local.study.check import ModelCheck
     from medbench_local.study.compare import Run
     from medbench_local.study.cost import ComparisonCost
@@ -84,7 +84,7 @@ _HOMES = {
     "catalog.protocol": "Protocol load_protocol",
     "errors": "AcquireError EngineError InputError MedbenchError StoreError UsageError WorkerDied",
     "prompts.export": "ExportedPrompt",
-    "reference.validate": "Validation",
+    "reference.validation": "Validation",
     "study.check": "ModelCheck",
     "study.compare": "Run",
     "study.cost": "ComparisonCost",

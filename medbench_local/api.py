@@ -27,8 +27,8 @@ from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.export import ExportedPrompt
 from medbench_local.prompts.prompting import check_system_prompt
 from medbench_local.reference.rows import read_rows, read_samples
-from medbench_local.reference.validate import Validation
 from medbench_local.reference.validate import validate as compare_with
+from medbench_local.reference.validation import Validation
 from medbench_local.settings import read_settings
 from medbench_local.study.check import ModelCheck, run_check
 from medbench_local.study.compare import Run, run_comparison
@@ -177,6 +177,9 @@ def validate(
 ) -> Validation:
     """Compare a finished run with results computed elsewhere, question by question.
 
+    The result's ``outcome`` is "agrees", "contradicted" or "too little to judge"; its ``statements`` say what that
+    rests on and what was not compared.
+
     Args:
         run: its folder or name, or what `compare` returned.
         reference: samples, exported prompts with results, or lm-evaluation-harness logs; one file or several.
@@ -184,7 +187,7 @@ def validate(
         protocol: thresholds and bootstrap; None for those that the run was made with.
 
     Raises:
-        InputError: a file is malformed.
+        InputError: a file is malformed, or holds other questions than the run under the same ids.
         UsageError: there is no such run.
     """
     folder = run.folder if isinstance(run, Run) else find_run(str(run))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
+from pydantic import AfterValidator, AliasChoices, Field, StrictBool, StrictInt, StrictStr
 
 from medbench_local.catalog.load import DATA, Entry, read_yaml
 from medbench_local.catalog.model import models
@@ -104,14 +104,14 @@ class CheckSettings(Entry):
 
 
 class ReferenceSettings(Entry):
-    """What `validate` demands of a run that is compared with reference results."""
+    """What `validate` demands of a run that is compared with reference results; for cloze, nats are nats a byte."""
 
     prediction_agreement: Share = Field(
         default=0.99,
-        description="Least share of equal predictions among the questions that are no near-ties.",
+        description="Least share of equal predictions, questions within prediction_tolerance aside.",
     )
     logprob_median: Nats = Field(
-        default=0.02, description="Largest median of the absolute log-probability differences, in nats."
+        default=0.02, description="Largest median of a cell's absolute log-probability differences, in nats."
     )
     logprob_p99: Nats = Field(
         default=0.2, description="Largest 99th percentile of these differences, in nats."
@@ -119,14 +119,21 @@ class ReferenceSettings(Entry):
     logprob_largest: Nats | None = Field(
         default=None, description="Largest single difference, in nats. null: reported, not judged."
     )
-    near_tie: Nats = Field(
+    prediction_tolerance: Nats = Field(
         default=0.05,
-        description="A question whose two best options are closer than this, in nats, is a near-tie.",
+        validation_alias=AliasChoices("prediction_tolerance", "near_tie"),
+        description="A question whose two best options are at most this far apart on both sides, in nats, may "
+        "differ; `near_tie` is its old name.",
     )
     same_verdicts: StrictBool = Field(
         default=True,
         description="Whether every comparison that both sides have must come to the same verdict.",
     )
+
+    @property
+    def near_tie(self) -> float:
+        """The old name of ``prediction_tolerance``."""
+        return self.prediction_tolerance
 
 
 class Protocol(Entry):

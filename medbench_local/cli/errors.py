@@ -1,6 +1,6 @@
 """From an exception to a line and an exit code.
 
-0 done; 1 the thing checked does not hold; 2 bad usage or bad input; 130 interrupted.
+0 done; 1 the thing checked does not hold; 2 bad usage or bad input; 3 it could not be settled; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ DONE = 0
 DOES_NOT_HOLD = 1
 UNSETTLED = 3
 BAD_INPUT = 2
+UNSETTLED = 3
 INTERRUPTED = 130
 
 _LONGEST_SHOWN = 120

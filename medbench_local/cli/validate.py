@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from medbench_local.cli.compare import Json
-from medbench_local.cli.errors import DOES_NOT_HOLD
+from medbench_local.cli.errors import DOES_NOT_HOLD, DONE, UNSETTLED
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
+
+_CODES = {"agrees": DONE, "contradicted": DOES_NOT_HOLD, "too little to judge": UNSETTLED}
 
 reference_app = typer.Typer(
     name="reference", help="Results from another engine, to validate against.", no_args_is_help=True
@@ -53,7 +55,10 @@ def validate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Compare a run with reference results, question by question. Exit code 1 if a threshold is not kept.
+    """Compare a run with reference results, question by question.
+
+    Only the same prompts are compared, and a cell is judged only if at least 90 % of its questions were. Exit
+    code 0: the run agrees; 1: the reference contradicts it; 3: too little to judge.
 
     Example: medbench-local validate runs/demo-med-vs-demo-base-1a2b3c4d --reference gpu.jsonl
     """
@@ -65,8 +70,8 @@ def validate(
         print_json(validation_dict(found))
     else:
         out().print(show_validation(found))
-    if not found.passed:
-        raise typer.Exit(DOES_NOT_HOLD)
+    if found.outcome != "agrees":
+        raise typer.Exit(_CODES[found.outcome])
 
 
 @reference_app.command("run")

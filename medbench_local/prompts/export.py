@@ -26,8 +26,11 @@ class ExportedPrompt:
         demonstrations: seed of the demonstration set, or None for zero-shot.
         prompt: the text; trailing blanks count.
         special: whether control-token text in it stands for control tokens, as in chat prompts.
-        options: the options' labels as an answer writes them.
+        options: the options' labels as an answer writes them; the options' texts if the scoring is cloze.
         answer: index of the correct option.
+        scoring: how a run scored the options; None where nothing was scored.
+        gap: cloze only: what stands between the prompt and an option.
+        text_sha256: hash of the question's text and options, as a run's samples have it; or None.
     """
 
     model: str
@@ -42,10 +45,18 @@ class ExportedPrompt:
     special: bool
     options: tuple[str, ...]
     answer: int
+    scoring: str | None = None
+    gap: str | None = None
+    text_sha256: str | None = None
 
     def as_row(self) -> dict[str, object]:
-        """The row as JSON has it."""
-        return asdict(self) | {"options": list(self.options)}
+        """The row as JSON has it; what only a run knows is left out where there is none."""
+        row = asdict(self) | {"options": list(self.options)}
+        return {
+            name: value
+            for name, value in row.items()
+            if value is not None or name not in ("scoring", "gap", "text_sha256")
+        }
 
 
 def exported_prompts(

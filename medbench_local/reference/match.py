@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from medbench_local.reference.rows import ResultRow
 
-By = Literal["prompt", "text", "id"]
-Cell = tuple[str | None, str | None, int | None, str | None]
+By = Literal["id and prompt", "prompt", "text", "id"]
+PromptRelation = Literal["same", "other", "unknown"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Whose answers to what, asked how; None for what a file does not say.
+
+    Attributes:
+        role: "medical" or "base".
+        model: its name.
+        task: task id.
+        shots: demonstrations in the prompt.
+        scoring: how answers were found.
+    """
+
+    role: str | None
+    model: str | None
+    task: str | None
+    shots: int | None
+    scoring: str | None
+
+    def __str__(self) -> str:
+        parts = [self.task or "all questions"]
+        if self.shots is not None:
+            parts.append(f"{self.shots}-shot")
+        if self.scoring is not None:
+            parts.append(self.scoring)
+        return f"{self.model or ''} {', '.join(parts)}".strip()
 
 
 @dataclass(frozen=True)
@@ -19,13 +46,22 @@ class Match:
     Attributes:
         sample: the run's row.
         reference: the other row.
-        by: "prompt": the very same prompt; "text": the same question; "id": the same task and question id, of
-            which one side has no text to compare.
+        by: "id and prompt": the same id and the very same prompt; "prompt": the very same prompt, of which one
+            side has no id; "text": the same question, by its text and options; "id": the same task and question
+            id, of which one side has no text to compare.
     """
 
     sample: ResultRow
     reference: ResultRow
     by: By
+
+    @property
+    def prompt(self) -> PromptRelation:
+        """Whether both sides were asked with the same prompt; unknown where one of them has no hash of it."""
+        ours, theirs = self.sample.prompt_sha256, self.reference.prompt_sha256
+        if ours is None or theirs is None:
+            return "unknown"
+        return "same" if ours == theirs else "other"
 
 
 @dataclass(frozen=True)
@@ -33,7 +69,10 @@ class Matches:
     """The outcome of matching.
 
     Attributes:
-        matches: in the order of the reference.
+        matches: in the order of the samples.
+        cells: all of the run, in the order of the samples.
+        addressed: those that the reference speaks of: with a match, or meant by a row without one.
+        other_questions: reference rows with the task and id of a sample, but the text of another question.
         unmatched_samples: samples without a reference row.
         unmatched_reference: reference rows that no sample belongs to.
         duplicates: reference rows of a question that an earlier row had matched, with the same prediction.
@@ -43,6 +82,9 @@ class Matches:
     """
 
     matches: tuple[Match, ...]
+    cells: tuple[Cell, ...]
+    addressed: tuple[Cell, ...]
+    other_questions: tuple[ResultRow, ...]
     unmatched_samples: int
     unmatched_reference: int
     duplicates: int
@@ -51,19 +93,22 @@ class Matches:
 
 
 def cell_of(row: ResultRow) -> Cell:
-    """Model, task, shots and scoring of a row."""
-    return row.model, row.task, row.shots, row.scoring
+    """The cell of a row."""
+    return Cell(row.role, row.model, row.task, row.shots, row.scoring)
 
 
 def match_rows(samples: Sequence[ResultRow], reference: Sequence[ResultRow]) -> Matches:
     """Match by prompt hash, else by the hash of the question's text, else by task and question id.
 
-    What both rows state (model, task, shots, scoring) must agree; with the same prompt, or without a text, so
-    must the ids. Each sample is matched once.
+    What both rows state (model, task, shots, scoring, and with the same prompt or id the text) must agree; with
+    the same prompt, or without a text, so must the ids. Each sample is matched once: by a row with its own
+    prompt if there is one, else by one that does not name its prompt, else by one with another prompt.
     """
     matching = _Matching(samples)
-    for row in reference:
-        matching.add(row)
+    rest = [row for row in reference if not matching.add_same_prompt(row)]
+    for row in sorted(rest, key=lambda row: row.prompt_sha256 is not None):
+        matching.add_same_question(row)
+    matching.note_other_questions(reference)
     return matching.result()
 
 
@@ -71,6 +116,8 @@ def match_rows(samples: Sequence[ResultRow], reference: Sequence[ResultRow]) -> 
 class _Matching:
     samples: Sequence[ResultRow]
     taken: dict[int, Match] = field(default_factory=dict)
+    addressed: set[Cell] = field(default_factory=set)
+    other_questions: list[ResultRow] = field(default_factory=list)
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("unmatched", "duplicates", "conflicting", "ambiguous"), 0)
     )
@@ -78,58 +125,109 @@ class _Matching:
     def __post_init__(self) -> None:
         self._by_prompt = self._index(lambda row: row.prompt_sha256)
         self._by_text = self._index(lambda row: row.text_sha256)
-        self._by_id = self._index(lambda row: row.id if row.task is not None else None)
+        self._by_id = self._index(_task_and_id)
+        self._cells = tuple(dict.fromkeys(map(cell_of, self.samples)))
 
-    def _index(self, key: Callable[[ResultRow], str | None]) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
+    def _index(self, key: Callable[[ResultRow], Hashable]) -> dict[Hashable, list[int]]:
+        found: dict[Hashable, list[int]] = {}
         for i, row in enumerate(self.samples):
             value = key(row)
             if value is not None:
                 found.setdefault(value, []).append(i)
         return found
 
-    def add(self, row: ResultRow) -> None:
-        candidates, by = self._candidates(row)
-        if not candidates:
-            self.counts["unmatched"] += 1
-        elif len({cell_of(self.samples[i]) for i in candidates}) > 1:
-            self.counts["ambiguous"] += 1
-        else:
-            free = next((i for i in candidates if i not in self.taken), None)
-            if free is None:
-                earlier = [self.taken[i].reference.prediction for i in candidates]
-                self.counts["duplicates" if row.prediction in earlier else "conflicting"] += 1
-            else:
-                self.taken[free] = Match(self.samples[free], row, by)
-
-    def _candidates(self, row: ResultRow) -> tuple[list[int], By]:
-        prompt = self._by_prompt.get(row.prompt_sha256 or "", [])
-        if found := [i for i in prompt if self._agree(i, row) and _agrees(self.samples[i].id, row.id)]:
-            return found, "prompt"
-        text = self._by_text.get(row.text_sha256 or "", [])
-        if found := [i for i in text if self._agree(i, row)]:
-            same_id = [i for i in found if self.samples[i].id == row.id]
-            return same_id or found, "text"
-        named = self._by_id.get(row.id or "", []) if row.task is not None else []
+    def add_same_prompt(self, row: ResultRow) -> bool:
+        """Match a row whose very prompt the run asked; whether it did."""
         found = [
             i
-            for i in named
-            if self._agree(i, row) and (row.text_sha256 is None or self.samples[i].text_sha256 is None)
+            for i in self._by_prompt.get(row.prompt_sha256, [])
+            if self._agree(i, row)
+            and _agrees(self.samples[i].id, row.id)
+            and _agrees(self.samples[i].text_sha256, row.text_sha256)
         ]
-        return found, "id"
+        if found:
+            self._take(found, row)
+        return bool(found)
+
+    def add_same_question(self, row: ResultRow) -> None:
+        """Match a row of which only the question is the run's, or count it as left over."""
+        found = [i for i in self._by_text.get(row.text_sha256, []) if self._agree(i, row)]
+        found = [i for i in found if self.samples[i].id == row.id] or found
+        found = found or [
+            i for i in self._same_id(row) if row.text_sha256 is None or self.samples[i].text_sha256 is None
+        ]
+        if found:
+            self._take(found, row)
+            return
+        self.counts["unmatched"] += 1
+        meant = [cell for cell in self._cells if _cells_agree(cell, cell_of(row))]
+        if len(meant) == 1:
+            self.addressed.add(meant[0])
+
+    def note_other_questions(self, rows: Iterable[ResultRow]) -> None:
+        """Keep the rows whose id the run has, always with another text."""
+        for row in rows:
+            same_id = self._same_id(row)
+            if same_id and not any(_agrees(self.samples[i].text_sha256, row.text_sha256) for i in same_id):
+                self.other_questions.append(row)
+
+    def _same_id(self, row: ResultRow) -> list[int]:
+        return [i for i in self._by_id.get(_task_and_id(row), []) if self._agree(i, row)]
+
+    def _take(self, candidates: Sequence[int], row: ResultRow) -> None:
+        candidates = [i for i in candidates if self.samples[i].role == row.role] or candidates
+        cells = {cell_of(self.samples[i]) for i in candidates}
+        self.addressed |= cells
+        if len(cells) > 1:
+            self.counts["ambiguous"] += 1
+            return
+        free = next((i for i in candidates if i not in self.taken), None)
+        if free is not None:
+            self.taken[free] = Match(self.samples[free], row, _by(self.samples[free], row))
+            return
+        asked = [self.samples[i].prompt_sha256 for i in candidates]
+        if not any(_agrees(row.prompt_sha256, prompt) for prompt in asked):
+            self.counts["unmatched"] += 1  # of a prompt that the run did not ask
+            return
+        earlier = [self.taken[i].reference.prediction for i in candidates]
+        self.counts["duplicates" if row.prediction in earlier else "conflicting"] += 1
 
     def _agree(self, i: int, row: ResultRow) -> bool:
-        return all(_agrees(a, b) for a, b in zip(cell_of(self.samples[i]), cell_of(row), strict=True))
+        return _cells_agree(cell_of(self.samples[i]), cell_of(row))
 
     def result(self) -> Matches:
         return Matches(
-            matches=tuple(self.taken.values()),
+            matches=tuple(self.taken[i] for i in sorted(self.taken)),
+            cells=self._cells,
+            addressed=tuple(cell for cell in self._cells if cell in self.addressed),
+            other_questions=tuple(self.other_questions),
             unmatched_samples=len(self.samples) - len(self.taken),
             unmatched_reference=self.counts["unmatched"],
             duplicates=self.counts["duplicates"],
             conflicting=self.counts["conflicting"],
             ambiguous=self.counts["ambiguous"],
         )
+
+
+def _task_and_id(row: ResultRow) -> tuple[str, str] | None:
+    return None if row.task is None or row.id is None else (row.task, row.id)
+
+
+def _by(sample: ResultRow, row: ResultRow) -> By:
+    if sample.prompt_sha256 is not None and sample.prompt_sha256 == row.prompt_sha256:
+        return "prompt" if sample.id is None or row.id is None else "id and prompt"
+    same_text = sample.text_sha256 is not None and sample.text_sha256 == row.text_sha256
+    return "text" if same_text else "id"
+
+
+def _cells_agree(one: Cell, other: Cell) -> bool:
+    """Whether all that both state is the same; the role says nothing, a base model may be another pair's medical."""
+    return (
+        _agrees(one.model, other.model)
+        and _agrees(one.task, other.task)
+        and _agrees(one.shots, other.shots)
+        and _agrees(one.scoring, other.scoring)
+    )
 
 
 def _agrees(one: object, other: object) -> bool:

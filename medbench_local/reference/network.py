@@ -1,15 +1,18 @@
-"""A checkpoint in transformers: the log-probabilities of a few tokens after each of several prompts."""
+"""A checkpoint in transformers: log-probabilities of tokens after prompts, and of texts that continue them."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from medbench_local.engine.base import Tokens
 from medbench_local.errors import AcquireError, EngineError, UsageError
+from medbench_local.reference.tokens import Tokens
+
+Result = TypeVar("Result")
 
 DType = Literal["checkpoint", "float32", "bfloat16", "float16"]
 
@@ -76,46 +79,82 @@ class Network:
         Raises:
             EngineError: out of memory with a single prompt, or the model computed something that is no number.
         """
+        chosen = list(tokens)
+
+        def compute(some: Sequence[Tokens]) -> list[list[float]]:
+            rows = self._rows(some, [[len(prompt) - 1] for prompt in some])
+            return [row[0, chosen].tolist() for row in rows]
+
+        return self._in_parts(compute, prompts)
+
+    def continuations(self, texts: Sequence[Tokens], starts: Sequence[int]) -> list[float]:
+        """Joint natural log-probability of each text's tokens from its start on, given all tokens before them.
+
+        Args:
+            texts: whole texts.
+            starts: for each, the index of the first token that counts, at least 1 and below the text's length.
+
+        Softmax, memory and errors as for `logprobs`.
+        """
+
+        def compute(some: Sequence[tuple[Tokens, int]]) -> list[float]:
+            positions = [range(start - 1, len(text) - 1) for text, start in some]
+            rows = self._rows([text[:-1] for text, _ in some], positions)
+            return [
+                math.fsum(row[range(len(row)), list(text[start:])].tolist())
+                for row, (text, start) in zip(rows, some, strict=True)
+            ]
+
+        return self._in_parts(compute, list(zip(texts, starts, strict=True)))
+
+    def _in_parts(
+        self, compute: Callable[[Sequence[Any]], list[Result]], items: Sequence[Any]
+    ) -> list[Result]:
+        """``compute(items)``, in halves where memory does not suffice."""
         try:
-            rows = self._last_logits(prompts)
+            return compute(items)
         except self._torch.OutOfMemoryError as error:
-            if len(prompts) == 1:
+            if len(items) == 1:
                 raise EngineError(
-                    f"Out of memory on {self._device} with one prompt of {len(prompts[0])} tokens.",
+                    f"Out of memory on {self._device} with a single prompt.",
                     advice="Use a larger device, or --device cpu.",
                 ) from error
-            rows = None
-        if rows is None:  # outside the handler, so that the failed attempt's memory is free
-            self._torch.cuda.empty_cache()
-            half = len(prompts) // 2
-            return self.logprobs(prompts[:half], tokens) + self.logprobs(prompts[half:], tokens)
-        if self._torch.isnan(rows).any():
+        # outside the handler, so that the failed attempt's memory is free
+        self._torch.cuda.empty_cache()
+        half = len(items) // 2
+        return self._in_parts(compute, items[:half]) + self._in_parts(compute, items[half:])
+
+    def _rows(self, texts: Sequence[Tokens], positions: Sequence[Sequence[int]]) -> list[Any]:
+        """Log-probabilities (positions x vocabulary, float64 on the CPU) of what follows each text's positions."""
+        rows = [self._torch.log_softmax(row, dim=-1) for row in self._logits(texts, positions)]
+        if any(self._torch.isnan(row).any() for row in rows):
             raise EngineError("The model computed logits that are no numbers.", advice="Use --dtype float32.")
-        chosen = self._torch.log_softmax(rows, dim=-1)[:, list(tokens)]
-        result: list[list[float]] = chosen.tolist()
-        return result
+        return rows
 
-    def _last_logits(self, prompts: Sequence[Tokens]) -> Any:
-        """Logits (prompts x vocabulary, float64 on the CPU) at each prompt's last token.
+    def _logits(self, texts: Sequence[Tokens], positions: Sequence[Sequence[int]]) -> list[Any]:
+        """Logits (positions x vocabulary, float64 on the CPU) at the given positions of each text.
 
-        Shorter prompts are filled up on the right: causal attention never looks there, so positions and
-        results are those of each prompt alone.
+        Shorter texts are filled up on the right: causal attention never looks there, so positions and results are
+        those of each text alone.
         """
         torch = self._torch
-        ends = [len(prompt) - 1 for prompt in prompts]
-        ids = torch.zeros((len(prompts), max(ends) + 1), dtype=torch.long)
+        longest = max(map(len, texts))
+        ids = torch.zeros((len(texts), longest), dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for i, prompt in enumerate(prompts):
-            ids[i, : len(prompt)] = torch.tensor(prompt)
-            mask[i, : len(prompt)] = 1
-        kept = sorted(set(ends)) if self._few_rows else list(range(max(ends) + 1))
+        for i, text in enumerate(texts):
+            ids[i, : len(text)] = torch.tensor(text)
+            mask[i, : len(text)] = 1
+        kept = sorted(set().union(*positions)) if self._few_rows else list(range(longest))
         extra = {"logits_to_keep": torch.tensor(kept, device=self._device)} if self._few_rows else {}
         with torch.inference_mode():
             logits = self._model(
                 input_ids=ids.to(self._device), attention_mask=mask.to(self._device), use_cache=False, **extra
             ).logits
-        rows = logits[list(range(len(prompts))), [kept.index(end) for end in ends]]
-        return rows.float().cpu().double()
+        at = {position: row for row, position in enumerate(kept)}
+        return [
+            logits[i, [at[position] for position in wanted]].float().cpu().double()
+            for i, wanted in enumerate(positions)
+        ]
 
 
 def _load(folder: Path, dtype: str, device: str, torch: Any, transformers: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from medbench_local.errors import InputError, UsageError
 from medbench_local.reference.rows import prompt_sha256
@@ -14,6 +14,7 @@ from medbench_local.tasks.files import json_lines
 from medbench_local.tasks.rows import Row, SourceFile
 
 Key = tuple[object, ...]
+Scoring = Literal["constrained", "cloze"]
 
 _IDENTITY = ("model", "task", "split", "item", "id", "shots", "format", "demonstrations", "special")
 
@@ -26,16 +27,20 @@ class PromptRequest:
         row: the row as it was read; it is repeated in the result.
         where: its place in the file.
         prompt: the text; trailing blanks count.
+        scoring: how its options are scored.
+        gap: cloze only: what stands between the prompt and an option.
         special: whether control-token text in it stands for control tokens; None if the row does not say.
-        options: number of options, 2 to 26.
+        options: labels of the options, or for cloze their texts; 2 to 26.
         answer: index of the correct option, or None.
     """
 
     row: Mapping[str, Any]
     where: str
     prompt: str
+    scoring: Scoring
+    gap: str
     special: bool | None
-    options: int
+    options: tuple[str, ...]
     answer: int | None
 
     @property
@@ -49,7 +54,8 @@ def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptReques
 
     Args:
         path: JSON Lines with at least ``prompt`` and ``options``; ``special`` says whether control-token text
-            in the prompt stands for control tokens, as in chat prompts.
+            in the prompt stands for control tokens, as in chat prompts; ``scoring`` is constrained if it is not
+            given, and with cloze ``gap`` is what stands between prompt and option.
         model: only the rows that name this model.
 
     Raises:
@@ -77,21 +83,39 @@ def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptReques
 
 
 def _request(row: Row) -> PromptRequest:
-    options = len(row.texts("options"))
-    if not 2 <= options <= 26:
-        raise row.error(f"expected 2 to 26 options, found {options}", name="options")
+    options = row.texts("options")
+    if not 2 <= len(options) <= 26:
+        raise row.error(f"expected 2 to 26 options, found {len(options)}", name="options")
+    scoring = _scoring(row)
+    if scoring == "cloze" and "" in options:
+        raise row.error("an option is empty: there is nothing to score", name="options")
     special = row.fields.get("special")
     if special is not None and not isinstance(special, bool):
         raise row.error("expected true or false", name="special")
     prompt = row.text("prompt")
     if not prompt:
         raise row.error("the prompt is empty", name="prompt")
-    answer = row.integer("answer", 0, options - 1) if row.fields.get("answer") is not None else None
-    return PromptRequest(row.fields, row.where, prompt, special, options, answer)
+    gap = row.text("gap") if row.fields.get("gap") is not None else ""
+    answer = row.integer("answer", 0, len(options) - 1) if row.fields.get("answer") is not None else None
+    return PromptRequest(row.fields, row.where, prompt, scoring, gap, special, options, answer)
+
+
+def _scoring(row: Row) -> Scoring:
+    given = row.fields.get("scoring")
+    if given is None or given == "constrained":
+        return "constrained"
+    if given == "cloze":
+        return "cloze"
+    raise row.error(
+        f"expected constrained or cloze, found {given!r:.40}: no other scoring is computed here",
+        name="scoring",
+    )
 
 
 def _key(row: Mapping[str, Any], prompt: str) -> Key:
-    return (prompt, *(json.dumps(row.get(name)) for name in _IDENTITY))
+    scoring = row.get("scoring") or "constrained"
+    asked = [scoring, row.get("gap"), row.get("options")] if scoring == "cloze" else [scoring]
+    return (prompt, json.dumps(asked), *(json.dumps(row.get(name)) for name in _IDENTITY))
 
 
 def keep_finished(path: Path, made_by: Mapping[str, str]) -> set[Key]:

@@ -20,6 +20,7 @@ class ResultRow:
     """What one model answered to one question.
 
     Attributes:
+        file: the file that it was read from.
         where: its place in the file, "line 12".
         task: task id, or None where the file does not say.
         model: the model's name, or None.
@@ -29,11 +30,12 @@ class ResultRow:
         id: the question's id, or None.
         prompt_sha256: hash of the prompt's text, or None.
         text_sha256: hash of the question's text and options, or None; see `text_sha256`.
-        logprobs: log-probability of each option in nats, or None.
-        prediction: index of the chosen option; None if there is no answer.
+        logprobs: log-probability of each option in nats, as compared (of cloze, in nats a byte), or None.
+        prediction: index of the chosen option, one of the most probable ones; None if there is no answer.
         answer: index of the correct option, or None where the file does not say.
     """
 
+    file: str
     where: str
     task: str | None
     model: str | None
@@ -71,7 +73,8 @@ def read_rows(path: Path, *, model: str | None = None, task: str | None = None) 
         task: task id where the lines do not say; the name of a harness log tells it as well.
 
     Raises:
-        InputError: a line is not such a row; with its number and what was expected.
+        InputError: a line is not such a row, or contradicts itself: its prediction is not the most probable
+            of its options, or ``correct`` is not what prediction and answer say.
     """
     file = SourceFile(path)
     task = task or lm_eval.task_of(path.name)
@@ -102,6 +105,7 @@ def _from_log(row: Row, model: str | None, task: str | None) -> ResultRow:
     logged = lm_eval.read_log_line(row)
     question = logged.question
     return ResultRow(
+        file=str(row.file),
         where=row.where,
         task=task,
         model=model,
@@ -127,9 +131,13 @@ def _own(row: Row, model: str | None, task: str | None) -> ResultRow:
     count = len(labels) if labels is not None else len(logprobs) if logprobs is not None else None
     if "prediction" in row.fields:
         prediction = _option(row, "prediction", labels, count)
+        _need_most_probable(row, prediction, logprobs)
     else:
         prediction = logprobs.index(max(logprobs)) if logprobs is not None else None
+    answer = _option(row, "answer", labels, count)
+    _need_agreement(row, prediction, answer)
     return ResultRow(
+        file=str(row.file),
         where=row.where,
         task=_text(row, "task") or task,
         model=_text(row, "model") or model,
@@ -141,8 +149,31 @@ def _own(row: Row, model: str | None, task: str | None) -> ResultRow:
         text_sha256=_hash(row, "text_sha256"),
         logprobs=logprobs,
         prediction=prediction,
-        answer=_option(row, "answer", labels, count),
+        answer=answer,
     )
+
+
+def _need_most_probable(row: Row, prediction: int | None, logprobs: Sequence[float] | None) -> None:
+    """Of equally probable options any may be chosen."""
+    if logprobs is None or (prediction is not None and logprobs[prediction] == max(logprobs)):
+        return
+    best = logprobs.index(max(logprobs))
+    chosen = "none is predicted" if prediction is None else f"option {prediction} is predicted"
+    raise row.error(
+        f"{chosen}, but option {best} is the most probable one by the row's own 'logprobs' (options are counted "
+        "from 0; log-probabilities must be those that the prediction was made by: of cloze, in nats a byte)",
+        name="prediction",
+    )
+
+
+def _need_agreement(row: Row, prediction: int | None, answer: int | None) -> None:
+    correct = row.fields.get("correct")
+    if correct is None or answer is None:
+        return
+    if correct not in (0, 1):  # true and false are equal to 1 and 0
+        raise row.error(f"expected true or false, found {correct!r:.40}", name="correct")
+    if bool(correct) != (prediction == answer):
+        raise row.error("it contradicts the row's own prediction and answer", name="correct")
 
 
 def question_id(row: Row) -> str:

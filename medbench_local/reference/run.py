@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
 from typing import IO
 
-from medbench_local.engine.base import Bos, Tokens
 from medbench_local.errors import InputError, UsageError
 from medbench_local.progress import Progress, Silent
+from medbench_local.reference.cloze import Cloze, cloze
 from medbench_local.reference.network import DType, Network, choose_device, libraries
 from medbench_local.reference.requests import PromptRequest, keep_finished, read_requests
 from medbench_local.reference.rows import prompt_sha256
-from medbench_local.reference.tokens import Tokenizer, read_tokenizer
+from medbench_local.reference.tokens import Bos, Tokenizer, Tokens, read_tokenizer
 
 _HEAD = 1 << 20
 _WEIGHTS = (".safetensors", ".bin", ".json", ".model")
@@ -56,13 +56,15 @@ def run_reference(
     model: str | None = None,
     progress: Progress | None = None,
 ) -> ReferenceRun:
-    """Compute, for each exported prompt, the log-probabilities of the bare letter tokens that follow it.
+    """Compute the log-probabilities of the options of exported prompts.
 
-    This is the scoring ``constrained``: natural logarithm of the softmax over the whole vocabulary at the first
-    position after the prompt. Results are appended to ``output`` as the prompts' rows with ``logprobs``,
-    ``mass``, ``prediction``, ``correct``, ``tokens``, ``prompt_sha256``, ``scoring`` and ``made_by``; started
-    again with the same arguments, an interrupted run goes on where it stopped. Nothing from the checkpoint is
-    executed: only architectures that transformers itself knows, only safetensors or weights-only loading.
+    A row's ``scoring`` decides: ``constrained`` (also where the row names none) is the natural logarithm of the
+    softmax over the whole vocabulary for the bare letter tokens at the first position after the prompt; ``cloze``
+    is defined in `medbench_local.reference.cloze`. Results are appended to ``output`` as the prompts' rows with
+    ``logprobs`` (for cloze, in nats a byte, and ``bytes``), ``mass``, ``prediction``, ``correct``, ``tokens``,
+    ``prompt_sha256``, ``scoring`` and ``made_by``; started again with the same arguments, an interrupted run goes
+    on where it stopped. Nothing from the checkpoint is executed: only architectures that transformers itself
+    knows, only safetensors or weights-only loading.
 
     Args:
         checkpoint: a folder in Hugging Face layout.
@@ -70,8 +72,8 @@ def run_reference(
         output: JSON Lines to write.
         device: "cpu", "cuda", "cuda:1", "mps"; None for CUDA where there is one, else the CPU.
         dtype: precision of weights and arithmetic; "checkpoint" keeps what the weights are stored in.
-        batch_size: prompts computed at once; halved by itself where memory does not suffice.
-        bos: see `medbench_local.engine.base.Engine.tokenize`.
+        batch_size: prompts (of cloze, options) computed at once; halved by itself where memory does not suffice.
+        bos: BOS tokens before a prompt that begins with one of its own.
         model: only the rows that name this model.
         progress: told of every prompt.
 
@@ -98,21 +100,20 @@ def run_reference(
         return ReferenceRun(output, 0, kept, 0, place, dtype)
     network = Network(checkpoint, dtype=dtype, device=place)
     tokenizer = read_tokenizer(checkpoint, network.rows)
-    _need_letters(checkpoint, tokenizer, max(request.options for request in waiting))
+    _need_letters(checkpoint, tokenizer, waiting)
     fitting, overlong = _tokenised(waiting, prompts, tokenizer, bos, network.context)
     output.parent.mkdir(parents=True, exist_ok=True)
     with (
         output.open("a", encoding="utf-8", newline="\n") as file,
         listener.step(f"reference on {place}", total=len(waiting), unit="prompts") as advance,
     ):
-        for request, tokens in overlong:
-            _write(file, request, len(tokens), None, made_by)
+        for item in overlong:
+            _write(file, item, None, made_by)
         advance(len(overlong), known=True)
         for start in range(0, len(fitting), batch_size):
             batch = fitting[start : start + batch_size]
-            scores = network.logprobs([tokens for _, tokens in batch], tokenizer.letters)
-            for (request, tokens), logprobs in zip(batch, scores, strict=True):
-                _write(file, request, len(tokens), logprobs[: request.options], made_by)
+            for item, logprobs in zip(batch, _scores(network, tokenizer, batch, batch_size), strict=True):
+                _write(file, item, logprobs, made_by)
             file.flush()
             advance(len(batch))
     if overlong:
@@ -145,7 +146,8 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _need_letters(checkpoint: Path, tokenizer: Tokenizer, options: int) -> None:
+def _need_letters(checkpoint: Path, tokenizer: Tokenizer, requests: Sequence[PromptRequest]) -> None:
+    options = max((len(r.options) for r in requests if r.scoring == "constrained"), default=0)
     if len(tokenizer.letters) < options:
         raise InputError(
             checkpoint,
@@ -155,24 +157,54 @@ def _need_letters(checkpoint: Path, tokenizer: Tokenizer, options: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Item:
+    """A request, tokenised.
+
+    Attributes:
+        request: what is asked.
+        context: tokens before the first one that is scored.
+        longest: tokens that the model has to hold for it.
+        options: its options with the prompt; None for constrained.
+    """
+
+    request: PromptRequest
+    context: Tokens
+    longest: int
+    options: Cloze | None
+
+
 def _tokenised(
     requests: Sequence[PromptRequest], path: Path, tokenizer: Tokenizer, bos: Bos, context: int | None
-) -> tuple[list[tuple[PromptRequest, Tokens]], list[tuple[PromptRequest, Tokens]]]:
+) -> tuple[list[_Item], list[_Item]]:
     """Requests with their tokens, shortest first; and those that do not fit the context."""
-    fitting: list[tuple[PromptRequest, Tokens]] = []
-    overlong: list[tuple[PromptRequest, Tokens]] = []
+    fitting: list[_Item] = []
+    overlong: list[_Item] = []
     for request in requests:
         special = request.special
         if special is None:
             special = _plainly_not_special(request, path, tokenizer)
+        item = _item(request, path, tokenizer, special, bos)
+        (overlong if context is not None and item.longest > context else fitting).append(item)
+    return sorted(fitting, key=lambda item: (item.options is not None, item.longest)), overlong
+
+
+def _item(request: PromptRequest, path: Path, tokenizer: Tokenizer, special: bool, bos: Bos) -> _Item:
+    if request.scoring == "constrained":
         tokens = tokenizer(request.prompt, special=special, bos=bos)
-        (overlong if context is not None and len(tokens) > context else fitting).append((request, tokens))
-    return sorted(fitting, key=lambda item: len(item[1])), overlong
+        return _Item(request, tokens, len(tokens), None)
+    try:
+        found = cloze(tokenizer, request.prompt + request.gap, request.options, special=special, bos=bos)
+    except ValueError as error:
+        raise InputError(path, request.where, str(error)) from error
+    # the last token of a text is only predicted
+    return _Item(request, found.texts[0][: found.start], max(map(len, found.texts)) - 1, found)
 
 
 def _plainly_not_special(request: PromptRequest, path: Path, tokenizer: Tokenizer) -> bool:
     """False, where it makes no difference; guessing would give a wrong reference without a word."""
-    found = next((text for text in tokenizer.control if text in request.prompt), None)
+    texts = (request.prompt, *(request.options if request.scoring == "cloze" else ()))
+    found = next((control for control in tokenizer.control if any(control in text for text in texts)), None)
     if found is None:
         return False
     raise InputError(
@@ -183,22 +215,42 @@ def _plainly_not_special(request: PromptRequest, path: Path, tokenizer: Tokenize
     )
 
 
-def _write(
-    file: IO[str],
-    request: PromptRequest,
-    tokens: int,
-    logprobs: Sequence[float] | None,
-    made_by: Mapping[str, str],
-) -> None:
+def _scores(
+    network: Network, tokenizer: Tokenizer, batch: Sequence[_Item], at_once: int
+) -> Iterator[list[float]]:
+    """Log-probabilities of each item's options; for cloze, joint ones."""
+    letters = [item.context for item in batch if item.options is None]
+    of_letters = iter(network.logprobs(letters, tokenizer.letters) if letters else [])
+    texts = [(text, item.options.start) for item in batch if item.options for text in item.options.texts]
+    joint: list[float] = []
+    for first in range(0, len(texts), at_once):
+        some = texts[first : first + at_once]
+        joint += network.continuations([text for text, _ in some], [start for _, start in some])
+    of_texts = iter(joint)
+    for item in batch:
+        if item.options is None:
+            yield next(of_letters)[: len(item.request.options)]
+        else:
+            yield [next(of_texts) for _ in item.options.texts]
+
+
+def _write(file: IO[str], item: _Item, logprobs: Sequence[float] | None, made_by: Mapping[str, str]) -> None:
+    request, mass, sizes = item.request, None, {}
+    if logprobs is not None:
+        mass = math.fsum(map(math.exp, logprobs))
+        if item.options is not None:
+            logprobs = [value / size for value, size in zip(logprobs, item.options.sizes, strict=True)]
+            sizes = {"bytes": list(item.options.sizes)}
     prediction = logprobs.index(max(logprobs)) if logprobs else None
     row = {
         **request.row,
-        "scoring": "constrained",
+        "scoring": request.scoring,
         "prompt_sha256": prompt_sha256(request.prompt),
-        "tokens": tokens,
+        "tokens": len(item.context),
         "overlong": logprobs is None,
         "logprobs": list(logprobs or ()),
-        "mass": math.fsum(map(math.exp, logprobs)) if logprobs else None,
+        **sizes,
+        "mass": mass,
         "prediction": prediction,
         "correct": None if request.answer is None else prediction == request.answer,
         "made_by": dict(made_by),

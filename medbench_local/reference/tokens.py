@@ -2,7 +2,8 @@
 
 SentencePiece files are read with sentencepiece, tokenizer.json with transformers. Like the engine, a text is
 tokenised as a whole and as written, the text of control tokens stands for them only where asked for, and the
-BOS is put in front by the rule of `medbench_local.engine.base.Engine.tokenize`.
+BOS is put in front by the engine's rule. None of the engine's code is used: it is what the reference checks. Which
+tokens are special is read from the checkpoint as the conversion reads it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, Literal
 
 from gguf import TokenType
 from sentencepiece import SentencePieceProcessor
 
 from medbench_local.acquire.vocabulary import Vocabulary, read_vocabulary
-from medbench_local.engine.base import Bos, Tokens
 from medbench_local.errors import InputError
+
+Tokens = tuple[int, ...]
+Bos = Literal["once", "twice"]
+"""BOS tokens before a text that begins with one of its own."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Tokenizer:
         bos: id of the BOS token, or None.
         adds_bos: whether it stands before every text.
         bare: token ids of a text without its BOS; told whether control-token text stands for the tokens.
+        size: bytes of UTF-8 text that a token spells.
         control: the text of every control token.
         letters: ids of the vocabulary entries "A", "B", ... as far as each is one token of its own.
     """
@@ -37,6 +42,7 @@ class Tokenizer:
     bos: int | None
     adds_bos: bool
     bare: Callable[[str, bool], list[int]]
+    size: Callable[[int], int]
     control: tuple[str, ...]
     letters: Tokens
 
@@ -67,19 +73,22 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
             break
         letters.append(ids[letter])
     if vocabulary.model == "llama" and (folder / "tokenizer.model").is_file():
-        bare = _sentencepiece(folder / "tokenizer.model", vocabulary)
+        bare, size = _sentencepiece(folder / "tokenizer.model", vocabulary)
     else:
-        bare = _transformers(folder)
+        bare, size = _transformers(folder)
     return Tokenizer(
         bos=vocabulary.special.ids.get("bos"),
         adds_bos=vocabulary.special.add.get("bos", True),
         bare=bare,
+        size=size,
         control=tuple(token.text for token in vocabulary.tokens if token.type == TokenType.CONTROL),
         letters=tuple(letters),
     )
 
 
-def _sentencepiece(path: Path, vocabulary: Vocabulary) -> Callable[[str, bool], list[int]]:
+def _sentencepiece(
+    path: Path, vocabulary: Vocabulary
+) -> tuple[Callable[[str, bool], list[int]], Callable[[int], int]]:
     processor = SentencePieceProcessor()
     processor.LoadFromFile(str(path))
     added = {t.text: i for i, t in enumerate(vocabulary.tokens) if t.type == TokenType.USER_DEFINED}
@@ -98,7 +107,16 @@ def _sentencepiece(path: Path, vocabulary: Vocabulary) -> Callable[[str, bool], 
             )
         return tokens
 
-    return bare
+    texts = {i: text for text, i in ids.items()}
+
+    def size(token: int) -> int:
+        if token in texts:
+            return len(texts[token].encode("utf-8"))
+        if processor.IsByte(token):
+            return 1
+        return len(processor.IdToPiece(token).replace("▁", " ").encode("utf-8"))
+
+    return bare, size
 
 
 def _splitter(tokens: dict[str, int]) -> Callable[[str], list[str]]:
@@ -109,7 +127,7 @@ def _splitter(tokens: dict[str, int]) -> Callable[[str], list[str]]:
     return lambda text: [part for part in pattern.split(text) if part]
 
 
-def _transformers(folder: Path) -> Callable[[str, bool], list[int]]:
+def _transformers(folder: Path) -> tuple[Callable[[str, bool], list[int]], Callable[[int], int]]:
     from transformers import PreTrainedTokenizerFast
 
     try:
@@ -121,4 +139,13 @@ def _transformers(folder: Path) -> Callable[[str, bool], list[int]]:
         tokenizer.backend_tokenizer.encode_special_tokens = not special
         return list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
 
-    return bare
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+
+    def size(token: int) -> int:
+        if token in added:
+            return len(added[token].content.encode("utf-8"))
+        return len(
+            tokenizer.backend_tokenizer.id_to_token(token)
+        )  # byte-level: a character stands for a byte
+
+    return bare, size

@@ -1,4 +1,4 @@
-"""A validation on the terminal: what agreed, what did not, and every threshold."""
+"""A validation on the terminal: what was compared, what agreed, what did not, and every threshold."""
 
 from __future__ import annotations
 
@@ -9,106 +9,123 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from medbench_local.reference.validate import Validation
+from medbench_local.reference.validation import CellAgreement, Check, Validation
 from medbench_local.report import words
 
 
 def show_validation(found: Validation) -> RenderableType:
     """Everything a validation found, for people."""
-    parts: list[RenderableType] = [Text(line) for line in _matching(found)]
+    parts: list[RenderableType] = [Text(words.plain(sentence)) for sentence in found.statements]
+    if found.answer_conflicts:
+        count = found.answer_conflicts
+        parts.append(
+            Text(
+                f"{count:,} question{'' if count == 1 else 's'} with another correct option in the reference."
+            )
+        )
     if found.agreement is not None:
         a = found.agreement
         parts.append(
             Text(
-                f"same prediction on {a.same:,} of {a.n:,} questions "
-                f"[{words.percent(a.low)}, {words.percent(a.high)}]; "
-                f"{a.near_ties:,} near-ties, of which {a.disagreements_near_ties:,} differ; "
-                f"{a.disagreements_elsewhere:,} of the others differ"
+                f"Same prediction on {a.same:,} of {a.n:,} questions "
+                f"[{words.percent(a.low)}, {words.percent(a.high)}]; {a.near_ties:,} near-ties, of which "
+                f"{a.excused:,} differ and are excused; {a.differing:,} of the others differ."
             )
         )
     if found.logprobs is not None:
         d = found.logprobs
         parts.append(
             Text(
-                f"log-probabilities of {d.n:,} options differ by {d.median:.2g} (median), {d.p99:.2g} "
-                f"(99th percentile), {d.largest:.2g} (largest) nats"
+                f"Log-probabilities of {d.n:,} options differ by {d.median:.2g} (median), {d.p99:.2g} "
+                f"(99th percentile), {d.largest:.2g} (largest) nats."
             )
         )
     if found.cells:
         parts.append(_cells(found))
     parts += [
         Text(
-            f"{_cell(v.task, v.shots, v.scoring)}: {v.run} here, {v.reference} by the reference ({v.n:,} questions)"
+            f"{words.plain(v.task or 'all questions')}{'' if v.shots is None else f', {v.shots}-shot'}: {v.run} here, "
+            f"{v.reference} by the reference ({v.n:,} of {v.of:,} questions)"
         )
         for v in found.verdicts
     ]
-    parts.append(_checks(found))
-    parts.append(
-        Text("the run agrees with the reference" if found.passed else "the run does not agree", style="bold")
-    )
+    parts += [_checks(found), Text(found.conclusion, style="bold")]
     return Group(*parts)
 
 
 def validation_dict(found: Validation) -> dict[str, Any]:
     """The same as JSON has it, without the matched rows themselves."""
     data = asdict(found)
-    data["matches"] = {name: value for name, value in data["matches"].items() if name != "matches"} | {
-        "matched": len(found.matches.matches)
+    matches = found.matches
+    data["matches"] = {
+        "matched": len(matches.matches),
+        "by": {
+            by: sum(m.by == by for m in matches.matches) for by in ("id and prompt", "prompt", "text", "id")
+        },
+        "prompts": {
+            kind: sum(m.prompt == kind for m in matches.matches) for kind in ("same", "other", "unknown")
+        },
+        "unmatched_samples": matches.unmatched_samples,
+        "unmatched_reference": matches.unmatched_reference,
+        "duplicates": matches.duplicates,
+        "conflicting": matches.conflicting,
+        "ambiguous": matches.ambiguous,
+        "cells_of_run": len(matches.cells),
+        "cells_judged": found.judged,
     }
-    return data | {"passed": found.passed}
+    data["cells"] = [
+        asdict(cell.cell)
+        | {name: value for name, value in asdict(cell).items() if name != "cell"}
+        | {
+            "share_compared": cell.share_compared,
+            "share_excused": cell.share_excused,
+            "judged": cell.judged,
+        }
+        for cell in found.cells
+    ]
+    return data | {"verdicts_compared": len(found.verdicts), "conclusion": found.conclusion}
 
 
-def _matching(found: Validation) -> list[str]:
-    m = found.matches
-    lines = [f"{len(m.matches):,} questions matched"]
-    for count, text in (
-        (m.unmatched_samples, "samples of the run have no reference row"),
-        (m.unmatched_reference, "reference rows belong to no sample"),
-        (m.duplicates, "reference rows repeat an earlier one"),
-        (m.conflicting, "reference rows contradict an earlier one"),
-        (m.ambiguous, "reference rows could belong to several cells"),
-        (found.answer_conflicts, "questions have another correct option in the reference"),
-    ):
-        if count:
-            lines.append(f"{count:,} {text}")
-    return lines
+def _judgement(check: Check) -> Text:
+    if check.value is None or check.limit is None:
+        return Text("")
+    if check.passed:
+        return Text("kept", style="green")
+    return Text("contradicted" if check.about == "agreement" else "too little", style="bold red")
 
 
 def _cells(found: Validation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("cell")
-    for name in ("n", "run", "reference", "difference", "interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for c in found.cells:
+    table.add_column("cell", overflow="fold")
+    for name in ("compared", "differ", "excused", "run", "reference", "difference"):
+        table.add_column(name, justify="right", no_wrap=name != "difference")
+    for cell in found.cells:
         table.add_row(
-            Text(f"{words.plain(c.model or '')} {_cell(c.task, c.shots, c.scoring)}".strip()),
-            f"{c.n:,}",
-            words.percent(c.run),
-            words.percent(c.reference),
-            words.points(c.run - c.reference),
-            words.interval((c.low, c.high)),
+            Text(words.plain(str(cell.cell))),
+            f"{cell.compared:,} of {cell.answerable:,}",
+            f"{cell.differing:,}",
+            words.percent(cell.share_excused),
+            *_accuracies(cell),
         )
     return table
 
 
+def _accuracies(cell: CellAgreement) -> tuple[str, str, str]:
+    if cell.run is None or cell.reference is None or cell.low is None or cell.high is None:
+        return "", "", ""
+    difference = f"{words.points(cell.run - cell.reference)} {words.interval((cell.low, cell.high))}"
+    return words.percent(cell.run), words.percent(cell.reference), difference
+
+
 def _checks(found: Validation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("threshold", "found", "allowed", ""):
+    for name in ("threshold", "found", "limit", ""):
         table.add_column(name)
     for check in found.checks:
         table.add_row(
             Text(words.plain(check.name)),
             "nothing to judge" if check.value is None else f"{check.value:.4g}",
             "reported only" if check.limit is None else f"{check.limit:.4g}",
-            Text("kept", style="green") if check.passed else Text("not kept", style="bold red"),
+            _judgement(check),
         )
     return table
-
-
-def _cell(task: str | None, shots: int | None, scoring: str | None) -> str:
-    parts = [words.plain(task or "") or "all questions"]
-    if shots is not None:
-        parts.append(f"{shots}-shot")
-    if scoring is not None:
-        parts.append(words.plain(scoring))
-    return ", ".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import ExportedPrompt, exported_prompt
 from medbench_local.prompts.prompting import Prompting, prompting_for, render, render_cloze
-from medbench_local.reference.rows import prompt_sha256
+from medbench_local.reference.rows import prompt_sha256, text_sha256
 from medbench_local.study.prompting import token_text
 from medbench_local.study.results import Comparison
 from medbench_local.study.run import RunFolder
@@ -87,17 +88,23 @@ def _prompts(
                 "this version of the package, are others",
                 name="prompt_sha256",
             )
+        exported = exported_prompt(
+            prompting.name,
+            task.id,
+            "test",
+            item,
+            questions[item],
+            prompt,
+            shots=comparison.shots,
+            format=format,
+            demonstrations=choice.demonstrations,
+        )
         found.append(
-            exported_prompt(
-                prompting.name,
-                task.id,
-                "test",
-                item,
-                questions[item],
-                prompt,
-                shots=comparison.shots,
-                format=format,
-                demonstrations=choice.demonstrations,
+            replace(
+                exported,
+                scoring=comparison.scoring,
+                gap=prompt.gap if comparison.scoring == "cloze" else None,
+                text_sha256=text_sha256(questions[item].text, questions[item].options),
             )
         )
     return found

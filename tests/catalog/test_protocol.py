@@ -92,6 +92,16 @@ def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
     assert mine.bootstrap == load_protocol("emnlp2024").bootstrap
 
 
+def test_the_old_name_of_a_key(tmp_path: Path) -> None:
+    old = load_protocol(own(tmp_path, "reference: {near_tie: 0.125}\n"))
+    new = load_protocol(own(tmp_path, "reference: {prediction_tolerance: 0.125}\n"))
+    assert old == new
+    assert old.reference.prediction_tolerance == 0.125
+    written = old.model_dump(mode="json")
+    assert "near_tie" not in written["reference"]
+    assert Protocol.model_validate(written) == old, "as a run's manifest keeps it"
+
+
 def test_path_may_be_a_string(tmp_path: Path) -> None:
     assert load_protocol(str(own(tmp_path, ""))).name == "mine"
 
@@ -135,8 +145,10 @@ def test_own_system_prompts(tmp_path: Path) -> None:
         ("greedy:\n  max_tokens: 0\n", 4, "greater than or equal to 1"),
         ("check:\n  margin: 2\n", 4, "less than or equal to 1"),
         ("check:\n  questions: some\n", 4, ""),
-        ("reference:\n  near_tie: -1\n", 4, "greater than or equal to 0"),
-        ("reference:\n  near_tie: .inf\n", 4, "finite"),
+        ("reference:\n  prediction_tolerance: -1\n", 4, "greater than or equal to 0"),
+        ("reference:\n  prediction_tolerance: .inf\n", 4, "finite"),
+        ("reference:\n  same_verdicts: true\n  near_tie: -1\n", 5, "greater than or equal to 0"),
+        ("reference:\n  prediction_tolerance: 0.1\n  near_tie: 0.1\n", 5, "unknown key"),
         ("reference:\n  same_verdicts: 1\n", 4, "true or false"),
         ("prompts:\n  m: Answer.\n", 4, "a mapping"),
         ("prompts:\n  m:\n    medqa: ' '\n", 5, "empty"),

@@ -54,19 +54,36 @@ def test_from_two_names_to_verdicts_and_a_reference_that_agrees(
     ended = command("validate", run.name, *references, "--json")
     found = json.loads(ended.out)
     assert found["matches"]["matched"] == 24
-    assert found["agreement"]["disagreements_elsewhere"] == 0
+    assert found["outcome"] == "agrees"
+    assert found["matches"]["by"]["id and prompt"] == found["matches"]["prompts"]["same"] == 24
+    assert found["agreement"]["differing"] == found["agreement"]["excused"] == 0
     assert found["logprobs"]["largest"] < 0.1, "bfloat16 weights: llama.cpp rounds activations, too"
     assert ended.code == 0
     assert "near-ties" in command("validate", run.name, *references).out
 
+    ended = command("validate", run.name, *references[:2])
+    assert ended.code == 0
+    assert "No verdict was compared: the reference has results of one model only, demo-med." in ended.out
     rows = _rows(home / "demo-med.jsonl")
+    for few in (rows[:1], [row | {"prompt": row["prompt"] + "\n", "prompt_sha256": None} for row in rows]):
+        (home / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
+        ended = command("validate", run.name, "--reference", "few.jsonl")
+        assert ended.code == 3
+        assert "too little to judge" in ended.out
+        ended = command("validate", run.name, "--reference", "few.jsonl", "--json")
+        assert (ended.code, json.loads(ended.out)["outcome"]) == (3, "too little to judge")
+    (home / "few.jsonl").write_text(json.dumps(rows[0] | {"prediction": (rows[0]["prediction"] + 1) % 2}))
+    assert "few.jsonl, line 1, key 'prediction'" in command.fails(
+        "validate", run.name, "--reference", "few.jsonl"
+    )
+
     for row in rows:
         row["logprobs"] = row["logprobs"][::-1]
         del row["prediction"], row["correct"], row["mass"]
     (home / "demo-med.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     ended = command("validate", run.name, *references)
     assert ended.code == 1
-    assert "does not agree" in ended.out
+    assert "The reference contradicts the run." in ended.out
 
 
 def test_real_questions_of_three_data_sets_run_through(

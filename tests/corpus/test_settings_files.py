@@ -103,7 +103,11 @@ PROTOCOLS: dict[str, tuple[str, tuple[str, ...]]] = {
     "greedy tokens": (PROTOCOL + "greedy: {max_tokens: 5000}\n", ("key 'greedy.max_tokens'", "4096")),
     "check questions": (PROTOCOL + "check: {questions: some}\n", ("key 'check.questions",)),
     "check margin": (PROTOCOL + "check: {margin: 2.0}\n", ("key 'check.margin'",)),
-    "near tie": (PROTOCOL + "reference: {near_tie: -0.1}\n", ("key 'reference.near_tie'",)),
+    "tolerance": (
+        PROTOCOL + "reference: {prediction_tolerance: -0.1}\n",
+        ("key 'reference.prediction_tolerance'",),
+    ),
+    "tolerance by its old name": (PROTOCOL + "reference: {near_tie: -0.1}\n", ("key 'reference.near_tie'",)),
     "same verdicts": (PROTOCOL + "reference: {same_verdicts: 1}\n", ("key 'reference.same_verdicts'",)),
     # prompts
     "prompts a text": (PROTOCOL + "prompts: Be good.\n", ("line 3, key 'prompts'", "a mapping")),

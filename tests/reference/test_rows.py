@@ -54,10 +54,11 @@ def test_our_own_samples(tmp_path: Path) -> None:
     assert (row.model, row.role, row.task, row.shots, row.id) == ("demo-med", "medical", "demo-a", 0, "q4")
     assert (row.logprobs, row.prediction, row.answer) == ((-1.0, -0.5, -3.0), 1, 1)
     assert (row.prompt_sha256, row.text_sha256) == ("ab" * 32, "cd" * 32)
+    assert (row.file, row.where) == (str(tmp_path / "s.jsonl"), "line 1")
 
 
 def test_a_sample_without_an_answer(tmp_path: Path) -> None:
-    overlong = SAMPLE | {"logprobs": [], "prediction": None, "mass": None}
+    overlong = SAMPLE | {"logprobs": [], "prediction": None, "mass": None, "correct": False, "acc": 0}
     (row,) = read_rows(write_lines(tmp_path / "s.jsonl", [overlong]))
     assert (row.logprobs, row.prediction) == (None, None)
 
@@ -73,7 +74,10 @@ def test_a_sample_without_an_answer(tmp_path: Path) -> None:
         ({"prediction": -1}, None),
         ({"logprobs": [-3, -2.5, float("-inf")]}, 1),
         ({"logprobs": [-1.0, -1.0, -2.0]}, 0),
-        ({"logprobs": [-1.0, -2.0, -3.0], "prediction": 2}, 2),
+        ({"logprobs": [-1.0, -3.0, -1.0], "prediction": 0}, 0),
+        ({"logprobs": [-1.0, -3.0, -1.0], "prediction": 2}, 2),
+        ({"logprobs": [], "prediction": 2, "correct": False}, 2),
+        ({"prediction": 1, "correct": 1}, 1),
     ],
 )
 def test_exported_prompts_with_results(tmp_path: Path, added: dict[str, Any], prediction: int | None) -> None:
@@ -154,6 +158,16 @@ def test_compressed(tmp_path: Path) -> None:
         (EXPORT | {"logprobs": [0.5, -1.0, -2.0]}, "found 0.5"),
         (EXPORT | {"logprobs": [float("-inf")] * 3}, "at least finite|one at least"),
         (EXPORT | {"logprobs": "none"}, "expected a list"),
+        (
+            EXPORT | {"logprobs": [-1, -2, -3], "prediction": 2},
+            "option 2 is predicted, but option 0 is the most",
+        ),
+        (EXPORT | {"logprobs": [-1, -2, -1], "prediction": "B"}, "option 1 is predicted, but option 0"),
+        (EXPORT | {"logprobs": [-1, -2, -3], "prediction": None}, "none is predicted, but option 0"),
+        (SAMPLE | {"scoring": "cloze", "logprobs": [-30.0, -40.0, -50.0]}, "of cloze, in nats a byte"),
+        (EXPORT | {"prediction": 1, "correct": False}, "contradicts the row's own prediction"),
+        (EXPORT | {"prediction": None, "correct": True}, "contradicts the row's own prediction"),
+        (EXPORT | {"prediction": 1, "correct": "yes"}, "expected true or false"),
         (EXPORT | {"logprobs": [-1, -1, -1], "prompt_sha256": "0" * 64}, "hash of the row's own prompt"),
         (SAMPLE | {"text_sha256": "xyz"}, "SHA-256"),
         (SAMPLE | {"id": 1.5}, "key 'id'"),

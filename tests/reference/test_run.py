@@ -15,7 +15,7 @@ from medbench_local.catalog.protocol import BootstrapSettings, ReferenceSettings
 from medbench_local.engine.base import EngineOptions, Pack
 from medbench_local.engine.llama import LlamaEngine
 from medbench_local.engine.requests import constrained, letter_tokens
-from medbench_local.errors import AcquireError, InputError, UsageError
+from medbench_local.errors import AcquireError, EngineError, InputError, UsageError
 from medbench_local.reference.network import Network
 from medbench_local.reference.rows import read_rows
 from medbench_local.reference.run import ReferenceRun, run_reference
@@ -118,14 +118,16 @@ def test_llama_cpp_agrees(finished: ReferenceRun, checkpoint: Path, tmp_path: Pa
     got = validate(
         read_rows(write_lines(tmp_path / "samples.jsonl", samples)),
         read_rows(finished.output),
-        thresholds=ReferenceSettings(near_tie=1e-3, logprob_largest=3e-4, prediction_agreement=1.0),
+        thresholds=ReferenceSettings(
+            prediction_tolerance=1e-3, logprob_largest=3e-4, prediction_agreement=1.0
+        ),
         bootstrap=BootstrapSettings(),
     )
-    assert got.passed, got.checks
+    assert got.outcome == "agrees", got.checks
     assert len(got.matches.matches) == 23
     assert got.matches.unmatched_reference == 1
     assert got.agreement is not None
-    assert got.agreement.disagreements_elsewhere == 0
+    assert got.agreement.differing == 0
 
 
 def test_an_interrupted_run_goes_on(
@@ -168,17 +170,27 @@ def test_a_batch_too_large_for_memory_is_halved(checkpoint: Path, monkeypatch: p
     prompts = [(1, 5, 9), (1, 7), (1, 8, 6, 4), (1, 3)]
     whole = network.logprobs(prompts, (65, 66))
     sizes = []
-    compute = network._last_logits
+    starts = [1, 1, 2, 1]
+    joint = network.continuations(prompts, starts)
+    compute = network._logits
 
-    def small(batch: Any) -> Any:
+    def small(batch: Any, positions: Any) -> Any:
         sizes.append(len(batch))
         if len(batch) > 1:
             raise torch.OutOfMemoryError("no room")
-        return compute(batch)
+        return compute(batch, positions)
 
-    monkeypatch.setattr(network, "_last_logits", small)
+    monkeypatch.setattr(network, "_logits", small)
     assert np.allclose(network.logprobs(prompts, (65, 66)), whole, atol=1e-5)
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
+    assert np.allclose(network.continuations(prompts, starts), joint, atol=1e-5)
+
+    def none(batch: Any, positions: Any) -> Any:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(network, "_logits", none)
+    with pytest.raises(EngineError, match="Out of memory on cpu with a single prompt"):
+        network.logprobs(prompts, (65, 66))
 
 
 def test_code_in_a_checkpoint_is_not_run(checkpoint: Path, prompts: Path, tmp_path: Path) -> None:

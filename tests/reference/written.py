@@ -19,7 +19,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
 def result(**fields: Any) -> ResultRow:
     """A row of results; what is not given is not known."""
     row: dict[str, Any] = {field.name: None for field in dataclasses.fields(ResultRow)}
-    return ResultRow(**(row | {"where": "line 1"} | fields))
+    return ResultRow(**(row | {"file": "results.jsonl", "where": "line 1"} | fields))
 
 
 def log_line(**changes: Any) -> dict[str, Any]:

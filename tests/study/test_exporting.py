@@ -56,8 +56,8 @@ def test_validation_matches_every_question_of_both_models(
     assert found.logprobs is not None
     assert found.logprobs.largest == 0
     assert len(found.verdicts) == 2
-    assert found.passed
-    assert str(found).endswith("the run agrees with the reference")
+    assert found.outcome == "agrees"
+    assert str(found).endswith("The run agrees with the reference.")
 
 
 def test_a_wrong_reference_does_not_pass(fakes: Fakes, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_wrong_reference_does_not_pass(fakes: Fakes, tmp_path: Path) -> None:
         row["logprobs"] = row["logprobs"][::-1]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = validate(run.folder.path, [path])
-    assert not found.passed
+    assert found.outcome == "contradicted"
     assert "not kept" in str(found)
 
 
@@ -86,6 +86,17 @@ def test_cloze_and_greedy_runs_are_exported_too(fakes: Fakes) -> None:
         rows = export_prompts(run)
         assert len(rows) == 30
         assert ("(A)" in rows[0].prompt or "place 0 1" in rows[0].prompt) == (scoring == "greedy")
+        samples = [sample for role in ("medical", "base") for sample in _samples(run, role)]
+        for row, sample in zip(rows, samples, strict=True):
+            written = row.as_row()
+            assert (written["scoring"], written["text_sha256"]) == (scoring, sample["text_sha256"])
+            assert written.get("gap") == ("" if scoring == "cloze" else None)
+
+
+def _samples(run: Run, role: str) -> list[dict[str, Any]]:
+    (comparison,) = run.results.comparisons
+    path = run.folder.samples_file(f"{role}.{comparison.task}.{comparison.shots}-shot")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_an_unfinished_run_is_refused(fakes: Fakes) -> None:
