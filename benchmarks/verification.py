@@ -10,7 +10,7 @@ share of answers that quantisation changes in either model (half of them from ri
 the model's gap is small; and a real loss of the medical model: further answers that it gets wrong when quantised.
 Checks end here by confidence alone; a real one may end a little earlier, where the verdict is certain.
 
-    python -m benchmarks.verification [--draws 2000] [--questions 100,300,1273,4183] [--brief]
+    python -m benchmarks.verification [--draws 2000] [--questions 100,300,1273,4183] [--brief] [--exact]
 """
 
 from __future__ import annotations
@@ -47,13 +47,17 @@ REACH = 8
 
 @dataclass(frozen=True)
 class Cell:
-    """What is varied; `difference` in standard errors, the rest as shares."""
+    """What is varied; `difference` in standard errors, the rest as shares.
+
+    With `exact` the drawn questions have this difference; else it is the expectation from which they are drawn.
+    """
 
     n: int
     difference: float
     changed: float
     near: bool
     loss: float
+    exact: bool = False
 
 
 @dataclass
@@ -79,9 +83,9 @@ class Tally:
 
 
 def correct_answers(rng: np.random.Generator, cell: Cell) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which questions each model answers correctly at full precision, drawn around the true difference."""
+    """Which questions each model answers correctly at full precision: drawn around the difference, or to equal it."""
     mean = cell.difference * np.sqrt(DISCORDANT / cell.n)
-    kinds = rng.random(cell.n)
+    kinds = rng.permutation((np.arange(cell.n) + 0.5) / cell.n) if cell.exact else rng.random(cell.n)
     medical_only = kinds < (DISCORDANT + mean) / 2
     base_only = ~medical_only & (kinds < DISCORDANT)
     both = (kinds >= DISCORDANT) & (kinds < (1 + DISCORDANT) / 2)
@@ -140,6 +144,9 @@ def main() -> int:
     parser.add_argument(
         "--brief", action="store_true", help="one row for each number of questions and difference"
     )
+    parser.add_argument(
+        "--exact", action="store_true", help="questions with exactly the difference, not around it"
+    )
     arguments = parser.parse_args()
     started = time.process_time()
     worst = 0.0
@@ -159,7 +166,7 @@ def main() -> int:
     for n, difference in itertools.product(map(int, arguments.questions.split(",")), DIFFERENCES):
         total = Tally()
         for changed, near, loss in itertools.product(CHANGED, (True, False), LOSSES):
-            cell = Cell(n, difference, changed, near, loss)
+            cell = Cell(n, difference, changed, near, loss, arguments.exact)
             rng = np.random.default_rng([n, difference, round(changed * 1000), near, round(loss * 1000)])
             tally = Tally()
             for _ in range(arguments.draws):

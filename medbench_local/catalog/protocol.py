@@ -130,11 +130,6 @@ class ReferenceSettings(Entry):
         description="Whether every comparison that both sides have must come to the same verdict.",
     )
 
-    @property
-    def near_tie(self) -> float:
-        """The old name of ``prediction_tolerance``."""
-        return self.prediction_tolerance
-
 
 class Protocol(Entry):
     """One way to run the study; the fields are the keys of a protocol file."""

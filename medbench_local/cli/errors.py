@@ -23,7 +23,6 @@ from medbench_local.text import plain, plain_lines
 
 DONE = 0
 DOES_NOT_HOLD = 1
-UNSETTLED = 3
 BAD_INPUT = 2
 UNSETTLED = 3
 INTERRUPTED = 130

@@ -6,9 +6,6 @@ import re
 
 from medbench_local.errors import UsageError
 
-CHECK_SCOPES = ("on", "full")
-"""What ``--check`` takes; the first is what it means without a value."""
-
 
 def names(text: str | None) -> tuple[str, ...] | None:
     """``a,b`` as ("a", "b"); None stays None.

@@ -38,7 +38,7 @@ CLOSEST_SHARE, CLOSEST_LEAST = 0.05, 100
 
 _ORDER: tuple[Verdict, ...] = ("loss", "tie", "win")
 _LOOK_SHARE = 0.02
-_SIMULATED_SHARES = {100: 1.0, 300: 0.7, 1273: 0.5, 4183: 0.4}
+_SIMULATED_SHARES = {100: 1.0, 300: 0.69, 1273: 0.46, 4183: 0.40}
 _LARGEST_CHANGE = 2.0
 """A question can go from "base only" to "medical only", or back."""
 

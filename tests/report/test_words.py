@@ -143,7 +143,8 @@ def test_a_verdict_that_quantisation_changed_is_said() -> None:
 def test_a_stand_in_is_never_called_full_precision() -> None:
     agrees, differs, left_open = words.verification(CASES["a stand-in"])
     assert agrees == (
-        "medqa, 3-shot is not verified: it agrees with q6_k, which stood in for full precision (1,273 of 1,273 questions)"
+        "medqa, 3-shot is not verified: it agrees with q6_k, which stood in for full precision "
+        "(1,273 of 1,273 questions)"
     )
     assert "pubmedqa, 3-shot is not verified: q6_k gives tie, which stood in" in differs
     assert "q6_k, standing in for full precision, leaves it open after 318" in left_open

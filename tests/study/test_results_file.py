@@ -1,0 +1,84 @@
+"""Files of earlier releases: read, and what they called verified believed only where it was known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbench_local import InputError, compare, read_results
+from tests.study.conftest import Fakes
+
+
+def _old(fakes: Fakes, tmp_path: Path, **changes: Any) -> tuple[Path, dict[str, Any]]:
+    """A results.json as release 0.1 wrote it, and what it holds."""
+    run = compare("demo-med", "demo-base", tasks=["./made-up"], shots=[0], limit=20, **changes)
+    data = json.loads(run.folder.results_file.read_text())
+    data["schema"] = 1
+    for comparison in data["comparisons"]:
+        del comparison["check"], comparison["quantised"]
+    for rates in (data["summary"], *data["summary"]["by_shots"]):
+        for name in ("win", "tie", "loss"):
+            del rates[f"{name}_rate_high"]
+    return tmp_path / "results.json", data
+
+
+def test_a_check_of_every_question_is_believed(fakes: Fakes, tmp_path: Path) -> None:
+    path, data = _old(fakes, tmp_path)
+    path.write_text(json.dumps(data))
+    (found,) = read_results(path).comparisons
+    assert (found.check.state, found.check.checked, found.reported) == ("full", 20, found.verdict)
+
+
+def test_agreement_on_some_questions_verifies_nothing(fakes: Fakes, tmp_path: Path) -> None:
+    path, data = _old(fakes, tmp_path)
+    (comparison,) = data["comparisons"]
+    for role in ("medical", "base"):
+        comparison["equivalence"][role]["n"] = 12
+    data["summary"]["win_rate"] = 1.0
+    path.write_text(json.dumps(data))
+    results = read_results(path)
+    (found,) = results.comparisons
+    assert (found.check.state, found.check.checked, found.check.of) == ("unsettled", 12, 20)
+    assert found.reported == "not verified"
+    assert (results.summary.win_rate, results.summary.win_rate_high) == (0.0, 1.0)
+    assert results.schema_version == 2
+    again = tmp_path / "again.json"
+    again.write_text(results.to_json())
+    assert read_results(again) == results
+
+
+def test_a_changed_verdict_is_not_called_verified(fakes: Fakes, tmp_path: Path) -> None:
+    path, data = _old(fakes, tmp_path)
+    (comparison,) = data["comparisons"]
+    comparison["equivalence"]["verdict_full_precision"] = "loss"
+    path.write_text(json.dumps(data))
+    assert read_results(path).comparisons[0].check.state == "unsettled"
+
+
+def test_without_a_check_only_full_precision_is_verified(fakes: Fakes, tmp_path: Path) -> None:
+    path, data = _old(fakes, tmp_path, quant="none")
+    path.write_text(json.dumps(data))
+    assert read_results(path).comparisons[0].verified
+    path.write_text(json.dumps(data | {"precision": "q8_0"}))
+    assert read_results(path).comparisons[0].check.state == "none"
+
+
+@pytest.mark.parametrize("schema", [0, 3, "1", None, True, 1.0])
+def test_other_schemas_are_refused(tmp_path: Path, schema: object) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"schema": schema}))
+    with pytest.raises(InputError, match="expected a number from 1 to 2"):
+        read_results(path)
+
+
+@pytest.mark.parametrize(
+    "comparisons", [None, 3, [None], [{"equivalence": 1}], [{"equivalence": {"medical": 1}}]]
+)
+def test_damaged_old_files_are_named(tmp_path: Path, comparisons: object) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"schema": 1, "comparisons": comparisons}))
+    with pytest.raises(InputError, match="key '"):
+        read_results(path)
