@@ -22,15 +22,15 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench_local.acquire.gguf_file import GgufTensor, read_gguf_header
+from medbench_local.files.gguf_header import GgufTensor, read_gguf_header
 from tests.acquire.checkpoints import SPM_CONFIG, config, shapes, small_sentencepiece, write_json
-from tests.acquire.official_converter import converter_folder
+from tests.acquire.conversion.official_converter import converter_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = """
 import sys
 from pathlib import Path
-from medbench_local.acquire.convert import convert_checkpoint
+from medbench_local.acquire.conversion.convert import convert_checkpoint
 convert_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from medbench_local.api import compare_options
 from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.cli.progress import progress
+from medbench_local.results.schema import PromptChoice
 from medbench_local.study.compare import run_comparison
-from medbench_local.study.results import PromptChoice
 
 Searches = dict[tuple[str, str], PromptChoice]
 """By task and role."""

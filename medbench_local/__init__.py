@@ -33,14 +33,14 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from medbench_local.prompts.export import ExportedPrompt
+    from medbench_local.reference.file_verdicts import FileVerdicts
     from medbench_local.reference.validation import Validation
-    from medbench_local.study.check import ModelCheck
+    from medbench_local.results.reading import read_results
+    from medbench_local.results.schema import Comparison, Results
+    from medbench_local.scoring.own_prompts import UserRequest, read_requests
+    from medbench_local.study.check_model import ModelCheck
     from medbench_local.study.compare import Run
     from medbench_local.study.cost import ComparisonCost
-    from medbench_local.study.file_verdicts import FileVerdicts
-    from medbench_local.study.requests import UserRequest, read_requests
-    from medbench_local.study.results import Comparison, Results
-    from medbench_local.study.results_file import read_results
     from medbench_local.study.sweep import Sweep
 
 __version__ = "0.1.0"
@@ -85,13 +85,13 @@ _HOMES = {
     "errors": "AcquireError EngineError InputError MedbenchError StoreError UsageError WorkerDied",
     "prompts.export": "ExportedPrompt",
     "reference.validation": "Validation",
-    "study.check": "ModelCheck",
+    "study.check_model": "ModelCheck",
     "study.compare": "Run",
     "study.cost": "ComparisonCost",
-    "study.file_verdicts": "FileVerdicts",
-    "study.requests": "UserRequest read_requests",
-    "study.results": "Comparison Results",
-    "study.results_file": "read_results",
+    "reference.file_verdicts": "FileVerdicts",
+    "scoring.own_prompts": "UserRequest read_requests",
+    "results.schema": "Comparison Results",
+    "results.reading": "read_results",
     "study.sweep": "Sweep",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

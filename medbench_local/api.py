@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
-from medbench_local.acquire.convert import convert_checkpoint
+from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.prepare import find_checkpoint
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
@@ -26,20 +26,20 @@ from medbench_local.errors import UsageError
 from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.export import ExportedPrompt
 from medbench_local.prompts.prompting import check_system_prompt
+from medbench_local.reference.exporting import prompts_of_run
+from medbench_local.reference.file_verdicts import FileVerdicts, verdicts_of_files
 from medbench_local.reference.rows import read_rows, read_samples
 from medbench_local.reference.validate import validate as compare_with
 from medbench_local.reference.validation import Validation
+from medbench_local.results.folder import find_run
+from medbench_local.results.schema import Scoring
+from medbench_local.scoring.opened import open_model
+from medbench_local.scoring.own_prompts import UserRequest, score_on
 from medbench_local.settings import read_settings
-from medbench_local.study.check import ModelCheck, run_check
+from medbench_local.study.check_model import ModelCheck, run_check
 from medbench_local.study.compare import Run, run_comparison
 from medbench_local.study.cost import ComparisonCost, plan_comparison
-from medbench_local.study.exporting import prompts_of_run
-from medbench_local.study.file_verdicts import FileVerdicts, verdicts_of_files
 from medbench_local.study.plan import CheckScope, CompareOptions
-from medbench_local.study.requests import UserRequest, score_on
-from medbench_local.study.results import Scoring
-from medbench_local.study.run import find_run
-from medbench_local.study.single import open_model
 from medbench_local.study.sweep import PairNames, Sweep, parse_pair, run_sweep
 
 if TYPE_CHECKING:

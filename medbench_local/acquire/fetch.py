@@ -9,13 +9,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from medbench_local.acquire.cache import file_sha256, read_json, write_json
-from medbench_local.acquire.checkpoint import open_checkpoint
-from medbench_local.acquire.disk import Need
-from medbench_local.acquire.hub import Repository, fetch_files, hub_from_environment, open_repository
-from medbench_local.acquire.hub_errors import not_cached
+from medbench_local.acquire.conversion.checkpoint import open_checkpoint
 from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, FileRecord, choose_files, is_weights
 from medbench_local.acquire.source import gguf_parts
 from medbench_local.errors import AcquireError, InputError
+from medbench_local.files.space import Need
+from medbench_local.hub.errors import not_cached
+from medbench_local.hub.repository import Repository, fetch_files, hub_from_environment, open_repository
 from medbench_local.progress import Progress, Silent
 from medbench_local.settings import read_settings
 

@@ -7,9 +7,9 @@ from importlib import metadata
 from pathlib import Path
 
 from medbench_local.acquire.cache import content_key, file_sha256
-from medbench_local.acquire.disk import Need
 from medbench_local.acquire.layout import FileRecord
 from medbench_local.catalog.quantisation import FULL, QuantConfig
+from medbench_local.files.space import Need
 
 CONVERSION = 1
 """To be raised when conversion gives other bytes for the same checkpoint."""

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.cache import Built, content_key, find, make_once, recorded
-from medbench_local.acquire.convert import convert_checkpoint
-from medbench_local.acquire.disk import Need, check_room
+from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.fetch import (
     FetchedRepository,
     fetch_checkpoint,
@@ -19,9 +18,6 @@ from medbench_local.acquire.fetch import (
     hashed,
     recall,
 )
-from medbench_local.acquire.gguf_file import LOSSLESS, read_gguf_header
-from medbench_local.acquire.hub import Repository, hub_from_environment, open_repository
-from medbench_local.acquire.hub_errors import Unreachable
 from medbench_local.acquire.layout import FileRecord, is_weights
 from medbench_local.acquire.places import full_path, quantised_path, room_for
 from medbench_local.acquire.quantise import quantise
@@ -36,6 +32,10 @@ from medbench_local.acquire.source import (
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.errors import UsageError
+from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
+from medbench_local.files.space import Need, check_room
+from medbench_local.hub.errors import Unreachable
+from medbench_local.hub.repository import Repository, hub_from_environment, open_repository
 from medbench_local.progress import Advance, Progress, Silent
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from medbench_local.acquire.gguf_file import LOSSLESS, GgufHeader, read_gguf_header, stored_bytes
-from medbench_local.acquire.importance import check_importance, read_importance
-from medbench_local.acquire.whole_file import whole_file
 from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.engine.importance import check_importance, read_importance
 from medbench_local.errors import AcquireError, UsageError
+from medbench_local.files.gguf_header import LOSSLESS, GgufHeader, read_gguf_header, stored_bytes
+from medbench_local.files.whole_file import whole_file
 from medbench_local.progress import Progress, Silent
 
 
@@ -216,7 +216,7 @@ def _worker(errors: IO[bytes]) -> subprocess.Popen[bytes]:
     package = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-m", "medbench_local.acquire.quantise_worker"],
+        [sys.executable, "-m", "medbench_local.engine.quantise_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

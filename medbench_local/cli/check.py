@@ -74,7 +74,7 @@ def check(
     """
     from medbench_local.api import compare_options
     from medbench_local.report.terminal import show_check
-    from medbench_local.study.check import run_check
+    from medbench_local.study.check_model import run_check
 
     options = compare_options(
         tasks=parse.names(tasks),

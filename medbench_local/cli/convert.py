@@ -35,8 +35,8 @@ def convert(
     Example: medbench-local convert ./my-model --output my-model.gguf
     """
     from medbench_local import api
-    from medbench_local.acquire.gguf_file import read_gguf_header
-    from medbench_local.store.files import output_file
+    from medbench_local.files.atomic import output_file
+    from medbench_local.files.gguf_header import read_gguf_header
 
     target = output_file(output, inputs=model_files(source))
     warnings = api.convert(source, target, type=type.value, offline=offline or None, progress=progress())
@@ -58,7 +58,7 @@ def quantize(
     Example: medbench-local quantize my-model.gguf --quant q4_k_m --output my-model.q4_k_m.gguf
     """
     from medbench_local import api
-    from medbench_local.store.files import output_file
+    from medbench_local.files.atomic import output_file
 
     read = gguf_files(source) if source.is_file() else []
     target = output_file(output, inputs=[*read, *quant_files(quant)])

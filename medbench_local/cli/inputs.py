@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from medbench_local.study.run import RunFolder
+    from medbench_local.results.folder import RunFolder
 
 
 def model_files(model: str) -> list[Path]:

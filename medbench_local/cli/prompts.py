@@ -74,9 +74,9 @@ def export(
 
     from medbench_local import api
     from medbench_local.errors import UsageError
+    from medbench_local.files.atomic import output_file, write_atomic
+    from medbench_local.results.folder import find_run
     from medbench_local.settings import read_settings
-    from medbench_local.store.files import output_file, write_atomic
-    from medbench_local.study.run import find_run
 
     data = data_dir or read_settings().data_dir
     read = [data] if data else []

@@ -38,10 +38,10 @@ def report(
 
     Example: medbench-local report demo-med-vs-demo-base --format html --output report.html
     """
+    from medbench_local.files.atomic import output_file, write_atomic
     from medbench_local.report.files import FORMATS
     from medbench_local.report.terminal import show_results
-    from medbench_local.store.files import output_file, write_atomic
-    from medbench_local.study.run import find_run
+    from medbench_local.results.folder import find_run
 
     found = find_run(run, folder)
     target = None if output is None else output_file(output, inputs=run_files(found))

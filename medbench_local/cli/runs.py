@@ -25,7 +25,7 @@ def list_command(
 
     Example: medbench-local runs list
     """
-    from medbench_local.study.run import list_runs
+    from medbench_local.results.folder import list_runs
 
     rows: list[dict[str, object]] = []
     for run in list_runs(folder):

@@ -38,9 +38,9 @@ def score(
     import json
 
     from medbench_local.engine.base import EngineOptions
-    from medbench_local.store.lock import only_writer
-    from medbench_local.study.requests import PartialResults, digest, read_requests, score_on
-    from medbench_local.study.single import open_model
+    from medbench_local.files.lock import only_writer
+    from medbench_local.scoring.opened import open_model
+    from medbench_local.scoring.own_prompts import PartialResults, digest, read_requests, score_on
 
     target = None if output is None else _target(output, requests, model, quant)
     asked = read_requests(requests)
@@ -88,8 +88,8 @@ def score(
 
 def _target(output: Path, requests: Path, model: str, quant: str) -> Path:
     """The file that --output means, which neither it nor its part may be one that is read."""
-    from medbench_local.store.files import output_file
-    from medbench_local.study.requests import part_of
+    from medbench_local.files.atomic import output_file
+    from medbench_local.scoring.own_prompts import part_of
 
     read = [requests, *model_files(model), *(quant_files(quant) if quant != "none" else [])]
     target = output_file(output, inputs=read)

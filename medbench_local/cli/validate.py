@@ -97,9 +97,9 @@ def reference_run(
 
     Example: medbench-local reference run ./meditron-7b prompts.jsonl --output gpu.jsonl --device cuda
     """
+    from medbench_local.files.atomic import output_file
+    from medbench_local.files.lock import only_writer
     from medbench_local.reference.run import run_reference
-    from medbench_local.store.files import output_file
-    from medbench_local.store.lock import only_writer
 
     target = output_file(output, inputs=[checkpoint, prompts])
     with only_writer(target):

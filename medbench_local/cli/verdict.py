@@ -26,9 +26,9 @@ def verdict(
 
     Example: medbench-local verdict finetuned.jsonl baseline.jsonl
     """
+    from medbench_local.reference.file_verdicts import verdicts_of_files
     from medbench_local.report import words
     from medbench_local.report.terminal import STYLES
-    from medbench_local.study.file_verdicts import verdicts_of_files
 
     found = verdicts_of_files(medical, base, confidence=confidence)
     for warning in found.warnings:

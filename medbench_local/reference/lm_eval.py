@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from medbench_local.tasks.rows import Row
+from medbench_local.files.rows import Row
 
 _FILE = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl(\.gz)?")
 _OURS = {"medqa_4options": "medqa-4", "medmcqa": "medmcqa", "pubmedqa": "pubmedqa"}

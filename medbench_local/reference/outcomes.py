@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench_local.errors import InputError
+from medbench_local.files.readers import json_lines
+from medbench_local.files.rows import Row, SourceFile
 from medbench_local.reference.rows import question_id
-from medbench_local.tasks.files import json_lines
-from medbench_local.tasks.rows import Row, SourceFile
 
 QuestionKey = tuple[str, str]
 

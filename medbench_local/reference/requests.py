@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench_local.errors import InputError, UsageError
+from medbench_local.files.readers import json_lines
+from medbench_local.files.rows import Row, SourceFile
 from medbench_local.reference.rows import prompt_sha256
-from medbench_local.tasks.files import json_lines
-from medbench_local.tasks.rows import Row, SourceFile
 
 Key = tuple[object, ...]
 Scoring = Literal["constrained", "cloze"]

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from gguf import TokenType
 from sentencepiece import SentencePieceProcessor
 
-from medbench_local.acquire.vocabulary import Vocabulary, read_vocabulary
+from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
 from medbench_local.errors import InputError
 
 Tokens = tuple[int, ...]

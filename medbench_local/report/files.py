@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from medbench_local.files.atomic import write_atomic
 from medbench_local.report.markdown import markdown
 from medbench_local.report.page import html
 from medbench_local.report.tabular import as_csv
-from medbench_local.store.files import write_atomic
-from medbench_local.study.results import Results
+from medbench_local.results.schema import Results
 
 FORMATS: Mapping[str, Callable[[Results], str]] = {
     "html": html,

@@ -11,7 +11,7 @@ from medbench_local import __version__
 from medbench_local.report import sections, words
 from medbench_local.report.reading import HOW_TO_READ
 from medbench_local.report.sections import Column, Section
-from medbench_local.study.results import Results
+from medbench_local.results.schema import Results
 
 SPECIAL = re.compile(r"[\\`*\[\]<>|#~&$]|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown would act on; an underscore between letters or digits is read as it is."""

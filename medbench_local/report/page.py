@@ -13,7 +13,7 @@ from medbench_local.report import sections, words
 from medbench_local.report.figures import figures
 from medbench_local.report.reading import HOW_TO_READ
 from medbench_local.report.tabular import as_csv
-from medbench_local.study.results import Results
+from medbench_local.results.schema import Results
 
 TEMPLATE = Path(__file__).with_name("page.html")
 STATES = ("win", "tie", "loss", "not verified", "equivalent", "different", "inconclusive")

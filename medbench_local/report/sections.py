@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench_local.report import words
-from medbench_local.study.results import Comparison, PromptChoice, Results
+from medbench_local.results.schema import Comparison, PromptChoice, Results
 
 
 @dataclass(frozen=True)

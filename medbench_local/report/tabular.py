@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from medbench_local.report import words
-from medbench_local.study.results import Comparison, Results
+from medbench_local.results.schema import Comparison, Results
 
 OF_THE_RUN = ("medical", "base", "precision", "mode", "protocol", "confidence")
 PAIRS = {"ci": ("low", "high"), "flip_ci": ("low", "high")}

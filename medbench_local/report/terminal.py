@@ -14,9 +14,9 @@ from rich.text import Text
 from medbench_local import __version__
 from medbench_local.report import sections, words
 from medbench_local.report.sections import Section
-from medbench_local.study.check import STANDING, ModelCheck
+from medbench_local.results.schema import EquivalenceRecord, Results
+from medbench_local.study.check_model import STANDING, ModelCheck
 from medbench_local.study.cost import ComparisonCost
-from medbench_local.study.results import EquivalenceRecord, Results
 
 STYLES = {
     "win": "bold green",

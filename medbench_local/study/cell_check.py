@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 
 from medbench_local.catalog.protocol import BootstrapSettings
+from medbench_local.results.schema import VERDICTS
+from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.verification import (
     Assessment,
     Booleans,
@@ -17,8 +19,6 @@ from medbench_local.statistics.verification import (
     check_order,
     looks,
 )
-from medbench_local.study.results import VERDICTS
-from medbench_local.study.scoring import Answer
 from medbench_local.study.verdicts import correctness, paired, top_two_gap
 from medbench_local.tasks.question import Question
 

@@ -9,11 +9,11 @@ from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.prompts.demonstrations import validation_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates
+from medbench_local.results.schema import CandidateScore, PromptChoice
+from medbench_local.scoring.answers import CellScorer
 from medbench_local.selection.exhaustive import exhaustive
 from medbench_local.selection.racing import most_prompts, racing
 from medbench_local.selection.result import Selection
-from medbench_local.study.results import CandidateScore, PromptChoice
-from medbench_local.study.scoring import CellScorer
 from medbench_local.study.verdicts import correctness
 from medbench_local.tasks.question import Task
 

@@ -10,10 +10,24 @@ from datetime import datetime, timezone
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import StoreError
+from medbench_local.files.atomic import need_place
+from medbench_local.files.lock import only_process
 from medbench_local.progress import Progress
 from medbench_local.report.files import write_reports
-from medbench_local.store.files import need_place
-from medbench_local.store.lock import only_process
+from medbench_local.results.folder import RUNS, RunFolder, neighbouring_stores
+from medbench_local.results.samples import sample_rows
+from medbench_local.results.schema import (
+    CheckObstacle,
+    Comparison,
+    LadderStep,
+    ModelRecord,
+    PairOf,
+    Results,
+    Timing,
+)
+from medbench_local.results.summary import summary
+from medbench_local.scoring.answers import Answer, Meter
+from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.answering import (
     CellAnswers,
@@ -24,7 +38,6 @@ from medbench_local.study.answering import (
     with_retries,
 )
 from medbench_local.study.cell_check import ROLES, CellCheck, Role
-from medbench_local.study.checking import check_settings
 from medbench_local.study.manifest import describe, identity_of, origin, run_name
 from medbench_local.study.memory import (
     obstacle_to_checking,
@@ -34,21 +47,8 @@ from medbench_local.study.memory import (
 )
 from medbench_local.study.plan import Cell, CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
+from medbench_local.study.precision_changes import check_settings
 from medbench_local.study.precision_check import LADDER_SHARE, check_verdicts, finding, unchecked
-from medbench_local.study.results import (
-    CheckObstacle,
-    Comparison,
-    LadderStep,
-    ModelRecord,
-    PairOf,
-    Results,
-    Timing,
-)
-from medbench_local.study.run import RUNS, RunFolder, neighbouring_stores
-from medbench_local.study.samples import sample_rows
-from medbench_local.study.scoring import Answer, Meter
-from medbench_local.study.session import ModelSession
-from medbench_local.study.summary import summary
 from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison, doubts
 
 

@@ -14,9 +14,9 @@ from medbench_local.acquire.cache import file_sha256
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.engine.bindings import versions as engine_versions
+from medbench_local.results.folder import identity
+from medbench_local.results.schema import SCHEMA
 from medbench_local.study.plan import Plan
-from medbench_local.study.results import SCHEMA
-from medbench_local.study.run import identity
 from medbench_local.tasks.question import Task
 
 

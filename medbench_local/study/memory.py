@@ -9,8 +9,8 @@ from pathlib import Path
 from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.errors import EngineError, UsageError
+from medbench_local.results.schema import CheckObstacle
 from medbench_local.study.plan import Plan
-from medbench_local.study.results import CheckObstacle
 
 INSTEAD = (
     "Close other programs; or name a stand-in that fits with --check-precision q8_0 (the report says so); or --force "

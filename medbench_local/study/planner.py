@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from medbench_local.acquire.gguf_file import LOSSLESS, read_gguf_header
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
+from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.study.ladder import ladder, stand_in
 from medbench_local.study.plan import CompareOptions, Plan, load_cells

@@ -12,12 +12,7 @@ from contextlib import nullcontext
 
 from medbench_local.catalog.quantisation import FULL
 from medbench_local.progress import Advance, Progress
-from medbench_local.statistics.verification import CONFIDENCE
-from medbench_local.study.answering import CellAnswers, CellKey, key_of
-from medbench_local.study.cell_check import ROLES, CellCheck, Role
-from medbench_local.study.checking import CheckSettings, compare_precisions, precision_changes, record
-from medbench_local.study.plan import Cell, Plan, test_questions
-from medbench_local.study.results import (
+from medbench_local.results.schema import (
     VERDICTS,
     ChangesOfBoth,
     Check,
@@ -27,8 +22,18 @@ from medbench_local.study.results import (
     EquivalenceRecord,
     PrecisionChanges,
 )
-from medbench_local.study.scoring import Answer, CellScorer
-from medbench_local.study.session import ModelSession
+from medbench_local.scoring.answers import Answer, CellScorer
+from medbench_local.scoring.session import ModelSession
+from medbench_local.statistics.verification import CONFIDENCE
+from medbench_local.study.answering import CellAnswers, CellKey, key_of
+from medbench_local.study.cell_check import ROLES, CellCheck, Role
+from medbench_local.study.plan import Cell, Plan, test_questions
+from medbench_local.study.precision_changes import (
+    CheckSettings,
+    compare_precisions,
+    precision_changes,
+    record,
+)
 from medbench_local.study.verdicts import AtFullPrecision, paired
 from medbench_local.tasks.question import Question
 

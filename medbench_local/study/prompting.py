@@ -6,11 +6,11 @@ from pathlib import Path
 
 import gguf
 
-from medbench_local.acquire.gguf_file import GgufHeader, read_gguf_header
 from medbench_local.acquire.prepare import prepare_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.quantisation import load_quant
+from medbench_local.files.gguf_header import GgufHeader, read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompting import Prompting, prompting_for
 

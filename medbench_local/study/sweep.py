@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from medbench_local.catalog.model import models, pairs, vision_pairs
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress
+from medbench_local.results.schema import Comparison
 from medbench_local.statistics.paired import Verdict
 from medbench_local.statistics.summary import Rates, mean_rates, pooled_rates, verdict_rates
 from medbench_local.study.compare import Run, run_comparison
 from medbench_local.study.plan import CompareOptions
-from medbench_local.study.results import Comparison
 
 PAIR_FORMS = "a medical model of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for models of your own"
 

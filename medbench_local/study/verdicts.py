@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from medbench_local.catalog.protocol import BootstrapSettings
 from medbench_local.catalog.quantisation import FULL
-from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
-from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
-from medbench_local.study.results import (
+from medbench_local.results.schema import (
     Ablation,
     Accuracies,
     AtPrecision,
@@ -27,7 +25,9 @@ from medbench_local.study.results import (
     PromptChoices,
     Scoring,
 )
-from medbench_local.study.scoring import Answer
+from medbench_local.scoring.answers import Answer
+from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
+from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
 from medbench_local.tasks.question import Question
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from medbench_local.catalog.task import EMBEDDED, Format, is_folder, task_entry, task_names
 from medbench_local.errors import InputError, UsageError
+from medbench_local.files.rows import SourceFile, plain
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress, Silent
 from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
 from medbench_local.tasks.parts import PARTS
 from medbench_local.tasks.places import Place, in_data_dir, in_folder, on_the_hub
 from medbench_local.tasks.question import SPLITS, DataFile, Question, Split, SplitName, Task
-from medbench_local.tasks.rows import SourceFile, plain
 
 LONGEST_NAME = 80
 """Characters of a task's name: run folders and sample files are named after it."""

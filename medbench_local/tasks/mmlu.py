@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medbench_local.errors import InputError
-from medbench_local.tasks.files import csv_rows, parquet_rows
+from medbench_local.files.readers import csv_rows, parquet_rows
+from medbench_local.files.rows import Row, SourceFile
 from medbench_local.tasks.question import Question
-from medbench_local.tasks.rows import Row, SourceFile
 
 HEADER = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 LETTERS = "ABCD"

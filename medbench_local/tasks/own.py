@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medbench_local.tasks.files import json_lines
+from medbench_local.files.readers import json_lines
+from medbench_local.files.rows import Row, SourceFile
 from medbench_local.tasks.question import Question
-from medbench_local.tasks.rows import Row, SourceFile
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

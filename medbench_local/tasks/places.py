@@ -8,9 +8,9 @@ from pathlib import Path
 
 from medbench_local.catalog.task import Format, HubLayout, Layout, Source, SplitFiles, TaskEntry
 from medbench_local.errors import AcquireError, InputError
+from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.tasks.question import SPLITS, SplitName
-from medbench_local.tasks.rows import SourceFile
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def on_the_hub(
     Raises:
         AcquireError: none can be had; the first one's error.
     """
-    from medbench_local.acquire.hub_errors import Unreachable
+    from medbench_local.hub.errors import Unreachable
 
     first: AcquireError | None = None
     for layout in source.hub:

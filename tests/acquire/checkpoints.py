@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from sentencepiece import SentencePieceTrainer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from medbench_local.acquire.bpe_tokens import LLAMA_3
+from medbench_local.acquire.conversion.bpe_tokens import LLAMA_3
 from tests.acquire.gguf_content import read_content
 
 TEXT = [

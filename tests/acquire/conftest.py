@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import close_session, constants
 
-from medbench_local.acquire import hub as hub_module
-from medbench_local.acquire.transfer import Patience
+from medbench_local.hub import repository as hub_module
+from medbench_local.hub.transfer import Patience
 from tests.hub_server import HubServer
 
 

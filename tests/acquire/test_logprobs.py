@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 
-from medbench_local.acquire.convert import convert_checkpoint
+from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.engine.base import EngineOptions, Pack, ScoreRequest
 from medbench_local.engine.llama import LlamaEngine
 from tests.acquire.checkpoints import LLAMA3_ROPE, config, write_checkpoint

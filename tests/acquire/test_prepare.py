@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from medbench_local.acquire.fetch import fetch_model
-from medbench_local.acquire.gguf_file import read_gguf_header
 from medbench_local.acquire.inventory import list_models, plan_model
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import DEMO, LocalCheckpoint, resolve_model
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.errors import AcquireError, InputError, UsageError
+from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Advance, Silent
 from tests.hub_repositories import biomistral_7b, llama_2_7b, llama_3_8b, meditron_7b
 from tests.hub_server import Fault, HubServer

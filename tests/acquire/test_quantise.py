@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from medbench_local.acquire.convert import convert_checkpoint
-from medbench_local.acquire.gguf_file import read_gguf_header
-from medbench_local.acquire.importance import read_importance
+from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.quantise import planned_size, quantise
 from medbench_local.catalog.quantisation import QuantConfig, load_quant
+from medbench_local.engine.importance import read_importance
 from medbench_local.errors import AcquireError, InputError, UsageError
+from medbench_local.files.gguf_header import read_gguf_header
 from tests.acquire.checkpoints import config, write_checkpoint
 
 

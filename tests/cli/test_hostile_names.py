@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from medbench_local.acquire.hub_errors import discreet
 from medbench_local.acquire.source import LONGEST_NAME, resolve_model
+from medbench_local.hub.errors import discreet
 from medbench_local.tasks.load import load_task
 from tests.cli.command import Command, lines
 from tests.hub_server import Fault, HubServer

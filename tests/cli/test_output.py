@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from medbench_local.errors import StoreError
-from medbench_local.store.lock import only_writer
-from medbench_local.study.requests import PartialResults
+from medbench_local.files.lock import only_writer
+from medbench_local.scoring.own_prompts import PartialResults
 from tests.cli.command import Command
 
 Hashes = dict[str, str]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from medbench_local.cli.report import report
 from medbench_local.errors import UsageError
 from medbench_local.report.files import FORMATS
-from medbench_local.study.run import RunFolder
+from medbench_local.results.folder import RunFolder
 from tests.report.examples import CASES
 
 RESULTS = CASES["every kind"]

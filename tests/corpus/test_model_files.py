@@ -16,13 +16,13 @@ import pytest
 from safetensors.numpy import save as packed
 
 from medbench_local.acquire.source import DEMO as CHECKPOINTS
-from tests.acquire.test_gguf_file import HOSTILE as HEADERS
-from tests.acquire.test_safetensors_reader import HOSTILE as TENSORS
-from tests.acquire.test_safetensors_reader import write as write_safetensors
-from tests.acquire.test_torch_reader import HOSTILE_PICKLES as PICKLES
+from tests.acquire.conversion.test_safetensors_reader import HOSTILE as TENSORS
+from tests.acquire.conversion.test_safetensors_reader import write as write_safetensors
+from tests.acquire.conversion.test_torch_reader import HOSTILE_PICKLES as PICKLES
 from tests.corpus.command_line import files_below, refusal
 from tests.corpus.test_result_files import COMPARE, written
 from tests.engine.tiny import write_random_llama
+from tests.files.test_gguf_header import HOSTILE as HEADERS
 
 Change = Callable[[Path], object]
 

@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 from safetensors import safe_open
 
-from medbench_local.acquire.convert import convert_checkpoint
+from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.demo.tokens import train_tokenizer
 from medbench_local.demo.train import HERE
 from medbench_local.engine.bindings import Model

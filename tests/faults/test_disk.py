@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from medbench_local.acquire.gguf_file import read_gguf_header
 from medbench_local.acquire.source import DEMO
 from medbench_local.errors import StoreError
-from medbench_local.store.files import write_atomic
+from medbench_local.files.atomic import write_atomic
+from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.store.scores import ScoreStore, StoredScore
 from tests.acquire.conftest import hub as hub
 from tests.corpus.command_line import run

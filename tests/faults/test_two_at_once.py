@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from medbench_local.store.lock import only_process
+from medbench_local.files.lock import only_process
 from tests.corpus.command_line import refusal
 
 COMPARE = (
@@ -27,7 +27,7 @@ def test_a_second_process_on_a_run_is_refused(tmp_path: Path, monkeypatch: pytes
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from medbench_local.store.lock import only_process\n"
+            "import sys, time; from pathlib import Path; from medbench_local.files.lock import only_process\n"
             "with only_process(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)",
             str(tmp_path / "run"),
         ],

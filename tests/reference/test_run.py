@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medbench_local.acquire.convert import convert_checkpoint
+from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.catalog.protocol import BootstrapSettings, ReferenceSettings
 from medbench_local.engine.base import EngineOptions, Pack
 from medbench_local.engine.llama import LlamaEngine

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.study.choosing import unsearched
-from medbench_local.study.results import (
+from medbench_local.results.schema import (
     VERDICTS,
     Ablation,
     Accuracies,
@@ -32,7 +31,8 @@ from medbench_local.study.results import (
     Timing,
     Verdict,
 )
-from medbench_local.study.summary import summary
+from medbench_local.results.summary import summary
+from medbench_local.study.choosing import unsearched
 
 SCRIPT = "<script>document.title='injected'</script><img src=x onerror=\"document.title='injected'\">"
 HOSTILE = f"a|b`c*d_e_[f](g) {SCRIPT} $x^2$ {{{{ 7*7 }}}} </svg></title></pre>&amp;\n# h"

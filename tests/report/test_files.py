@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medbench_local.report.files import FORMATS, write_reports
-from medbench_local.study.results_file import read_results
+from medbench_local.results.reading import read_results
 from tests.report.examples import CASES
 
 

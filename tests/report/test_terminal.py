@@ -9,7 +9,7 @@ from rich.console import Console
 
 from medbench_local.report import sections, words
 from medbench_local.report.terminal import show_results
-from medbench_local.study.results import Results
+from medbench_local.results.schema import Results
 from tests.report.examples import CASES, LONG
 
 FOLDER = Path("runs") / "a-vs-b-01234567"

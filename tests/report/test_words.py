@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medbench_local.report import words
-from medbench_local.study.results import CandidateScore, Counts
+from medbench_local.results.schema import CandidateScore, Counts
 from tests.report.examples import CASES, EMOJI, RIGHT_TO_LEFT, choice, comparison, results
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from medbench_local.engine.base import EngineOptions, Tokens
 from medbench_local.engine.fake import FakeEngine
-from medbench_local.study import session
+from medbench_local.scoring import session
 
 Make = Callable[[Path], FakeEngine]
 KEYS = ("north", "south", "east", "west")

@@ -9,10 +9,10 @@ from medbench_local.catalog.model import models
 from medbench_local.engine.base import Engine
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompting import Prompting, prompting_for
+from medbench_local.results.schema import VERDICTS, Check, CheckState, Scoring
+from medbench_local.scoring.answers import Answer, CellScorer, Meter, fingerprint
+from medbench_local.scoring.requests import Preparation, ScoringRules
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.preparing import Preparation, ScoringRules
-from medbench_local.study.results import VERDICTS, Check, CheckState, Scoring
-from medbench_local.study.scoring import Answer, CellScorer, Meter, fingerprint
 from medbench_local.study.verdicts import AtFullPrecision
 from medbench_local.tasks.question import DataFile, Question, Split, Task
 

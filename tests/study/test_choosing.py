@@ -11,8 +11,8 @@ from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import candidates
+from medbench_local.results.schema import PromptChoice
 from medbench_local.study.choosing import choose_prompt, selection_rows
-from medbench_local.study.results import PromptChoice
 from tests.study.material import Bench, a_prompting, a_task
 
 

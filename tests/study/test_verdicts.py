@@ -11,11 +11,11 @@ from scipy.stats import binomtest
 
 from medbench_local.catalog.protocol import BootstrapSettings
 from medbench_local.prompts.prompt import Candidate
+from medbench_local.results.schema import Comparison
+from medbench_local.results.summary import summary
 from medbench_local.statistics.paired import paired_bootstrap
 from medbench_local.statistics.significance import minimum_detectable_difference
 from medbench_local.study.choosing import unsearched
-from medbench_local.study.results import Comparison
-from medbench_local.study.summary import summary
 from medbench_local.study.verdicts import (
     Side,
     adjusted,

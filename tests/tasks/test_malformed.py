@@ -16,8 +16,8 @@ import pytest
 from pyarrow import parquet
 
 from medbench_local.errors import InputError
+from medbench_local.files.rows import SourceFile
 from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
-from medbench_local.tasks.rows import SourceFile
 from tests.tasks.data import MEDMCQA, MEDQA, OWN, PUBMEDQA, lines, write
 
 READ = {

@@ -1,0 +1,115 @@
+"""A model's vocabulary, brought from a checkpoint's tokenizer files into the form that llama.cpp reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gguf import TokenType
+
+from medbench_local.acquire.conversion.bpe_tokens import read_bpe_tokens
+from medbench_local.acquire.conversion.sentencepiece_tokens import read_sentencepiece_tokens
+from medbench_local.acquire.conversion.special_tokens import SpecialTokens, read_special_tokens
+from medbench_local.acquire.conversion.token import Token
+from medbench_local.errors import InputError
+from medbench_local.files.json_objects import read_json_object
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the GGUF file says about text and tokens.
+
+    Attributes:
+        model: "llama" for SentencePiece, "gpt2" for byte-level BPE.
+        pre: llama.cpp's name of the rule that splits text before merging.
+        tokens: one for every row of the embedding, in order.
+        merges: byte-level BPE only, "a b", most important first.
+        special: ids of special tokens, which are put before or after a text, and the chat template.
+        add_space_prefix: whether a blank is put before a text; None if llama.cpp's default holds.
+        warnings: what a person should know.
+    """
+
+    model: Literal["llama", "gpt2"]
+    pre: str
+    tokens: tuple[Token, ...]
+    merges: tuple[str, ...]
+    special: SpecialTokens
+    add_space_prefix: bool | None
+    warnings: tuple[str, ...]
+
+
+def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
+    """Read the tokenizer of a checkpoint folder.
+
+    Args:
+        folder: with tokenizer.model or tokenizer.json, and the smaller files beside them.
+        rows: of the embedding matrix; they decide: a shorter vocabulary is padded, a longer one cut.
+
+    Raises:
+        InputError: a file is missing or damaged, two tokens share an id or a text.
+        AcquireError: a tokenizer that llama.cpp would not tokenise with as the model was trained.
+    """
+    config = _optional(folder / "tokenizer_config.json")
+    tokenizer = _optional(folder / "tokenizer.json")
+    if (folder / "tokenizer.model").is_file() and not _is_byte_level(tokenizer):
+        table = read_sentencepiece_tokens(folder, config, tokenizer)
+    elif tokenizer:
+        table = read_bpe_tokens(folder / "tokenizer.json", tokenizer)
+    else:
+        raise InputError(
+            folder,
+            "",
+            "no tokenizer: neither tokenizer.model nor tokenizer.json",
+            advice="Download the tokenizer's files too.",
+        )
+    prefix = config.get("add_prefix_space")
+    entries, cut = _fit(table.tokens, rows)
+    _refuse_repeated_texts(folder, entries)
+    special = read_special_tokens(folder, config, tokenizer, entries)
+    return Vocabulary(
+        model=table.model,
+        pre=table.pre,
+        tokens=entries,
+        merges=table.merges,
+        special=special,
+        add_space_prefix=prefix if isinstance(prefix, bool) else table.add_space_prefix,
+        warnings=(*table.warnings, *cut, *special.warnings),
+    )
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_json_object(path) if path.is_file() else {}
+
+
+def _is_byte_level(tokenizer: dict[str, Any]) -> bool:
+    """Llama 3 repositories may hold a tokenizer.model in tiktoken's format beside tokenizer.json."""
+    model = tokenizer.get("model")
+    return (
+        isinstance(model, dict)
+        and model.get("type") == "BPE"
+        and not model.get("byte_fallback")
+        and tokenizer.get("pre_tokenizer") is not None
+    )
+
+
+def _fit(tokens: dict[int, Token], rows: int) -> tuple[tuple[Token, ...], list[str]]:
+    warnings = []
+    if beyond := sorted(i for i in tokens if i >= rows):
+        names = ", ".join(repr(tokens[i].text) for i in beyond[:5]) + (", ..." if len(beyond) > 5 else "")
+        warnings.append(
+            f"The tokenizer has {len(beyond)} tokens beyond the {rows} rows of the embedding ({names}); "
+            "they are dropped."
+        )
+    entries = tuple(tokens.get(i) or Token(f"[PAD{i}]", TokenType.UNUSED, -10000.0) for i in range(rows))
+    return entries, warnings
+
+
+def _refuse_repeated_texts(folder: Path, tokens: tuple[Token, ...]) -> None:
+    """llama.cpp aborts on a vocabulary where two ids have the same text."""
+    first: dict[str, int] = {}
+    for i, token in enumerate(tokens):
+        if token.text in first:
+            problem = f"the ids {first[token.text]} and {i} both stand for {token.text!r}"
+            raise InputError(folder, "tokenizer", problem)
+        first[token.text] = i

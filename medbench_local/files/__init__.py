@@ -1,0 +1,1 @@
+"""Everything about bytes on disk that is not about models: writers, readers, locks, hashes, space."""

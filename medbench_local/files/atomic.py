@@ -1,0 +1,141 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from medbench_local.errors import StoreError, UsageError
+from medbench_local.paths import existing
+
+_RUN_FILES = ("manifest.json", "results.json", "scores.sqlite")
+"""What makes a folder a run's; see `medbench_local.results.folder`."""
+
+
+def output_file(path: Path, *, inputs: Iterable[Path] = ()) -> Path:
+    """The file that ``--output path`` will write, or replace as a whole: what symbolic links lead to.
+
+    Nothing is written. To be asked before the work, so that nothing is lost to a slip of the pen.
+
+    Args:
+        path: as given by the user; it need not exist, nor its folder.
+        inputs: files and folders that the command reads; those that do not exist do not matter.
+
+    Raises:
+        UsageError: it is a folder, a device or a pipe; an input, in an input's folder, or what a run consists of; or
+            its name is too long.
+        StoreError: it cannot be looked at.
+    """
+    target = _replaceable(path)
+    for source in inputs:
+        if _same(target, source):
+            raise _refusal(path, "is what this command reads, and would be lost")
+        if any(_same(folder, source) for folder in target.parents):
+            raise _refusal(path, f"lies in {source}, which this command reads")
+    name = target.name.lower()
+    if name in _RUN_FILES and any((target.parent / n).exists() for n in _RUN_FILES if n != name):
+        raise _refusal(path, f"belongs to the run in {target.parent}, which would be lost")
+    return target
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8: to a temporary name beside it, flushed, then moved into place.
+
+    A symbolic link stays one: the file that it leads to is written.
+
+    Raises:
+        StoreError: the folder cannot be written, or the disk is full; an older ``path`` is left as it was.
+        UsageError: ``path`` is a folder, a device or a pipe, which a file must not take the place of.
+    """
+    path = _replaceable(path)
+    temporary = path.parent / _temporary(path.name, secrets.token_hex(8))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise disk_error(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def need_place(folder: Path) -> None:
+    """Find out before hours of work whether ``folder``, which need not exist yet, can be written to.
+
+    Raises:
+        StoreError: it cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=existing(folder)):
+            pass
+    except OSError as error:
+        raise disk_error(folder, error) from error
+
+
+def disk_error(path: Path, error: OSError) -> StoreError:
+    """``error`` while writing ``path``, in words, with what to do about it."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreError(
+            f"{path}: the disk is full.",
+            advice="Make space and run the same command again; everything computed so far is kept.",
+        )
+    return StoreError(
+        f"{path}: cannot be written ({error.strerror or error}).",
+        advice="Check the folder's permissions, or choose another with --output.",
+    )
+
+
+def _replaceable(path: Path) -> Path:
+    """Where a file written to ``path`` lies in the end, once it is sure that only a file can be there."""
+    try:
+        mode = path.stat().st_mode  # not of the resolved path: what /dev/stdout stands for may have no name
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise _unreachable(path, error) from error
+    if mode is not None and stat.S_ISDIR(mode):
+        raise _refusal(path, "is a folder, not a file")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise _refusal(path, "is a device or a pipe, not a file")
+    target = Path(os.path.realpath(path))
+    try:
+        (existing(target.parent) / _temporary(target.name, "0" * 16)).lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _unreachable(path, error) from error
+    return target
+
+
+def _temporary(name: str, mark: str) -> str:
+    return f".{name}.{mark}.part"
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Whether both exist and are one file or folder, however it is spelled."""
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
+
+
+def _refusal(path: Path, problem: str) -> UsageError:
+    return UsageError(f"--output {path} {problem}.", advice="Choose the name of another file with --output.")
+
+
+def _unreachable(path: Path, error: OSError) -> UsageError | StoreError:
+    if error.errno == errno.ENAMETOOLONG:
+        return _refusal(path, "is a longer name than the file system takes")
+    return disk_error(path, error)

@@ -1,0 +1,81 @@
+"""One process at a time on a run folder, or on a file of results."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from medbench_local.errors import StoreError
+from medbench_local.files.atomic import disk_error
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process.
+
+    The lock is the operating system's, so that it ends with the process that holds it, however that ends.
+
+    Raises:
+        StoreError: another process holds it; the error says which one and since when.
+    """
+    with _held(folder, folder / ".lock", "folder"):
+        yield
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Hold the file ``path``, which need not exist yet, for this process; the lock lies beside it and is removed.
+
+    Raises:
+        StoreError: another process holds it; the error says which one and since when.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    with _held(path, lock, "file"):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes it with the last handle
+                lock.unlink()
+
+
+@contextmanager
+def _held(what: Path, path: Path, kind: str) -> Iterator[None]:
+    """Hold the lock at ``path``, which stands for the folder or file ``what``."""
+    holder = path.with_name(path.name + ".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            f"{what}: in use by {_describe(holder)}.",
+            advice=f"Wait until it ends, stop it, or choose another {kind} with --output.",
+        ) from error
+    except OSError as error:
+        raise disk_error(what, error) from error
+    try:
+        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+        try:
+            holder.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise disk_error(holder, error) from error
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(holder: Path) -> str:
+    try:
+        data = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {int(data['pid'])} on {data['host']} since {data['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,271 @@
+"""Files into rows: JSON Lines, JSON mappings, csv, parquet; plain, gzipped, or in a zip archive."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, cast
+
+from medbench_local.errors import InputError
+from medbench_local.files.rows import Row, SourceFile, listed, plain
+
+MAX_LINE = 16 * 2**20
+"""Longest line of a JSON Lines file and longest value of a JSON mapping, in bytes or characters."""
+
+MAX_CSV = 256 * 2**20
+"""Largest csv file, in bytes."""
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members of a zip archive may be packed."""
+
+BOM = b"\xef\xbb\xbf"
+
+
+@contextmanager
+def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
+    """The bytes of ``file``, uncompressed; whatever goes wrong while reading them is an InputError too."""
+    try:
+        if file.member:
+            with zipfile.ZipFile(file.path) as archive:
+                if file.member not in archive.namelist():
+                    raise InputError(file.path, "", f"expected {file.member} in this archive")
+                if archive.getinfo(file.member).compress_type not in METHODS:
+                    raise InputError(str(file), "", "neither stored nor deflated")
+                with archive.open(file.member) as stream:
+                    yield stream
+        elif file.path.suffix == ".gz":
+            with gzip.open(file.path, "rb") as stream:
+                yield cast("IO[bytes]", stream)
+        else:
+            with file.path.open("rb") as stream:
+                yield stream
+    except FileNotFoundError as error:
+        raise InputError(file.path, "", "no such file") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(str(file), "", f"compressed data damaged or cut short ({error})") from error
+    except (zipfile.BadZipFile, struct.error, ValueError) as error:
+        raise InputError(str(file), "", f"not a whole zip archive ({plain(str(error), 200)})") from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise InputError(str(file), "", f"cannot be unpacked: {plain(str(error), 200)}") from error
+    except OSError as error:
+        raise InputError(file.path, "", f"cannot be read: {error.strerror or error}") from error
+
+
+def json_lines(file: SourceFile) -> Iterator[Row]:
+    """One row for each line that is not blank; every one must hold a JSON mapping.
+
+    Raises:
+        InputError: with the line.
+    """
+    with open_bytes(file) as stream:
+        number = 0
+        while line := stream.readline(MAX_LINE + 1):
+            number += 1
+            where = f"line {number}"
+            if len(line) > MAX_LINE:
+                raise InputError(
+                    str(file), where, f"longer than {MAX_LINE // 2**20} MiB; expected JSON Lines"
+                )
+            text = _decode(file, where, line.removeprefix(BOM) if number == 1 else line).strip()
+            if not text:
+                continue
+            value = _parse(file, where, text)
+            if not isinstance(value, dict):
+                raise InputError(str(file), where, "expected a JSON mapping on each line")
+            yield Row(file, where, value)
+
+
+def json_mapping(file: SourceFile) -> Iterator[Row]:
+    """One row for each key of a file that is one big JSON mapping of mappings, in the file's order.
+
+    The file is read piece by piece: the largest of these data sets would take gigabytes as a whole.
+
+    Raises:
+        InputError: with the key, or the key before the place.
+    """
+    seen: set[str] = set()
+    for key, value in _members(file):
+        where = f"key '{plain(key)}'"
+        if key in seen:
+            raise InputError(str(file), where, "this key is given twice")
+        if not isinstance(value, dict):
+            raise InputError(str(file), where, "expected a mapping")
+        seen.add(key)
+        yield Row(file, where, value, key)
+
+
+def csv_rows(file: SourceFile) -> Iterator[tuple[str, list[str]]]:
+    """The place and cells of each record that is not empty.
+
+    Raises:
+        InputError: with the line on which the record starts.
+    """
+    with open_bytes(file) as stream:
+        data = stream.read(MAX_CSV + 1)
+    if len(data) > MAX_CSV:
+        raise InputError(str(file), "", f"larger than {MAX_CSV // 2**20} MiB")
+    try:
+        text = data.removeprefix(BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(str(file), f"line {line}", "not UTF-8 text") from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise InputError(str(file), f"line {line}", "a NUL character; expected csv text")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        where = f"line {reader.line_num + 1}"
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise InputError(str(file), where, f"not valid csv: {error}") from error
+        if cells:
+            yield where, cells
+
+
+def parquet_rows(file: SourceFile, columns: Sequence[str]) -> Iterator[Row]:
+    """One row for each record, with the named columns ("context.contexts" for a field of a struct) only.
+
+    Raises:
+        InputError: it is not a parquet file, or a column is not there.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(file.path) as table:
+            names = table.schema_arrow.names
+            for name in columns:
+                if name.split(".")[0] not in names:
+                    problem = f"this column is required; the file has {listed(names)}"
+                    raise InputError(str(file), f"column '{name}'", problem)
+            number = 0
+            for batch in table.iter_batches(batch_size=4096, columns=list(columns), use_threads=False):
+                for fields in batch.to_pylist():
+                    number += 1
+                    yield Row(file, f"row {number}", fields)
+    except FileNotFoundError as error:
+        raise InputError(file.path, "", "no such file") from error
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(str(file), "", f"not a readable parquet file: {plain(first, 200)}") from error
+
+
+def _members(file: SourceFile) -> Iterator[tuple[str, Any]]:
+    """Keys and values of the mapping that is the whole of ``file``."""
+    with open_bytes(file) as stream:
+        scan = _Scan(file, stream)
+        scan.expect("{")
+        if scan.peek() == "}":
+            scan.expect("}")
+        else:
+            while True:
+                key = scan.value()
+                if not isinstance(key, str):
+                    raise scan.error(f"expected a key, found {plain(str(key))}")
+                scan.after = f"key '{plain(key)}'"
+                scan.expect(":")
+                yield key, scan.value()
+                if scan.expect(",}") == "}":
+                    break
+        if scan.peek():
+            raise scan.error("expected the end of the file")
+
+
+class _Scan:
+    """Takes JSON values off a stream one after the other, holding little more than one of them."""
+
+    def __init__(self, file: SourceFile, stream: IO[bytes]) -> None:
+        self.after = ""
+        self._file = file
+        self._text = io.TextIOWrapper(cast("Any", stream), encoding="utf-8-sig", newline="")
+        self._held, self._at = "", 0
+        self._decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
+
+    def error(self, problem: str) -> InputError:
+        return InputError(str(self._file), self.after, f"not valid JSON: {problem}")
+
+    def peek(self) -> str:
+        """The next character that is not white space; "" at the end."""
+        while True:
+            while self._at < len(self._held):
+                if self._held[self._at] not in " \t\r\n":
+                    return self._held[self._at]
+                self._at += 1
+            if not self._more(2**20):
+                return ""
+
+    def expect(self, characters: str) -> str:
+        found = self.peek()
+        if not found or found not in characters:
+            wanted = " or ".join(f"'{c}'" for c in characters)
+            raise self.error(f"expected {wanted}, found {repr(found) if found else 'the end of the file'}")
+        self._at += 1
+        return found
+
+    def value(self) -> Any:
+        self.peek()
+        want = 2**20
+        while True:
+            try:
+                value, self._at = self._decoder.raw_decode(self._held, self._at)
+            except _Repeated as error:
+                raise self.error(str(error)) from error
+            except (ValueError, RecursionError) as error:
+                # Perhaps only because the rest of the value has not been read yet.
+                if len(self._held) - self._at > MAX_LINE or not self._more(want):
+                    raise self.error(_reason(error)) from error
+                want *= 2
+            else:
+                return value
+
+    def _more(self, count: int) -> bool:
+        try:
+            piece = self._text.read(count)
+        except UnicodeDecodeError as error:
+            raise InputError(str(self._file), self.after, "not UTF-8 text after this") from error
+        self._held, self._at = self._held[self._at :] + piece, 0
+        return bool(piece)
+
+
+class _Repeated(ValueError):
+    """A JSON mapping gives one key twice."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _Repeated(f"the key '{plain(twice)}' is given twice")
+    return result
+
+
+def _decode(file: SourceFile, where: str, line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(str(file), where, f"not UTF-8 text (byte {error.start + 1} of the line)") from error
+
+
+def _parse(file: SourceFile, where: str, text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        place = f"{where}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else where
+        raise InputError(str(file), place, f"not valid JSON: {_reason(error)}") from error
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -1,0 +1,1 @@
+"""The hub: repositories, transfers that resume, errors, data set files."""

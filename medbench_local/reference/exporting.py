@@ -1,0 +1,147 @@
+"""The exact prompts that a finished run asked, to be run on another engine and compared with `validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from medbench_local.catalog.model import models
+from medbench_local.catalog.task import task_names
+from medbench_local.errors import InputError, UsageError
+from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.files.readers import json_lines
+from medbench_local.files.rows import SourceFile
+from medbench_local.progress import Progress
+from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.prompts.export import ExportedPrompt, exported_prompt
+from medbench_local.prompts.prompting import Prompting, prompting_for, render, render_cloze
+from medbench_local.reference.rows import prompt_sha256, text_sha256
+from medbench_local.results.folder import RunFolder
+from medbench_local.results.schema import Comparison
+from medbench_local.study.prompting import token_text
+from medbench_local.tasks.load import load_task
+from medbench_local.tasks.question import Task
+
+Role = Literal["medical", "base"]
+ROLES: tuple[Role, Role] = ("medical", "base")
+
+
+def prompts_of_run(
+    folder: RunFolder, *, data_dir: Path | None, offline: bool, progress: Progress
+) -> list[ExportedPrompt]:
+    """The test prompts of both models in all comparisons, each held against the hash the run kept of it.
+
+    Args:
+        folder: of a finished run.
+        data_dir: where the data sets' official files lie; None for the hub.
+        offline: never touch the network.
+        progress: listens.
+
+    Raises:
+        UsageError: the run is not finished.
+        InputError: a file of the run is malformed, or the data are not those that the run read.
+        AcquireError: the data cannot be fetched.
+    """
+    results = folder.results()
+    if results is None:
+        raise UsageError(
+            f"The run {folder.name} is not finished.",
+            advice="Run its command again; it goes on where it ended.",
+        )
+    manifest = folder.manifest()
+    promptings = {role: _prompting(folder, manifest, role) for role in ROLES}
+    found = []
+    tasks: dict[str, Task] = {}
+    for comparison in results.comparisons:
+        if comparison.task not in tasks:
+            name = _task_name(folder, manifest, comparison.task)
+            tasks[comparison.task] = load_task(name, data_dir=data_dir, offline=offline, progress=progress)
+        for role in ROLES:
+            found += _prompts(folder, tasks[comparison.task], comparison, role, promptings[role])
+    return found
+
+
+def _prompts(
+    folder: RunFolder, task: Task, comparison: Comparison, role: Role, prompting: Prompting
+) -> list[ExportedPrompt]:
+    choice = getattr(comparison.prompt, role)
+    format = None if choice.format == "default" else int(choice.format)
+    pool = task.questions("demonstrations")
+    shown = []
+    if choice.demonstrations is not None:
+        rows = demonstration_rows(choice.demonstrations, len(pool), comparison.shots)
+        shown = [pool[row] for row in rows]
+    write = render_cloze if comparison.scoring == "cloze" else render
+    questions = task.questions("test")
+    samples = folder.samples_file(f"{role}.{comparison.task}.{comparison.shots}-shot")
+    found = []
+    for item, row in enumerate(json_lines(SourceFile(samples))):
+        dropped = row.integer("dropped_demonstrations", 0, comparison.shots)
+        if item >= len(questions):
+            raise row.error(f"the task has {len(questions)} test questions only", name="id")
+        prompt = write(prompting, task.id, questions[item], shown[dropped:], format)
+        if prompt_sha256(prompt.text) != row.text("prompt_sha256"):
+            raise row.error(
+                f"the prompt of question {questions[item].id} is not the one that the run asked: its data, or "
+                "this version of the package, are others",
+                name="prompt_sha256",
+            )
+        exported = exported_prompt(
+            prompting.name,
+            task.id,
+            "test",
+            item,
+            questions[item],
+            prompt,
+            shots=comparison.shots,
+            format=format,
+            demonstrations=choice.demonstrations,
+        )
+        found.append(
+            replace(
+                exported,
+                scoring=comparison.scoring,
+                gap=prompt.gap if comparison.scoring == "cloze" else None,
+                text_sha256=text_sha256(questions[item].text, questions[item].options),
+            )
+        )
+    return found
+
+
+def _prompting(folder: RunFolder, manifest: Mapping[str, Any], role: Role) -> Prompting:
+    """How the run spoke to the model: the catalog's way, or the chat template of the file that was scored."""
+    try:
+        model = manifest["models"][role]
+        name, known, path = str(model["name"]), model["catalog"], Path(model["scored"]["path"])
+        system_prompt = manifest["settings"]["system_prompt"]
+    except (KeyError, TypeError) as error:
+        raise InputError(folder.manifest_file, f"key {error}", "expected the manifest of a run") from error
+    entry = models().get(known) if known is not None else None
+    template, bos, eos = None, "", ""
+    if path.is_file():
+        header = read_gguf_header(path)
+        template = header.metadata.get("tokenizer.chat_template")
+        bos, eos = token_text(header, "bos"), token_text(header, "eos")
+    elif entry is None:
+        raise InputError(path, "", "the file that the run scored is gone; its chat template is needed")
+    return prompting_for(
+        entry,
+        chat_template=str(template) if template else None,
+        bos_text=bos,
+        eos_text=eos,
+        system_prompt=system_prompt,
+        overrides=folder.protocol().prompts,
+        name=name,
+    )
+
+
+def _task_name(folder: RunFolder, manifest: Mapping[str, Any], task: str) -> str:
+    """What `load_task` takes: a known name, or the folder that a task of one's own was read from."""
+    if task in task_names():
+        return task
+    try:
+        return str(Path(manifest["data"][task]["test"]["files"][0]["path"]).parent)
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(folder.manifest_file, f"key {error}", f"says nothing of the task {task}") from error

@@ -1,0 +1,146 @@
+"""A run's folder: what is in it, and how it is found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from medbench_local.catalog.load import in_words, read_text
+from medbench_local.catalog.protocol import Protocol
+from medbench_local.errors import InputError, UsageError
+from medbench_local.files.atomic import write_atomic
+from medbench_local.paths import user_path
+from medbench_local.results.reading import read_results
+from medbench_local.results.schema import Results
+
+RUNS = Path("runs")
+"""Where runs lie unless told otherwise, below the current folder."""
+
+SCORES = "scores.sqlite"
+"""The score store of a comparison or check, in its folder."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, by which `runs list` and `report` know it."""
+        return self.path.name
+
+    @property
+    def manifest_file(self) -> Path:
+        """What went into the run: versions, hashes, settings, seeds."""
+        return self.path / "manifest.json"
+
+    @property
+    def results_file(self) -> Path:
+        """What came out; present once the run is finished."""
+        return self.path / "results.json"
+
+    @property
+    def scores_file(self) -> Path:
+        """Every scored prompt."""
+        return self.path / SCORES
+
+    def samples_file(self, name: str) -> Path:
+        """One line a question of one model in one cell; ``name`` is "[<precision>/]<role>.<task>.<shots>-shot"."""
+        return self.path / "samples" / f"{name}.jsonl"
+
+    def results(self) -> Results | None:
+        """The finished run's results, or None while it is not finished.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return read_results(self.results_file) if self.results_file.is_file() else None
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            data = json.loads(read_text(self.manifest_file))
+        except (json.JSONDecodeError, RecursionError) as error:
+            line = getattr(error, "lineno", 1)
+            raise InputError(self.manifest_file, f"line {line}", "not valid JSON") from error
+        if not isinstance(data, dict):
+            raise InputError(self.manifest_file, "line 1", "expected an object")
+        return data
+
+    def protocol(self) -> Protocol:
+        """The protocol that the run was made with.
+
+        Raises:
+            InputError: the manifest is missing or damaged, or holds none.
+        """
+        try:
+            return Protocol.model_validate(self.manifest().get("protocol"))
+        except ValidationError as error:
+            raise InputError(self.manifest_file, "key 'protocol'", in_words(error)) from error
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replace the manifest."""
+        write_atomic(self.manifest_file, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+    def write_results(self, results: Results) -> None:
+        """Write the results; from here on the run counts as finished."""
+        write_atomic(self.results_file, results.to_json())
+
+    def write_samples(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write ``samples/<name>.jsonl``, one line a question."""
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_atomic(self.samples_file(name), text)
+
+
+def neighbouring_stores(folder: Path) -> list[Path]:
+    """Score stores of the comparisons and checks beside ``folder``."""
+    found = sorted(folder.parent.glob(f"*/{SCORES}"))
+    return [path for path in found if path.parent.resolve() != folder.resolve()]
+
+
+def identity(parts: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that stand for everything in ``parts``."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def find_run(name: str, root: Path = RUNS) -> RunFolder:
+    """The run that ``name`` means: a folder, or a name (or its unique beginning or end) below ``root``.
+
+    Raises:
+        UsageError: there is none, or more than one, or nobody has the home folder that is meant.
+    """
+    direct = user_path(name)
+    if (direct / "manifest.json").is_file() or (direct / "results.json").is_file():
+        return RunFolder(direct)
+    found = [run for run in list_runs(root) if run.name.startswith(name) or run.name.endswith(name)]
+    exact = [run for run in found if run.name == name]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if found:
+        raise UsageError(f"'{name}' means {len(found)} runs: {', '.join(run.name for run in found)}.")
+    raise UsageError(f"No run is called '{name}'.", advice="medbench-local runs list names them.")
+
+
+def list_runs(root: Path = RUNS) -> list[RunFolder]:
+    """All runs below ``root``, by name."""
+    if not root.is_dir():
+        return []
+    folders = (path for path in root.iterdir() if (path / "manifest.json").is_file())
+    return [RunFolder(path) for path in sorted(folders)]

@@ -1,0 +1,83 @@
+"""Reading ``results.json``, also of earlier releases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+
+from medbench_local.catalog.load import in_words, read_text
+from medbench_local.errors import InputError
+from medbench_local.results.schema import SCHEMA, VERDICTS, Results
+from medbench_local.results.summary import summary
+
+
+def read_results(path: Path) -> Results:
+    """Read a ``results.json``.
+
+    Raises:
+        InputError: it is missing, damaged, or of another schema.
+    """
+
+    def refuse(constant: str) -> NoReturn:
+        raise InputError(path, "", f"not valid JSON: it holds {constant}, which is no number")
+
+    try:
+        data = json.loads(read_text(path), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"line {getattr(error, 'lineno', 1)}", "not valid JSON") from error
+    found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+    if type(found) is not int or not 1 <= found <= SCHEMA:
+        raise InputError(path, "key 'schema'", f"expected a number from 1 to {SCHEMA}, found {found!r:.40}")
+    data["schema_version"] = data.pop("schema")
+    if found == 1:
+        _add_checks(data)
+    try:
+        results = Results.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(path, f"key '{where}'" if where else "", in_words(error)) from error
+    if found == 1:  # its rates counted by the rule of its time
+        return results.model_copy(update={"schema_version": SCHEMA, "summary": summary(results.comparisons)})
+    return results
+
+
+def _add_checks(data: dict[str, Any]) -> None:
+    """What schema 1 knew of the full-precision verdicts, in the terms of schema 2.
+
+    It called a verdict verified when both precisions agreed on a random subset of the questions, which says little of
+    the verdict on all of them: only a check of every question counts.
+    """
+    comparisons = data.get("comparisons")
+    for comparison in comparisons if isinstance(comparisons, list) else ():
+        if isinstance(comparison, dict) and "check" not in comparison:
+            comparison["check"] = _check_of(comparison, full=data.get("precision") == "full")
+
+
+def _check_of(comparison: dict[str, Any], *, full: bool) -> dict[str, Any]:
+    asked, verdict, equivalence = (comparison.get(key) for key in ("n", "verdict", "equivalence"))
+    check: dict[str, Any] = {
+        "state": "full" if full else "none",
+        "against": "full",
+        "confidence": 1 if full else None,
+        "checked": asked if full else 0,
+        "of": asked,
+        "possible_verdicts": [verdict] if full else list(VERDICTS),
+    }
+    sides = [equivalence.get(role) for role in ("medical", "base")] if isinstance(equivalence, dict) else []
+    checked = [side for side in sides if isinstance(side, dict)]
+    if not checked or not isinstance(equivalence, dict):
+        return check
+    everything = all(side.get("n") == asked for side in checked)
+    at_full = equivalence.get("verdict_full_precision")
+    check |= {
+        "state": "full" if everything and at_full == verdict else "unsettled",
+        "against": checked[0].get("reference_precision"),
+        "confidence": 1 if everything and at_full == verdict else None,
+        "checked": checked[0].get("n"),
+        "possible_verdicts": [verdict] if everything and at_full == verdict else list(VERDICTS),
+    }
+    return check

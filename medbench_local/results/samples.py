@@ -1,0 +1,51 @@
+"""The lines of ``samples/*.jsonl``: one question each, with everything needed to check its score.
+
+``target`` and ``acc`` repeat ``answer`` and ``correct`` under the names that users of lm-evaluation-harness know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from medbench_local.reference.rows import text_sha256
+from medbench_local.scoring.answers import Answer
+from medbench_local.tasks.question import Question
+
+
+def sample_rows(
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    *,
+    model: str,
+    role: str,
+    precision: str,
+    task: str,
+    shots: int,
+    scoring: str,
+) -> Iterator[dict[str, Any]]:
+    """One row a question, in the questions' order."""
+    for question, answer in zip(questions, answers, strict=True):
+        correct = answer.prediction == question.answer
+        yield {
+            "task": task,
+            "shots": shots,
+            "scoring": scoring,
+            "model": model,
+            "role": role,
+            "precision": precision,
+            "id": question.id,
+            "prompt_sha256": answer.prompt_sha256,
+            "text_sha256": text_sha256(question.text, question.options),
+            "tokens": answer.tokens,
+            "dropped_demonstrations": answer.dropped,
+            "overlong": answer.overlong,
+            "logprobs": list(answer.logprobs),
+            "mass": answer.mass,
+            "text": answer.text,
+            "prediction": answer.prediction,
+            "answer": question.answer,
+            "correct": correct,
+            "target": question.answer,
+            "acc": int(correct),
+        }

@@ -1,0 +1,1 @@
+"""One loaded model answers: requests from prompts, scoring rules, answers from scores."""

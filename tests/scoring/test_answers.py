@@ -1,0 +1,363 @@
+"""From questions to answers: what is asked of the engine, what is looked up, how scores become predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sqlite3
+import struct
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from medbench_local.engine.base import EngineInfo, GenerateRequest, OptionScores, Pack, ScoreRequest, Tokens
+from medbench_local.engine.fake import FakeEngine
+from medbench_local.errors import EngineError, WorkerDied
+from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompting import render
+from medbench_local.results.schema import Scoring
+from medbench_local.scoring.answers import fingerprint
+from medbench_local.scoring.requests import Preparation
+from medbench_local.tasks.question import Question, Split, Task
+from tests.study.material import LETTERS, Bench, a_prompting, a_task, rules
+
+ZERO = Candidate(None, None)
+SHOWN = Candidate(None, 42)
+
+
+class Watched(FakeEngine):
+    """Keeps the packs it was given."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self.given: list[Pack] = []
+
+    def score(self, pack: Pack) -> list[OptionScores]:
+        self.given.append(pack)
+        return super().score(pack)
+
+
+def test_constrained_scores_the_bare_letters_after_the_whole_prompt(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, engine=(engine := Watched()))
+    (answer,) = bench.scorer.answers(ZERO, "test", [3])
+    question = bench.task.questions("test")[3]
+    prompt = render(bench.prompting, "made-up", question, [], None)
+    (context,) = engine.tokenize([prompt.text], special=False)
+    (request,) = engine.given[0].requests
+    letters = tuple((engine.token_of(letter),) for letter in LETTERS)
+    assert request == ScoreRequest(context, letters)  # type: ignore[arg-type]
+    scores = FakeEngine().score(Pack((), (request,)))[0]
+    assert answer.logprobs == scores.logprobs
+    assert answer.prediction == scores.logprobs.index(max(scores.logprobs))
+    assert answer.mass == pytest.approx(sum(map(math.exp, answer.logprobs)))
+    assert answer.tokens == len(context)
+    assert answer.prompt_sha256 == hashlib.sha256(prompt.text.encode()).hexdigest()
+
+
+def test_nothing_is_scored_twice_and_order_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    first = bench.scorer.answers(ZERO, "test", [4, 1, 7])
+    assert bench.engine.prompts == 3  # type: ignore[attr-defined]
+    again = bench.scorer.answers(ZERO, "test", range(12))
+    assert bench.engine.prompts == 12  # type: ignore[attr-defined]
+    assert [again[row] for row in (4, 1, 7)] == first
+    assert (bench.meter.prompts_scored, bench.meter.prompts_reused) == (12, 3)
+    assert bench.told == 3 + 12
+    assert len(bench.store) == 12
+
+
+def test_another_scorer_on_the_same_store_finds_everything(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    expected = first.scorer.answers(ZERO, "test", range(12))
+    first.store.close()
+    second = Bench(tmp_path)
+    assert second.scorer.answers(ZERO, "test", range(12)) == expected
+    assert second.engine.prompts == 0  # type: ignore[attr-defined]
+
+
+def test_other_numerics_are_another_score(tmp_path: Path) -> None:
+    Bench(tmp_path).scorer.answers(ZERO, "test", range(12))
+    other = FakeEngine(numerics={"engine": "fake", "flash_attention": "on"})
+    bench = Bench(tmp_path, engine=other)
+    bench.scorer.answers(ZERO, "test", range(12))
+    assert other.prompts == 12
+    info: EngineInfo = other.info
+    assert fingerprint("a file", info) != fingerprint("another file", info)
+
+
+def test_the_prefix_does_not_depend_on_which_rows_are_scored(tmp_path: Path) -> None:
+    prefixes = set()
+    for number, rows in enumerate(([0], [5, 6], range(12))):
+        engine = Watched()
+        Bench(tmp_path / str(number), engine=engine, shots=3).scorer.answers(SHOWN, "test", list(rows))
+        prefixes |= {pack.prefix for pack in engine.given}
+    assert len(prefixes) == 1
+    (prefix,) = prefixes
+    task = a_task()
+    pool = task.questions("demonstrations")
+    shown = [pool[row] for row in demonstration_rows(42, len(pool), 3)]
+    texts = [render(a_prompting(), "made-up", q, shown, None).text for q in task.questions("test")]
+    contexts = FakeEngine().tokenize(texts, special=False)
+    assert all(context[: len(prefix)] == prefix for context in contexts)
+    assert len({context[len(prefix)] for context in contexts}) > 1, "it is the longest one"
+
+
+def test_long_work_is_kept_pack_by_pack(tmp_path: Path) -> None:
+    task = a_task(test=400)
+    engine = FakeEngine(die_after=1)
+    bench = Bench(tmp_path, task=task, engine=engine)
+    with pytest.raises(WorkerDied):
+        bench.scorer.answers(ZERO, "test", range(400))
+    kept = len(bench.store)
+    assert 0 < kept < 400
+    bench.store.close()
+    second = Bench(tmp_path, task=task)
+    second.scorer.answers(ZERO, "test", range(400))
+    assert second.engine.prompts == 400 - kept  # type: ignore[attr-defined]
+
+
+def _lengths(task: Task, shots: int, dropped: int = 0) -> list[int]:
+    pool = task.questions("demonstrations")
+    shown = [pool[row] for row in demonstration_rows(42, len(pool), shots)][dropped:]
+    texts = [render(a_prompting(), task.id, q, shown, None).text for q in task.questions("test")]
+    return [len(tokens) for tokens in FakeEngine().tokenize(texts, special=False)]
+
+
+def test_a_prompt_that_does_not_fit_is_wrong_and_counted(tmp_path: Path) -> None:
+    lengths = _lengths(a_task(), 3)
+    context = sorted(lengths)[6]
+    bench = Bench(tmp_path, shots=3, given=rules(context=context, overlong="wrong"))
+    answers = bench.scorer.answers(SHOWN, "test", range(12))
+    assert [answer.overlong for answer in answers] == [length > context for length in lengths]
+    for answer in answers:
+        assert answer.dropped == 0
+        if answer.overlong:
+            assert (answer.prediction, answer.logprobs, answer.mass) == (None, (), None)
+            assert answer.tokens > context
+    assert bench.engine.prompts == sum(length <= context for length in lengths)  # type: ignore[attr-defined]
+    assert bench.told == 12
+
+
+def test_the_farthest_demonstrations_are_dropped_until_it_fits(tmp_path: Path) -> None:
+    task = a_task()
+    context = max(_lengths(task, 3, dropped=1)) - 1
+    bench = Bench(tmp_path, shots=3, given=rules(context=context, overlong="drop-demonstrations"))
+    answers = bench.scorer.answers(SHOWN, "test", range(12))
+    assert not any(answer.overlong for answer in answers)
+    assert {answer.dropped for answer in answers} == {1, 2}
+    pool = task.questions("demonstrations")
+    shown = [pool[row] for row in demonstration_rows(42, len(pool), 3)]
+    for question, answer in zip(task.questions("test"), answers, strict=True):
+        text = render(a_prompting(), task.id, question, shown[answer.dropped :], None).text
+        assert answer.prompt_sha256 == hashlib.sha256(text.encode()).hexdigest()
+        assert answer.tokens <= context
+
+
+def test_what_does_not_fit_without_demonstrations_is_wrong(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, shots=3, given=rules(context=10, overlong="drop-demonstrations"))
+    answers = bench.scorer.answers(SHOWN, "test", range(12))
+    assert all(answer.overlong and answer.dropped == 3 for answer in answers)
+    assert bench.engine.prompts == 0  # type: ignore[attr-defined]
+
+
+def test_a_tie_goes_to_the_first_option_and_is_counted(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    worse = engine.token_of("A")
+
+    def logprob(context: Tokens, continuation: Tokens) -> float:
+        return -9.0 if continuation == (worse,) else -2.0
+
+    bench = Bench(tmp_path, engine=FakeEngine(logprob=logprob))
+    (answer,) = bench.scorer.answers(ZERO, "test", [0])
+    assert (answer.prediction, answer.tied) == (1, True)
+
+
+def test_label_scores_what_the_format_writes_beyond_what_all_labels_share(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, engine=(engine := Watched()), given=rules("label"))
+    (answer,) = bench.scorer.answers(ZERO, "test", [0])
+    question = bench.task.questions("test")[0]
+    prompt = render(bench.prompting, "made-up", question, [], None)
+    (request,) = engine.given[0].requests
+    assert isinstance(request, ScoreRequest)
+    whole = engine.tokenize([prompt.text + label for label in prompt.labels], special=False)
+    assert [request.context + tail for tail in request.continuations] == whole
+    assert len({tail[0] for tail in request.continuations}) > 1
+    assert len(answer.logprobs) == 4
+
+
+def test_cloze_is_compared_per_byte_and_shows_no_options(tmp_path: Path) -> None:
+    texts = ("é" * 8, "aaaa", "bb", "c")
+    asked = (Question("q", "Which?", texts, 2),)
+    task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})
+    bench = Bench(tmp_path, task=task, engine=(engine := Watched()), given=rules("cloze"))
+    (answer,) = bench.scorer.answers(ZERO, "test", [0])
+    (request,) = engine.given[0].requests
+    raw = FakeEngine().score(Pack((), (request,)))[0].logprobs  # type: ignore[arg-type]
+    assert answer.logprobs == tuple(value / size for value, size in zip(raw, (16, 4, 2, 1), strict=True))
+    assert answer.prediction == answer.logprobs.index(max(answer.logprobs))
+    (context,) = engine.tokenize(["aaaa"], special=False)
+    assert context[-1] not in request.context
+
+
+def test_an_empty_option_cannot_be_scored_as_text(tmp_path: Path) -> None:
+    asked = (Question("q7", "Which?", ("a", ""), 0),)
+    task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})
+    bench = Bench(tmp_path, task=task, given=rules("cloze"))
+    with pytest.raises(EngineError, match=r"q7: option 2 is empty.*constrained"):
+        bench.scorer.answers(ZERO, "test", [0])
+
+
+def test_greedy_matches_letters_and_keeps_the_text(tmp_path: Path) -> None:
+    replies = iter(["(B) because (C)", "none of them", " A.", ""])
+    asked: list[GenerateRequest] = []
+
+    class Talking(FakeEngine):
+        def generate(self, pack: Pack) -> list[str]:
+            asked.extend(pack.requests)  # type: ignore[arg-type]
+            return [next(replies) for _ in pack.requests]
+
+    bench = Bench(tmp_path, engine=Talking(), given=rules("greedy"))
+    answers = bench.scorer.answers(ZERO, "test", range(4))
+    assert [answer.prediction for answer in answers] == [1, None, 0, None]
+    assert [answer.text for answer in answers] == ["(B) because (C)", "none of them", " A.", ""]
+    assert all(answer.logprobs == () and answer.mass is None and not answer.tied for answer in answers)
+    assert asked[0].max_tokens == 64
+    assert {"###", "</s>"} <= set(asked[0].stop)
+    bench.store.close()
+    again = Bench(tmp_path, engine=FakeEngine(reply=lambda context: "D"), given=rules("greedy"))
+    assert again.scorer.answers(ZERO, "test", range(4)) == answers
+
+
+def test_a_greedy_answer_ends_where_the_context_ends(tmp_path: Path) -> None:
+    asked: list[GenerateRequest] = []
+
+    class Talking(FakeEngine):
+        def generate(self, pack: Pack) -> list[str]:
+            asked.extend(pack.requests)  # type: ignore[arg-type]
+            return super().generate(pack)
+
+    lengths = _lengths(a_task(), 0)
+    context = max(lengths) + 5
+    Bench(tmp_path, engine=Talking(), given=rules("greedy", context=context)).scorer.answers(
+        ZERO, "test", range(12)
+    )
+    assert [request.max_tokens for request in asked] == [min(64, context - length) for length in lengths]
+
+
+@pytest.mark.parametrize("kind", ["greedy", "fast"])
+def test_what_depends_on_its_company_is_not_taken_from_other_company(tmp_path: Path, kind: str) -> None:
+    given = rules("greedy") if kind == "greedy" else rules()
+
+    class Company(FakeEngine):
+        """Whose results show what was asked together."""
+
+        def generate(self, pack: Pack) -> list[str]:
+            return [f"({'ABCD'[len(pack.requests) % 4]})"] * len(pack.requests)
+
+        def score(self, pack: Pack) -> list[OptionScores]:
+            size = len(pack.requests)
+            return [OptionScores(tuple(-1.0 - (i + size) % 4 for i in range(4)), 1.0)] * size
+
+    def engine() -> FakeEngine:
+        return Company(numerics={"mode": "fast" if kind == "fast" else "exact"})
+
+    undisturbed = Bench(tmp_path / "one", engine=engine(), given=given).scorer.answers(
+        ZERO, "test", range(12)
+    )
+    bench = Bench(tmp_path / "two", engine=engine(), given=given)
+    bench.scorer.answers(ZERO, "test", range(5))
+    assert bench.scorer.answers(ZERO, "test", range(12)) == undisturbed
+    assert bench.scorer.answers(ZERO, "test", range(12)) == undisturbed
+    assert (bench.meter.prompts_scored, bench.meter.prompts_reused) == (17, 12)
+
+
+def test_more_options_than_letter_tokens_is_an_error(tmp_path: Path) -> None:
+    class Poor(FakeEngine):
+        def token_of(self, piece: str) -> int | None:
+            return None if piece == "D" else super().token_of(piece)
+
+    bench = Bench(tmp_path, engine=Poor())
+    with pytest.raises(EngineError, match=r"letter 'D'.*--scoring label"):
+        bench.scorer.answers(ZERO, "test", [0])
+
+
+def test_tokens_count_each_shared_prefix_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, shots=3)
+    expected = bench.preparation.tokens(SHOWN, "test", range(12))
+    lengths = _lengths(bench.task, 3)
+    bench.scorer.answers(SHOWN, "test", range(12))
+    (prefix,) = {expected - bench.meter.tokens_decoded}
+    assert sum(lengths) - 11 * prefix == expected
+
+
+def test_chat_prompts_are_tokenised_with_their_control_tokens(tmp_path: Path) -> None:
+    said = []
+
+    class Listening(FakeEngine):
+        def tokenize(self, texts, *, special, bos="once"):  # type: ignore[no-untyped-def]
+            said.append((special, bos))
+            return super().tokenize(texts, special=special, bos=bos)
+
+    twice = rules()
+    twice = type(twice)(**{**twice.__dict__, "bos": "twice"})
+    Bench(
+        tmp_path / "chat", engine=Listening(), prompting=a_prompting("llama-2-7b-chat"), given=twice
+    ).scorer.answers(ZERO, "test", [0])
+    assert set(said) == {(True, "twice")}
+    said.clear()
+    Bench(tmp_path / "plain", engine=Listening(), given=twice).scorer.answers(ZERO, "test", [0])
+    assert set(said) == {(False, "once")}, "plain prompts never get two"
+
+
+def test_stored_scores_of_another_number_of_options_are_computed_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    right = bench.scorer.answers(ZERO, "test", range(12))
+    with closing(sqlite3.connect(tmp_path / "scores.sqlite")) as database:
+        database.execute("UPDATE scores SET logprobs = ?", (struct.pack("<9d", *[-1.0] * 8, -0.1),))
+        database.commit()
+    again = Bench(tmp_path)
+    assert again.scorer.answers(ZERO, "test", range(12)) == right
+    assert again.meter.prompts_scored == 12
+
+
+def test_only_what_may_be_asked_is_tokenised(tmp_path: Path) -> None:
+    class Counting(FakeEngine):
+        texts = 0
+
+        def tokenize(self, texts, *, special, bos="once"):  # type: ignore[no-untyped-def]
+            self.texts += len(texts)
+            return super().tokenize(texts, special=special, bos=bos)
+
+    engine = Counting()
+    task = a_task(validation=40)
+    asked = {"validation": (7, 3, 21)}
+    preparation = Preparation(engine, a_prompting(), task, 0, rules(), asked)  # type: ignore[arg-type]
+    first = preparation.prompts(ZERO, "validation", (3, 21))
+    assert engine.texts == 3
+    assert set(first.prompts) == {3, 21}
+    second = preparation.prompts(ZERO, "validation", (7,))
+    assert engine.texts == 4
+    assert second.prefixes == first.prefixes
+    whole = Preparation(engine, a_prompting(), task, 0, rules()).prompts(ZERO, "validation", (3,))
+    assert whole.prompts[3] == first.prompts[3]
+
+
+@pytest.mark.parametrize("scoring", ["label", "cloze"])
+def test_answers_begin_with_the_blank_that_a_chat_template_stripped(tmp_path: Path, scoring: Scoring) -> None:
+    seen: list[str] = []
+
+    class Listening(FakeEngine):
+        def tokenize(self, texts, *, special, bos="once"):  # type: ignore[no-untyped-def]
+            seen.extend(texts)
+            return super().tokenize(texts, special=special, bos=bos)
+
+    bench = Bench(
+        tmp_path, engine=Listening(), prompting=a_prompting("llama-3-8b-instruct"), given=rules(scoring)
+    )
+    bench.scorer.answers(ZERO, "test", [0])
+    question = bench.task.questions("test")[0]
+    ends = question.options if scoring == "cloze" else ("(A)", "(B)", "(C)", "(D)")
+    for text, end in zip(seen[:4], ends, strict=True):
+        assert text.endswith(f"### Answer: {end}")
