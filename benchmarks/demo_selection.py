@@ -21,6 +21,7 @@ from pathlib import Path
 from medbench_local.api import compare_options
 from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.cli.progress import progress
+from medbench_local.report.files import write_reports
 from medbench_local.results.schema import PromptChoice
 from medbench_local.study.compare import run_comparison
 
@@ -38,7 +39,7 @@ def searches(protocol: Protocol, shots: int, name: str) -> Searches:
         ablation=False,
         output=Path("runs") / name,
     )
-    run = run_comparison("demo-med", "demo-base", options, progress())
+    run = run_comparison("demo-med", "demo-base", options, progress(), write_reports)
     return {
         (comparison.task, role): getattr(comparison.prompt, role)
         for comparison in run.results.comparisons

@@ -24,6 +24,7 @@ import psutil
 from medbench_local.api import compare_options
 from medbench_local.cli.progress import Pace
 from medbench_local.progress import Advance
+from medbench_local.report.files import write_reports
 from medbench_local.study.compare import run_comparison
 
 PROTOCOL = """\
@@ -134,7 +135,7 @@ def main(words: Sequence[str] | None = None) -> int:
         watcher = threading.Thread(target=watch, args=(recorder, ended))
         watcher.start()
         try:
-            run = run_comparison("demo-med", "demo-base", options, recorder)
+            run = run_comparison("demo-med", "demo-base", options, recorder, write_reports)
         finally:
             ended.set()
             watcher.join()

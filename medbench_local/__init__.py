@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from medbench_local.study.cost import ComparisonCost
     from medbench_local.study.sweep import Sweep
 
-__version__ = "0.1.0"
 
 __all__ = [
     "AcquireError",

@@ -19,7 +19,7 @@ from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.prepare import find_checkpoint
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
-from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
+from medbench_local.catalog.protocol import Protocol, Scoring, default_protocol, load_protocol
 from medbench_local.catalog.quantisation import QuantConfig, load_quant
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
@@ -31,8 +31,8 @@ from medbench_local.reference.file_verdicts import FileVerdicts, verdicts_of_fil
 from medbench_local.reference.rows import read_rows, read_samples
 from medbench_local.reference.validate import validate as compare_with
 from medbench_local.reference.validation import Validation
+from medbench_local.report.files import write_reports
 from medbench_local.results.folder import find_run
-from medbench_local.results.schema import Scoring
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_prompts import UserRequest, score_on
 from medbench_local.settings import read_settings
@@ -86,7 +86,7 @@ def compare(medical: str, base: str, *, progress: Progress | None = None, **opti
         MedbenchError: with one line that says what happened and one that says what to do.
     """
     asked: Options = {"protocol": default_protocol(medical, base), **options}
-    return run_comparison(medical, base, compare_options(**asked), progress or Silent())
+    return run_comparison(medical, base, compare_options(**asked), progress or Silent(), write_reports)
 
 
 def plan(
@@ -112,7 +112,7 @@ def sweep(
     """
     wanted = [parse_pair(pair) if isinstance(pair, str) else PairNames(*pair) for pair in pairs]
     asked: Options = {"ablation": True, **options}
-    return run_sweep(wanted, compare_options(**asked), progress or Silent())
+    return run_sweep(wanted, compare_options(**asked), progress or Silent(), write_reports)
 
 
 def check(

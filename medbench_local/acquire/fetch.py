@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from medbench_local.acquire.cache import file_sha256, read_json, write_json
 from medbench_local.acquire.conversion.checkpoint import open_checkpoint
-from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, FileRecord, choose_files, is_weights
-from medbench_local.acquire.source import gguf_parts
+from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, choose_files, is_weights
 from medbench_local.errors import AcquireError, InputError
+from medbench_local.files.gguf_header import gguf_parts
+from medbench_local.files.hashes import FileRecord, file_sha256, read_json, write_json
 from medbench_local.files.space import Need
 from medbench_local.hub.errors import not_cached
 from medbench_local.hub.repository import Repository, fetch_files, hub_from_environment, open_repository
@@ -113,27 +113,6 @@ def fetch_gguf(
     )
     files = fetch_files(opened, gguf_parts(file), home=home or read_settings().home, progress=listener)
     return FetchedRepository(repository, opened.commit, opened.folder, files)
-
-
-def fetch_dataset_files(
-    repository: str,
-    revision: str,
-    paths: Sequence[str],
-    *,
-    offline: bool = False,
-    progress: Progress | None = None,
-) -> dict[str, Path]:
-    """Files of a data set, by the path they have in its repository.
-
-    Raises:
-        AcquireError: a file cannot be had; the advice says what to do.
-    """
-    listener = progress or Silent()
-    opened = open_repository(
-        repository, revision, kind="dataset", offline=offline, hub=hub_from_environment(), progress=listener
-    )
-    fetch_files(opened, paths, home=read_settings().home, progress=listener)
-    return {path: opened.folder / path for path in paths}
 
 
 def recall(

@@ -11,16 +11,10 @@ from medbench_local.acquire.cache import Built, recorded
 from medbench_local.acquire.fetch import checkpoint_names, folder_names, hashed, recall
 from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.places import full_path, quantised_path
-from medbench_local.acquire.source import (
-    HubCheckpoint,
-    HubGguf,
-    LocalCheckpoint,
-    LocalGguf,
-    ModelSource,
-    gguf_parts,
-)
+from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry, models
 from medbench_local.catalog.quantisation import FULL, QuantConfig
+from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.hub.repository import hub_from_environment, open_repository, still_to_fetch
 from medbench_local.progress import Progress, Silent
 

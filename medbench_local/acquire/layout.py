@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from medbench_local.errors import AcquireError, InputError
@@ -26,21 +25,6 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights, best first; each may instead be sharded, with NAME.index.json telling the shards."""
 
 _LARGEST_INDEX = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """One file that was used.
-
-    Attributes:
-        path: relative to its repository or folder, with forward slashes.
-        size: bytes.
-        sha256: of the content, 64 hexadecimal digits.
-    """
-
-    path: str
-    size: int
-    sha256: str
 
 
 def choose_files(names: Collection[str], local: Callable[[str], Path], *, place: str) -> tuple[str, ...]:

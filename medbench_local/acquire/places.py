@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from medbench_local.acquire.cache import content_key, file_sha256
-from medbench_local.acquire.layout import FileRecord
 from medbench_local.catalog.quantisation import FULL, QuantConfig
+from medbench_local.files.hashes import FileRecord, content_key, file_sha256
 from medbench_local.files.space import Need
 
 CONVERSION = 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench_local.acquire.cache import Built, content_key, find, make_once, recorded
+from medbench_local.acquire.cache import Built, find, make_once, recorded
 from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.fetch import (
     FetchedRepository,
@@ -18,21 +18,15 @@ from medbench_local.acquire.fetch import (
     hashed,
     recall,
 )
-from medbench_local.acquire.layout import FileRecord, is_weights
+from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.places import full_path, quantised_path, room_for
 from medbench_local.acquire.quantise import quantise
-from medbench_local.acquire.source import (
-    HubCheckpoint,
-    HubGguf,
-    LocalCheckpoint,
-    LocalGguf,
-    ModelSource,
-    gguf_parts,
-)
+from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.errors import UsageError
-from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
+from medbench_local.files.gguf_header import LOSSLESS, gguf_parts, read_gguf_header
+from medbench_local.files.hashes import FileRecord, content_key
 from medbench_local.files.space import Need, check_room
 from medbench_local.hub.errors import Unreachable
 from medbench_local.hub.repository import Repository, hub_from_environment, open_repository

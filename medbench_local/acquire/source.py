@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medbench_local.catalog.model import ModelEntry, models, vision_pairs
 from medbench_local.errors import UsageError
+from medbench_local.files.gguf_header import _SPLIT_GGUF, gguf_parts
 from medbench_local.paths import user_path
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
@@ -23,7 +24,6 @@ LONGEST_NAME = 80
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
-_SPLIT_GGUF = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,6 @@ def resolve_model(text: str) -> ModelSource:
     if text and path.is_dir():
         return _local_checkpoint(path)
     raise _unknown(text, path, known)
-
-
-def gguf_parts(first: str) -> tuple[str, ...]:
-    """The names of all files of a GGUF whose first (or only) one is ``first``."""
-    match = _SPLIT_GGUF.search(first)
-    if match is None:
-        return (first,)
-    stem, count = first[: match.start()], int(match[2])
-    return tuple(f"{stem}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1))
 
 
 def _catalog_source(entry: ModelEntry) -> ModelSource:

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, StrictBool, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+)
 
 from medbench_local.catalog.load import DATA, Entry, read_yaml
 from medbench_local.catalog.model import models
@@ -219,3 +226,6 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         f"no protocol is called '{text}'" + (f"; did you mean '{close[0]}'?" if close else "."),
         advice=f"Built in are {', '.join(names)}; or name a YAML file.",
     )
+
+
+Scoring = Literal["constrained", "label", "cloze", "greedy"]

@@ -121,6 +121,7 @@ def compare(
     """
     from medbench_local.api import compare_options
     from medbench_local.catalog.protocol import default_protocol
+    from medbench_local.report.files import write_reports
     from medbench_local.report.terminal import show_plan, show_results
     from medbench_local.study.compare import run_comparison
     from medbench_local.study.cost import plan_comparison
@@ -153,7 +154,7 @@ def compare(
         else:
             out().print(show_plan(cost))
         return
-    run = run_comparison(medical, base, options, listener)
+    run = run_comparison(medical, base, options, listener, write_reports)
     if not run.computed:
         err().print(f"found the finished run {run.folder.path}", markup=False)
     if json:

@@ -33,7 +33,7 @@ def examine() -> dict[str, Any]:
     import psutil
     from huggingface_hub import constants, get_token
 
-    from medbench_local import __version__
+    from medbench_local._version import __version__
     from medbench_local.engine.bindings import versions
     from medbench_local.engine.devices import devices, has_gpu
     from medbench_local.engine.memory import memory_available

@@ -41,7 +41,7 @@ def quant_files(quant: str) -> list[Path]:
 
 def gguf_files(path: Path) -> list[Path]:
     """All files of the GGUF whose first, or only, one is ``path``."""
-    from medbench_local.acquire.source import gguf_parts
+    from medbench_local.files.gguf_header import gguf_parts
 
     return [path.with_name(name) for name in gguf_parts(path.name)]
 

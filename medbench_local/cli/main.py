@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from medbench_local import __version__
+from medbench_local._version import __version__
 from medbench_local.cli.errors import INTERRUPTED, report
 
 app = typer.Typer(

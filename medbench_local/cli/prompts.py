@@ -180,8 +180,8 @@ def _rows(
     from medbench_local.prompts.demonstrations import DEFAULT_SEED
     from medbench_local.prompts.export import exported_prompts
     from medbench_local.prompts.prompting import check_system_prompt
+    from medbench_local.reference.exporting import prompting_of
     from medbench_local.settings import read_settings
-    from medbench_local.study.prompting import prompting_of
     from medbench_local.tasks.load import load_task
 
     if shots < 0:

@@ -194,3 +194,7 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model; safe to call twice."""
+
+
+ROWS = 128
+"""Most logits rows of one decode."""

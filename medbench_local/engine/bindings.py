@@ -16,6 +16,8 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench_local.engine.base import ROWS
+
 os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # an abort would start a debugger otherwise
 
 import llama_cpp
@@ -25,8 +27,6 @@ from medbench_local.errors import EngineError
 SEQUENCES = 64
 """Sequences of every context: a decoded prefix and 63 branches."""
 
-ROWS = 128
-"""Most logits rows of one decode."""
 
 _F32, _F16 = 0, 1
 _WARNING, _ERROR, _CONTINUED = 3, 4, 5  # as in ggml.h; a comment in llama_cpp has them wrong

@@ -12,6 +12,7 @@ import gguf
 from medbench_local.engine import devices
 from medbench_local.engine.base import (
     MOST_THREADS,
+    ROWS,
     Bos,
     Closing,
     EngineInfo,
@@ -22,7 +23,7 @@ from medbench_local.engine.base import (
     ScoreRequest,
     Tokens,
 )
-from medbench_local.engine.bindings import ROWS, SEQUENCES, Context, Model, versions
+from medbench_local.engine.bindings import SEQUENCES, Context, Model, versions
 from medbench_local.engine.generation import generate_together
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.engine.base import OptionScores, ScoreRequest, Tokens
-from medbench_local.engine.bindings import ROWS, SEQUENCES, Context, Row
+from medbench_local.engine.base import ROWS, OptionScores, ScoreRequest, Tokens
+from medbench_local.engine.bindings import SEQUENCES, Context, Row
 from medbench_local.engine.packs import new_tokens
 from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache
 from medbench_local.errors import EngineError

@@ -351,3 +351,15 @@ class _Cursor:
                 problem = "its data reach beyond the end of the file"
                 raise InputError(self.path, f"tensor {tensor.name!r:.80}", problem, advice=advice)
         return tensors
+
+
+_SPLIT_GGUF = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+
+
+def gguf_parts(first: str) -> tuple[str, ...]:
+    """The names of all files of a GGUF whose first (or only) one is ``first``."""
+    match = _SPLIT_GGUF.search(first)
+    if match is None:
+        return (first,)
+    stem, count = first[: match.start()], int(match[2])
+    return tuple(f"{stem}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1))

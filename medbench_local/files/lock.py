@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from medbench_local.errors import StoreError
 from medbench_local.files.atomic import disk_error
+from medbench_local.progress import Progress
 
 
 @contextmanager
@@ -79,3 +80,19 @@ def _describe(holder: Path) -> str:
         return f"process {int(data['pid'])} on {data['host']} since {data['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+@contextmanager
+def alone(path: Path, purpose: str, progress: Progress) -> Iterator[None]:
+    """Hold the lock at ``path``; wait, after a note that names the ``purpose``, while another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.note(f"another process is {purpose}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

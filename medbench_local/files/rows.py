@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medbench_local.errors import InputError
-from medbench_local.tasks.question import Question
-
-MAX_OPTIONS = 26
 
 
 @dataclass(frozen=True)
@@ -103,40 +100,6 @@ class Row:
         if not isinstance(value, list):
             raise self.error(f"expected a list of texts, found {_shown(value)}", name=name)
         return tuple(self.readable(item, name) for item in value)
-
-    def question(
-        self,
-        *,
-        text: str,
-        options: Sequence[str],
-        answer: int,
-        expected: int | None,
-        id: str = "",
-        subject: str = "",
-    ) -> Question:
-        """A question of this row: text stripped, the first of identical options correct.
-
-        Args:
-            text: the question.
-            options: in the data set's order.
-            answer: index into ``options``.
-            expected: how many options there must be; None if 2 to 26 will do.
-            id: the data set's own, or "".
-            subject: the data set's own, or "".
-
-        Raises:
-            InputError: the number of options or the answer does not fit.
-        """
-        if expected is not None and len(options) != expected:
-            raise self.error(f"expected {expected} options, found {len(options)}")
-        if not 2 <= len(options) <= MAX_OPTIONS:
-            raise self.error(f"expected 2 to {MAX_OPTIONS} options, found {len(options)}")
-        if not 0 <= answer < len(options):
-            raise self.error(
-                f"the answer is option {answer}, but there are only options 0 to {len(options) - 1}"
-            )
-        first = options.index(options[answer])
-        return Question(id=id, text=text.strip(), options=tuple(options), answer=first, subject=subject)
 
 
 def plain(name: str, limit: int = 60) -> str:

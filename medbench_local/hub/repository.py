@@ -13,9 +13,9 @@ from typing import Literal
 
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub_url
 
-from medbench_local.acquire.cache import alone, file_sha256, remember_sha256
-from medbench_local.acquire.layout import FileRecord
 from medbench_local.errors import AcquireError, UsageError
+from medbench_local.files.hashes import FileRecord, file_sha256, remember_sha256
+from medbench_local.files.lock import alone
 from medbench_local.files.space import Need, check_room
 from medbench_local.hub.errors import Unreachable, discreet, explained, not_cached
 from medbench_local.hub.transfer import Patience, RemoteFile, fetch_blob, matches, partial_of, patiently

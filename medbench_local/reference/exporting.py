@@ -7,20 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import gguf
+
+from medbench_local.acquire.prepare import prepare_model
+from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import models
+from medbench_local.catalog.prompts import PromptOverrides
+from medbench_local.catalog.quantisation import load_quant
 from medbench_local.catalog.task import task_names
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.files.gguf_header import GgufHeader, read_gguf_header
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import ExportedPrompt, exported_prompt
 from medbench_local.prompts.prompting import Prompting, prompting_for, render, render_cloze
-from medbench_local.reference.rows import prompt_sha256, text_sha256
 from medbench_local.results.folder import RunFolder
+from medbench_local.results.samples import prompt_sha256, text_sha256
 from medbench_local.results.schema import Comparison
-from medbench_local.study.prompting import token_text
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Task
 
@@ -145,3 +150,44 @@ def _task_name(folder: RunFolder, manifest: Mapping[str, Any], task: str) -> str
         return str(Path(manifest["data"][task]["test"]["files"][0]["path"]).parent)
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(folder.manifest_file, f"key {error}", f"says nothing of the task {task}") from error
+
+
+def prompting_of(
+    model: str,
+    *,
+    system_prompt: str | None,
+    overrides: PromptOverrides,
+    home: Path,
+    offline: bool,
+    progress: Progress,
+) -> Prompting:
+    """The way ``model`` is prompted.
+
+    A model of the catalog needs no files for that; any other one is converted (once) to read its chat template.
+
+    Raises:
+        MedbenchError: the model is not known, or its files cannot be had or read.
+    """
+    source = resolve_model(model)
+    if source.entry is not None:
+        return prompting_for(source.entry, system_prompt=system_prompt, overrides=overrides)
+    prepared = prepare_model(source, quant=load_quant("full"), home=home, offline=offline, progress=progress)
+    header = read_gguf_header(prepared.quantised.path)
+    return prompting_for(
+        None,
+        chat_template=prepared.chat_template,
+        bos_text=token_text(header, "bos"),
+        eos_text=token_text(header, "eos"),
+        system_prompt=system_prompt,
+        overrides=overrides,
+        name=prepared.name,
+    )
+
+
+def token_text(header: GgufHeader, name: str) -> str:
+    """The text of a special token as the file's vocabulary writes it; "" if there is none."""
+    number = header.metadata.get(f"tokenizer.ggml.{name}_token_id")
+    if not isinstance(number, int) or not 0 <= number < header.vocabulary:
+        return ""
+    field = gguf.GGUFReader(header.path).fields["tokenizer.ggml.tokens"]
+    return str(field.contents(number))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from medbench_local.errors import InputError
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
 from medbench_local.reference import lm_eval
+from medbench_local.results.samples import prompt_sha256, text_sha256
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,6 @@ class ResultRow:
     logprobs: tuple[float, ...] | None
     prediction: int | None
     answer: int | None
-
-
-def prompt_sha256(prompt: str) -> str:
-    """Hash of a prompt's text, as in samples and in lm-evaluation-harness logs (``prompt_hash``)."""
-    return hashlib.sha256(prompt.encode("utf-8")).hexdigest()
-
-
-def text_sha256(text: str, options: Sequence[str]) -> str:
-    """Hash of a question: its text and its options, joined by line breaks."""
-    return hashlib.sha256("\n".join((text, *options)).encode("utf-8")).hexdigest()
 
 
 def read_rows(path: Path, *, model: str | None = None, task: str | None = None) -> tuple[ResultRow, ...]:

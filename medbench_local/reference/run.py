@@ -16,8 +16,8 @@ from medbench_local.progress import Progress, Silent
 from medbench_local.reference.cloze import Cloze, cloze
 from medbench_local.reference.network import DType, Network, choose_device, libraries
 from medbench_local.reference.requests import PromptRequest, keep_finished, read_requests
-from medbench_local.reference.rows import prompt_sha256
 from medbench_local.reference.tokens import Bos, Tokenizer, Tokens, read_tokenizer
+from medbench_local.results.samples import prompt_sha256
 
 _HEAD = 1 << 20
 _WEIGHTS = (".safetensors", ".bin", ".json", ".model")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
-from medbench_local import __version__
+from medbench_local._version import __version__
 from medbench_local.report import sections, words
 from medbench_local.report.reading import HOW_TO_READ
 from medbench_local.report.sections import Column, Section

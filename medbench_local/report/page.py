@@ -8,7 +8,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from medbench_local import __version__
+from medbench_local._version import __version__
 from medbench_local.report import sections, words
 from medbench_local.report.figures import figures
 from medbench_local.report.reading import HOW_TO_READ

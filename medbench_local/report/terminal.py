@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from medbench_local import __version__
+from medbench_local._version import __version__
 from medbench_local.report import sections, words
 from medbench_local.report.sections import Section
 from medbench_local.results.schema import EquivalenceRecord, Results

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from medbench_local.catalog.load import Entry
+from medbench_local.catalog.protocol import Scoring
 from medbench_local.text import whole
 
 SCHEMA = 2
@@ -21,7 +22,6 @@ Verdict = Literal["win", "tie", "loss"]
 VERDICTS: tuple[Verdict, ...] = ("loss", "tie", "win")
 CheckState = Literal["full", "certain", "confident", "unsettled", "none", "unavailable"]
 CheckObstacle = Literal["no-fuller-file", "does-not-fit"]
-Scoring = Literal["constrained", "label", "cloze", "greedy"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]

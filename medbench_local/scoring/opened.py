@@ -10,11 +10,11 @@ from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.engine.base import Engine, EngineOptions
+from medbench_local.engine.memory import refuse_what_does_not_fit
 from medbench_local.engine.remote import start_engine
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.settings import read_settings
-from medbench_local.study.memory import refuse_what_does_not_fit
 
 
 @dataclass(frozen=True)

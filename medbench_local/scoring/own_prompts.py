@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.catalog.load import read_text
-from medbench_local.engine.base import Engine, ScoreRequest
-from medbench_local.engine.bindings import ROWS
+from medbench_local.engine.base import ROWS, Engine, ScoreRequest
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.engine.requests import continued, continued_alone
 from medbench_local.errors import InputError

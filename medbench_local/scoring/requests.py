@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from medbench_local.catalog.protocol import Scoring
 from medbench_local.engine.base import Bos, Engine, EngineInfo, GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, new_tokens
 from medbench_local.engine.requests import constrained, continued, letter_tokens
@@ -13,7 +14,6 @@ from medbench_local.errors import EngineError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate, Prompt
 from medbench_local.prompts.prompting import Prompting, render, render_cloze
-from medbench_local.results.schema import Scoring
 from medbench_local.scoring.matching import Several
 from medbench_local.tasks.question import Question, SplitName, Task
 

@@ -2,53 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
-from medbench_local.engine.base import Engine, EngineInfo
-from medbench_local.engine.bindings import ROWS
-from medbench_local.engine.remote import start_engine
-from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.catalog.prompts import PromptOverrides
+from medbench_local.engine.base import ROWS, Engine, EngineInfo, EngineOptions
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, prompting_for
 from medbench_local.scoring.answers import CellScorer, Meter, fingerprint
 from medbench_local.scoring.requests import Preparation, ScoringRules
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.choosing import selection_rows
-from medbench_local.study.plan import Cell, Plan, asked_questions
-from medbench_local.tasks.question import SplitName
+from medbench_local.tasks.question import SplitName, Task
+
+StartEngine = Callable[[Path, EngineOptions], Engine]
+"""Loads a GGUF file; `medbench_local.engine.remote.start_engine`, or whatever else speaks the engine's protocol."""
+
+AskedRows = Mapping[SplitName, Sequence[int]]
+"""Rows of each split that may be asked: the prefix that prompts share is taken over all of them."""
 
 
 class ModelSession:
     """A model's engine with everything needed to answer questions with it; use as a context manager.
 
     Args:
-        plan: what is being compared.
         model: the model.
         file: which of its files is loaded.
+        start: loads it.
+        options: how it is decoded; the context is that of ``rules``.
+        rules: how prompts become answers.
+        system_prompt: replaces every system prompt.
+        overrides: system prompts of a protocol.
         store: where scores are kept.
         meter: counts the work.
     """
 
     def __init__(
-        self, plan: Plan, model: PreparedModel, file: GgufFile, *, store: ScoreStore, meter: Meter
+        self,
+        model: PreparedModel,
+        file: GgufFile,
+        *,
+        start: StartEngine,
+        options: EngineOptions,
+        rules: ScoringRules,
+        system_prompt: str | None,
+        overrides: PromptOverrides,
+        store: ScoreStore,
+        meter: Meter,
     ) -> None:
-        self._plan = plan
         self._model = model
         self._file = file
+        self._start = start
+        self._options = options
+        self._rules = rules
+        self._system_prompt = system_prompt
+        self._overrides = overrides
         self._store = store
         self._meter = meter
         self._engine: Engine | None = None
 
     def __enter__(self) -> ModelSession:
-        scored = self._file.sha256 == self._model.quantised.sha256
-        cache = self._plan.quant.kv_cache if scored else "f32"
         # Cells, not positions: the options of a prompt that fills the context lie side by side behind it.
-        options = replace(self._plan.options.engine, n_ctx=self._context() + ROWS, cache=cache)
-        self._engine = start_engine(self._file.path, options)
+        self._engine = self._start(self._file.path, replace(self._options, n_ctx=self._rules.context + ROWS))
         return self
 
     def __exit__(
@@ -75,63 +93,45 @@ class ModelSession:
         """What is loaded."""
         return self.engine.info
 
+    @property
+    def rules(self) -> ScoringRules:
+        """How prompts become answers."""
+        return self._rules
+
     def prompting(self, model: PreparedModel | None = None) -> Prompting:
         """How this model is prompted, or, given another ``model``, how that one would be."""
         way = model or self._model
-        options = self._plan.options
         return prompting_for(
             way.entry,
             chat_template=way.chat_template,
             bos_text=self.info.bos_text,
             eos_text=self.info.eos_text,
-            system_prompt=options.system_prompt,
-            overrides=options.protocol.prompts,
+            system_prompt=self._system_prompt,
+            overrides=self._overrides,
             name=way.name,
         )
 
-    def preparation(self, cell: Cell, prompting: Prompting) -> Preparation:
-        """Makes the prompts of ``cell`` the way ``prompting`` says."""
-        protocol = self._plan.protocol
-        asked: dict[SplitName, Sequence[int]] = {
-            "validation": selection_rows(cell.task, protocol.selection),
-            "test": range(len(asked_questions(protocol, cell))),
-        }
-        return Preparation(self.engine, prompting, cell.task, cell.shots, self.rules(), asked)
+    def preparation(self, task: Task, shots: int, asked: AskedRows, prompting: Prompting) -> Preparation:
+        """Makes the prompts of ``task`` the way ``prompting`` says."""
+        return Preparation(self.engine, prompting, task, shots, self._rules, asked)
 
-    def scorer(self, cell: Cell, prompting: Prompting, advance: Advance) -> CellScorer:
-        """A scorer for ``cell`` that speaks to this model the way ``prompting`` says."""
+    def scorer(
+        self, task: Task, shots: int, asked: AskedRows, prompting: Prompting, advance: Advance
+    ) -> CellScorer:
+        """A scorer for ``task`` that speaks to this model the way ``prompting`` says."""
         return CellScorer(
             self.engine,
             fingerprint=fingerprint(self._file.sha256, self.info),
             store=self._store,
-            preparation=self.preparation(cell, prompting),
-            task=cell.task,
-            rules=self.rules(),
+            preparation=self.preparation(task, shots, asked, prompting),
+            task=task,
+            rules=self._rules,
             meter=self._meter,
             advance=advance,
         )
 
-    def first_prompt(self, cell: Cell) -> dict[str, list[int]]:
+    def first_prompt(self, task: Task, shots: int, demonstration_seed: int) -> dict[str, list[int]]:
         """First and last token ids of a real prompt: shows at a glance whether BOS and template are right."""
-        candidate = Candidate(None, self._plan.protocol.demonstration_seed if cell.shots else None)
-        tokens = self.preparation(cell, self.prompting()).first_prompt(candidate, "test")
+        candidate = Candidate(None, demonstration_seed if shots else None)
+        tokens = self.preparation(task, shots, {}, self.prompting()).first_prompt(candidate, "test")
         return {"first_tokens": list(tokens[:8]), "last_tokens": list(tokens[-8:])}
-
-    def rules(self) -> ScoringRules:
-        """What the protocol fixes, with this model's context."""
-        protocol = self._plan.protocol
-        return ScoringRules(
-            scoring=self._plan.scoring,
-            context=self._context(),
-            overlong=protocol.overlong,
-            bos=protocol.chat_bos,
-            several=protocol.letters,
-            max_tokens=protocol.greedy.max_tokens,
-        )
-
-    def _context(self) -> int:
-        """The longest prompt: the context the model was trained with, or less if the protocol says so."""
-        limits = [read_gguf_header(self._file.path).context, self._plan.protocol.context]
-        if self._model.entry is not None:
-            limits.append(self._model.entry.context)
-        return min(limit for limit in limits if limit)

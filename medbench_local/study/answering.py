@@ -13,6 +13,7 @@ from medbench_local.results.schema import PromptChoice
 from medbench_local.scoring.answers import Answer
 from medbench_local.scoring.session import ModelSession
 from medbench_local.study.choosing import choose_prompt, is_searched, search_prompts, selection_rows
+from medbench_local.study.opening import preparation_of, scorer_of
 from medbench_local.study.plan import Cell, Plan, test_questions
 
 CellKey = tuple[str, int]
@@ -47,13 +48,13 @@ def answer_all(
     """Choose a prompt for every cell and answer its test questions with it."""
     prompting = session.prompting()
     work = {key_of(cell): _prompts_of(plan, cell, prompting) for cell in plan.cells}
-    lengths = {key_of(cell): _length(session, cell, prompting) for cell in plan.cells}
+    lengths = {key_of(cell): _length(session, plan, cell, prompting) for cell in plan.cells}
     mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1) or 1.0
     found = {}
     with progress.step(label, total=sum(work.values()), unit="prompts") as advance:
         for cell in plan.cells:
             count = _Share(advance, work[key_of(cell)], lengths[key_of(cell)] / mean)
-            scorer = session.scorer(cell, prompting, count)
+            scorer = scorer_of(session, plan, cell, prompting, count)
             candidate, choice = choose_prompt(
                 scorer,
                 task=cell.task,
@@ -85,7 +86,7 @@ def answer_with(
     with progress.step(label, total=sum(map(len, rows.values())), unit="prompts") as advance:
         for cell in plan.cells:
             key = key_of(cell)
-            scorer = session.scorer(cell, prompting, advance)
+            scorer = scorer_of(session, plan, cell, prompting, advance)
             found[key] = tuple(scorer.answers(chosen[key], "test", rows[key]))
     return found
 
@@ -136,11 +137,11 @@ class _Share:
         self(max(self._left, 0.0), known=True)
 
 
-def _length(session: ModelSession, cell: Cell, prompting: Prompting) -> float:
+def _length(session: ModelSession, plan: Plan, cell: Cell, prompting: Prompting) -> float:
     """Tokens decoded for a prompt on average, from a few test questions in the default format."""
     candidate = Candidate(None, 0 if cell.shots else None)
     rows = range(min(_SAMPLE, len(cell.task.questions("test"))))
-    return session.preparation(cell, prompting).tokens(candidate, "test", rows) / len(rows)
+    return preparation_of(session, plan, cell, prompting).tokens(candidate, "test", rows) / len(rows)
 
 
 def _prompts_of(plan: Plan, cell: Cell, prompting: Prompting) -> int:

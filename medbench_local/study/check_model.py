@@ -20,6 +20,7 @@ from medbench_local.store.scores import ScoreStore
 from medbench_local.study.answering import CellKey, answer_with, key_of, with_retries
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
+from medbench_local.study.opening import session_for
 from medbench_local.study.plan import CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision_changes import (
@@ -172,7 +173,7 @@ def _answers(
         )
 
     with_retries(
-        lambda: ModelSession(plan, model, file, store=store, meter=Meter()),
+        lambda: session_for(plan, model, file, store=store, meter=Meter()),
         work,
         retries=plan.options.retries,
         progress=progress,

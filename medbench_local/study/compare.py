@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
@@ -13,7 +14,6 @@ from medbench_local.errors import StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
 from medbench_local.progress import Progress
-from medbench_local.report.files import write_reports
 from medbench_local.results.folder import RUNS, RunFolder, neighbouring_stores
 from medbench_local.results.samples import sample_rows
 from medbench_local.results.schema import (
@@ -45,11 +45,15 @@ from medbench_local.study.memory import (
     refuse_unchecked_climb,
     why_it_does_not_fit,
 )
+from medbench_local.study.opening import session_for
 from medbench_local.study.plan import Cell, CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision_changes import check_settings
 from medbench_local.study.precision_check import LADDER_SHARE, check_verdicts, finding, unchecked
 from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison, doubts
+
+WriteReports = Callable[[Path, Results], None]
+"""Makes the reports of a run in its folder, which this room knows nothing of."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ class Run:
         return f"{self.results}\nfiles: {self.folder.path}"
 
 
-def run_comparison(medical: str, base: str, options: CompareOptions, progress: Progress) -> Run:
+def run_comparison(
+    medical: str, base: str, options: CompareOptions, progress: Progress, write_reports: WriteReports
+) -> Run:
     """Compare two models; a comparison that was finished before is read, an interrupted one goes on.
 
     Args:
@@ -78,6 +84,7 @@ def run_comparison(medical: str, base: str, options: CompareOptions, progress: P
         base: the model it was built from.
         options: everything else.
         progress: listens.
+        write_reports: makes the reports in the run's folder.
 
     Raises:
         MedbenchError: see the errors of the parts; what was computed before is kept.
@@ -278,7 +285,7 @@ def _with_model(
     plan: Plan, model: PreparedModel, file: GgufFile, work_with: Callable[[ModelSession], None], work: _Work
 ) -> None:
     with_retries(
-        lambda: ModelSession(plan, model, file, store=work.store, meter=work.meter),
+        lambda: session_for(plan, model, file, store=work.store, meter=work.meter),
         work_with,
         retries=plan.options.retries,
         progress=work.progress,
@@ -292,8 +299,10 @@ def _remember(work: _Work, role: str, session: ModelSession, plan: Plan) -> None
         "description": info.description,
         "device": info.device,
         "numerics": info.numerics,
-        "context": session.rules().context,
-        "first_prompt": session.first_prompt(plan.cells[0]),
+        "context": session.rules.context,
+        "first_prompt": session.first_prompt(
+            plan.cells[0].task, plan.cells[0].shots, plan.protocol.demonstration_seed
+        ),
     }
 
 

@@ -9,11 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from medbench_local import __version__
-from medbench_local.acquire.cache import file_sha256
+from medbench_local._version import __version__
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.engine.bindings import versions as engine_versions
+from medbench_local.files.hashes import file_sha256
 from medbench_local.results.folder import identity
 from medbench_local.results.schema import SCHEMA
 from medbench_local.study.plan import Plan

@@ -11,14 +11,13 @@ from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.acquire.source import ModelSource
 from medbench_local.catalog.model import ModelEntry, models
 from medbench_local.catalog.prompts import ANY
-from medbench_local.catalog.protocol import Protocol
+from medbench_local.catalog.protocol import Protocol, Scoring
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.catalog.task import expand_tasks, task_names
 from medbench_local.engine.base import EngineOptions
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
-from medbench_local.results.schema import Scoring
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS, Question, Task
 

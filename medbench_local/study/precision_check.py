@@ -27,6 +27,7 @@ from medbench_local.scoring.session import ModelSession
 from medbench_local.statistics.verification import CONFIDENCE
 from medbench_local.study.answering import CellAnswers, CellKey, key_of
 from medbench_local.study.cell_check import ROLES, CellCheck, Role
+from medbench_local.study.opening import scorer_of
 from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.precision_changes import (
     CheckSettings,
@@ -112,7 +113,7 @@ class _Work:
         answers: dict[CellKey, Answerer] = {}
         for cell in cells:
             key = key_of(cell)
-            scorer = session.scorer(cell, prompting, counted)
+            scorer = scorer_of(session, self._plan, cell, prompting, counted)
             answers[key] = _answerer(scorer, self._sides[role][key], self._checks[key], role)
         self._step(label, role, answers, counted, self._follow, lambda check: check.goal)
         self._step(label, role, answers, counted, self._lead, lambda check: check.next_goal)

@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.catalog.protocol import BootstrapSettings
+from medbench_local.catalog.protocol import BootstrapSettings, Scoring
 from medbench_local.catalog.quantisation import FULL
 from medbench_local.results.schema import (
     Ablation,
@@ -23,7 +23,6 @@ from medbench_local.results.schema import (
     Discordant,
     PromptChoice,
     PromptChoices,
-    Scoring,
 )
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from medbench_local.files.readers import json_lines, parquet_rows
 from medbench_local.files.rows import Row, SourceFile
-from medbench_local.tasks.question import Question
+from medbench_local.tasks.question import Question, question_of
 
 OPTIONS = ("opa", "opb", "opc", "opd")
 
@@ -41,7 +41,8 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
     columns = ("question", *OPTIONS, "cop", "id", "subject_name")
     first = 0 if parquet else 1
     for row in parquet_rows(file, columns) if parquet else json_lines(file):
-        yield row.question(
+        yield question_of(
+            row,
             text=row.text("question"),
             options=[clean_option(row.text(name)) for name in OPTIONS],
             answer=row.integer("cop", first, first + len(OPTIONS) - 1) - first,

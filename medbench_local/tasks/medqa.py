@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from medbench_local.files.readers import json_lines, parquet_rows
 from medbench_local.files.rows import Row, SourceFile, listed
-from medbench_local.tasks.question import Question
+from medbench_local.tasks.question import Question, question_of
 
 COLUMNS = ("question", "answer", "answer_idx", "options")
 
@@ -34,7 +34,7 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
                     name="answer_idx",
                 )
             index = keys.index(key)
-        yield row.question(text=row.text("question"), options=texts, answer=index, expected=options)
+        yield question_of(row, text=row.text("question"), options=texts, answer=index, expected=options)
 
 
 def _options(row: Row) -> tuple[list[str], list[str]]:

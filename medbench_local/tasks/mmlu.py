@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from medbench_local.errors import InputError
 from medbench_local.files.readers import csv_rows, parquet_rows
 from medbench_local.files.rows import Row, SourceFile
-from medbench_local.tasks.question import Question
+from medbench_local.tasks.question import Question, question_of
 
 HEADER = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 LETTERS = "ABCD"
@@ -25,7 +25,9 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
         for row in parquet_rows(file, ("question", "choices", "answer")):
             choices = row.texts("choices")
             answer = row.integer("answer", 0, len(LETTERS) - 1)
-            yield row.question(text=row.text("question"), options=choices, answer=answer, expected=options)
+            yield question_of(
+                row, text=row.text("question"), options=choices, answer=answer, expected=options
+            )
         return
     headed = False
     for position, (where, cells) in enumerate(csv_rows(file)):
@@ -37,7 +39,7 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
             raise InputError(str(file), where, problem)
         row = Row(file, where, dict(zip(HEADER, cells, strict=True)))
         answer = _index(row, cells[-1], "0123" if headed else LETTERS)
-        yield row.question(text=cells[0], options=cells[1:5], answer=answer, expected=options)
+        yield question_of(row, text=cells[0], options=cells[1:5], answer=answer, expected=options)
 
 
 def _index(row: Row, cell: str, known: str) -> int:

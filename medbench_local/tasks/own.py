@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
-from medbench_local.tasks.question import Question
+from medbench_local.tasks.question import Question, question_of
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -33,8 +33,8 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
                 raise row.error(f"the option {choice[:40]!r} is given twice", name="options")
         subject = row.text("subject") if "subject" in row.fields else ""
         answer = _answer(row, len(choices))
-        yield row.question(
-            text=text, options=choices, answer=answer, expected=options, id=id, subject=subject
+        yield question_of(
+            row, text=text, options=choices, answer=answer, expected=options, id=id, subject=subject
         )
 
 

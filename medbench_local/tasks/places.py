@@ -114,7 +114,7 @@ def _fetch(
     progress: Progress,
     first: AcquireError | None,
 ) -> Place:
-    from medbench_local.acquire.fetch import fetch_dataset_files
+    from medbench_local.hub.dataset import fetch_dataset_files
 
     splits = _splits(layout, entry)
     names = list(dict.fromkeys(name for split in wanted for name in splits[split].files))

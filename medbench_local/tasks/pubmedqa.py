@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from medbench_local.files.readers import json_mapping, parquet_rows
 from medbench_local.files.rows import Row, SourceFile
-from medbench_local.tasks.question import Question
+from medbench_local.tasks.question import Question, question_of
 
 LABELS = ("yes", "no", "maybe")
 COLUMNS = ("pubid", "question", "context.contexts", "final_decision")
@@ -42,7 +42,8 @@ def _question(
     if label not in LABELS:
         raise row.error(f"expected yes, no or maybe, found {label[:40]!r}", name="final_decision")
     context = " ".join(sections).strip()
-    return row.question(
+    return question_of(
+        row,
         text=f"{context}\n\n{question.strip()}",
         options=LABELS,
         answer=LABELS.index(label),

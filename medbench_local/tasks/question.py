@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from medbench_local.files.rows import Row
+
 SplitName = Literal["demonstrations", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("demonstrations", "validation", "test")
+
+MAX_OPTIONS = 26
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,40 @@ class Question:
     options: tuple[str, ...]
     answer: int
     subject: str = ""
+
+
+def question_of(
+    row: Row,
+    *,
+    text: str,
+    options: Sequence[str],
+    answer: int,
+    expected: int | None,
+    id: str = "",
+    subject: str = "",
+) -> Question:
+    """A question of one row of a file: text stripped, the first of identical options correct.
+
+    Args:
+        row: where it stands.
+        text: the question.
+        options: in the data set's order.
+        answer: index into ``options``.
+        expected: how many options there must be; None if 2 to 26 will do.
+        id: the data set's own, or "".
+        subject: the data set's own, or "".
+
+    Raises:
+        InputError: the number of options or the answer does not fit.
+    """
+    if expected is not None and len(options) != expected:
+        raise row.error(f"expected {expected} options, found {len(options)}")
+    if not 2 <= len(options) <= MAX_OPTIONS:
+        raise row.error(f"expected 2 to {MAX_OPTIONS} options, found {len(options)}")
+    if not 0 <= answer < len(options):
+        raise row.error(f"the answer is option {answer}, but there are only options 0 to {len(options) - 1}")
+    first = options.index(options[answer])
+    return Question(id=id, text=text.strip(), options=tuple(options), answer=first, subject=subject)
 
 
 @dataclass(frozen=True)

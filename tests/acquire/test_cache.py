@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from medbench_local.acquire.cache import content_key, file_sha256, find, make_once, recorded
+from medbench_local.acquire.cache import find, make_once, recorded
 from medbench_local.errors import AcquireError
+from medbench_local.files.hashes import content_key, file_sha256
 from medbench_local.progress import Silent
 
 QUIET = Silent()
@@ -115,7 +116,7 @@ def test_content_keys() -> None:
 MAKE = """
 import sys, time
 from pathlib import Path
-from medbench_local.acquire.cache import make_once
+from medbench_local.acquire.cache import (make_once)
 from medbench_local.progress import Silent
 
 class Listener(Silent):

@@ -15,13 +15,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants, snapshot_download
 
-from medbench_local.acquire.fetch import (
-    fetch_dataset_files,
-    fetch_gguf,
-    fetch_model,
-    recall,
-)
+from medbench_local.acquire.fetch import fetch_gguf, fetch_model, recall
 from medbench_local.errors import AcquireError, InputError
+from medbench_local.hub.dataset import fetch_dataset_files
 from medbench_local.progress import Advance, Silent
 from tests.hub_server import Fault, HubServer
 

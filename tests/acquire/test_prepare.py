@@ -233,7 +233,7 @@ KILLED = """
 import os
 from pathlib import Path
 from medbench_local.acquire.prepare import prepare_model
-from medbench_local.acquire.source import resolve_model
+from medbench_local.acquire.source import (resolve_model)
 from medbench_local.catalog.quantisation import load_quant
 prepare_model(resolve_model("meditron-7b"), quant=load_quant("full"), home=Path(os.environ["MEDBENCH_HOME"]))
 """

@@ -9,16 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from medbench_local.acquire.source import (
-    HubCheckpoint,
-    HubGguf,
-    LocalCheckpoint,
-    LocalGguf,
-    gguf_parts,
-    resolve_model,
-)
+from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, resolve_model
 from medbench_local.catalog.model import models, vision_pairs
 from medbench_local.errors import UsageError
+from medbench_local.files.gguf_header import gguf_parts
 
 
 @pytest.mark.parametrize("name", sorted(models()))

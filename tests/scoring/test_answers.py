@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from medbench_local.catalog.protocol import Scoring
 from medbench_local.engine.base import EngineInfo, GenerateRequest, OptionScores, Pack, ScoreRequest, Tokens
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import EngineError, WorkerDied
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import render
-from medbench_local.results.schema import Scoring
 from medbench_local.scoring.answers import fingerprint
 from medbench_local.scoring.requests import Preparation
 from medbench_local.tasks.question import Question, Split, Task

@@ -11,7 +11,7 @@ import pytest
 
 from medbench_local.engine.base import EngineOptions, Tokens
 from medbench_local.engine.fake import FakeEngine
-from medbench_local.scoring import session
+from medbench_local.study import opening
 
 Make = Callable[[Path], FakeEngine]
 KEYS = ("north", "south", "east", "west")
@@ -89,7 +89,7 @@ def write_task(folder: Path, *, test: int = 60) -> Path:
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_home: Path) -> Fakes:
     """Fake engines; in a current folder of the test's own the task ``./made-up``, and later its runs."""
     found = Fakes()
-    monkeypatch.setattr(session, "start_engine", found.start)
+    monkeypatch.setattr(opening, "start_engine", found.start)
     monkeypatch.setenv("MEDBENCH_HOME", str(demo_home))
     monkeypatch.delenv("MEDBENCH_DATA", raising=False)
     monkeypatch.chdir(tmp_path)

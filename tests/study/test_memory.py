@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from medbench_local import EngineError, UsageError, compare
+from medbench_local.engine import memory
 from medbench_local.engine.memory import memory_needed
-from medbench_local.study import memory
 from tests.study.conftest import Fakes
 
 SOME: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0], "limit": 5}

@@ -1,0 +1,81 @@
+"""From a plan to loaded models, and to scorers of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from medbench_local.acquire.prepare import GgufFile, PreparedModel
+from medbench_local.engine.remote import start_engine
+from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.progress import Advance
+from medbench_local.prompts.prompting import Prompting
+from medbench_local.scoring.answers import CellScorer, Meter
+from medbench_local.scoring.requests import Preparation, ScoringRules
+from medbench_local.scoring.session import AskedRows, ModelSession
+from medbench_local.store.scores import ScoreStore
+from medbench_local.study.choosing import selection_rows
+from medbench_local.study.plan import Cell, Plan, asked_questions
+from medbench_local.tasks.question import SplitName
+
+
+def session_for(
+    plan: Plan, model: PreparedModel, file: GgufFile, *, store: ScoreStore, meter: Meter
+) -> ModelSession:
+    """A session with one of a plan's models.
+
+    Args:
+        plan: what is being compared.
+        model: the model.
+        file: which of its files is loaded.
+        store: where scores are kept.
+        meter: counts the work.
+    """
+    scored = file.sha256 == model.quantised.sha256
+    return ModelSession(
+        model,
+        file,
+        start=start_engine,
+        options=replace(plan.options.engine, cache=plan.quant.kv_cache if scored else "f32"),
+        rules=_rules(plan, model, file),
+        system_prompt=plan.options.system_prompt,
+        overrides=plan.protocol.prompts,
+        store=store,
+        meter=meter,
+    )
+
+
+def scorer_of(
+    session: ModelSession, plan: Plan, cell: Cell, prompting: Prompting, advance: Advance
+) -> CellScorer:
+    """A scorer for one cell of ``plan``."""
+    return session.scorer(cell.task, cell.shots, _asked(plan, cell), prompting, advance)
+
+
+def preparation_of(session: ModelSession, plan: Plan, cell: Cell, prompting: Prompting) -> Preparation:
+    """Makes the prompts of one cell of ``plan``."""
+    return session.preparation(cell.task, cell.shots, _asked(plan, cell), prompting)
+
+
+def _asked(plan: Plan, cell: Cell) -> AskedRows:
+    asked: dict[SplitName, Sequence[int]] = {
+        "validation": selection_rows(cell.task, plan.protocol.selection),
+        "test": range(len(asked_questions(plan.protocol, cell))),
+    }
+    return asked
+
+
+def _rules(plan: Plan, model: PreparedModel, file: GgufFile) -> ScoringRules:
+    """What the protocol fixes, with this model's context: the longest that it was trained with, or less."""
+    protocol = plan.protocol
+    limits = [read_gguf_header(file.path).context, protocol.context]
+    if model.entry is not None:
+        limits.append(model.entry.context)
+    return ScoringRules(
+        scoring=plan.scoring,
+        context=min(limit for limit in limits if limit),
+        overlong=protocol.overlong,
+        bos=protocol.chat_bos,
+        several=protocol.letters,
+        max_tokens=protocol.greedy.max_tokens,
+    )

@@ -1,0 +1,68 @@
+"""Rooms of the package know only what lies below them; every import is read."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import medbench_local
+
+PACKAGE = Path(medbench_local.__file__).parent
+
+FLOORS = (
+    {"errors", "text", "progress", "_version"},
+    {"paths"},
+    {"settings"},
+    {"files", "statistics", "store"},
+    {"hub", "engine", "catalog"},
+    {"acquire", "tasks"},
+    {"prompts"},
+    {"scoring", "selection"},
+    {"results"},
+    {"study", "reference"},
+    {"report"},
+    {"api"},
+    {"cli"},
+    {"__init__", "__main__", "demo"},
+)
+"""From the ground up: a room may import rooms of lower floors, and nothing of its own floor but itself."""
+
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def imports() -> Iterator[tuple[str, str, str]]:
+    """Every import of the package by itself: the room, the room it imports, and where."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules: list[str] = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative imports hide where a thing lives"
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            for module in modules:
+                if module.split(".")[0] == "medbench_local":
+                    yield room, module.split(".")[1], f"{path.relative_to(PACKAGE)}:{node.lineno}"
+
+
+def test_nothing_is_imported_from_above() -> None:
+    upward = [
+        f"{where}: {room} imports {other}"
+        for room, other, where in imports()
+        if room != other and FLOOR_OF[other] >= FLOOR_OF[room]
+    ]
+    assert upward == []
+
+
+def test_the_picture_has_every_room() -> None:
+    rooms = {
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert rooms == set(FLOOR_OF)
+
+
+def test_the_reading_finds_imports() -> None:
+    found = {(room, other) for room, other, _ in imports()}
+    assert {("study", "statistics"), ("cli", "api"), ("paths", "errors")} <= found
