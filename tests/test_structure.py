@@ -36,12 +36,13 @@ def imports() -> Iterator[tuple[str, str, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules: list[str] = []
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{path}: relative imports hide where a thing lives"
                 modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
             for module in modules:
                 if module.split(".")[0] == "medbench_local":
                     yield room, module.split(".")[1], f"{path.relative_to(PACKAGE)}:{node.lineno}"
