@@ -362,7 +362,10 @@ def _results(
         confidence=plan.protocol.bootstrap.confidence,
         comparisons=outcome.comparisons,
         summary=summary(outcome.comparisons),
-        warnings=(*plan.warnings, *doubts(outcome.comparisons)),
+        warnings=(
+            *plan.warnings,
+            *doubts(outcome.comparisons, confidence=plan.protocol.bootstrap.confidence),
+        ),
         ladder=steps,
         timing=Timing(
             started=started.isoformat(timespec="seconds"),

@@ -25,6 +25,7 @@ from medbench_local.results.schema import (
     PromptChoices,
 )
 from medbench_local.scoring.answers import Answer
+from medbench_local.statistics.doubt import doubt_said
 from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
 from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
 from medbench_local.tasks.question import Question
@@ -156,22 +157,25 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     return tuple(c.model_copy(update={"holm_p": p}) for c, p in zip(comparisons, adjusted_p, strict=True))
 
 
-DOUBTFUL = 0.1
-"""Exact McNemar p above which a win or a loss is said to rest on too few questions."""
+def doubts(comparisons: Sequence[Comparison], *, confidence: float = 0.95) -> tuple[str, ...]:
+    """One sentence for each verdict that an exact test does not support; see `medbench_local.statistics.doubt`.
 
-
-def doubts(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """One sentence for each win or loss that an exact test does not support.
-
-    The percentile bootstrap is only as wide as the data: where a few questions all differ the same way, its interval
-    shrinks to a point. The exact test says so.
+    Args:
+        comparisons: of a run.
+        confidence: of their intervals.
     """
-    return tuple(
-        f"{c.task}, {c.shots}-shot: the {c.verdict} rests on {c.discordant.medical_only + c.discordant.base_only} "
-        f"of {c.n} questions (exact McNemar p = {c.mcnemar_p:.2g}): too few to rely on."
+    said = (
+        doubt_said(
+            f"{c.task}, {c.shots}-shot",
+            c.verdict,
+            c.n,
+            c.discordant.medical_only,
+            c.discordant.base_only,
+            confidence=confidence,
+        )
         for c in comparisons
-        if c.verdict != "tie" and c.mcnemar_p > DOUBTFUL
     )
+    return tuple(sentence for sentence in said if sentence is not None)
 
 
 def _ablation(

@@ -167,4 +167,13 @@ def test_a_win_on_a_handful_of_questions_is_said_to_be_doubtful() -> None:
     lucky = _compare(0, 0, **one, base=Side(UNSEARCHED, answers_of(WRONG[:1])))
     assert (lucky.verdict, lucky.ci, lucky.mcnemar_p) == ("win", (1.0, 1.0), 1.0)
     (said,) = doubts([lucky, _compare(40, 10), _compare(20, 20)])
-    assert "the win rests on 1 of 1 questions" in said
+    assert "made-up, 0-shot: the win rests on 1 of 1 questions" in said
+
+
+def test_the_level_of_doubt_is_that_of_the_interval() -> None:
+    ahead = {"medical": Side(UNSEARCHED, answers_of(RIGHT[:5] + WRONG[5:]))}
+    five = _compare(0, 0, **ahead, base=Side(UNSEARCHED, answers_of(WRONG)))
+    assert (five.verdict, five.mcnemar_p) == ("win", 0.0625)
+    (said,) = doubts([five], confidence=0.95)
+    assert "5 of 40 questions (exact McNemar p = 0.062, above 0.05)" in said
+    assert doubts([five], confidence=0.9) == ()
