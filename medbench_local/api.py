@@ -159,11 +159,12 @@ def verdict(medical: Path, base: Path, *, confidence: float = 0.95) -> FileVerdi
     Args:
         medical: JSON Lines with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task``.
         base: the same of the base model.
-        confidence: of the interval, from 0.5 to below 1.
+        confidence: of the bootstrap's interval, from 0.5 to below 1.
 
     Raises:
-        InputError: a file is malformed, or they have no question in common.
-        UsageError: an option is out of its range.
+        InputError: a file is malformed, it is not clear what its predictions mean, or the files have no question in
+            common or other questions under the same id.
+        UsageError: ``confidence`` is out of its range.
     """
     return verdicts_of_files(medical, base, confidence=confidence)
 

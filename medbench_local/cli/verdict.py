@@ -22,7 +22,8 @@ def verdict(
 ) -> None:
     """Draw the paired verdict from two result files, whatever tool made them.
 
-    Rows are paired by task and id; rows without a partner are counted and left out.
+    Rows are paired by task and id; the same id with another answer or text is an error, rows without a partner are
+    counted and left out.
 
     Example: medbench-local verdict finetuned.jsonl baseline.jsonl
     """
@@ -50,7 +51,7 @@ def verdict(
             words.percent(row.accuracy_base),
             words.points(row.difference),
             words.interval(row.ci),
-            Text(row.verdict, style=STYLES[row.verdict]),
+            Text(row.said, style="yellow" if row.doubt else STYLES[row.verdict]),
             f"±{detectable * 100:.1f}" if row.verdict == "tie" and detectable is not None else "",
             words.p_value(row.mcnemar_p),
             words.p_value(row.holm_p),

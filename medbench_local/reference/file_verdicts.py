@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from medbench_local.errors import UsageError
-from medbench_local.reference.outcomes import Pairing, pair_results, read_results
-from medbench_local.statistics.paired import Verdict, paired_bootstrap
+from medbench_local.reference.outcomes import Outcomes, read_results
+from medbench_local.reference.pairing import Difference, PairedOutcomes, Pairing, pair_results
+from medbench_local.statistics.doubt import Doubt, doubt, doubt_said
+from medbench_local.statistics.paired import PairedDifference, Verdict, paired_bootstrap
 from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
+
+MOSTLY = 0.9
+"""Share of a file's questions that must be in the other file for a verdict to speak of the file."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class FileVerdict:
         accuracy_medical, accuracy_base: shares of correct answers.
         difference: medical minus base; ci: its bootstrap interval.
         verdict: win, tie or loss of the medical model.
+        doubt: why the verdict is not to be relied on: "too few questions" or "exact test"; None if it is.
         medical_only, base_only: questions that only one side answers correctly.
         mcnemar_p: exact, two-sided; holm_p: adjusted over the tasks of the files.
         minimum_detectable_difference: at 80 % power and the observed discordance; None if there is none.
@@ -35,38 +42,53 @@ class FileVerdict:
     difference: float
     ci: tuple[float, float]
     verdict: Verdict
+    doubt: Doubt | None
     medical_only: int
     base_only: int
     mcnemar_p: float
     holm_p: float
     minimum_detectable_difference: float | None
 
+    @property
+    def said(self) -> str:
+        """The verdict, and why it is none: "win", "win (too few questions)", "win (p = 0.062)"."""
+        if self.doubt == "exact test":
+            return f"{self.verdict} (p = {self.mcnemar_p:.2g})"
+        return f"{self.verdict} ({self.doubt})" if self.doubt else self.verdict
+
     def __str__(self) -> str:
         low, high = self.ci
         return (
-            f"{self.task or 'all'}: {self.verdict}; {self.accuracy_medical:.1%} against {self.accuracy_base:.1%} of "
-            f"{self.n:,} questions, {self.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
+            f"{self.task or 'all'}: {self.said}; {self.accuracy_medical:.1%} against {self.accuracy_base:.1%} of "
+            f"{self.n:,} question{'s' * (self.n != 1)}, {self.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
         )
 
 
 @dataclass(frozen=True)
 class FileVerdicts:
-    """All tasks of two result files, and what did not pair.
+    """All tasks of two result files, and what a careful reader should know of them.
 
     Attributes:
         rows: one a task.
-        warnings: one sentence for each kind of row that was left out or repeated.
+        warnings: sentences: what did not pair, what nothing shows to be the same question, what else differs between
+            the files, what counts as wrong, which verdicts rest on too few questions.
+        confidence: of the intervals.
     """
 
     rows: tuple[FileVerdict, ...]
     warnings: tuple[str, ...]
+    confidence: float = 0.95
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.rows), *(f"warning: {text}" for text in self.warnings)])
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"verdicts": [asdict(row) for row in self.rows], "warnings": list(self.warnings)}
+        return {
+            "confidence": self.confidence,
+            "verdicts": [asdict(row) for row in self.rows],
+            "warnings": list(self.warnings),
+        }
 
 
 def verdicts_of_files(medical: Path, base: Path, *, confidence: float = 0.95) -> FileVerdicts:
@@ -75,16 +97,18 @@ def verdicts_of_files(medical: Path, base: Path, *, confidence: float = 0.95) ->
     Args:
         medical: JSON Lines with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task``.
         base: the same of the base model.
-        confidence: of the interval.
+        confidence: of the bootstrap's interval.
 
     Raises:
-        InputError: a file is malformed, or they have no question in common.
-        UsageError: an option is out of its range.
+        InputError: a file is malformed, it is not clear what its predictions mean, or the files have no question in
+            common or other questions under the same id.
+        UsageError: ``confidence`` is out of its range.
     """
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must be from 0.5 to below 1, not {confidence}.")
-    pairing = pair_results(read_results(medical), read_results(base))
-    differences = [paired_bootstrap(task.medical, task.base, confidence=confidence) for task in pairing.tasks]
+    outcomes = read_results(medical), read_results(base)
+    pairing = pair_results(*outcomes)
+    differences = [_difference(task, confidence) for task in pairing.tasks]
     p_values = [mcnemar_exact(d.medical_only, d.base_only) for d in differences]
     rows = tuple(
         FileVerdict(
@@ -95,25 +119,100 @@ def verdicts_of_files(medical: Path, base: Path, *, confidence: float = 0.95) ->
             difference=d.difference,
             ci=(d.low, d.high),
             verdict=d.verdict,
+            doubt=doubt(d.verdict, d.n, p, confidence=confidence),
             medical_only=d.medical_only,
             base_only=d.base_only,
             mcnemar_p=p,
             holm_p=adjusted,
             minimum_detectable_difference=(
-                minimum_detectable_difference(d.n, d.discordance) if d.discordance else None
+                minimum_detectable_difference(d.n, d.discordance, alpha=1 - confidence)
+                if d.discordance
+                else None
             ),
         )
         for task, d, p, adjusted in zip(pairing.tasks, differences, p_values, holm(p_values), strict=True)
     )
-    return FileVerdicts(rows, tuple(_warnings(pairing, medical, base)))
+    warnings = (*_of_files(*outcomes), *_of_pairs(pairing, outcomes), *_of_verdicts(rows, confidence))
+    return FileVerdicts(rows, warnings, confidence)
 
 
-def _warnings(pairing: Pairing, medical: Path, base: Path) -> Iterator[str]:
-    for path, unmatched, duplicates in (
-        (medical, pairing.medical_unmatched, pairing.medical_duplicates),
-        (base, pairing.base_unmatched, pairing.base_duplicates),
-    ):
+def _difference(task: PairedOutcomes, confidence: float) -> PairedDifference:
+    return paired_bootstrap(task.medical, task.base, confidence=confidence)
+
+
+def _of_files(*outcomes: Outcomes) -> Iterator[str]:
+    """How each file was read."""
+    for each in outcomes:
+        for note in each.notes:
+            yield f"{each.path}: {note}."
+        if each.duplicates:
+            rows = "1 row repeats" if each.duplicates == 1 else f"{each.duplicates:,} rows repeat"
+            yield f"{each.path}: {rows} an earlier one and counted once."
+
+
+def _of_pairs(pairing: Pairing, outcomes: tuple[Outcomes, Outcomes]) -> Iterator[str]:
+    """What of two files is not the same question or not asked alike."""
+    medical, base = outcomes
+    if pairing.copies:
+        yield f"{medical.path} and {base.path} hold the same results: is one of them the wrong file?"
+    elif pairing.swapped:
+        yield (
+            f"{medical.path} is given as the medical model's and {base.path} as the base model's, but their rows say "
+            "something else: are the files swapped?"
+        )
+    elif pairing.one_model is not None:
+        yield f"The rows of both files say that they are from one model, {pairing.one_model}."
+    if pairing.compared < pairing.questions:
+        rest = pairing.questions - pairing.compared
+        which = "rows" if rest == pairing.questions else f"{rest:,} of {pairing.questions:,} pairs of rows"
+        yield (
+            f"Nothing but the id shows that {which} are the same question: give 'answer' or 'text_sha256' in both "
+            "files, written alike, and they are compared."
+        )
+    for each, unmatched in zip(outcomes, (pairing.medical_unmatched, pairing.base_unmatched), strict=True):
         if unmatched:
-            yield f"{path}: {unmatched:,} questions are not in the other file and were left out."
-        if duplicates:
-            yield f"{path}: {duplicates:,} rows repeat an earlier one and were counted once."
+            yield _left_out(each, unmatched, pairing)
+    for difference in pairing.differences:
+        yield _differs(difference, pairing.questions)
+
+
+def _left_out(outcomes: Outcomes, unmatched: int, pairing: Pairing) -> str:
+    """The questions of a file that the other one lacks; and that the verdict is about a part, where they are many."""
+    questions = "question is" if unmatched == 1 else "questions are"
+    said = f"{outcomes.path}: {unmatched:,} {questions} not in the other file and left out"
+    sizes = Counter(task for task, _ in outcomes.results)
+    parts = [("", pairing.questions, len(outcomes.results))]
+    if len(sizes) > 1:
+        parts += [
+            (f" of {task.task or '(no task)'}", len(task.ids), sizes[task.task]) for task in pairing.tasks
+        ]
+    few = [
+        f"{both:,} of {of:,} questions{name} ({both / of:.1%})"
+        for name, both, of in parts
+        if both < MOSTLY * of
+    ]
+    return f"{said}; the verdict is about {' and '.join(few)} only." if few else f"{said}."
+
+
+def _differs(difference: Difference, questions: int) -> str:
+    where = f"on {difference.questions:,} of {questions:,} questions"
+    if difference.name == "prompt":
+        return f"The prompts differ {where}: the verdict is about each model with its own prompts."
+    return (
+        f"'{difference.name}' differs {where} ({difference.medical} in the medical model's file, {difference.base} in "
+        "the base model's): the verdict may be about that."
+    )
+
+
+def _of_verdicts(rows: tuple[FileVerdict, ...], confidence: float) -> Iterator[str]:
+    for row in rows:
+        said = doubt_said(
+            row.task or "all questions",
+            row.verdict,
+            row.n,
+            row.medical_only,
+            row.base_only,
+            confidence=confidence,
+        )
+        if said is not None:
+            yield said

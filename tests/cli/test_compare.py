@@ -164,7 +164,64 @@ def test_the_verdict_of_two_files(command: Command, home: Path) -> None:
         (home / name).write_text("\n".join(rows))
     ended = command("verdict", "m", "b")
     assert (ended.code, "win" in ended.out) == (0, True)
-    assert json.loads(command("verdict", "m", "b", "--json").out)["verdicts"][0]["verdict"] == "win"
+    assert "warning: Nothing but the id shows" in ended.err
+    found = json.loads(command("verdict", "m", "b", "--json").out)
+    assert (found["verdicts"][0]["verdict"], found["verdicts"][0]["doubt"]) == ("win", None)
+    assert len(found["warnings"]) == 1
+    (home / "m").write_text(json.dumps({"id": 0, "correct": True}))
+    (home / "b").write_text(json.dumps({"id": 0, "correct": False}))
+    ended = command("verdict", "m", "b")
+    assert "win (too few questions)" in ended.out
+    assert "rests on 1 of 1 questions" in ended.err
+
+
+def test_the_verdict_of_a_runs_own_samples(command: Command, home: Path) -> None:
+    words = ("--tasks", "demo-anatomy", "--shots", "0", "--limit", "40", "--quant", "none", "--output", "run")
+    assert command("compare", "demo-med", "demo-base", *words).code == 0
+    results = json.loads((home / "run" / "results.json").read_text(encoding="utf-8"))
+    medical, base = (
+        home / "run" / "samples" / f"{role}.demo-anatomy.0-shot.jsonl" for role in ("medical", "base")
+    )
+    found = json.loads(command("verdict", medical, base, "--json").out)
+    (comparison,), (row,) = results["comparisons"], found["verdicts"]
+    for name in ("n", "difference", "ci", "verdict", "mcnemar_p", "minimum_detectable_difference"):
+        assert row[name] == comparison[name]
+    assert not [text for text in found["warnings"] if "prompts differ" not in text]
+    assert "are the files swapped?" in command("verdict", base, medical).err
+    rows = [json.loads(line) for line in lines(base.read_text(encoding="utf-8"))]
+    rows[7]["text_sha256"] = "0" * 64
+    base.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert f"('text_sha256') (ids '{rows[7]['id']}'" in command.fails("verdict", medical, base)
+
+
+ANSWERS = "BBCDAADCBBDDDBBBDAABACACDDDDDBCAABDBCDCDDCDBCACBCABCCAADDACA"
+PREDICTIONS = {
+    "medical": "BBCAAADCBCDCDBBDDAACADADDDDDCBBDCBDBCDCDDCDBCDCBCCBCCAACDAAB",
+    "base": "BBBDAADCDBDBDBABDBCACDACDCDDBBCDBBDCBCCDDBDACABDCABCDAADAABA",
+}
+
+
+@pytest.mark.parametrize(
+    "notation",
+    ["{0}", "{1}", " {0}", "{0}\n", "({0})", "{0}.", "{0}) text", "{0}. text", "{2}", "{3}", "The {0} one"],
+)
+@pytest.mark.parametrize("written", ["medical", "base"])
+def test_predictions_in_another_notation_than_the_answers(
+    command: Command, home: Path, written: str, notation: str
+) -> None:
+    for name, predictions in PREDICTIONS.items():
+        rows = []
+        for i, (answer, letter) in enumerate(zip(ANSWERS, predictions, strict=True)):
+            place = "ABCD".index(letter)
+            said = notation.format(letter, letter.lower(), place, place + 1) if name == written else letter
+            rows.append(json.dumps({"id": i, "prediction": said, "answer": answer}))
+        (home / name).write_text("\n".join(rows), encoding="utf-8")
+    if "The" in notation:
+        line = command.fails("verdict", "medical", "base")
+        assert f"error: {written}, line 1, key 'prediction': 'The B one' is written in another way" in line
+        return
+    (row,) = json.loads(command("verdict", "medical", "base", "--json").out)["verdicts"]
+    assert (row["accuracy_medical"], row["accuracy_base"], row["verdict"]) == (44 / 60, 37 / 60, "tie")
 
 
 def test_a_gguf_is_made_scored_and_made_smaller(command: Command, home: Path) -> None:

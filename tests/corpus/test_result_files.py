@@ -47,6 +47,31 @@ VERDICTS: dict[str, tuple[Content, tuple[str, ...]]] = NO_LINES | {
     "answer alone": ([{"id": "q1", "answer": 1}], ("line 1",)),
     "task a number": ([GOOD | {"task": 7}], ("line 1, key 'task'",)),
     "the same question twice, differently": ([GOOD, GOOD | {"correct": False}], ("q1",)),
+    "correct against its own row": (
+        [GOOD, {"id": "q2", "correct": True, "prediction": "(A)", "answer": "B"}],
+        ("line 2, key 'correct'", "contradicts"),
+    ),
+    "predictions in sentences": (
+        [GOOD, {"id": "q2", "prediction": "It is B", "answer": "B"}],
+        ("line 2, key 'prediction'", "another way"),
+    ),
+    "numbers that may count from 0 or 1": (
+        [GOOD, {"id": "q2", "prediction": 1, "answer": "B"}],
+        ("line 2, key 'prediction'", "does not show"),
+    ),
+    "a prediction that is a list": (
+        [GOOD, {"id": "q2", "prediction": ["B"], "answer": "B"}],
+        ("line 2, key 'prediction'",),
+    ),
+    "an answer that is no option": (
+        [GOOD, {"id": "q2", "prediction": "A", "answer": "D", "options": ["x", "y"]}],
+        ("line 2, key 'answer'", "none of the row's options"),
+    ),
+    "the same question twice, with two answers": (
+        [GOOD | {"answer": "A"}, GOOD | {"answer": "B"}],
+        ("q1", "another answer"),
+    ),
+    "a text hash that is a list": ([GOOD | {"text_sha256": []}], ("line 1, key 'text_sha256'",)),
     "nothing in common": ([{"id": "other", "correct": True}], ("no question",)),
     "no JSON number": (b'{"id": "q1", "correct": NaN}\n', ("line 1",)),
 }

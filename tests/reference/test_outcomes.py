@@ -1,62 +1,54 @@
-"""Rows for the paired verdict: real predictions in the documented form, and files that do not fit together."""
+"""Reading files of results: the documented forms, and files that are not what they should be."""
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medbench_local.errors import InputError
-from medbench_local.reference.outcomes import pair_results, read_results
-from medbench_local.statistics.paired import paired_bootstrap
+from medbench_local.reference.outcomes import read_results
 from tests.reference.written import write_lines
 
 
-def test_real_predictions(shared_data: Path, tmp_path: Path) -> None:
-    files = {}
-    for name in ("baseline", "finetuned"):
-        source = shared_data / "predictions" / f"mistral-7b-v0.3-nf4.medqa.{name}_results.json.gz"
-        with gzip.open(source, "rt", encoding="utf-8") as file:
-            predictions = json.load(file)["predictions"]
-        rows = [{"id": p["question"], "correct": p["is_correct"]} for p in predictions]
-        files[name] = write_lines(tmp_path / f"{name}.jsonl", rows)
-    pairing = pair_results(read_results(files["finetuned"]), read_results(files["baseline"]))
-    (task,) = pairing.tasks
-    assert (pairing.medical_unmatched, pairing.base_unmatched) == (0, 0)
-    assert (int(task.medical.sum()), int(task.base.sum()), task.medical.size) == (665, 628, 1273)
-    assert paired_bootstrap(task.medical, task.base).verdict == "win"
+def test_forms_of_rows(tmp_path: Path) -> None:
+    found = read_results(
+        write_lines(
+            tmp_path / "m.jsonl",
+            [
+                {"task": "a", "id": 1, "correct": True},
+                {"task": "a", "id": "2", "correct": 0.0},
+                {"task": "b", "id": "1", "prediction": "(c)", "answer": "C"},
+                {"task": "b", "id": "9", "prediction": None, "answer": "C"},
+                {"task": "a", "id": "1", "correct": 1},
+            ],
+        )
+    )
+    assert {key: result.correct for key, result in found.results.items()} == {
+        ("a", "1"): True,
+        ("a", "2"): False,
+        ("b", "1"): True,
+        ("b", "9"): False,
+    }
+    assert found.duplicates == 1
+    assert found.notes == ("task b: 1 prediction is empty and counted as wrong",)
 
 
-def test_pairing_by_task_and_id(tmp_path: Path) -> None:
-    medical = write_lines(
-        tmp_path / "m.jsonl",
-        [
-            {"task": "a", "id": 1, "correct": True},
-            {"task": "a", "id": "2", "correct": False},
-            {"task": "b", "id": "1", "prediction": "C", "answer": "C"},
-            {"task": "b", "id": "9", "prediction": None, "answer": "C"},
-            {"task": "a", "id": "1", "correct": 1},
-        ],
-    )
-    base = write_lines(
-        tmp_path / "b.jsonl",
-        [
-            {"task": "b", "id": "1", "prediction": 0, "answer": 2},
-            {"task": "a", "id": "2", "correct": 1},
-            {"task": "a", "id": "1", "correct": 0},
-            {"task": "c", "id": "1", "correct": 0},
-        ],
-    )
-    pairing = pair_results(read_results(medical), read_results(base))
-    assert [(t.task, t.ids, t.medical.tolist(), t.base.tolist()) for t in pairing.tasks] == [
-        ("a", ("1", "2"), [True, False], [False, True]),
-        ("b", ("1",), [True], [False]),
+def test_tasks_of_a_file_may_be_written_differently(tmp_path: Path) -> None:
+    rows = [
+        {"task": task, "id": i, "answer": answer, "prediction": prediction}
+        for task, written in (("x", ["A", "B"]), ("y", ["yes", "no"]), ("z", [0, 1]))
+        for i, (answer, prediction) in enumerate(zip(written, reversed(written), strict=True))
     ]
-    assert (pairing.medical_unmatched, pairing.base_unmatched) == (1, 1)
-    assert (pairing.medical_duplicates, pairing.base_duplicates) == (1, 0)
+    rows += [row | {"id": 9, "prediction": row["answer"]} for row in rows[::2]]
+    found = read_results(write_lines(tmp_path / "m.jsonl", rows))
+    assert found.notes == ()
+    assert [key for key, result in found.results.items() if result.correct] == [
+        ("x", "9"),
+        ("y", "9"),
+        ("z", "9"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,8 +59,12 @@ def test_pairing_by_task_and_id(tmp_path: Path) -> None:
         ({"id": "x", "prediction": 1}, "'correct', or"),
         ({"id": "x", "correct": "yes"}, "true or false"),
         ({"id": "x", "correct": 0.5}, "true or false"),
-        ({"id": "x", "prediction": 1, "answer": "B"}, "same form"),
+        ({"id": "x", "prediction": 1, "answer": "B"}, "is 1 the answer 'B'"),
+        ({"id": "x", "prediction": "It is B", "answer": "B"}, "written in another way"),
+        ({"id": "x", "prediction": "B", "answer": "B", "correct": False}, "contradicts"),
         ({"id": "x", "prediction": 1, "answer": None}, "key 'answer'"),
+        ({"id": "x", "prediction": 1, "answer": " "}, "key 'answer'"),
+        ({"id": "x", "prediction": ["B"], "answer": "B"}, "key 'prediction'"),
         ({"id": True, "correct": True}, "key 'id'"),
         ({"id": "first", "correct": False}, "the opposite on line 1"),
     ],
@@ -80,8 +76,23 @@ def test_refusals_name_the_line(tmp_path: Path, row: dict[str, Any], problem: st
     assert caught.value.where.startswith("line 2")
 
 
-def test_nothing_in_common(tmp_path: Path) -> None:
-    one = read_results(write_lines(tmp_path / "1.jsonl", [{"id": "x", "correct": True}]))
-    other = read_results(write_lines(tmp_path / "2.jsonl", [{"id": "y", "correct": True}]))
-    with pytest.raises(InputError, match="no question in common"):
-        pair_results(one, other)
+@pytest.mark.parametrize(
+    ("again", "problem"),
+    [
+        ({"answer": "C"}, "has another answer here than on line 1"),
+        ({"text_sha256": "1" * 64}, "has another text here than on line 1"),
+        ({"question": "Where?"}, "has another text here than on line 1"),
+    ],
+)
+def test_rows_of_one_id_must_be_one_question(tmp_path: Path, again: dict[str, str], problem: str) -> None:
+    row = {"id": 1, "prediction": "A", "answer": "B", "text_sha256": "0" * 64, "question": "Which?"}
+    path = write_lines(tmp_path / "m.jsonl", [row, row | again])
+    with pytest.raises(InputError, match=problem):
+        read_results(path)
+
+
+def test_an_unclear_task_is_named(tmp_path: Path) -> None:
+    rows = [{"task": "mine", "id": 1, "prediction": "I think B", "answer": "B"}]
+    with pytest.raises(InputError, match="task 'mine': 'I think B'") as caught:
+        read_results(write_lines(tmp_path / "m.jsonl", rows))
+    assert "from a sentence, take the option alone" in caught.value.advice

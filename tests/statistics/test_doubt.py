@@ -7,13 +7,13 @@ from math import comb
 import pytest
 
 from medbench_local.statistics.doubt import doubt, doubt_said
-from medbench_local.statistics.paired import verdict_of_counts
+from medbench_local.statistics.paired import Verdict, verdict_of_counts
 from medbench_local.statistics.significance import mcnemar_exact
 
 
 def _p(medical_only: int, base_only: int) -> float:
     n, more = medical_only + base_only, max(medical_only, base_only)
-    return min(1.0, 2 * sum(comb(n, k) for k in range(more, n + 1)) / 2**n)
+    return min(1.0, float(2 * sum(comb(n, k) for k in range(more, n + 1)) / 2**n))
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,9 @@ def _p(medical_only: int, base_only: int) -> float:
 )
 def test_the_fewest_questions_that_can_show_anything(confidence: float, fewest: int) -> None:
     assert _p(fewest, 0) <= 1 - confidence < _p(fewest - 1, 0)
-    for verdict in ("win", "tie", "loss"):
-        assert doubt(verdict, fewest - 1, 1.0, confidence=confidence) == "too few questions"  # type: ignore[arg-type]
+    verdicts: tuple[Verdict, ...] = ("win", "tie", "loss")
+    for verdict in verdicts:
+        assert doubt(verdict, fewest - 1, 1.0, confidence=confidence) == "too few questions"
     assert doubt("win", fewest, _p(fewest, 0), confidence=confidence) is None
     assert doubt("tie", fewest, 1.0, confidence=confidence) is None
 

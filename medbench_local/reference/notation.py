@@ -1,0 +1,290 @@
+"""How a file writes its answers and predictions, inferred from all of its rows: pure functions.
+
+A column is read in one way from its first row to its last: as labels, as numbers from 0 or from 1, or as texts. A pair
+of readings, one for the answers and one for the predictions, is possible if it understands every answer and nothing in
+the file speaks against it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from medbench_local.reference.labels import (
+    MOST_OPTIONS,
+    Options,
+    Value,
+    fold,
+    labelled,
+    letter,
+    names_another,
+    no_answer,
+    number,
+    written,
+)
+
+Token = int | str
+"""What a value means: the place of an option, from 0, or its text where the options' texts are not known."""
+
+ENOUGH = 5
+"""Answers for each option after which an option that is never the answer is taken not to exist.
+
+Where options are equally often the answer, one of k never is in 5 k questions with probability below exp(-5), 0.7 %.
+"""
+
+FEW = 0.05
+"""Share of a file's predictions that may be something else than it seems to be full of."""
+
+_FAMILIES = (frozenset(("yes", "no", "maybe")), frozenset(("true", "false")))
+"""Answers to closed questions that belong together, whether or not each of them is the answer to one in the file."""
+
+
+class Reading(Enum):
+    """One way to read a column."""
+
+    LABEL = "labels"
+    ZERO = "numbers from 0"
+    ONE = "numbers from 1"
+    TEXT = "texts"
+
+
+NUMBERS = (Reading.ZERO, Reading.ONE)
+
+
+Golds = Mapping[Reading, tuple[Token | None, ...]]
+"""What each row's answer means, under each reading of the answers."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one row says.
+
+    Attributes:
+        where: its place in the file.
+        answer: the correct option as written; None where the row does not say.
+        prediction: the chosen option as written; None for none.
+        predicts: whether the row has a prediction at all, be it empty.
+        options: the question's options, where the row lists them.
+        correct: whether the prediction is right, where the row says so.
+    """
+
+    where: str
+    answer: Value
+    prediction: Value
+    predicts: bool
+    options: Options | None
+    correct: bool | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The rows under one reading of the answers and one of the predictions.
+
+    Attributes:
+        answers, predictions: the readings.
+        gold, chosen: what each row's answer and prediction mean; None if there is none or it is not understood.
+    """
+
+    answers: Reading
+    predictions: Reading
+    gold: tuple[Token | None, ...]
+    chosen: tuple[Token | None, ...]
+
+    def right(self, row: int) -> bool:
+        """Whether the prediction of a row is its answer."""
+        return self.chosen[row] is not None and self.chosen[row] == self.gold[row]
+
+    @property
+    def shown(self) -> int:
+        """How many options the answers show."""
+        return max((token for token in self.gold if isinstance(token, int)), default=-1) + 1
+
+    def __str__(self) -> str:
+        return f"answers are {self.answers.value} and predictions {self.predictions.value}"
+
+
+def rows_with_answer(rows: Sequence[Written]) -> list[int]:
+    """Which rows say what is correct."""
+    return [i for i, row in enumerate(rows) if row.answer is not None]
+
+
+def rows_with_both(rows: Sequence[Written]) -> list[int]:
+    """Which rows have an answer and a prediction that is not empty."""
+    answered = rows_with_answer(rows)
+    answers = {fold(written(rows[i].answer)) for i in answered} - {""}
+    return [i for i in answered if not no_answer(rows[i].prediction) or _is_known(rows[i], answers)]
+
+
+def _is_known(row: Written, answers: Set[str]) -> bool:
+    """Whether what looks like no prediction ("None") is an option."""
+    said = written(row.prediction)
+    return fold(said) in answers or (row.options is not None and row.options.place_of_text(said) is not None)
+
+
+def readings_of_answers(rows: Sequence[Written]) -> Golds:
+    """What each row's answer means under the readings that understand the most answers, the likeliest first.
+
+    Without texts of options any answer is a text, so that other readings must understand all of them.
+    """
+    found: dict[Reading, tuple[Token | None, ...]] = {}
+    understood = {}
+    for reading in Reading:
+        found[reading] = tuple(_answer_of(row, reading) for row in rows)
+        understood[reading] = sum(token is not None for token in found[reading])
+    most = max(understood.values())
+    best = [reading for reading in Reading if most and understood[reading] == most]
+    if len(best) > 1 and not any((options := row.options) and options.texts for row in rows):
+        best = [reading for reading in best if reading is not Reading.TEXT]
+    return {reading: found[reading] for reading in best}
+
+
+def possible_pairs(rows: Sequence[Written], both: Sequence[int], golds: Golds) -> list[Pair]:
+    """All pairs of readings that nothing in the file speaks against, whatever they understand of the predictions.
+
+    Args:
+        rows: of one task.
+        both: those of `rows_with_both`.
+        golds: what `readings_of_answers` found.
+    """
+    found = []
+    for answers, gold in golds.items():
+        for predictions in Reading:
+            chosen: list[Token | None] = [None] * len(rows)
+            for i in both:
+                chosen[i] = token_of(rows[i].prediction, predictions, rows[i].options)
+            pair = Pair(answers, predictions, gold, tuple(chosen))
+            if not _numbers_speak_against(rows, both, pair):
+                found.append(_with_options_only(rows, both, pair))
+    return found
+
+
+def token_of(value: Value, reading: Reading, options: Options | None) -> Token | None:
+    """What ``value`` means under ``reading``; None if it is not written so.
+
+    Labels, numbers, and texts of a row that lists its options' texts become the place of the option, from 0.
+    """
+    if value is None:
+        return None
+    if reading is Reading.LABEL:
+        return _label(value, options)
+    if reading in NUMBERS:
+        if options is not None and options.place(written(value)) is not None:
+            return None  # it is a label: the keys of these options are numbers
+        found = number_of(value)
+        place = -1 if found is None else found - (reading is Reading.ONE)
+        return place if 0 <= place < MOST_OPTIONS and _may_be(value, place, options) else None
+    if options is not None:
+        return options.place_of_text(written(value))
+    return fold(written(value)) or None
+
+
+def number_of(value: Value) -> int | None:
+    """The number that ``value`` is or starts with as a label: 2, "2", "(2)" and "2. aspirin"."""
+    pair = labelled(value)
+    return number(pair[0] if pair else value)
+
+
+def _label(value: Value, options: Options | None) -> int | None:
+    if options is not None and (place := options.place(written(value))) is not None:
+        return place
+    pair = labelled(value)
+    if pair is None:
+        return letter(value)
+    place = options.place(pair[0]) if options is not None else letter(pair[0])
+    return place if place is not None and _may_be(value, place, options) else None
+
+
+def _may_be(value: Value, place: int, options: Options | None) -> bool:
+    """Whether the text after a label, if there is any, may be that option's: it is not another's and names no other."""
+    pair = labelled(value)
+    if pair is None:
+        return True
+    said = options.place_of_text(pair[1]) if options is not None and options.texts is not None else None
+    return said == place if said is not None else not names_another(*pair)
+
+
+def _answer_of(row: Written, reading: Reading) -> Token | None:
+    token = token_of(row.answer, reading, row.options)
+    beyond = isinstance(token, int) and row.options is not None and token >= len(row.options.labels)
+    return None if beyond else token
+
+
+def _numbers_speak_against(rows: Sequence[Written], both: Sequence[int], pair: Pair) -> bool:
+    """Whether the numbers of a column show that they do not count so.
+
+    A 0 counts from 0. The number of options counts from 1, where rows list their options or there are `ENOUGH` answers
+    to know how many there are (3 or more). So do answers that are each of 1, 2, 3 ... and never 0, where rows do not
+    list more.
+    """
+    shown = pair.shown
+    enough = len(both) >= ENOUGH * shown
+    zero = any(number_of(rows[i].prediction) == 0 for i in both)
+    if pair.predictions is Reading.ONE and zero:
+        return True
+    if pair.predictions is Reading.ZERO and not (pair.answers is Reading.ZERO and zero):
+        for i in both:
+            options = rows[i].options
+            if pair.chosen[i] == (len(options.labels) if options else shown) and (
+                options or (enough and shown > 2)
+            ):
+                return True
+    golds = {token for token in pair.gold if token is not None}
+    never_first = shown > 3 and golds == {*range(1, shown)}
+    return pair.answers is Reading.ZERO and never_first and enough and not any(rows[i].options for i in both)
+
+
+def _with_options_only(rows: Sequence[Written], both: Sequence[int], pair: Pair) -> Pair:
+    """``pair`` with predictions forgotten that can be no option of their question.
+
+    One letter or number more than the answers show may be one, and so may E: it is a wrong answer.
+    """
+    chosen = list(pair.chosen)
+    shown = pair.shown
+    for i in both:
+        token, options = chosen[i], rows[i].options
+        most = max(len(options.labels) if options else shown, 4)
+        if type(token) is not type(pair.gold[i]) or (isinstance(token, int) and token > most):
+            chosen[i] = None
+    texts = [i for i in both if isinstance(pair.gold[i], str)]
+    for i in _not_among_texts(rows, texts, pair.gold, chosen):
+        chosen[i] = None
+    return replace(pair, chosen=tuple(chosen))
+
+
+def _not_among_texts(
+    rows: Sequence[Written],
+    places: Sequence[int],
+    gold: Sequence[Token | None],
+    chosen: Sequence[Token | None],
+) -> Iterable[int]:
+    """Predicted texts that are no options, where rows do not list them.
+
+    A few texts that are the answers again and again are a closed set. Where every question has texts of its own, a
+    wrong prediction may be any text. But some must be among the answers; and labels, and texts that hold their answer
+    among other words, are another notation if there are more than a few.
+    """
+    answers = {token for i in places if isinstance(token := gold[i], str)}
+    family = next((family for family in _FAMILIES if answers <= family), frozenset())
+    unknown = {i for i in places if chosen[i] not in answers | family}
+    if len(answers) <= MOST_OPTIONS and len(places) >= ENOUGH * len(answers):
+        return unknown
+    if len(places) >= ENOUGH and len(places) - len(unknown) < FEW * len(places):
+        return places
+    others = {
+        i
+        for i in unknown
+        if letter(rows[i].prediction) is not None
+        or (number(rows[i].prediction) is not None and number(rows[i].answer) is None)
+        or _holds(chosen[i], gold[i])
+    }
+    return others if len(others) > FEW * len(places) else ()
+
+
+def _holds(chosen: Token | None, gold: Token | None) -> bool:
+    """Whether a predicted text has the answer's words in it, and more."""
+    if not (isinstance(chosen, str) and isinstance(gold, str)):
+        return False
+    words, sought = (" ".join(re.findall(r"\w+", text)) for text in (chosen, gold))
+    return chosen != gold and f" {sought} " in f" {words} "
