@@ -19,7 +19,7 @@ from medbench_local.catalog.load import read_text
 from medbench_local.engine.base import Engine, ScoreRequest
 from medbench_local.engine.bindings import ROWS
 from medbench_local.engine.packs import common_prefix, plan_packs
-from medbench_local.engine.requests import continued, continued_alone
+from medbench_local.engine.requests import continued, continued_after
 from medbench_local.errors import InputError
 from medbench_local.progress import Progress
 from medbench_local.store.files import disk_error, write_atomic
@@ -113,7 +113,7 @@ def score_on(
     score = []
     for request, prompt in zip(requests, prompts, strict=True):
         ends = [next(tokenised) for _ in request.options]
-        score.append(continued(ends) if len(ends) > 1 else continued_alone(prompt, ends[0]))
+        score.append(continued(ends) if len(ends) > 1 else continued_after(prompt, ends))
         _need_room(score[-1], request, engine.info.n_ctx_train, source)
     with progress.step(label, total=len(requests), unit="prompts") as advance:
         done = 0
