@@ -182,6 +182,9 @@ class Engine(Protocol):
     def token_of(self, piece: str) -> int | None:
         """The id of the one token whose vocabulary entry is exactly ``piece``, or None."""
 
+    def text_sizes(self, token_lists: Sequence[Tokens]) -> list[int]:
+        """Bytes of UTF-8 text that each list of tokens spells; control tokens spell none."""
+
     def score(self, pack: Pack) -> list[OptionScores]:
         """Scores of the pack's score requests, in their order.
 

@@ -30,9 +30,15 @@ def _hash(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()[:4], "big")
 
 
+_SIZES: dict[int, int] = {}
+"""Bytes of the text of every token made so far."""
+
+
 @lru_cache(maxsize=100_000)
 def _token(piece: str) -> int:
-    return 3 + _hash(piece)
+    token = 3 + _hash(piece)
+    _SIZES[token] = len(piece.encode("utf-8", "surrogatepass"))
+    return token
 
 
 class FakeEngine(Closing):
@@ -113,6 +119,10 @@ class FakeEngine(Closing):
         if piece in _CONTROL:
             return _CONTROL[piece]
         return _token(piece) if _PIECES.fullmatch(piece) else None
+
+    def text_sizes(self, token_lists: Sequence[Tokens]) -> list[int]:
+        """See `Engine.text_sizes`."""
+        return [sum(_SIZES.get(token, 0) for token in tokens) for tokens in token_lists]
 
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""

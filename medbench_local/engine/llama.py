@@ -141,6 +141,10 @@ class LlamaEngine(Closing):
         """See `Engine.token_of`."""
         return self._model.token_of(piece)
 
+    def text_sizes(self, token_lists: Sequence[Tokens]) -> list[int]:
+        """See `Engine.text_sizes`."""
+        return [sum(len(self._model.piece(token)) for token in tokens) for tokens in token_lists]
+
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""
         requests = [request for request in pack.requests if isinstance(request, ScoreRequest)]

@@ -33,16 +33,30 @@ def common_prefix(token_lists: Sequence[Tokens]) -> Tokens:
     return tuple(lowest[: shared_length(lowest, highest)])
 
 
+MOST_SHARED = 64
+"""Most first tokens of continuations that are decoded once for all of them: each takes one row of logits."""
+
+
+def shared_beginning(continuations: Sequence[Tokens]) -> int:
+    """How many first tokens several continuations share and the engine decodes once for all of them.
+
+    Each continuation keeps at least one token of its own; a single one shares nothing.
+    """
+    most = min(min(map(len, continuations)) - 1, MOST_SHARED) if len(continuations) > 1 else 0
+    return min(most, len(common_prefix(continuations))) if most else 0
+
+
 def new_tokens(request: ScoreRequest | GenerateRequest, prefix_length: int = 0) -> int:
     """Tokens that ``request`` adds behind a decoded prefix: its tail and its continuations.
 
-    The last token of a continuation is only predicted, never decoded. Of a generated text the most that
-    may come is counted.
+    The last token of a continuation is only predicted, never decoded; first tokens that all continuations
+    share are decoded once. Of a generated text the most that may come is counted.
     """
     tail = len(request.context) - min(prefix_length, len(request.context))
     if isinstance(request, GenerateRequest):
         return tail + request.max_tokens
-    return tail + sum(len(continuation) - 1 for continuation in request.continuations)
+    shared = shared_beginning(request.continuations)
+    return tail + shared + sum(len(tokens) - 1 - shared for tokens in request.continuations)
 
 
 def plan_packs(

@@ -74,6 +74,12 @@ class WorkerEngine(Closing):
         found: int | None = self._call("token_of", "looking up a token", {"piece": piece})
         return found
 
+    def text_sizes(self, token_lists: Sequence[Tokens]) -> list[int]:
+        """See `Engine.text_sizes`."""
+        doing = f"measuring the text of {len(token_lists)} token lists"
+        found: list[int] = self._call("text_sizes", doing, {"token_lists": list(token_lists)})
+        return found
+
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""
         doing = f"scoring {_summary(pack)}"

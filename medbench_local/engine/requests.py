@@ -43,7 +43,7 @@ def continued(texts: Sequence[Tokens]) -> ScoreRequest:
     """The request of one question whose options were tokenised together with the prompt.
 
     What all options have in common at their beginning becomes the context, so that merges across the end of
-    the prompt are scored as the tokenizer makes them. `label` and `cloze` scoring use it.
+    the prompt are scored as the tokenizer makes them. `label` scoring uses it.
 
     Args:
         texts: prompt + option, tokenised as a whole, for each option.
@@ -51,33 +51,44 @@ def continued(texts: Sequence[Tokens]) -> ScoreRequest:
     Raises:
         EngineError: there is no option, or nothing would be left to condition on.
     """
+    return _divided(texts, len(common_prefix(texts)))
+
+
+def continued_after(prompt: Tokens, texts: Sequence[Tokens]) -> ScoreRequest:
+    """The request of one question whose options are scored from where the prompt's own tokens end.
+
+    That is the longest beginning of ``prompt`` that all of ``texts`` have: a token of the prompt that an option
+    melts into is scored with all of them, and so is a first word that all options share. `cloze` scoring uses
+    it, and a prompt with one option only, which has no other to differ from.
+
+    Args:
+        prompt: the prompt alone, tokenised.
+        texts: prompt + option, tokenised as a whole, for each option.
+
+    Raises:
+        EngineError: there is no option, or nothing would be left to condition on.
+    """
+    return _divided(texts, min((shared_length(prompt, text) for text in texts), default=0))
+
+
+def _divided(texts: Sequence[Tokens], length: int) -> ScoreRequest:
+    """A request with the first ``length`` tokens of each text as context, or as many as leave something to score."""
     if not texts:
         raise EngineError("A question without options cannot be scored.")
     # An option may be the beginning of another ("A", "AB"), or all may be equal: none may become empty.
-    length = min(len(common_prefix(texts)), min(map(len, texts)) - 1)
+    length = min(length, min(map(len, texts)) - 1)
     if length < 1:
         raise EngineError(
             "A prompt and its options have no first token in common.",
-            advice="The prompt is empty: give it at least one character.",
+            advice="The prompt is empty, or an option melts into its only token: give it more text.",
         )
     return ScoreRequest(texts[0][:length], tuple(text[length:] for text in texts))
-
-
-def continued_alone(prompt: Tokens, text: Tokens) -> ScoreRequest:
-    """The request of a prompt with one option only, which has no other to differ from.
-
-    Args:
-        prompt: the prompt alone, tokenised; not empty.
-        text: prompt + option, tokenised as a whole: the option begins where it leaves the prompt's tokens.
-    """
-    length = max(1, min(shared_length(prompt, text), len(text) - 1))
-    return ScoreRequest(text[:length], (text[length:],))
 
 
 def tokenised_options(
     engine: Engine, prompt: str, options: Sequence[str], *, special: bool, bos: Bos = "once"
 ) -> ScoreRequest:
-    """The request of one question by the rules `label` and `cloze`.
+    """The request of one question by the rule `label`.
 
     Args:
         engine: the loaded model.
@@ -95,4 +106,4 @@ def tokenised_options(
     if len(texts) > 1:
         return continued(texts)
     (alone,) = engine.tokenize([prompt], special=special, bos=bos)
-    return continued_alone(alone, texts[0])
+    return continued_after(alone, texts)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medbench_local.engine.base import ROWS, OptionScores, ScoreRequest, Tokens
 from medbench_local.engine.bindings import SEQUENCES, Context, Row
-from medbench_local.engine.packs import new_tokens
+from medbench_local.engine.packs import new_tokens, shared_beginning
 from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache
 from medbench_local.errors import EngineError
 
@@ -40,29 +40,37 @@ class _Part:
 
     Attributes:
         context: all tokens before them.
+        trunk: first tokens of all of the request's continuations, which are decoded once and stand before the
+            pieces.
         pieces: (index of the request's continuation, its tokens), none empty.
     """
 
     context: Tokens
+    trunk: Tokens
     pieces: tuple[tuple[int, Tokens], ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of logits that it needs."""
+        return 1 + len(self.trunk) + sum(len(tokens) - 1 for _, tokens in self.pieces)
 
 
 def _parts(request: ScoreRequest) -> Iterator[_Part]:
     """Cut a request so that each part needs few enough rows and sequences; usually into one."""
-    current: list[tuple[int, Tokens]] = []
-    rows = 1
+    shared = shared_beginning(request.continuations)
+    most = ROWS - shared
+    part = _Part(request.context, request.continuations[0][:shared], ())
     for index, continuation in enumerate(request.continuations):
-        first = continuation[:ROWS]
-        if current and (rows + len(first) - 1 > ROWS or len(current) == SEQUENCES - 1):
-            yield _Part(request.context, tuple(current))
-            current, rows = [], 1
-        current.append((index, first))
-        rows += len(first) - 1
-    yield _Part(request.context, tuple(current))
+        first = continuation[shared : shared + most]
+        if part.pieces and (part.rows + len(first) - 1 > ROWS or len(part.pieces) == SEQUENCES - 1):
+            yield part
+            part = _Part(part.context + part.trunk, (), ())
+        part = replace(part, pieces=(*part.pieces, (index, first)))
+    yield part
     for index, continuation in enumerate(request.continuations):
-        for start in range(ROWS, len(continuation), ROWS):
-            piece = continuation[start : start + ROWS]
-            yield _Part(request.context + continuation[:start], ((index, piece),))
+        for start in range(shared + most, len(continuation), most):
+            piece = continuation[start : start + most]
+            yield _Part(request.context + continuation[:start], (), ((index, piece),))
 
 
 class _Branches:
@@ -72,26 +80,30 @@ class _Branches:
         self.part = part
         longer = [tokens for _, tokens in part.pieces if len(tokens) > 1]
         self.sequences = list(range(first_sequence, first_sequence + max(1, len(longer))))
-        tail = part.context[held:]
-        self.rows = [Row(token, held + i, self.sequences) for i, token in enumerate(tail)]
-        last = self.rows.pop()
-        self.rows.append(Row(last.token, last.position, last.sequences, wanted=True))
+        tail = part.context[held:] + part.trunk
         self.tail = len(tail)
+        unread = self.tail - 1 - len(part.trunk)
+        self.rows = [Row(token, held + i, self.sequences, wanted=i >= unread) for i, token in enumerate(tail)]
         for sequence, tokens in zip(self.sequences, longer, strict=False):
             for i, token in enumerate(tokens[:-1]):
-                self.rows.append(Row(token, len(part.context) + i, [sequence], wanted=True))
+                self.rows.append(Row(token, held + self.tail + i, [sequence], wanted=True))
 
-    def read(self, context: Context, offset: int) -> list[tuple[int, float]]:
-        """(index of the continuation, joint log-probability of its piece) after the decode.
+    def read(self, context: Context, offset: int) -> list[tuple[int | None, float]]:
+        """(index of the continuation, joint log-probability of its piece) after the decode; None: of the trunk.
 
         Args:
             context: which has just decoded.
             offset: index of this part's first row in that decode (negative if some came before).
         """
         end = offset + self.tail
+        trunk = self.part.trunk
+        shared = [
+            log_probabilities(context.logits(end - 1 - len(trunk) + i), [token])[0]
+            for i, token in enumerate(trunk)
+        ]
+        sums: list[tuple[int | None, float]] = [(None, math.fsum(shared))] if trunk else []
         firsts = [tokens[0] for _, tokens in self.part.pieces]
         begun = log_probabilities(context.logits(end - 1), firsts)
-        sums = []
         for (index, tokens), first in zip(self.part.pieces, begun, strict=True):
             later = [
                 log_probabilities(context.logits(end + i), [token])[0] for i, token in enumerate(tokens[1:])
@@ -101,9 +113,10 @@ class _Branches:
         return sums
 
 
-def _collect(request: ScoreRequest, sums: Sequence[tuple[int, float]]) -> OptionScores:
+def _collect(request: ScoreRequest, sums: Sequence[tuple[int | None, float]]) -> OptionScores:
     joint = [
-        math.fsum(value for i, value in sums if i == index) for index in range(len(request.continuations))
+        math.fsum(value for i, value in sums if i in (None, index))
+        for index in range(len(request.continuations))
     ]
     return OptionScores(tuple(joint), math.fsum(map(math.exp, joint)))
 
@@ -117,7 +130,7 @@ def score_one(request: ScoreRequest, prefix: int, context: Context, cache: Prefi
         context: the context.
         cache: of that context.
     """
-    sums: list[tuple[int, float]] = []
+    sums: list[tuple[int | None, float]] = []
     parts = list(_parts(request))
     for part in parts:
         # With several parts, the later ones branch off as late as they can.
@@ -170,7 +183,7 @@ def _fits(group: Sequence[ScoreRequest], prefix: int, parallel: int, context: Co
         all(len(found) == 1 for found in parts)
         and len(group) <= parallel
         and sum(len(found[0].pieces) for found in parts) < SEQUENCES
-        and sum(1 + sum(len(piece) - 1 for _, piece in found[0].pieces) for found in parts) <= ROWS
+        and sum(found[0].rows for found in parts) <= ROWS
         and tokens <= context.batch
         and prefix + tokens <= context.n_ctx
     )

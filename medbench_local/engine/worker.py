@@ -54,6 +54,7 @@ class _Service:
         self._methods = {
             "tokenize": engine.tokenize,
             "token_of": engine.token_of,
+            "text_sizes": engine.text_sizes,
             "score": lambda pack: wire.scores_to_json(engine.score(wire.pack_from_json(pack))),
             "generate": lambda pack: engine.generate(wire.pack_from_json(pack)),
         }

@@ -15,7 +15,8 @@ from medbench_local.reference.choosing import Unclear
 from medbench_local.reference.judging import Gold, judge
 from medbench_local.reference.labels import Options, Value, fold, options_of
 from medbench_local.reference.notation import Written
-from medbench_local.reference.rows import prompt_sha256, question_id
+from medbench_local.reference.rows import question_id
+from medbench_local.results.samples import prompt_sha256
 
 QuestionKey = tuple[str, str]
 

@@ -158,7 +158,8 @@ def _candidates(results: Results) -> Figure | None:
     caption = (
         "Every prompt that was tried: dots are candidates, larger where several meet, fainter where they were scored "
         "on fewer validation questions; the ring is the chosen one, a bar marks the default format. The wider a "
-        "strip, the more an accuracy hangs on the prompt."
+        "strip, the more an accuracy hangs on the prompt, or on chance where there are few questions: the chosen one "
+        "is the best on these very questions, and other questions will show less of its lead."
     )
     return Figure("Candidates", caption, svg)
 

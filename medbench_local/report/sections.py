@@ -35,12 +35,14 @@ class Section:
         note: how to read it; "" if it says so itself.
         columns: in order.
         rows: texts, one for each column.
+        footnote: what a mark in it means, for where there is no room for ``note``, of which it is a part.
     """
 
     title: str
     note: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+    footnote: str = ""
 
 
 def _number(name: str) -> Column:
@@ -111,7 +113,7 @@ def prompts(results: Results) -> list[Section]:
         Column("comparison", name_of_row=True),
         Column("model"),
         Column("prompt"),
-        *map(_number, ("validation", "gain", "scored", "error")),
+        *map(_number, ("validation*", "gain, estimated", "scored", "error")),
     )
     rows: list[tuple[str, ...]] = []
     for comparison in results.comparisons:
@@ -119,12 +121,15 @@ def prompts(results: Results) -> list[Section]:
             (words.cell(comparison), "medical", *_prompt_row(comparison.prompt.medical)),
             ("", "base", *_prompt_row(comparison.prompt.base)),
         ]
-    note = (
-        "Accuracy in % on the validation questions, and points gained over the default prompt (≈: estimated); "
-        "prompts scored of those an exhaustive search needs; error: probability that that search would have chosen "
-        "another prompt."
+    footnote = (
+        "*: on the questions that the prompt was chosen by, where the best of many looks better than it is."
     )
-    return [Section("Prompts", note, columns, tuple(rows))]
+    note = (
+        f"Validation: accuracy in %. {footnote} Gain: points over the default prompt to expect on other questions, "
+        "estimated with that luck taken out. Prompts scored of those an exhaustive search needs; error: probability "
+        "that that search would have chosen another prompt."
+    )
+    return [Section("Prompts", note, columns, tuple(rows), footnote)]
 
 
 def _prompt_row(choice: PromptChoice) -> tuple[str, ...]:

@@ -72,6 +72,8 @@ def _beside(results: Results) -> list[Section]:
 def _titled(section: Section) -> Iterator[RenderableType]:
     yield Text(section.title, style="bold underline")
     yield FittedTable(section)
+    if section.footnote:
+        yield Text(section.footnote, style="dim")
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,13 @@ def selection_error(choice: PromptChoice) -> str:
 
 
 def gain(choice: PromptChoice) -> str:
-    """Points that the chosen prompt is better than the default one: "+3.0", or "≈ +3.0" where that is estimated."""
-    if choice.spread is None:
-        return ""
-    return f"≈ {points(choice.spread)}" if choice.spread_is_estimated else points(choice.spread)
+    """Points that the chosen prompt is expected to be better than the default one on other questions: "+3.0".
+
+    Where an old file has no such estimate, the difference on the questions it was chosen by: "+26.1*".
+    """
+    if choice.estimated_gain is not None:
+        return points(choice.estimated_gain)
+    return "" if choice.spread is None else f"{points(choice.spread)}*"
 
 
 def detectable(comparison: Comparison) -> str:

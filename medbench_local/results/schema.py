@@ -108,9 +108,12 @@ class PromptChoice(Record):
     Attributes:
         format: "default" or the seed of a sampled format.
         demonstrations: seed of the demonstration set; null for zero-shot.
-        validation_accuracy: of the chosen candidate; null if nothing was selected.
+        validation_accuracy: of the chosen candidate on the questions it was chosen by, where the best of many looks
+            better than it is; null if nothing was selected.
         spread: expected accuracy of the chosen candidate minus that of the first one (the default format), on the
-            whole validation set; null if nothing was selected.
+            whole validation set, hence too large in the same way; null if nothing was selected.
+        estimated_gain: the same difference as it is to be expected on other questions, shrunken by what the best of
+            many owes to luck; null if nothing was selected, and in files of releases that did not estimate it.
         method: "none", "exhaustive" or "racing".
         prompts_scored: validation prompts whose score was needed.
         prompts_exhaustive: what the exhaustive search would have needed.
@@ -134,17 +137,7 @@ class PromptChoice(Record):
     candidates: tuple[CandidateScore, ...]
     dropped_demonstrations: Count = 0
     overlong: Count = 0
-
-    @property
-    def spread_is_estimated(self) -> bool:
-        """Whether the chosen candidate or the default one was not scored on the whole validation set."""
-        everything = self.prompts_exhaustive // max(len(self.candidates), 1)
-        own = [
-            c for c in self.candidates if (c.format, c.demonstrations) == (self.format, self.demonstrations)
-        ]
-        return own != [*self.candidates[:1]] and any(
-            c.questions < everything for c in (*self.candidates[:1], *own)
-        )
+    estimated_gain: float | None = None
 
 
 class PromptChoices(Record):

@@ -194,8 +194,7 @@ class CellScorer:
         else:
             logprobs = score.logprobs
             if self._rules.scoring == "cloze":
-                lengths = [max(len(option.encode()), 1) for option in question.options]
-                logprobs = tuple(value / size for value, size in zip(logprobs, lengths, strict=True))
+                logprobs = tuple(value / size for value, size in zip(logprobs, prompt.sizes, strict=True))
             best = max(logprobs)
             prediction = logprobs.index(best)
             tied = logprobs.count(best) > 1

@@ -18,7 +18,7 @@ from typing import Any
 from medbench_local.catalog.load import read_text
 from medbench_local.engine.base import ROWS, Engine, ScoreRequest
 from medbench_local.engine.packs import common_prefix, plan_packs
-from medbench_local.engine.requests import continued, continued_alone
+from medbench_local.engine.requests import continued, continued_after
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import disk_error, write_atomic
 from medbench_local.progress import Progress
@@ -112,7 +112,7 @@ def score_on(
     score = []
     for request, prompt in zip(requests, prompts, strict=True):
         ends = [next(tokenised) for _ in request.options]
-        score.append(continued(ends) if len(ends) > 1 else continued_alone(prompt, ends[0]))
+        score.append(continued(ends) if len(ends) > 1 else continued_after(prompt, ends))
         _need_room(score[-1], request, engine.info.n_ctx_train, source)
     with progress.step(label, total=len(requests), unit="prompts") as advance:
         done = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from medbench_local.catalog.protocol import Scoring
 from medbench_local.engine.base import Bos, Engine, EngineInfo, GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, new_tokens
-from medbench_local.engine.requests import constrained, continued, letter_tokens
+from medbench_local.engine.requests import constrained, continued, continued_after, letter_tokens
 from medbench_local.errors import EngineError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate, Prompt
@@ -52,12 +52,14 @@ class PreparedPrompt:
         tokens: length of the prompt.
         dropped: demonstrations left out because the prompt was longer than the context.
         prompt_sha256: hash of the prompt's text.
+        sizes: bytes that the scored tokens of each option spell; empty unless cloze.
     """
 
     request: Request | None
     tokens: int
     dropped: int
     prompt_sha256: str
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,14 +159,16 @@ class Preparation:
             prompts = [self._render(questions[row], kept, candidate) for row in waiting]
             requests = self._requests([questions[row] for row in waiting], prompts)
             still = []
-            for row, prompt, request in zip(waiting, prompts, requests, strict=True):
+            for row, prompt, (request, sizes) in zip(waiting, prompts, requests, strict=True):
                 fits = _longest(request) <= self._rules.context
                 last_try = dropped == len(demonstrations) or self._rules.overlong == "wrong"
                 if not fits and not last_try:
                     still.append(row)
                     continue
                 sha = hashlib.sha256(prompt.text.encode()).hexdigest()
-                done[row] = PreparedPrompt(request if fits else None, len(request.context), dropped, sha)
+                done[row] = PreparedPrompt(
+                    request if fits else None, len(request.context), dropped, sha, sizes
+                )
             waiting = still
             if not waiting:
                 break
@@ -174,7 +178,10 @@ class Preparation:
         kind = render_cloze if self._rules.scoring == "cloze" else render
         return kind(self._prompting, self._task.id, question, demonstrations, candidate.format)
 
-    def _requests(self, questions: Sequence[Question], prompts: Sequence[Prompt]) -> list[Request]:
+    def _requests(
+        self, questions: Sequence[Question], prompts: Sequence[Prompt]
+    ) -> list[tuple[Request, tuple[int, ...]]]:
+        """What is asked of the engine for each prompt, and the `PreparedPrompt.sizes` of its options."""
         rules, engine = self._rules, self._engine
         if not prompts:
             return []
@@ -184,12 +191,12 @@ class Preparation:
             contexts = engine.tokenize([prompt.text for prompt in prompts], special=special, bos=bos)
             if rules.scoring == "greedy":
                 return [
-                    GenerateRequest(context, _stops(prompt, engine.info), self._room(context))
+                    (GenerateRequest(context, _stops(prompt, engine.info), self._room(context)), ())
                     for context, prompt in zip(contexts, prompts, strict=True)
                 ]
             letters = letter_tokens(engine, max(len(question.options) for question in questions))
             return [
-                constrained(context, letters[: len(question.options)])
+                (constrained(context, letters[: len(question.options)]), ())
                 for context, question in zip(contexts, questions, strict=True)
             ]
         endings = [
@@ -203,13 +210,22 @@ class Preparation:
                     f"{rules.scoring} scoring has nothing to score.",
                     advice="Use --scoring constrained.",
                 )
-        texts = [
-            prompt.text + prompt.gap + end
-            for prompt, ends in zip(prompts, endings, strict=True)
-            for end in ends
-        ]
+        begun = [prompt.text + prompt.gap for prompt in prompts]
+        texts = [beginning + end for beginning, ends in zip(begun, endings, strict=True) for end in ends]
         tokenised = iter(engine.tokenize(texts, special=special, bos=bos))
-        return [continued([next(tokenised) for _ in ends]) for ends in endings]
+        whole = [[next(tokenised) for _ in ends] for ends in endings]
+        if rules.scoring == "label":
+            return [(continued(tokens), ()) for tokens in whole]
+        own = engine.tokenize(begun, special=special, bos=bos)
+        requests = [continued_after(prompt, tokens) for prompt, tokens in zip(own, whole, strict=True)]
+        # What of a prompt is scored with each of its options: mostly nothing, or the blank that one melts into.
+        melted = [prompt[len(request.context) :] for prompt, request in zip(own, requests, strict=True)]
+        distinct = list(dict.fromkeys(melted))
+        sizes = dict(zip(distinct, engine.text_sizes(distinct), strict=True))
+        return [
+            (request, tuple(sizes[tail] + len(option.encode()) for option in options))
+            for request, tail, options in zip(requests, melted, endings, strict=True)
+        ]
 
     def _room(self, context: Tokens) -> int:
         """Most tokens of an answer: it ends where the model's context does."""

@@ -99,4 +99,6 @@ class Board:
             error_bound=error_bound,
             error_estimate=error_estimate,
             spread=float(expected[winner] - expected[0]),
+            correct=self.correct,
+            scored=self.scored,
         )

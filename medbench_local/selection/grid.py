@@ -98,6 +98,16 @@ class Grid:
         self._same = [design @ design.T for design in self._designs]
         self.offset = (formats + demonstrations).astype(np.intp)
 
+    @property
+    def designs(self) -> list[Matrix]:
+        """(candidates, levels) of each kind of effect that can be told from the others, candidates' own last."""
+        return [design for design, useful in zip(self._designs, self._useful, strict=True) if useful]
+
+    @property
+    def shared_designs(self) -> list[Matrix]:
+        """Those of the effects that several candidates share: formats, demonstration sets."""
+        return self.designs[:-1]
+
     def estimate(self, correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Estimate:
         """Predict every candidate's accuracy over all questions.
 
@@ -208,13 +218,17 @@ def _design(levels: NDArray[np.intp]) -> Matrix:
     return np.equal.outer(levels, np.arange(levels.max() + 1)).astype(np.float64)
 
 
-def _groups(correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> list[_Group]:
+def groups_of(scored: NDArray[np.bool_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Scored questions grouped by who was scored on them: the candidates and the questions of each group."""
     columns = np.flatnonzero(scored.any(axis=0))
     _, number = np.unique(np.packbits(scored[:, columns], axis=0), axis=1, return_inverse=True)
+    grouped = [columns[number.ravel() == index] for index in range(int(number.max()) + 1)]
+    return [(np.flatnonzero(scored[:, questions[0]]), questions) for questions in grouped]
+
+
+def _groups(correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> list[_Group]:
     groups = []
-    for index in range(int(number.max()) + 1):
-        questions = columns[number.ravel() == index]
-        members = np.flatnonzero(scored[:, questions[0]])
+    for members, questions in groups_of(scored):
         values = correct[np.ix_(members, questions)].astype(np.float64)
         means = values.mean(axis=1)
         groups.append(_Group(members, means, values - means[:, None], len(questions)))

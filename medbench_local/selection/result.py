@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -76,7 +76,10 @@ class Selection:
         error_estimate: the same probability as estimated by the grid model (not guaranteed), or None where
             the bound says it all.
         spread: expected accuracy of the winner minus that of the first candidate (the default format), a
-            fraction.
+            fraction. Being the largest of many on these very questions, it says little of other ones: see
+            `medbench_local.selection.shrink.estimated_gain`.
+        correct: (candidates, questions), which were answered correctly.
+        scored: same shape, which were scored.
     """
 
     method: Method
@@ -89,6 +92,8 @@ class Selection:
     error_bound: float
     error_estimate: float | None
     spread: float
+    correct: NDArray[np.bool_] = field(repr=False, compare=False)
+    scored: NDArray[np.bool_] = field(repr=False, compare=False)
 
     @property
     def candidate(self) -> Candidate:

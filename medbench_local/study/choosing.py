@@ -14,6 +14,7 @@ from medbench_local.scoring.answers import CellScorer
 from medbench_local.selection.exhaustive import exhaustive
 from medbench_local.selection.racing import most_prompts, racing
 from medbench_local.selection.result import Selection
+from medbench_local.selection.shrink import estimated_gain
 from medbench_local.study.verdicts import correctness
 from medbench_local.tasks.question import Task
 
@@ -109,6 +110,7 @@ def _choice(found: Selection, dropped: int, overlong: int) -> PromptChoice:
         demonstrations=winner.demonstrations,
         validation_accuracy=winner.accuracy,
         spread=found.spread,
+        estimated_gain=estimated_gain(found),
         method=found.method,
         prompts_scored=found.prompts_scored,
         prompts_exhaustive=found.prompts_exhaustive,

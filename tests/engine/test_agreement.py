@@ -12,7 +12,7 @@ import pytest
 
 from medbench_local.engine.base import EngineOptions, GenerateRequest, Pack, ScoreRequest, Tokens
 from medbench_local.engine.llama import LlamaEngine
-from medbench_local.engine.packs import common_prefix
+from medbench_local.engine.packs import MOST_SHARED, common_prefix
 from medbench_local.engine.requests import constrained, letter_tokens, tokenised_options
 
 TOLERANCE = 3e-4
@@ -80,6 +80,27 @@ def test_very_long_and_many_continuations(engine: LlamaEngine, reference: Any) -
     for index in (0, 1, 2, 3, 4, 73):
         expected = _logprobs(reference, request.context, request.continuations[index])
         assert scores.logprobs[index] == pytest.approx(expected, abs=2e-3)  # sums near -1000
+
+
+@pytest.mark.parametrize(("shared", "options"), [(3, 4), (30, 80), (100, 3)])
+def test_a_shared_beginning_is_scored_with_every_continuation(
+    engine: LlamaEngine, reference: Any, shared: int, options: int
+) -> None:
+    generator = np.random.default_rng(1)
+    draw = [tuple(int(t) for t in generator.integers(3, 500, n)) for n in (20, shared, 40, *[1] * options)]
+    context, common = (1, *draw[0]), draw[1]
+    tails = [(*draw[2], 9), *draw[4:]]
+    request = ScoreRequest(context, tuple(common + tail for tail in tails))
+    (scores,) = engine.score(Pack((), (request,)))
+    for index in (0, 1, options - 1):
+        expected = _logprobs(reference, context, request.continuations[index])
+        assert scores.logprobs[index] == pytest.approx(expected, abs=2e-3)
+    # What follows the shared tokens has the very bits it has behind a prompt that ends with them, unless there are
+    # too many of them to be decoded once.
+    (beginning,) = engine.score(Pack((), (ScoreRequest(context, (common,)),)))
+    (following,) = engine.score(Pack((), (ScoreRequest(context + common, tuple(tails)),)))
+    whole = [beginning.logprobs[0] + tail for tail in following.logprobs]
+    assert scores.logprobs == pytest.approx(whole, abs=1e-11 if shared <= MOST_SHARED else 1e-4)
 
 
 def test_fast_mode_agrees_within_its_noise(

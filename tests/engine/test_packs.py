@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from medbench_local.engine.base import GenerateRequest, Pack, ScoreRequest, Tokens
 from medbench_local.engine.packs import (
+    MOST_SHARED,
     common_prefix,
     context_needed,
     groups_that_fit,
     new_tokens,
     plan_packs,
+    shared_beginning,
     shared_length,
     unique_tokens,
 )
@@ -37,6 +39,23 @@ def test_common_prefix_is_the_longest(lists: list[Tokens]) -> None:
 def test_shared_length_counts_equal_tokens(first: Tokens, second: Tokens) -> None:
     expected = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second)))  # noqa: B905
     assert shared_length(first, second) == expected
+
+
+@given(tokens, st.lists(tokens.map(lambda tail: (*tail, 0)), min_size=1, max_size=5))
+def test_what_continuations_share_leaves_each_a_token_of_its_own(shared: Tokens, tails: list[Tokens]) -> None:
+    lists = [(*shared, *tail) for tail in tails]
+    found = shared_beginning(lists)
+    assert found >= len(shared) * (len(lists) > 1)
+    assert {one[:found] for one in lists} == {lists[0][:found]}
+    assert len(lists) == 1 or all(len(one) > found for one in lists)
+    assert found == 0 or min(map(len, lists)) == found + 1 or len({one[found] for one in lists}) > 1
+
+
+def test_a_shared_beginning_is_counted_once() -> None:
+    request = ScoreRequest((1, 2, 3), ((5, 6, 7), (5, 6, 8, 9)))
+    assert new_tokens(request, 2) == 1 + 2 + 0 + 1
+    long = (7,) * 200
+    assert shared_beginning([(*long, 1), (*long, 2)]) == MOST_SHARED
 
 
 @given(tokens, st.lists(st.tuples(tokens, continuations), max_size=12), st.integers(1, 40))

@@ -44,6 +44,8 @@ def test_it_answers_as_the_engine_in_this_process(models: Path, engine: WorkerEn
         )
         assert engine.token_of("A") == local.token_of("A")
         assert engine.token_of("nothing of the kind") is None
+        lists = local.tokenize(texts, special=True)
+        assert engine.text_sizes(lists) == local.text_sizes(lists) == [0, 4, 5, 2]
     assert engine.score(Pack((), ())) == []
 
 

@@ -16,19 +16,21 @@ from medbench_local.errors import EngineError
 _GENERATOR = np.random.default_rng(3)
 LETTERS = ((70,), (71,), (72,), (73,))
 LONGER = ((70, 71), (72,), (70, 73, 74, 75, 76, 77, 78, 79, 80), (81, 82, 83))
+SHARING = ((70, 71, 72), (70, 71, 73, 74), (70, 71, 75, 76, 77, 78))
 
 
 def _random(length: int) -> Tokens:
     return tuple(int(token) for token in _GENERATOR.integers(3, 500, length))
 
 
+KINDS = [LETTERS, LONGER, SHARING]
 PREFIX = (1, *_random(200))
 # Tails around every width at which kernels change, one that is cut into several decodes, and none at all.
 TAILS = [_random(length) for length in (1, 2, 5, 7, 8, 9, LEAST_ROWS - 1, LEAST_ROWS, 40, 150, 600)]
 REQUESTS = [
     ScoreRequest(PREFIX + tail, options)
     for number, tail in enumerate([*TAILS, ()])
-    for options in ([LETTERS, LONGER][number % 2 :: 2] if 0 < number < 9 else [LETTERS, LONGER])
+    for options in (KINDS[number % 3 :: 3] if 0 < number < 9 else KINDS)
 ]
 
 

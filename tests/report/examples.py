@@ -56,6 +56,7 @@ def choice(format: Literal["default"] | int = 3, shots: int = 3, *, candidates: 
         demonstrations=demonstrations,
         validation_accuracy=0.475,
         spread=0.125,
+        estimated_gain=0.031,
         method="racing",
         prompts_scored=2345,
         prompts_exhaustive=12_345,

@@ -75,8 +75,17 @@ def test_everything_that_was_scored_is_shown() -> None:
         "43.2",
     ):
         assert part in text
-    for part in ("format 3, demonstrations 7", "2,345/12,345", "≤ 0.05", "+12.5", "warning: 12 of 1,273"):
+    for part in (
+        "format 3, demonstrations 7",
+        "2,345/12,345",
+        "≤ 0.05",
+        "47.5",
+        "+3.1",
+        "warning: 12 of 1,273",
+    ):
         assert part in text
+    assert "*: on the questions that the prompt was chosen by" in text
+    assert "+12.5" not in text, "what it gained on the questions it was chosen by"
     assert "Ablations" not in shown(CASES["one comparison"], 160)
     assert "Precisions tried" not in shown(CASES["one comparison"], 160)
     assert "not selected" in shown(CASES["no candidates"], 160)

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medbench_local.report import words
-from medbench_local.results.schema import CandidateScore, Counts
+from medbench_local.results.schema import Counts
 from tests.report.examples import CASES, EMOJI, RIGHT_TO_LEFT, choice, comparison, results
 
 
@@ -76,25 +75,20 @@ def test_selection_error(bound: float | None, estimate: float | None, text: str)
 
 
 @pytest.mark.parametrize(
-    ("winner", "scored", "text"),
-    [(1, (20, 20, 5), "+3.0"), (1, (20, 9, 5), "≈ +3.0"), (1, (7, 20, 5), "≈ +3.0"), (0, (7, 5, 5), "0.0")],
+    ("spread", "estimate", "text"),
+    [
+        (0.261, 0.0026, "+0.3"),
+        (0.03, -0.004, "-0.4"),
+        (0.0, 0.0, "0.0"),
+        (0.261, None, "+26.1*"),
+        (None, None, ""),
+    ],
 )
-def test_a_gain_says_whether_it_is_an_estimate(winner: int, scored: tuple[int, ...], text: str) -> None:
-    formats: tuple[Literal["default"] | int, ...] = ("default", 3, 8)
-    candidates = tuple(
-        CandidateScore(format=format, demonstrations=None, accuracy=0.5, questions=n, expected=0.5)
-        for format, n in zip(formats, scored, strict=True)
-    )
-    found = choice(3, 0).model_copy(
-        update={
-            "format": candidates[winner].format,
-            "candidates": candidates,
-            "prompts_exhaustive": 60,
-            "spread": 0.03 if winner else 0.0,
-        }
-    )
+def test_a_gain_is_an_estimate_or_says_where_it_is_from(
+    spread: float | None, estimate: float | None, text: str
+) -> None:
+    found = choice(3, 0).model_copy(update={"spread": spread, "estimated_gain": estimate})
     assert words.gain(found) == text
-    assert words.gain(found.model_copy(update={"spread": None})) == ""
 
 
 def test_rates_are_bounds_where_verdicts_are_not_verified() -> None:

@@ -36,6 +36,7 @@ def test_without_a_search_the_default_prompt_is_taken(tmp_path: Path, shots: int
     chosen, choice = _choose(bench, SelectionSettings(method="none"), shots)
     assert chosen == Candidate(None, 42 if shots else None)
     assert (choice.method, choice.format, choice.validation_accuracy) == ("none", "default", None)
+    assert choice.estimated_gain is None
     assert bench.engine.prompts == 0  # type: ignore[attr-defined]
 
 
@@ -63,6 +64,9 @@ def test_exhaustive_takes_the_first_of_the_best_and_lists_all(tmp_path: Path) ->
         (f, d) for f in ("default", 3, 8) for d in (0, 5)
     ]
     assert choice.validation_accuracy == pytest.approx(max(right))
+    assert choice.spread == pytest.approx(max(right) - right[0])
+    assert choice.estimated_gain is not None
+    assert abs(choice.estimated_gain) < 0.05, "answers are drawn by lot: no prompt is better"
     assert (choice.prompts_scored, choice.prompts_exhaustive) == (180, 180)
     assert bench.engine.prompts == 180, "looking at the answers again scored nothing"  # type: ignore[attr-defined]
 
