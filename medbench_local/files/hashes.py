@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,13 @@ class FileRecord:
     path: str
     size: int
     sha256: str
+
+
+def prompt_sha256(prompt: str) -> str:
+    """Hash of a prompt's text, as in samples and in lm-evaluation-harness logs (``prompt_hash``)."""
+    return hashlib.sha256(prompt.encode("utf-8")).hexdigest()
+
+
+def text_sha256(text: str, options: Sequence[str]) -> str:
+    """Hash of a question: its text and its options, joined by line breaks."""
+    return hashlib.sha256("\n".join((text, *options)).encode("utf-8")).hexdigest()

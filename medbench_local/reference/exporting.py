@@ -17,6 +17,7 @@ from medbench_local.catalog.quantisation import load_quant
 from medbench_local.catalog.task import task_names
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import GgufHeader, read_gguf_header
+from medbench_local.files.hashes import prompt_sha256, text_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
@@ -24,7 +25,6 @@ from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import ExportedPrompt, exported_prompt
 from medbench_local.prompts.prompting import Prompting, prompting_for, render, render_cloze
 from medbench_local.results.folder import RunFolder
-from medbench_local.results.samples import prompt_sha256, text_sha256
 from medbench_local.results.schema import Comparison
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Task

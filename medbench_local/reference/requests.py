@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench_local.errors import InputError, UsageError
+from medbench_local.files.hashes import prompt_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
-from medbench_local.results.samples import prompt_sha256
 
 Key = tuple[object, ...]
 Scoring = Literal["constrained", "cloze"]

@@ -9,10 +9,10 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from medbench_local.errors import InputError
+from medbench_local.files.hashes import prompt_sha256, text_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
 from medbench_local.reference import lm_eval
-from medbench_local.results.samples import prompt_sha256, text_sha256
 
 
 @dataclass(frozen=True)

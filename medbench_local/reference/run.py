@@ -12,12 +12,12 @@ from string import ascii_uppercase
 from typing import IO
 
 from medbench_local.errors import InputError, UsageError
+from medbench_local.files.hashes import prompt_sha256
 from medbench_local.progress import Progress, Silent
 from medbench_local.reference.cloze import Cloze, cloze
 from medbench_local.reference.network import DType, Network, choose_device, libraries
 from medbench_local.reference.requests import PromptRequest, keep_finished, read_requests
 from medbench_local.reference.tokens import Bos, Tokenizer, Tokens, read_tokenizer
-from medbench_local.results.samples import prompt_sha256
 
 _HEAD = 1 << 20
 _WEIGHTS = (".safetensors", ".bin", ".json", ".model")

@@ -57,6 +57,10 @@ def verdicts(results: Results) -> list[Section]:
         Column("verdict", state=True),
     )
     note = f"Accuracies in %, differences in percentage points with their {results.confidence * 100:g} % interval."
+    full = words.in_full(results)
+    if full and len(full) < len(results.comparisons):
+        others = words.plain(results.precision)
+        note += f" At full precision: {'; '.join(map(words.cell, full))}; the others at {others}."
     return [
         Section(
             f"{shots}-shot",
@@ -151,41 +155,42 @@ def checks(results: Results) -> list[Section]:
     if not checked:
         return []
     precision = words.plain(results.precision)
+    against = words.plain(checked[0].check.against)
+    fuller = "full precision" if against == "full" else f"{against}, standing in for full precision"
     columns = (
         Column("comparison", name_of_row=True),
         _number("checked"),
         Column("check"),
         Column(precision, state=True),
         _number(f"difference at {precision}"),
-        Column("full precision", state=True),
+        Column("full precision" if against == "full" else against, state=True),
     )
     return [
         Section(
-            "Check against full precision",
-            "How many test questions both models were asked again at full precision, with the same prompts, and which "
+            f"Check against {fuller}",
+            f"How many test questions both models were asked again at {fuller}, with the same prompts, and which "
             "verdicts it may give. The questions with the closest choice come first, then a random order; checking "
             "ends where the verdict is settled.",
             columns,
             tuple(_check_row(c) for c in checked),
         ),
-        *_changes(checked, precision),
+        *_changes(checked, precision, fuller),
     ]
 
 
 def _check_row(comparison: Comparison) -> tuple[str, ...]:
     check, scored = comparison.check, comparison.quantised
-    state = check.state if check.against == "full" else f"{check.state}, against {words.plain(check.against)}"
     return (
         words.cell(comparison),
         f"{check.checked:,}/{check.of:,}",
-        state,
+        check.state,
         scored.verdict if scored else "",
         f"{words.points(scored.difference)} {words.interval(scored.ci)}" if scored else "",
-        " or ".join(comparison.possible),
+        " or ".join(check.possible_verdicts),
     )
 
 
-def _changes(checked: Sequence[Comparison], precision: str) -> list[Section]:
+def _changes(checked: Sequence[Comparison], precision: str, fuller: str) -> list[Section]:
     columns = (
         Column("comparison", name_of_row=True),
         Column("model"),
@@ -204,7 +209,7 @@ def _changes(checked: Sequence[Comparison], precision: str) -> list[Section]:
     if not rows:
         return []
     note = (
-        f"The checked questions, at full precision and at {precision}. Unless all were checked they are no random "
+        f"The checked questions, at {fuller} and at {precision}. Unless all were checked they are no random "
         "sample: those with the closest choice come first."
     )
     return [Section("What quantisation changed", note, columns, tuple(rows))]

@@ -35,7 +35,7 @@ def sweep_dict(found: Sweep) -> dict[str, Any]:
     """The same as JSON has it."""
     return {
         "pairs": [
-            {"pair": label, "run": str(run.folder.path), "results": run.results.model_dump(mode="json")}
+            {"pair": label, "run": str(run.folder.path), "results": run.results.to_dict()}
             for label, run in zip(found.labels, found.runs, strict=True)
         ],
         "summary": [asdict(summary) for summary in found.summaries],
@@ -54,7 +54,7 @@ def _rates_table(summary: ShotsSummary) -> Table:
 
 
 def _ablation_table(shots: int, ablation: AblationTable) -> Table:
-    table = _table(f"ablations, {shots}-shot, pooled", "comparisons")
+    table = _table(f"ablations, {shots}-shot, pooled, at the scored precision", "comparisons")
     rows = (
         ("own prompts, paired bootstrap (the method)", ablation.own_bootstrap),
         ("own prompts, raw sign", ablation.own_raw),

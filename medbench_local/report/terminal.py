@@ -182,7 +182,7 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
         files = model.files
         here = "ready" if files.quantised_here else f"{files.download / 1e9:.2f} GB to fetch"
         parts.append(
-            Text(f"{files.name} at {cost.precision}: {here}, {files.room / 1e9:.2f} GB of disk still needed")
+            Text(f"{files.name} at {model.precision}: {here}, {files.room / 1e9:.2f} GB of disk still needed")
         )
     for medical, base in zip(cost.medical.cells, cost.base.cells, strict=True):
         table.add_row(
@@ -198,11 +198,12 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
     hours = "; ".join(
         f"{total / speed / 3600:.1f} h at {speed:,} tokens a second" for speed in (200, 500, 2000)
     )
+    tried = len(cost.precisions)
+    over = f" over {tried} precisions" if tried > 1 else ""
     parts += [
         table,
         Text(
-            f"at most {total:,} tokens, {expected:,} if the check ends where it is expected to (estimated from the "
-            f"texts' length): at most {hours}"
+            f"about {expected:,} tokens, {total:,} at most{over} (estimated from the texts' length); at most {hours}"
         ),
     ]
     parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in cost.warnings]

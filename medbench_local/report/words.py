@@ -102,10 +102,26 @@ def title(results: Results) -> str:
     return f"{medical} against {base}"
 
 
+def in_full(results: Results) -> list[Comparison]:
+    """The comparisons whose numbers are those of full precision although another one was scored."""
+    return [c for c in results.comparisons if c.quantised is not None and c.precision == "full"]
+
+
+def precision(results: Results) -> str:
+    """What the numbers are of: "q8_0", or "q4_0, 2 of 3 comparisons reported at full precision"."""
+    scored = plain(results.precision)
+    count = len(in_full(results))
+    if not count:
+        return scored
+    return (
+        f"{scored}, {count} of {counted(len(results.comparisons), 'comparison')} reported at full precision"
+    )
+
+
 def settings(results: Results) -> str:
     """How it was compared: "q8_0, protocol laptop, constrained scoring"."""
     scoring = ", ".join(dict.fromkeys(c.scoring for c in results.comparisons))
-    text = f"{plain(results.precision)}, protocol {plain(results.protocol)}"
+    text = f"{precision(results)}, protocol {plain(results.protocol)}"
     return f"{text}, {scoring} scoring" if scoring else text
 
 
@@ -172,10 +188,12 @@ def verification(results: Results) -> list[str]:
         if c.verified and c.quantised is not None and c.quantised.verdict != c.verdict
     ]
     for reason, text in _UNCHECKED.items():
-        group = [c for c in quantised if reason in (c.check.state, c.check.obstacle)]
+        group = [c for c in quantised if reason == (c.check.obstacle or c.check.state)]
         if group:
+            against = group[0].check.against
+            said = text.format(fuller="full precision" if against == "full" else plain(against))
             lines.append(
-                f"{counted(len(group), 'verdict')} of {len(results.comparisons)} not verified: {text}"
+                f"{counted(len(group), 'verdict')} of {len(results.comparisons)} not verified: {said}"
             )
     return lines + [
         f"{cell(c)} is not verified: {_open(c)}" for c in quantised if not c.verified and c.check.checked
@@ -183,13 +201,13 @@ def verification(results: Results) -> list[str]:
 
 
 _UNCHECKED = {
-    "none": "not checked against full precision (--check sample does that)",
+    "none": "not checked against {fuller} (--check sample does that)",
     "no-fuller-file": (
         "a model was given quantised and there is nothing fuller to check against; name its checkpoint, or a GGUF in "
         "f16, bf16 or f32"
     ),
     "does-not-fit": (
-        "full precision does not fit into this machine's memory; --check-precision q8_0 compares with a stand-in, "
+        "{fuller} does not fit into this machine's memory; --check-precision compares with a stand-in that does, "
         "--check full on a larger machine settles it"
     ),
 }
@@ -212,6 +230,8 @@ def _open(comparison: Comparison) -> str:
         found = f"it agrees with {fuller}" if agrees else f"{fuller} gives {check.possible_verdicts[0]}"
         return f"{found}, which stood in for full precision ({asked})"
     may = " or ".join(check.possible_verdicts)
+    if check.checked == check.of:
+        return f"full precision gives {may}, and its numbers are not in this file; --check full computes them again"
     return f"after {asked} full precision may still give {may}; --check full settles it"
 
 
@@ -284,6 +304,7 @@ def signature(results: Results, version: str) -> str:
             f"medical:{plain(models.medical.name)}@{plain(models.medical.sha256[:12])}",
             f"base:{plain(models.base.name)}@{plain(models.base.sha256[:12])}",
             f"precision:{plain(results.precision)}",
+            f"reported:{'+'.join(dict.fromkeys(plain(c.precision) for c in results.comparisons)) or 'nothing'}",
             f"protocol:{plain(results.protocol)}",
             f"engine:{plain(results.mode)}",
         ]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from medbench_local.catalog.load import in_words, read_text
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.atomic import write_atomic
+from medbench_local.files.atomic import disk_error, write_atomic
 from medbench_local.paths import user_path
 from medbench_local.results.reading import read_results
 from medbench_local.results.schema import Results
@@ -101,6 +101,21 @@ class RunFolder:
     def write_results(self, results: Results) -> None:
         """Write the results; from here on the run counts as finished."""
         write_atomic(self.results_file, results.to_json())
+
+    def clear_samples(self) -> None:
+        """Remove all samples.
+
+        Raises:
+            StoreError: they cannot be removed.
+        """
+        folder = self.path / "samples"
+        try:
+            for path in sorted(folder.rglob("*.jsonl")):
+                path.unlink()
+            for path in sorted((p for p in folder.glob("*") if p.is_dir()), reverse=True):
+                path.rmdir()
+        except OSError as error:
+            raise disk_error(folder, error) from error
 
     def write_samples(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write ``samples/<name>.jsonl``, one line a question."""

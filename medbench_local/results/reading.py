@@ -54,7 +54,12 @@ def _add_checks(data: dict[str, Any]) -> None:
     comparisons = data.get("comparisons")
     for comparison in comparisons if isinstance(comparisons, list) else ():
         if isinstance(comparison, dict) and "check" not in comparison:
-            comparison["check"] = _check_of(comparison, full=data.get("precision") == "full")
+            full = data.get("precision") == "full"
+            comparison["check"] = _check_of(comparison, full=full)
+            if not full:
+                numbers = ("accuracy", "difference", "ci", "verdict", "discordant")
+                scored = {name: comparison.get(name) for name in numbers}
+                comparison["quantised"] = scored | {"precision": data.get("precision")}
 
 
 def _check_of(comparison: dict[str, Any], *, full: bool) -> dict[str, Any]:
@@ -74,10 +79,11 @@ def _check_of(comparison: dict[str, Any], *, full: bool) -> dict[str, Any]:
     everything = all(side.get("n") == asked for side in checked)
     at_full = equivalence.get("verdict_full_precision")
     check |= {
-        "state": "full" if everything and at_full == verdict else "unsettled",
+        # the numbers are those of the quantised models, so that this is less than the state "full"
+        "state": "certain" if everything and at_full == verdict else "unsettled",
         "against": checked[0].get("reference_precision"),
         "confidence": 1 if everything and at_full == verdict else None,
         "checked": checked[0].get("n"),
-        "possible_verdicts": [verdict] if everything and at_full == verdict else list(VERDICTS),
+        "possible_verdicts": [at_full] if everything else list(VERDICTS),
     }
     return check

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from medbench_local.files.hashes import text_sha256
 from medbench_local.scoring.answers import Answer
 from medbench_local.tasks.question import Question
 
@@ -49,13 +49,3 @@ def sample_rows(
             "target": question.answer,
             "acc": int(correct),
         }
-
-
-def prompt_sha256(prompt: str) -> str:
-    """Hash of a prompt's text, as in samples and in lm-evaluation-harness logs (``prompt_hash``)."""
-    return hashlib.sha256(prompt.encode("utf-8")).hexdigest()
-
-
-def text_sha256(text: str, options: Sequence[str]) -> str:
-    """Hash of a question: its text and its options, joined by line breaks."""
-    return hashlib.sha256("\n".join((text, *options)).encode("utf-8")).hexdigest()

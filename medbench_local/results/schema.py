@@ -7,7 +7,7 @@ reader of an older file would notice raises ``SCHEMA``.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -379,7 +379,14 @@ class Comparison(Record):
         """The verdicts that full precision may give, as far as is known."""
         if self.verified:
             return (self.verdict,)
-        return self.check.possible_verdicts if self.check.against == "full" else VERDICTS
+        several = self.check.against == "full" and len(self.check.possible_verdicts) > 1
+        return self.check.possible_verdicts if several else VERDICTS
+
+    @property
+    def precision(self) -> str:
+        """The precision of the numbers: that which was scored, or "full" where that is reported in its place."""
+        full = self.check.state == "full" and self.check.against == "full"
+        return "full" if full or self.quantised is None else self.quantised.precision
 
     def __str__(self) -> str:
         low, high = self.ci
@@ -432,8 +439,9 @@ class LadderStep(Record):
 
     Attributes:
         precision: its name.
-        verified: comparisons whose verdict was verified there; comparisons: of how many.
-        checked: questions answered at both precisions, over all comparisons; questions: of how many.
+        verified: comparisons that were settled there; comparisons: of how many.
+        checked: questions answered at both precisions, over all comparisons; questions: of how many; null where full
+            precision itself was scored.
         reasons: files of schema 1 only.
     """
 
@@ -489,11 +497,14 @@ class Results(Record):
     timing: Timing
 
     def __str__(self) -> str:
-        head = f"{self.models.medical.name} against {self.models.base.name} at {self.precision}"
+        head = f"{self.models.medical.name} against {self.models.base.name}, scored at {self.precision}"
         return "\n".join([head, *map(str, self.comparisons)])
 
-    def to_json(self) -> str:
-        """The file's text: keys in a fixed order, so that equal results are equal bytes."""
+    def to_dict(self) -> dict[str, Any]:
+        """The file's content, keys in a fixed order."""
         data = self.model_dump(mode="json")
-        data = {"schema": data.pop("schema_version"), **data}
-        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return {"schema": data.pop("schema_version"), **data}
+
+    def to_json(self) -> str:
+        """The file's text: equal results are equal bytes."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -144,7 +144,13 @@ def looks(n: int, rest: int) -> tuple[int, ...]:
 
 
 def assess(
-    reported: Correctness, full: Correctness, order: CheckOrder, checked: int, *, confidence: float
+    reported: Correctness,
+    full: Correctness,
+    order: CheckOrder,
+    checked: int,
+    *,
+    confidence: float,
+    error: float = 1 - CONFIDENCE,
 ) -> Assessment:
     """What the rows checked so far say of the verdict at full precision.
 
@@ -154,6 +160,8 @@ def assess(
         order: of the check.
         checked: how many rows of ``order.rest`` were checked, beside all of ``order.first``.
         confidence: of the verdicts' bootstrap interval.
+        error: allowed probability of "confident" with another verdict. Whoever checks several precisions until one is
+            confident divides it among them.
 
     Raises:
         ValueError: vectors or numbers that do not belong together.
@@ -168,14 +176,20 @@ def assess(
         return Assessment("certain", possible)
     claimed = boundary.verdict(*_counts(reported))
     if claimed in possible and (
-        rows_until_refuted(reported, full, order, checked, confidence=confidence) is not None
+        rows_until_refuted(reported, full, order, checked, confidence=confidence, error=error) is not None
     ):
         return Assessment("confident", (claimed,))
     return Assessment("open", possible)
 
 
 def rows_until_refuted(
-    reported: Correctness, full: Correctness, order: CheckOrder, checked: int, *, confidence: float
+    reported: Correctness,
+    full: Correctness,
+    order: CheckOrder,
+    checked: int,
+    *,
+    confidence: float,
+    error: float = 1 - CONFIDENCE,
 ) -> int | None:
     """After how many rows of the rest every verdict but the reported one was refuted; None if they are not.
 
@@ -188,7 +202,7 @@ def rows_until_refuted(
         lines = [*plane.lines_below_wins(1), *plane.lines_below_wins(-1)]
     else:
         lines = [plane.line_above_others(1 if claimed == "win" else -1)]
-    ends = [plane.rows_until_refuted(line) for line in lines]
+    ends = [plane.rows_until_refuted(line, error) for line in lines]
     return None if None in ends else max((end for end in ends if end is not None), default=0)
 
 
@@ -289,7 +303,7 @@ class _Plane:
         tangent = here / (2 * self._discordant) if np.isfinite(here) else 0.0
         return _Line(-side, tangent, self._fewest, -highest_other)
 
-    def rows_until_refuted(self, line: _Line) -> int | None:
+    def rows_until_refuted(self, line: _Line, error: float) -> int | None:
         """After how many checked rows no truth beyond ``line`` was left; None if they do not suffice."""
         changes = np.arange(line.first, line.first + line.at_least.size) - self._discordant
         totals = line.at_least - line.direction * self._d + line.slope * changes
@@ -298,5 +312,5 @@ class _Plane:
             return 0
         values = line.direction * self._change + line.slope * self._discordance_change
         capital = log_capital(values, total=total, population=self._population, largest=_LARGEST_CHANGE)
-        ruined = np.flatnonzero(capital >= log(1 / (1 - CONFIDENCE)))
+        ruined = np.flatnonzero(capital >= log(1 / error))
         return int(ruined[0]) + 1 if ruined.size else None

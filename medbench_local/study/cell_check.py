@@ -11,6 +11,7 @@ from medbench_local.catalog.protocol import BootstrapSettings
 from medbench_local.results.schema import VERDICTS
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.verification import (
+    CONFIDENCE,
     Assessment,
     Booleans,
     CheckOrder,
@@ -37,8 +38,9 @@ class CellCheck:
         scored: each model's answers at the precision that is checked.
         key: identifies the comparison; decides the order of checking.
         settings: of the verdict's bootstrap.
-        share: most questions that may be checked before the check is left open, as a share of all; those that are
-            always checked first do not count.
+        share: most questions that may be checked before the check is left open, as a share of all; or, where those
+            that are always checked first are half of that or more, of the others.
+        error: allowed probability of a wrong "confident".
         everything: check all questions, whatever the first ones say.
 
     Attributes:
@@ -55,6 +57,7 @@ class CellCheck:
         key: str,
         settings: BootstrapSettings,
         share: float = 1.0,
+        error: float = 1 - CONFIDENCE,
         everything: bool = False,
     ) -> None:
         self.questions = questions
@@ -64,9 +67,11 @@ class CellCheck:
         self.goal = -1
         self._look = -1
         self._confidence = settings.confidence
+        self._error = error
         self._order = order_of(questions, scored, key)
         every = looks(len(questions), self._order.rest.size)
-        most = share * len(questions) - self._order.first.size
+        first, rest = self._order.first.size, self._order.rest.size
+        most = share * len(questions) - first if first <= share * len(questions) / 2 else share * rest
         within = tuple(stop for stop in every if share == 1 or stop <= most) or every[:1]
         self._stops = every[-1:] if everything else within
         self._reported = Correctness(*(correctness(questions, scored[role]) for role in ROLES))
@@ -108,7 +113,14 @@ class CellCheck:
         """Take note of what the rows up to ``look`` say; both models have answered them."""
         self._look = look
         full = Correctness(self._correct("medical"), self._correct("base"))
-        self.found = assess(self._reported, full, self._order, self._stops[look], confidence=self._confidence)
+        self.found = assess(
+            self._reported,
+            full,
+            self._order,
+            self._stops[look],
+            confidence=self._confidence,
+            error=self._error,
+        )
 
     def answers(self, role: Role) -> list[Answer]:
         """The model's answers to all questions at full precision, once all that can be asked were asked.

@@ -173,7 +173,7 @@ def _answers(
         )
 
     with_retries(
-        lambda: session_for(plan, model, file, store=store, meter=Meter()),
+        lambda: session_for(plan, model, file, reference=full, store=store, meter=Meter()),
         work,
         retries=plan.options.retries,
         progress=progress,

@@ -156,7 +156,10 @@ def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> R
             f"{folder.path} holds another run (other models, data or settings).",
             advice="Choose another folder with --output.",
         )
-    return folder.results()
+    found = folder.results()
+    if found is not None and any(c.check.obstacle == "does-not-fit" for c in found.comparisons):
+        return None if obstacle_to_checking(plan) is None else found  # what did not fit once may fit now
+    return found
 
 
 def _climb(
@@ -166,7 +169,8 @@ def _climb(
     steps: list[LadderStep] = []
     for quant in quants:
         last = len(steps) == len(quants) - 1
-        outcome = _compare_at(planner.plan(quant), work, share=1.0 if last else LADDER_SHARE)
+        plan = planner.plan(quant)
+        outcome = _compare_at(plan, work, share=1.0 if last else LADDER_SHARE, precisions=len(quants))
         comparisons = outcome.comparisons
         verified = sum(c.check.settled for c in comparisons)
         steps.append(
@@ -174,8 +178,8 @@ def _climb(
                 precision=quant.name,
                 verified=verified,
                 comparisons=len(comparisons),
-                checked=sum(c.check.checked for c in comparisons),
-                questions=sum(c.n for c in comparisons),
+                checked=None if plan.at_full_precision else sum(c.check.checked for c in comparisons),
+                questions=None if plan.at_full_precision else sum(c.n for c in comparisons),
             )
         )
         if verified == len(comparisons) or last:
@@ -187,8 +191,16 @@ def _climb(
     return outcome, tuple(steps) if len(quants) > 1 else ()
 
 
-def _compare_at(plan: Plan, work: _Work, *, share: float) -> _Outcome:
-    """All comparisons at one precision, checked against full precision on ``share`` of the questions at most."""
+def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _Outcome:
+    """All comparisons at one precision, checked against full precision.
+
+    Args:
+        plan: at that precision.
+        work: where it goes.
+        share: of the questions that are checked at most.
+        precisions: how many may be tried one after the other.
+    """
+    work.folder.clear_samples()  # of a precision that was tried before
     obstacle = obstacle_to_checking(plan)
     if obstacle == "does-not-fit":
         work.progress.note(why_it_does_not_fit(plan))
@@ -220,7 +232,7 @@ def _compare_at(plan: Plan, work: _Work, *, share: float) -> _Outcome:
 
     _with_model(plan, plan.medical, plan.medical.quantised, answer_medical, work)
     _with_model(plan, plan.base, plan.base.quantised, answer_base, work)
-    findings = _findings(plan, sides, obstacle, share, work)
+    findings = _findings(plan, sides, obstacle, share, precisions, work)
     comparisons = []
     for cell in plan.cells:
         key = key_of(cell)
@@ -248,6 +260,7 @@ def _findings(
     sides: Mapping[Role, Mapping[CellKey, CellAnswers]],
     obstacle: CheckObstacle | None,
     share: float,
+    precisions: int,
     work: _Work,
 ) -> dict[CellKey, AtFullPrecision]:
     """What is known of every comparison at full precision; writes the samples of both precisions."""
@@ -257,9 +270,15 @@ def _findings(
             plan,
             sides,
             key=work.identity,
+            precisions=precisions,
             share=share,
             with_model=lambda role, visit: _with_model(
-                plan, plan.models[role], plan.reference_file(plan.models[role]), visit, work
+                plan,
+                plan.models[role],
+                plan.reference_file(plan.models[role]),
+                visit,
+                work,
+                reference=True,
             ),
             progress=work.progress,
         )
@@ -282,10 +301,16 @@ def _findings(
 
 
 def _with_model(
-    plan: Plan, model: PreparedModel, file: GgufFile, work_with: Callable[[ModelSession], None], work: _Work
+    plan: Plan,
+    model: PreparedModel,
+    file: GgufFile,
+    work_with: Callable[[ModelSession], None],
+    work: _Work,
+    *,
+    reference: bool = False,
 ) -> None:
     with_retries(
-        lambda: session_for(plan, model, file, store=work.store, meter=work.meter),
+        lambda: session_for(plan, model, file, reference=reference, store=work.store, meter=work.meter),
         work_with,
         retries=plan.options.retries,
         progress=work.progress,

@@ -9,7 +9,7 @@ from typing import Any
 from medbench_local.acquire.inventory import ModelPlan, plan_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import ModelEntry
-from medbench_local.catalog.quantisation import FULL, QuantConfig
+from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
@@ -17,6 +17,7 @@ from medbench_local.statistics.verification import expected_share
 from medbench_local.study.choosing import is_searched, search_prompts, selection_rows
 from medbench_local.study.ladder import ladder
 from medbench_local.study.plan import Cell, CompareOptions, asked_questions, load_cells
+from medbench_local.study.planner import given_quantised
 from medbench_local.tasks.question import Question
 
 CHARACTERS_PER_TOKEN = 3.7
@@ -35,8 +36,8 @@ class CellCost:
         test_prompts: test questions, with those of the ablation.
         check_expected: test questions that the check is expected to ask again at full precision.
         check_most: how many it asks at most.
-        tokens: most tokens decoded, each shared prefix counted once.
-        tokens_expected: the same with the expected check.
+        tokens: tokens decoded at most, over all precisions that may be tried; each shared prefix counted once.
+        tokens_expected: the same at the first precision, with the expected check.
     """
 
     task: str
@@ -56,10 +57,12 @@ class ModelCost:
 
     Attributes:
         files: what has to be fetched and made.
+        precision: that is tried first.
         cells: one for each task and number of shots.
     """
 
     files: ModelPlan
+    precision: str
     cells: tuple[CellCost, ...]
 
     @property
@@ -79,20 +82,20 @@ class ComparisonCost:
 
     Attributes:
         medical, base: each model.
-        precision: the one tried first.
+        precisions: those that may be tried, in order.
         warnings: of the tasks.
     """
 
     medical: ModelCost
     base: ModelCost
-    precision: str
+    precisions: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
         lines = []
         for model in (self.medical, self.base):
             lines.append(
-                f"{model.files.name} at {self.precision}: {model.files.download / 1e9:.2f} GB to fetch"
+                f"{model.files.name} at {model.precision}: {model.files.download / 1e9:.2f} GB to fetch"
             )
             lines += [
                 f"  {cell.task}, {cell.shots}-shot: {cell.selection_prompts:,} validation and "
@@ -104,10 +107,11 @@ class ComparisonCost:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        data: dict[str, Any] = {"precision": self.precision, "warnings": list(self.warnings)}
+        data: dict[str, Any] = {"precisions": list(self.precisions), "warnings": list(self.warnings)}
         for role, model in (("medical", self.medical), ("base", self.base)):
             data[role] = {
                 "model": model.files.name,
+                "precision": model.precision,
                 "download": model.files.download,
                 "disk": model.files.room,
                 "tokens": model.tokens,
@@ -124,23 +128,38 @@ def plan_comparison(medical: str, base: str, options: CompareOptions, progress: 
         MedbenchError: a model, a task or an option is not known, or the hub refuses.
     """
     sources = [resolve_model(name) for name in (medical, base)]
-    quant: QuantConfig = ladder(options)[0]
+    steps = ladder(options)
     cells = load_cells(options, sources, progress)
+    given = [given_quantised(source) for source in sources]
+    checked = options.check != "none" and steps[0].name != FULL and not any(given)
     costs = []
-    for role, source in zip(("medical", "base"), sources, strict=True):
+    for role, source, file_type in zip(("medical", "base"), sources, given, strict=True):
+        as_it_is = file_type is not None and options.quant is None
+        quant = load_quant(FULL) if as_it_is else steps[0]
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
-        passes = 1 + (options.ablation and role == "base")
-        checked = options.check != "none" and quant.name != FULL
-        costs.append(
-            ModelCost(files, tuple(_cost(cell, source.entry, options, passes, checked) for cell in cells))
-        )
+        work = _Work(1 + (options.ablation and role == "base"), checked, len(steps))
+        own = tuple(_cost(cell, source.entry, options, work) for cell in cells)
+        costs.append(ModelCost(files, file_type if file_type and as_it_is else quant.name, own))
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
-    return ComparisonCost(costs[0], costs[1], quant.name, warnings)
+    return ComparisonCost(costs[0], costs[1], tuple(step.name for step in steps), warnings)
 
 
-def _cost(
-    cell: Cell, entry: ModelEntry | None, options: CompareOptions, passes: int, checked: bool
-) -> CellCost:
+@dataclass(frozen=True)
+class _Work:
+    """What is done for a cell.
+
+    Attributes:
+        passes: over the test questions.
+        checked: whether they are asked again at full precision.
+        precisions: how many may be tried; the last of several is full precision itself.
+    """
+
+    passes: int
+    checked: bool
+    precisions: int
+
+
+def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, work: _Work) -> CellCost:
     settings = options.protocol.selection
     prompting = prompting_for(entry, system_prompt=options.system_prompt, overrides=options.protocol.prompts)
     tried = candidates(
@@ -152,19 +171,22 @@ def _cost(
     asked = asked_questions(options.protocol, cell, options.limit)
     prefix, tail = _lengths(cell, prompting, asked)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
-    most = len(asked) if checked else 0
+    most = len(asked) if work.checked else 0
     expected = most if options.check == "full" else round(most * expected_share(len(asked)))
-    tokens = selection * tail + visits * prefix + passes * (len(asked) * tail + prefix)
+    once = selection * tail + visits * prefix + work.passes * (len(asked) * tail + prefix)
+    check = prefix if work.checked else 0.0
+    # Of a ladder the first precision is expected to do, and all of them are tried at most.
+    all_tries = work.precisions * once + max(1, work.precisions - 1) * (most * tail + check)
     return CellCost(
         task=cell.task.id,
         shots=cell.shots,
         candidates=len(tried),
         selection_prompts=selection,
-        test_prompts=len(asked) * passes,
+        test_prompts=len(asked) * work.passes,
         check_expected=expected,
         check_most=most,
-        tokens=int(tokens + most * tail + (prefix if checked else 0)),
-        tokens_expected=int(tokens + expected * tail + (prefix if checked else 0)),
+        tokens=int(all_tries),
+        tokens_expected=int(once + expected * tail + check),
     )
 
 

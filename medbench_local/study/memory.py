@@ -16,6 +16,11 @@ INSTEAD = (
 """What to do where full precision does not fit."""
 
 
+NOTHING_FULLER = (
+    "A model was given quantised: there is nothing fuller that verdicts could be checked against."
+)
+
+
 def refuse_plan(plan: Plan) -> None:
     """Refuse a plan with a model that does not fit before anything is computed.
 
@@ -23,8 +28,11 @@ def refuse_plan(plan: Plan) -> None:
 
     Raises:
         EngineError: as `refuse_what_does_not_fit`.
+        UsageError: every question is to be checked and there is nothing fuller to check against.
     """
     options = plan.options
+    if options.check == "full" and not (plan.checkable or plan.at_full_precision):
+        raise UsageError(NOTHING_FULLER, advice="Name the model's checkpoint, or a GGUF in f16, bf16 or f32.")
     scored = [(f"{model.name} ({plan.quant.name})", model.quantised.path) for model in plan.models.values()]
     refuse_what_does_not_fit(scored, options.engine, force=options.force)
     if options.check == "full" and plan.checkable:
@@ -32,12 +40,12 @@ def refuse_plan(plan: Plan) -> None:
 
 
 def obstacle_to_checking(plan: Plan) -> CheckObstacle | None:
-    """Why verdicts cannot be checked although that is asked for; None if they can, or if there is nothing to check."""
-    if plan.options.check == "none" or plan.at_full_precision:
+    """Why verdicts cannot be checked; None if they can, if there is nothing to check, or if nobody asks for it."""
+    if plan.at_full_precision:
         return None
     if not plan.checkable:
         return "no-fuller-file"
-    return "does-not-fit" if why_it_does_not_fit(plan) else None
+    return "does-not-fit" if plan.options.check != "none" and why_it_does_not_fit(plan) else None
 
 
 def refuse_unchecked_climb(plan: Plan) -> None:
@@ -49,8 +57,7 @@ def refuse_unchecked_climb(plan: Plan) -> None:
     obstacle = obstacle_to_checking(plan)
     if obstacle is not None:
         raise UsageError(
-            why_it_does_not_fit(plan)
-            or "There is no fuller precision that verdicts could be checked against.",
+            NOTHING_FULLER if obstacle == "no-fuller-file" else why_it_does_not_fit(plan),
             advice="Name one precision with --quant.",
         )
 

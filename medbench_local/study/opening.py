@@ -15,12 +15,12 @@ from medbench_local.scoring.requests import Preparation, ScoringRules
 from medbench_local.scoring.session import AskedRows, ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.choosing import selection_rows
-from medbench_local.study.plan import Cell, Plan, asked_questions
+from medbench_local.study.plan import FULL_CACHE, Cell, Plan, asked_questions
 from medbench_local.tasks.question import SplitName
 
 
 def session_for(
-    plan: Plan, model: PreparedModel, file: GgufFile, *, store: ScoreStore, meter: Meter
+    plan: Plan, model: PreparedModel, file: GgufFile, *, reference: bool, store: ScoreStore, meter: Meter
 ) -> ModelSession:
     """A session with one of a plan's models.
 
@@ -28,15 +28,15 @@ def session_for(
         plan: what is being compared.
         model: the model.
         file: which of its files is loaded.
+        reference: whether it is loaded as what the scored precision is checked against.
         store: where scores are kept.
         meter: counts the work.
     """
-    scored = file.sha256 == model.quantised.sha256
     return ModelSession(
         model,
         file,
         start=start_engine,
-        options=replace(plan.options.engine, cache=plan.quant.kv_cache if scored else "f32"),
+        options=replace(plan.options.engine, cache=FULL_CACHE if reference else plan.quant.kv_cache),
         rules=_rules(plan, model, file),
         system_prompt=plan.options.system_prompt,
         overrides=plan.protocol.prompts,

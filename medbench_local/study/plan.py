@@ -28,6 +28,9 @@ The exact mode gives the same bits on one machine; other instruction sets and bu
 quantised models by up to about 0.01. The fast mode moves them by about 0.05 with what else is in the batch.
 """
 
+FULL_CACHE: Literal["f32"] = "f32"
+"""Type of the attention cache at full precision, in the engine's exact mode."""
+
 DEFAULT_QUANT = "q8_0"
 """Half the size of 16-bit weights, and verdicts that hardly ever differ from theirs."""
 
@@ -128,10 +131,15 @@ class Plan:
     @property
     def at_full_precision(self) -> bool:
         """Whether both models are scored at full precision, so that there is nothing to check."""
-        return all(
+        return self._full_cache and all(
             model.full is not None and model.full.sha256 == model.quantised.sha256
             for model in self.models.values()
         )
+
+    @property
+    def _full_cache(self) -> bool:
+        """Whether attention caches as full precision does; in the fast mode all precisions cache alike."""
+        return self.quant.kv_cache == FULL_CACHE or self.options.engine.mode == "fast"
 
     @property
     def checkable(self) -> bool:
@@ -141,7 +149,7 @@ class Plan:
     def scored_at_reference(self, role: str) -> bool:
         """Whether a model is scored at the precision that is checked against."""
         model = self.models[role]
-        return self.reference_file(model).sha256 == model.quantised.sha256
+        return self._full_cache and self.reference_file(model).sha256 == model.quantised.sha256
 
     @property
     def precision(self) -> str:

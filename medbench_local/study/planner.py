@@ -48,8 +48,13 @@ class Planner:
 
     def _precision_of(self, source: ModelSource, quant: QuantConfig) -> QuantConfig:
         """A GGUF that is quantised already is used as it is, unless a precision was asked for."""
-        if self._options.quant is None and isinstance(source, LocalGguf):
-            header = read_gguf_header(source.path)
-            if header.file_type.lower() not in LOSSLESS:
-                return load_quant(FULL)
-        return quant
+        as_it_is = self._options.quant is None and given_quantised(source) is not None
+        return load_quant(FULL) if as_it_is else quant
+
+
+def given_quantised(source: ModelSource) -> str | None:
+    """The file type of a GGUF file that is quantised already; None for everything else."""
+    if not isinstance(source, LocalGguf):
+        return None
+    file_type = read_gguf_header(source.path).file_type.lower()
+    return None if file_type in LOSSLESS else file_type

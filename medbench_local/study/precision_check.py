@@ -49,7 +49,14 @@ LADDER_SHARE = 0.25
 
 
 def check_verdicts(
-    plan: Plan, sides: Sides, *, key: str, share: float, with_model: WithModel, progress: Progress
+    plan: Plan,
+    sides: Sides,
+    *,
+    key: str,
+    precisions: int,
+    share: float,
+    with_model: WithModel,
+    progress: Progress,
 ) -> dict[CellKey, CellCheck]:
     """Check every comparison of ``plan`` as far as its options want.
 
@@ -57,6 +64,7 @@ def check_verdicts(
         plan: what is compared.
         sides: each model's answers at the scored precision.
         key: the run's identity; decides the order of checking.
+        precisions: how many may be checked one after the other until one is confident: they share the allowed error.
         share: most questions of a comparison that are checked before it is left open; 1 for no limit.
         with_model: loads a model.
         progress: listens.
@@ -71,6 +79,7 @@ def check_verdicts(
             key=f"{key} {plan.quant.name} {cell.label}",
             settings=plan.protocol.bootstrap,
             share=share,
+            error=(1 - CONFIDENCE) / precisions,
             everything=plan.options.check == "full",
         )
         for cell in plan.cells
@@ -236,13 +245,14 @@ def unchecked(plan: Plan, cell: Cell, obstacle: CheckObstacle | None) -> AtFullP
     return AtFullPrecision(
         Check(
             state="full" if plan.at_full_precision else state,
-            against=FULL,
+            against=FULL if plan.at_full_precision else plan.reference_precision,
             confidence=1.0 if plan.at_full_precision else None,
             checked=n if plan.at_full_precision else 0,
             of=n,
             possible_verdicts=VERDICTS,
             obstacle=None if plan.at_full_precision else obstacle,
-        )
+        ),
+        scored_in_full=plan.at_full_precision,
     )
 
 

@@ -72,12 +72,14 @@ class AtFullPrecision:
         medical, base: the models' answers to all questions at full precision, which are reported then; None unless
             every question was checked against full precision itself.
         equivalence: of each model, where every question was checked.
+        scored_in_full: whether full precision itself was scored.
     """
 
     check: Check
     medical: Sequence[Answer] | None = None
     base: Sequence[Answer] | None = None
     equivalence: ComparisonEquivalence | None = None
+    scored_in_full: bool = False
 
 
 def comparison(
@@ -133,11 +135,18 @@ def comparison(
         minimum_detectable_difference=detectable,
         prompt=PromptChoices(medical=medical.choice, base=base.choice),
         counts=CountsOfBoth(medical=_counts(answers[0], near_tie), base=_counts(answers[1], near_tie)),
-        check=found.check,
-        quantised=None if precision == FULL else _at_precision(precision, scored),
+        check=_known(found.check, result),
+        quantised=None if found.scored_in_full else _at_precision(precision, scored),
         equivalence=found.equivalence,
         ablation=_ablation(questions, scored, medical.answers, shared_prompt, settings),
     )
+
+
+def _known(check: Check, result: PairedDifference) -> Check:
+    """``check``, which of a comparison that was scored at full precision does not know the verdict yet."""
+    if check.state != "full" or check.against != FULL:
+        return check
+    return check.model_copy(update={"possible_verdicts": (result.verdict,)})
 
 
 def _at_precision(precision: str, scored: PairedDifference) -> AtPrecision:

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medbench_local.errors import InputError
+from medbench_local.files.hashes import prompt_sha256
 from medbench_local.reference.cloze import cloze
 from medbench_local.reference.rows import read_rows
 from medbench_local.reference.run import run_reference
 from medbench_local.reference.tokens import Tokenizer, read_tokenizer
-from medbench_local.results.samples import prompt_sha256
 from tests.reference.written import write_lines
 
 QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medbench_local.errors import InputError
+from medbench_local.files.hashes import prompt_sha256, text_sha256
 from medbench_local.reference.rows import read_rows, read_samples
-from medbench_local.results.samples import prompt_sha256, text_sha256
 from tests.reference.written import log_line, write_lines
 
 EXPORT: dict[str, Any] = {

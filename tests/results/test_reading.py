@@ -29,7 +29,11 @@ def test_a_check_of_every_question_is_believed(fakes: Fakes, tmp_path: Path) -> 
     path, data = _old(fakes, tmp_path)
     path.write_text(json.dumps(data))
     (found,) = read_results(path).comparisons
-    assert (found.check.state, found.check.checked, found.reported) == ("full", 20, found.verdict)
+    # the verdict is known, but the numbers are those of the quantised models
+    assert (found.check.state, found.check.checked, found.reported) == ("certain", 20, found.verdict)
+    assert found.precision == "q8_0"
+    assert found.quantised is not None
+    assert found.quantised.difference == found.difference
 
 
 def test_agreement_on_some_questions_verifies_nothing(fakes: Fakes, tmp_path: Path) -> None:
@@ -55,7 +59,12 @@ def test_a_changed_verdict_is_not_called_verified(fakes: Fakes, tmp_path: Path) 
     (comparison,) = data["comparisons"]
     comparison["equivalence"]["verdict_full_precision"] = "loss"
     path.write_text(json.dumps(data))
-    assert read_results(path).comparisons[0].check.state == "unsettled"
+    (found,) = read_results(path).comparisons
+    assert (found.check.state, found.check.possible_verdicts, found.reported) == (
+        "unsettled",
+        ("loss",),
+        "not verified",
+    )
 
 
 def test_without_a_check_only_full_precision_is_verified(fakes: Fakes, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from medbench_local.statistics.verification import (
     check_order,
     closest_count,
     looks,
+    rows_until_refuted,
 )
 
 populations = st.lists(
@@ -163,6 +164,38 @@ def test_another_verdict_is_called_confident_in_few_permutations(
         wrong += assess(reported, full, order, round(0.85 * n), confidence=0.95).state == "confident"
     # at most 5 %: by chance, in 300 draws, more than 8.6 % in one of ten thousand such tests
     assert wrong / draws <= 0.086
+
+
+def test_whoever_tries_several_precisions_divides_the_allowed_error() -> None:
+    """Five tries with a permutation each, on the hardest case: a verdict that just changes."""
+    n, tries, draws = 600, 5, 150
+    types = scattered(n, 60, 60, seed=n)
+    types[types == "x"] = "o"
+    reported = of_types("".join(types))
+    completed = types.copy()
+    for changed in range(1, 60):
+        completed[np.flatnonzero(types == "o")[:changed]] = "m"
+        full = of_types("".join(completed))
+        if paired_bootstrap(full.medical, full.base).verdict == "win":
+            break
+
+    def ever(error: float) -> float:
+        wrong = 0
+        for draw in range(draws):
+            rests = [np.random.default_rng([draw, i]).permutation(n) for i in range(tries)]
+            wrong += any(
+                rows_until_refuted(
+                    reported, full, CheckOrder(rest[:0], rest), round(0.85 * n), confidence=0.95, error=error
+                )
+                is not None
+                for rest in rests
+            )
+        return wrong / draws
+
+    assert (
+        ever(0.05 / tries) <= 0.1
+    )  # 5 % is allowed; by chance more than 10 % in one of a hundred such tests
+    assert ever(0.05) > ever(0.05 / tries)
 
 
 @pytest.mark.parametrize(("counts", "share"), [((400, 400), 0.25), ((520, 280), 0.15), ((280, 520), 0.15)])

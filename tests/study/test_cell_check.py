@@ -85,6 +85,16 @@ def test_a_limited_check_is_left_open(share: float) -> None:
     assert len(check.checked) <= share * N
 
 
+def test_a_task_whose_first_part_is_large_may_still_be_settled_within_the_limit() -> None:
+    asked = questions("test", 300)
+    right, wrong = [q.answer for q in asked], [(q.answer + 1) % 4 for q in asked]
+    scored = {"medical": answers_of(right[:240] + wrong[240:]), "base": answers_of(wrong)}
+    check = CellCheck(asked, scored, key="a run", settings=SETTINGS, share=0.25)  # type: ignore[arg-type]
+    _run(check, {role: tuple(check.scored[role]) for role in ROLES})
+    assert check.settled
+    assert len(check.checked) <= 100 + 50
+
+
 def test_prompts_that_fit_nowhere_are_certain_and_never_asked() -> None:
     scored: dict[Role, tuple[Answer, ...]] = {
         "medical": (*answers_of(RIGHT[:800]), *(answer_of(None) for _ in range(200))),

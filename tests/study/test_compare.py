@@ -61,7 +61,7 @@ def test_a_run_leaves_everything_that_is_promised(fakes: Fakes) -> None:
     # two models at two precisions, each loaded once and closed again
     assert len(fakes.started) == 4
     assert all(engine.closed for engine in fakes.started)
-    assert str(run).startswith("demo-med against demo-base at q8_0\nmade-up, 0-shot: ")
+    assert str(run).startswith("demo-med against demo-base, scored at q8_0\nmade-up, 0-shot: ")
 
 
 def test_the_same_command_finds_its_finished_run(fakes: Fakes) -> None:
@@ -290,6 +290,18 @@ def test_auto_climbs_until_verdicts_are_settled(fakes: Fakes, tmp_path: Path) ->
     assert {row["precision"] for row in _samples(run, "base.many.0-shot")} == {second.precision}
     assert run.folder.manifest()["quantisation"]["name"] == second.precision
     assert _compare(quant="auto", tasks=tasks, limit=None, shots=[0]).computed is False
+
+
+def test_samples_of_precisions_that_were_tried_before_are_gone(fakes: Fakes, tmp_path: Path) -> None:
+    fakes.make = lambda path: knowing(model_of(path), 0.0 if precision_of(path) == "q4_0" else None)
+    run = _compare(quant="auto", tasks=many_questions(fakes, tmp_path / "many"), limit=None, shots=[0])
+    assert run.results.precision != "q4_0"
+    rows = [
+        json.loads(line)
+        for path in (run.folder.path / "samples").rglob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert {row["precision"] for row in rows} == {run.results.precision, "full"}
 
 
 def test_auto_ends_at_full_precision_where_nothing_else_is_verified(fakes: Fakes, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from medbench_local import EngineError, UsageError, compare
 from medbench_local.engine import memory
 from medbench_local.engine.memory import memory_needed
+from medbench_local.study import opening
 from tests.study.conftest import Fakes
 
 SOME: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0], "limit": 5}
@@ -27,7 +28,7 @@ def test_a_model_that_does_not_fit_is_refused_unless_forced(
 
 
 def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
-    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch, demo_home: Path
 ) -> None:
     real = memory_needed
     sizes: list[int] = []
@@ -55,3 +56,13 @@ def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
     assert (check.state, check.obstacle, check.checked) == ("unavailable", "does-not-fit", 0)
     assert run.results.comparisons[0].reported == "not verified"
     assert run.results.summary.win_rate_high == 1.0
+    assert not compare("demo-med", "demo-base", **SOME).computed, "it still does not fit"
+    here = Path.cwd()
+    monkeypatch.undo()
+    monkeypatch.setattr(opening, "start_engine", fakes.start)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("MEDBENCH_HOME", str(demo_home))
+    again = compare("demo-med", "demo-base", **SOME)
+    assert again.computed, "what did not fit once may fit now"
+    assert again.folder == run.folder
+    assert again.results.comparisons[0].verified

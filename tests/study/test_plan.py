@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -13,11 +14,17 @@ from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.catalog.quantisation import load_quant
+from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.fake import FakeEngine
 from medbench_local.progress import Silent
+from medbench_local.scoring.answers import Meter
+from medbench_local.store.scores import ScoreStore
+from medbench_local.study import opening
 from medbench_local.study.choosing import search_prompts
 from medbench_local.study.ladder import ladder
 from medbench_local.study.manifest import identity_of
-from medbench_local.study.plan import default_tasks
+from medbench_local.study.opening import session_for
+from medbench_local.study.plan import Plan, default_tasks
 from medbench_local.study.planner import Planner
 from tests.study.conftest import Fakes, write_task
 
@@ -140,3 +147,59 @@ def test_system_prompts_for_nobody_are_refused(
     known = {"llama-2-7b": {"medqa": "Answer."}, "all": {"made-up": "Answer."}}
     protocol = RACING.model_copy(update={"prompts": PromptOverrides(known)})
     assert plan("demo-med", "demo-base", protocol=protocol, tasks=["./made-up"], limit=5)
+
+
+def test_the_same_weights_with_another_attention_cache_are_not_full_precision(
+    demo_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planned(mode: Literal["exact", "fast"]) -> Plan:
+        options = replace(
+            compare_options(quant="full", mode=mode, tasks=["demo-anatomy"], shots=[0]), home=demo_home
+        )
+        return Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("full"))
+
+    plan = planned("exact")
+    assert plan.at_full_precision
+    assert plan.scored_at_reference("medical")
+    coarser = load_quant("full").model_copy(update={"kv_cache": "f16"})
+    changed = replace(plan, quant=coarser)
+    assert not changed.at_full_precision
+    assert changed.checkable
+    assert not changed.scored_at_reference("medical"), "it is asked again"
+    caches: list[str] = []
+
+    def start(path: Path, options: EngineOptions) -> FakeEngine:
+        caches.append(options.cache)
+        return FakeEngine()
+
+    monkeypatch.setattr(opening, "start_engine", start)
+    with ScoreStore(tmp_path / "scores.sqlite") as store:
+        for reference in (False, True):
+            with session_for(
+                changed, plan.medical, plan.medical.quantised, reference=reference, store=store, meter=Meter()
+            ):
+                pass
+    assert caches == ["f16", "f32"]
+    assert replace(planned("fast"), quant=coarser).at_full_precision, (
+        "the fast mode caches alike at all precisions"
+    )
+
+
+def test_the_plan_of_a_ladder_counts_every_precision(fakes: Fakes, demo_home: Path) -> None:
+    options: dict[str, Any] = {"tasks": ["demo-anatomy"], "shots": [0]}
+    one = plan("demo-med", "demo-base", quant="q4_0", **options)
+    ladder_ = plan("demo-med", "demo-base", quant="auto", **options)
+    assert len(ladder_.precisions) > 3
+    assert ladder_.medical.tokens > 3 * one.medical.tokens_expected
+    assert ladder_.medical.tokens_expected == one.medical.tokens_expected
+
+
+def test_the_plan_of_a_gguf_that_is_quantised_already_says_so(fakes: Fakes, demo_home: Path) -> None:
+    options: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0], "limit": 5}
+    compare("demo-med", "demo-base", **options)
+    given = next(demo_home.glob("models/demo-med-*/q8_0-*.gguf"))
+    cost = plan(str(given), "demo-base", **options)
+    assert (cost.medical.precision, cost.base.precision) == ("q8_0", "q8_0")
+    assert cost.medical.cells[0].check_most == 0, "there is nothing fuller to check against"
+    with pytest.raises(UsageError, match="nothing fuller"):
+        compare(str(given), "demo-base", check="full", **options)
