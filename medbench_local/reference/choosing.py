@@ -125,7 +125,7 @@ def _both_numbers(
     note = (
         "answers and predictions are numbers and may count from 0 or from 1: both were taken to count alike"
     )
-    return alike, [] if alike_range else [note]
+    return alike, [] if alike_range and forms[0] == forms[1] else [note]
 
 
 def _numbers(values: Iterable[Value]) -> set[int]:

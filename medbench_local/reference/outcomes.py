@@ -140,7 +140,7 @@ def _written(row: Row) -> Written:
         raise row.error(
             f"expected the correct option, as text or number, found {answer!r:.40}", name="answer"
         )
-    if correct is None and not (prediction is None or prediction == "" or _is_option(prediction)):
+    if correct is None and not (prediction is None or isinstance(prediction, str) or _is_option(prediction)):
         raise row.error(f"expected an option, as text or number, found {prediction!r:.40}", name="prediction")
     return Written(
         where=row.where,
@@ -161,17 +161,17 @@ def _option(value: object) -> Value:
 
 
 def _result(row: Row, options: Options | None, correct: bool, gold: Gold | None) -> Result:
-    prompt = row.fields.get("prompt")
-    question = row.fields.get("question")
+    prompt = row.text("prompt") if isinstance(row.fields.get("prompt"), str) else None
+    question = row.text("question") if isinstance(row.fields.get("question"), str) else None
     texts = options.texts if options is not None else None
     return Result(
         where=row.where,
         correct=correct,
         gold=gold,
         text_sha256=_text(row, "text_sha256"),
-        question=fold(question) if isinstance(question, str) else None,
+        question=fold(question) if question is not None else None,
         options=tuple(sorted(map(fold, texts))) if texts is not None else None,
-        prompt=_text(row, "prompt_sha256") or (prompt_sha256(prompt) if isinstance(prompt, str) else None),
+        prompt=_text(row, "prompt_sha256") or (prompt_sha256(prompt) if prompt else None),
         settings={
             name: value for name in (*SETTINGS, "model", "role") if (value := _scalar(row, name)) is not None
         },
@@ -184,4 +184,6 @@ def _text(row: Row, name: str) -> str | None:
 
 def _scalar(row: Row, name: str) -> str | None:
     value = row.fields.get(name)
-    return str(value) if isinstance(value, (str, int, float)) and value != "" else None
+    if isinstance(value, str):
+        return row.text(name) or None
+    return str(value) if isinstance(value, (int, float)) else None

@@ -71,6 +71,7 @@ VERDICTS: dict[str, tuple[Content, tuple[str, ...]]] = NO_LINES | {
         [GOOD | {"answer": "A"}, GOOD | {"answer": "B"}],
         ("q1", "another answer"),
     ),
+    "a prompt with half a character": ([GOOD | {"prompt": "\ud800"}], ("line 1, key 'prompt'", "surrogate")),
     "a text hash that is a list": ([GOOD | {"text_sha256": []}], ("line 1, key 'text_sha256'",)),
     "nothing in common": ([{"id": "other", "correct": True}], ("no question",)),
     "no JSON number": (b'{"id": "q1", "correct": NaN}\n', ("line 1",)),

@@ -17,9 +17,11 @@ def test_forms_of_rows(tmp_path: Path) -> None:
         write_lines(
             tmp_path / "m.jsonl",
             [
+                {"task": "b", "id": "8", "prediction": " \n", "answer": "C"},
                 {"task": "a", "id": 1, "correct": True},
                 {"task": "a", "id": "2", "correct": 0.0},
                 {"task": "b", "id": "1", "prediction": "(c)", "answer": "C"},
+                {"task": "b", "id": "7", "prediction": "a", "answer": "A"},
                 {"task": "b", "id": "9", "prediction": None, "answer": "C"},
                 {"task": "a", "id": "1", "correct": 1},
             ],
@@ -29,10 +31,12 @@ def test_forms_of_rows(tmp_path: Path) -> None:
         ("a", "1"): True,
         ("a", "2"): False,
         ("b", "1"): True,
+        ("b", "7"): True,
+        ("b", "8"): False,
         ("b", "9"): False,
     }
     assert found.duplicates == 1
-    assert found.notes == ("task b: 1 prediction is empty and counted as wrong",)
+    assert found.notes == ("task b: 2 predictions are empty and counted as wrong",)
 
 
 def test_tasks_of_a_file_may_be_written_differently(tmp_path: Path) -> None:
