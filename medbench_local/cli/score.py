@@ -31,6 +31,8 @@ def score(
 ) -> None:
     """Score continuations of your own prompts: one JSON line a prompt with logprobs, tokens and mass.
 
+    By the rule `label`: the joint log-probability of what each option adds to what all of them share.
+
     With --output, an interrupted run goes on where it stopped.
 
     Example: medbench-local score demo-med requests.jsonl --output scores.jsonl

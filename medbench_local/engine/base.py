@@ -16,6 +16,14 @@ Tokens = tuple[int, ...]
 Mode = Literal["exact", "fast"]
 Bos = Literal["once", "twice"]
 
+NEAR_TIE: dict[Mode, float] = {"exact": 0.01, "fast": 0.05}
+"""Gap of the two best options, in nats, up to which another machine may choose the other one: a near-tie.
+
+The exact mode gives the same bits on one machine; other instruction sets and builds move log-probabilities of
+quantised models by up to about 0.01. The fast mode moves them by about 0.05 with what else is in the batch. Where
+log-probabilities are compared per byte, the gap is, too: more questions are then said to be near-ties than are.
+"""
+
 MOST_THREADS = 512
 """What ggml has room for; more end in a segmentation fault."""
 

@@ -26,6 +26,16 @@ HOW_TO_READ = (
         "The models were scored quantised, and full precision may give another verdict.",
     ),
     (
+        "full precision",
+        "What llama.cpp computes with the weights as they were published: with bf16 weights it rounds activations to "
+        "bf16 too, so the last digits are not those of float32.",
+    ),
+    (
+        "system prompt",
+        "Unless another one was given, the study's in this project's own words. A model that was trained with its "
+        "authors' exact sentence may be served worse by it.",
+    ),
+    (
         "Holm p",
         "With many tasks some intervals miss zero by chance. The adjusted p of a win or loss that you mean to rely "
         "on should be small too.",

@@ -272,7 +272,11 @@ def _noticed(model: str, found: Sequence[tuple[str, Counts]]) -> Iterator[str]:
     kinds = (
         *((field, "prompt", what) for field, what in _UNFIT),
         ("exact_ties", "question", "with equal best options, the first one taken"),
-        ("near_ties", "question", "whose two best options are closer than the noise of the engine's mode"),
+        (
+            "near_ties",
+            "question",
+            "whose two best options are no further apart than the noise of the engine's mode",
+        ),
     )
     for field, thing, what in kinds:
         yield from _where(model, [(name, getattr(counts, field)) for name, counts in found], thing, what)

@@ -154,7 +154,7 @@ class Counts(Record):
         dropped_demonstrations: prompts that lost demonstrations because they were longer than the context.
         overlong: prompts that did not fit at all and count as wrong.
         exact_ties: questions whose two best options had equal scores; the first one was taken.
-        near_ties: questions whose two best options are closer than the noise of the engine's mode.
+        near_ties: questions whose two best options are no further apart than the noise of the engine's mode.
         smallest_mass: least summed probability of the options over all questions; null if not computed.
         median_mass: its median.
     """

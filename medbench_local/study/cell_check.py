@@ -10,6 +10,7 @@ import numpy as np
 from medbench_local.catalog.protocol import BootstrapSettings
 from medbench_local.results.schema import VERDICTS
 from medbench_local.scoring.answers import Answer
+from medbench_local.statistics.options import margins
 from medbench_local.statistics.verification import (
     CONFIDENCE,
     Assessment,
@@ -20,7 +21,7 @@ from medbench_local.statistics.verification import (
     check_order,
     looks,
 )
-from medbench_local.study.verdicts import correctness, paired, top_two_gap
+from medbench_local.study.verdicts import correctness, paired
 from medbench_local.tasks.question import Question
 
 Role = Literal["medical", "base"]
@@ -147,6 +148,6 @@ def order_of(questions: Sequence[Question], scored: Mapping[Role, Sequence[Answe
     gaps = np.full(len(questions), np.inf)
     for answers in scored.values():
         for row, answer in enumerate(answers):
-            if (gap := top_two_gap(answer.logprobs)) is not None:
-                gaps[row] = min(gaps[row], gap)
+            if answer.logprobs:
+                gaps[row] = min(gaps[row], margins([answer.logprobs])[0])
     return check_order(gaps if np.isfinite(gaps).any() else None, askable, key)

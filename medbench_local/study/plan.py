@@ -14,19 +14,12 @@ from medbench_local.catalog.prompts import ANY
 from medbench_local.catalog.protocol import Protocol, Scoring
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.catalog.task import expand_tasks, task_names
-from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.base import NEAR_TIE, EngineOptions
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS, Question, Task
-
-NEAR_TIE = {"exact": 0.01, "fast": 0.05}
-"""Gap of the two best options, in nats, below which another machine may choose the other one.
-
-The exact mode gives the same bits on one machine; other instruction sets and builds move log-probabilities of
-quantised models by up to about 0.01. The fast mode moves them by about 0.05 with what else is in the batch.
-"""
 
 FULL_CACHE: Literal["f32"] = "f32"
 """Type of the attention cache at full precision, in the engine's exact mode."""
@@ -167,7 +160,7 @@ class Plan:
 
     @property
     def near_tie(self) -> float:
-        """Gap of the two best options, in nats, below which the engine's mode does not decide reliably."""
+        """Gap of the two best options, in nats, up to which the engine's mode does not decide reliably."""
         return NEAR_TIE[self.options.engine.mode]
 
     @property

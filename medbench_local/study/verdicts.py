@@ -26,6 +26,7 @@ from medbench_local.results.schema import (
 )
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.doubt import doubt_said
+from medbench_local.statistics.options import near_ties
 from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
 from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
 from medbench_local.tasks.question import Question
@@ -208,20 +209,12 @@ def _ablation(
 
 def _counts(answers: Sequence[Answer], near_tie: float) -> Counts:
     masses = [a.mass for a in answers if a.mass is not None]
-    gaps = [gap for a in answers if (gap := top_two_gap(a.logprobs)) is not None]
+    scored = [a.logprobs for a in answers if a.logprobs]
     return Counts(
         dropped_demonstrations=sum(a.dropped > 0 for a in answers),
         overlong=sum(a.overlong for a in answers),
         exact_ties=sum(a.tied for a in answers),
-        near_ties=sum(gap < near_tie for gap in gaps),
+        near_ties=int(near_ties(scored, near_tie).sum()),
         smallest_mass=min(masses, default=None),
         median_mass=median(masses) if masses else None,
     )
-
-
-def top_two_gap(logprobs: Sequence[float]) -> float | None:
-    """Difference of the two largest of ``logprobs``; None if there are fewer than two."""
-    if len(logprobs) < 2:
-        return None
-    second, first = sorted(logprobs)[-2:]
-    return first - second

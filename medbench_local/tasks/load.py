@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
 from medbench_local.tasks.parts import PARTS
 from medbench_local.tasks.places import Place, in_data_dir, in_folder, on_the_hub
 from medbench_local.tasks.question import SPLITS, DataFile, Question, Split, SplitName, Task
+from medbench_local.tasks.repeats import repeats
 
 LONGEST_NAME = 80
 """Characters of a task's name: run folders and sample files are named after it."""
@@ -166,11 +166,8 @@ def _warnings(id: str, place: Place, splits: Mapping[SplitName, Split]) -> Itera
         blank = [q.id for q in split.questions if not q.text or not all(o.strip() for o in q.options)]
         if blank:
             yield f"{id}: {name} has {len(blank):,} questions with an empty text or option, first {plain(blank[0])}."
-    for known, name in itertools.combinations(splits, 2):
-        texts = {(q.text, q.options) for q in splits[known].questions}
-        shared = sum((q.text, q.options) in texts for q in splits[name].questions)
-        if shared:
-            yield f"{id}: {shared:,} {name} questions are also among the {known} questions."
+    for sentence in repeats({name: split.questions for name, split in splits.items()}):
+        yield f"{id}: {sentence}"
 
 
 def _ids_sha256(split: Split) -> str:

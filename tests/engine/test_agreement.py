@@ -12,8 +12,8 @@ import pytest
 
 from medbench_local.engine.base import EngineOptions, GenerateRequest, Pack, ScoreRequest, Tokens
 from medbench_local.engine.llama import LlamaEngine
-from medbench_local.engine.packs import MOST_SHARED, common_prefix
-from medbench_local.engine.requests import constrained, letter_tokens, tokenised_options
+from medbench_local.engine.packs import MOST_SHARED, common_prefix, shared_beginning
+from medbench_local.engine.requests import constrained, continued_after, letter_tokens, tokenised_options
 
 TOLERANCE = 3e-4
 NOISE = 0.15  # of F16 caches and flash attention on this model: 0.073 was seen
@@ -38,7 +38,7 @@ def reference(shared_data: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def requests(engine: LlamaEngine, shared_data: Path) -> list[ScoreRequest]:
-    """Real questions with a shared instruction, by letters and by the options' texts."""
+    """Real questions with a shared instruction, by letters and by the options' texts, apart or with a shared start."""
     path = shared_data / "mmlu" / "hf_form" / "test" / "medical_genetics_test.csv"
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if len(row["question"]) < 200][:6]
@@ -49,6 +49,8 @@ def requests(engine: LlamaEngine, shared_data: Path) -> list[ScoreRequest]:
         (tokens,) = engine.tokenize([prompt], special=False)
         found.append(constrained(tokens, letter_tokens(engine, 4)))
         found.append(tokenised_options(engine, prompt, [f" {choice}" for choice in choices], special=False))
+        texts = engine.tokenize([f"{prompt} one of the {choice}" for choice in choices], special=False)
+        found.append(continued_after(tokens, texts))
     return found
 
 
@@ -65,6 +67,7 @@ def test_scores_equal_transformers(engine: LlamaEngine, reference: Any, requests
     prefix = common_prefix([request.context for request in requests])
     assert len(prefix) > 10
     assert any(len(tokens) > 5 for request in requests for tokens in request.continuations)
+    assert sum(shared_beginning(request.continuations) > 2 for request in requests) == 6
     found = engine.score(Pack(prefix, tuple(requests)))
     for request, scores in zip(requests, found, strict=True):
         expected = [_logprobs(reference, request.context, tokens) for tokens in request.continuations]

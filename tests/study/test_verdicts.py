@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,13 +15,13 @@ from medbench_local.results.summary import summary
 from medbench_local.statistics.paired import paired_bootstrap
 from medbench_local.statistics.significance import minimum_detectable_difference
 from medbench_local.study.choosing import unsearched
+from medbench_local.study.precision_changes import CheckSettings, compare_precisions
 from medbench_local.study.verdicts import (
     Side,
     adjusted,
     comparison,
     correctness,
     doubts,
-    top_two_gap,
 )
 from tests.study.material import answer_of, answers_of, known, questions
 
@@ -129,10 +128,13 @@ def test_counts_tell_what_happened_to_prompts() -> None:
     }
 
 
-def test_the_gap_is_between_the_best_two() -> None:
-    assert top_two_gap((-5.0, -1.0, -3.5)) == 2.5
-    assert top_two_gap((-1.0,)) is None
-    assert top_two_gap((-1.0, -math.inf)) == math.inf
+@pytest.mark.parametrize(("noise", "counted"), [(0.25, 2), (0.2499, 1), (0.5, 3)])
+def test_a_gap_as_wide_as_the_noise_is_a_near_tie_in_counts_and_in_checks(noise: float, counted: int) -> None:
+    answers = [answer_of(0, gap=gap) for gap in (0.0, 0.25, 0.5, *[1.0] * 37)]  # exact in binary
+    counts = _compare(0, 0, medical=Side(UNSEARCHED, answers), near_tie=noise).counts.medical
+    settings = CheckSettings(None, 0.02, 0.9, 42, "full", noise)
+    checked = compare_precisions(ASKED, answers, answers, settings)
+    assert counts.near_ties == checked.near_ties == counted
 
 
 def test_holm_is_over_all_comparisons_of_a_run() -> None:

@@ -27,7 +27,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     folder = write_own(tmp_path / "my-questions", test=lines(OWN, OWN | {"id": "q2", "answer": "A"}))
     task = load_task(str(folder), data_dir=None)
-    assert (task.id, task.title, task.warnings) == ("my-questions", "my-questions", ())
+    assert (task.id, task.title) == ("my-questions", "my-questions")
+    assert task.warnings == (
+        "my-questions: 1 test question repeats an earlier one (case, blanks, punctuation and the order of options "
+        "aside), 1 with another answer, first q2.",
+    )
     assert [question.answer for question in task.questions("test")] == [1, 0]
     assert task.splits["test"].expected is None
     assert task.splits["test"].files[0].source == "local"
@@ -66,7 +70,11 @@ def test_ids_given_twice_and_empty_files_are_refused(tmp_path: Path) -> None:
 def test_a_question_in_two_splits_is_told(tmp_path: Path) -> None:
     folder = write_own(tmp_path / "mine", demonstrations=lines(OWN), test=lines(OWN, OWN | {"id": "q2"}))
     warnings = load_task(str(folder), data_dir=None).warnings
-    assert warnings == ("mine: 2 test questions are also among the demonstrations questions.",)
+    aside = "(case, blanks, punctuation and the order of options aside)"
+    assert warnings == (
+        f"mine: 2 test questions are also among the demonstrations {aside}, first q1.",
+        f"mine: 1 test question repeats an earlier one {aside}, first q2.",
+    )
 
 
 @pytest.mark.parametrize("name", ["medqa", "bad name", "-x"])
