@@ -120,7 +120,9 @@ def comparison(
     p = mcnemar_exact(result.medical_only, result.base_only)
     detectable = None
     if result.discordance > 0:
-        detectable = minimum_detectable_difference(result.n, result.discordance)
+        detectable = minimum_detectable_difference(
+            result.n, result.discordance, alpha=1 - settings.confidence
+        )
     return Comparison(
         task=task,
         shots=shots,

@@ -70,7 +70,8 @@ def test_a_comparison_holds_what_the_statistics_say(medical: int, base: int, exp
     assert (found.discordant.medical_only, found.discordant.base_only) == (only_m, only_b)
     assert found.mcnemar_p == pytest.approx(binomtest(only_m, only_m + only_b).pvalue)
     assert found.holm_p == found.mcnemar_p
-    assert found.minimum_detectable_difference == minimum_detectable_difference(40, (only_m + only_b) / 40)
+    expected_detectable = minimum_detectable_difference(40, (only_m + only_b) / 40, alpha=1 - 0.9)
+    assert found.minimum_detectable_difference == expected_detectable
     assert (found.accuracy.medical, found.accuracy.base) == (medical / 40, base / 40)
 
 
