@@ -22,7 +22,7 @@ from medbench_local.api import compare_options
 from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.cli.progress import progress
 from medbench_local.report.files import write_reports
-from medbench_local.results.schema import PromptChoice
+from medbench_local.results.choices import PromptChoice
 from medbench_local.study.compare import run_comparison
 
 Searches = dict[tuple[str, str], PromptChoice]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from medbench_local.report import words
-from medbench_local.results.schema import PromptChoice, Results
+from medbench_local.results.choices import PromptChoice
+from medbench_local.results.schema import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

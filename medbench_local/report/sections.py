@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench_local.report import words
-from medbench_local.results.schema import Comparison, PromptChoice, Results
+from medbench_local.results.choices import PromptChoice
+from medbench_local.results.schema import Comparison, Results
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from rich.text import Text
 from medbench_local._version import __version__
 from medbench_local.report import sections, words
 from medbench_local.report.sections import Section
-from medbench_local.results.schema import EquivalenceRecord, Results
+from medbench_local.results.checks import EquivalenceRecord
+from medbench_local.results.schema import Results
 from medbench_local.study.check_model import STANDING, ModelCheck
 from medbench_local.study.cost import ComparisonCost
 

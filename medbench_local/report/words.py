@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from medbench_local.results.schema import Comparison, Counts, PromptChoice, RatesOfSome, Results
+from medbench_local.results.choices import PromptChoice
+from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results
 from medbench_local.text import plain as plain
 
 LOW_MASS = 0.01

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from medbench_local.catalog.load import in_words, read_text
 from medbench_local.errors import InputError
-from medbench_local.results.schema import SCHEMA, VERDICTS, Results
+from medbench_local.results.record import VERDICTS
+from medbench_local.results.schema import SCHEMA, Results
 from medbench_local.results.summary import summary
 
 

@@ -7,41 +7,26 @@ reader of an older file would notice raises ``SCHEMA``.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
-
-from medbench_local.catalog.load import Entry
 from medbench_local.catalog.protocol import Scoring
-from medbench_local.text import whole
+from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
+from medbench_local.results.choices import PromptChoices
+from medbench_local.results.record import (
+    VERDICTS,
+    Accuracies,
+    Count,
+    Difference,
+    Discordant,
+    Positive,
+    Record,
+    Share,
+    Some,
+    Verdict,
+)
 
 SCHEMA = 2
 """Schema 2 adds `Comparison.check` and `Comparison.quantised`; files of schema 1 are still read."""
-
-Verdict = Literal["win", "tie", "loss"]
-VERDICTS: tuple[Verdict, ...] = ("loss", "tie", "win")
-CheckState = Literal["full", "certain", "confident", "unsettled", "none", "unavailable"]
-CheckObstacle = Literal["no-fuller-file", "does-not-fit"]
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Difference = Annotated[float, Field(ge=-1, le=1)]
-Positive = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Some = Annotated[int, Field(ge=1)]
-
-
-class Record(Entry):
-    """Base of everything in the file: every number is finite, every text can be written as UTF-8."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _texts_are_whole(cls, value: object) -> object:
-        for text in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(text, str):
-                whole(text)
-        return value
 
 
 class ModelRecord(Record):
@@ -69,84 +54,6 @@ class PairOf(Record):
     base: ModelRecord
 
 
-class Accuracies(Record):
-    """Accuracy of each side on the same questions."""
-
-    medical: Share
-    base: Share
-
-
-class Discordant(Record):
-    """Numbers of questions that only one side answers correctly."""
-
-    medical_only: Count
-    base_only: Count
-
-
-class CandidateScore(Record):
-    """Validation accuracy of one candidate.
-
-    Attributes:
-        format: "default" or the seed of a sampled format.
-        demonstrations: seed of the demonstration set; null for zero-shot.
-        accuracy: on the questions it was scored on; null if it was scored on none.
-        questions: how many those are.
-        expected: accuracy on the whole validation set: known where all of it was scored, else estimated from all
-            candidates' scores; comparable between candidates, unlike ``accuracy``.
-    """
-
-    format: Literal["default"] | int
-    demonstrations: int | None
-    accuracy: Share | None
-    questions: Count
-    expected: float | None = None
-
-
-class PromptChoice(Record):
-    """The prompt that was chosen for one side, and how.
-
-    Attributes:
-        format: "default" or the seed of a sampled format.
-        demonstrations: seed of the demonstration set; null for zero-shot.
-        validation_accuracy: of the chosen candidate on the questions it was chosen by, where the best of many looks
-            better than it is; null if nothing was selected.
-        spread: expected accuracy of the chosen candidate minus that of the first one (the default format), on the
-            whole validation set, hence too large in the same way; null if nothing was selected.
-        estimated_gain: the same difference as it is to be expected on other questions, shrunken by what the best of
-            many owes to luck; null if nothing was selected, and in files of releases that did not estimate it.
-        method: "none", "exhaustive" or "racing".
-        prompts_scored: validation prompts whose score was needed.
-        prompts_exhaustive: what the exhaustive search would have needed.
-        error_bound: guaranteed bound on the probability that the exhaustive search would have chosen another
-            candidate (1 where a limit ended the search); null if nothing was selected.
-        error_estimate: estimate of that probability where the bound says little; else null.
-        candidates: every candidate, in the order of evaluation.
-        dropped_demonstrations: validation prompts that lost demonstrations because they were longer than the context.
-        overlong: validation prompts that did not fit at all and counted as wrong.
-    """
-
-    format: Literal["default"] | int
-    demonstrations: int | None
-    validation_accuracy: Share | None
-    spread: float | None
-    method: str
-    prompts_scored: Count
-    prompts_exhaustive: Count
-    error_bound: Positive | None
-    error_estimate: Positive | None
-    candidates: tuple[CandidateScore, ...]
-    dropped_demonstrations: Count = 0
-    overlong: Count = 0
-    estimated_gain: float | None = None
-
-
-class PromptChoices(Record):
-    """One choice for each side."""
-
-    medical: PromptChoice
-    base: PromptChoice
-
-
 class Counts(Record):
     """Things that happened to prompts of one side on the test split.
 
@@ -172,142 +79,6 @@ class CountsOfBoth(Record):
 
     medical: Counts
     base: Counts
-
-
-class EquivalenceRecord(Record):
-    """Is one model's quantised form equivalent to its full precision on this task?
-
-    Attributes:
-        outcome: "equivalent", "different" or "inconclusive".
-        reference_precision: what the quantised form was compared with; "full" unless something stood in.
-        n: questions checked.
-        flips: questions whose prediction differs; flip_ci: Wilson interval of their rate.
-        correct_to_wrong, wrong_to_correct: flips that changed correctness (full to quantised).
-        accuracy_full, accuracy_quantised: on the checked questions.
-        difference: accuracy_quantised - accuracy_full; ci: its interval at `confidence`.
-        margin: the margin of the test.
-        questions_needed: how many would settle an inconclusive outcome; null otherwise or if unknown.
-        kl_mean, kl_max: Kullback-Leibler divergence over the options, nats; null for greedy scoring.
-        flip_margins: gap between the two best options at full precision for each flipped question, sorted.
-        near_ties: checked questions that are near-ties at full precision.
-    """
-
-    outcome: Literal["equivalent", "different", "inconclusive"]
-    reference_precision: str
-    n: Some
-    flips: Count
-    flip_ci: tuple[float, float]
-    correct_to_wrong: Count
-    wrong_to_correct: Count
-    accuracy_full: Share
-    accuracy_quantised: Share
-    difference: Difference
-    ci: tuple[float, float]
-    confidence: Share
-    margin: Positive
-    questions_needed: Count | None
-    kl_mean: float | None
-    kl_max: float | None
-    flip_margins: tuple[float, ...]
-    near_ties: Count
-
-
-class ComparisonEquivalence(Record):
-    """What quantisation did to each model, where every question was answered at both precisions.
-
-    Attributes:
-        medical, base: each model's equivalence; null where the model was not quantised.
-        verdict_quantised: the verdict at the quantised precision.
-        verdict_full_precision: the verdict at full precision, or at what stood in for it.
-        verified: whether the reported verdict is the full-precision verdict; says the same as `Check.verified`.
-        reason: files of schema 1 only: why it was not verified.
-    """
-
-    medical: EquivalenceRecord | None
-    base: EquivalenceRecord | None
-    verdict_quantised: Verdict | None
-    verdict_full_precision: Verdict | None
-    verified: bool
-    reason: str = ""
-
-
-class PrecisionChanges(Record):
-    """How one model's answers to the checked questions differ between two precisions.
-
-    The questions are no random sample unless all were checked: those with the closest choice come first.
-
-    Attributes:
-        n: questions checked whose prompt fits the context.
-        flips: those whose prediction differs.
-        correct_to_wrong, wrong_to_correct: flips from right (at full precision) to wrong, and the other way round.
-        kl_mean, kl_max: Kullback-Leibler divergence over the options, nats; null for greedy scoring.
-    """
-
-    n: Count
-    flips: Count
-    correct_to_wrong: Count
-    wrong_to_correct: Count
-    kl_mean: float | None
-    kl_max: float | None
-
-
-class ChangesOfBoth(Record):
-    """One for each side; null where the model is scored at the precision that it is checked against."""
-
-    medical: PrecisionChanges | None
-    base: PrecisionChanges | None
-
-
-class Check(Record):
-    """Is the reported verdict the verdict at full precision, on all test questions, with these prompts?
-
-    Attributes:
-        state: "full": every question was answered at full precision, and that is what is reported; "certain": the
-            unchecked questions cannot change the verdict; "confident": they change it with a probability of at most
-            1 - `confidence`, over the random order of checking; "unsettled": checking ended before that; "none": not
-            asked for; "unavailable": see `obstacle`.
-        against: "full", or the precision that stood in for it: then nothing is verified.
-        confidence: 1 for "full" and "certain"; null where nothing is known.
-        checked: questions answered at both precisions; of: test questions.
-        possible_verdicts: the verdicts that `against` may give.
-        obstacle: why the check is unavailable; else null.
-        changes: what the checked questions show of each model; null where none was checked.
-    """
-
-    state: CheckState
-    against: str
-    confidence: Share | None
-    checked: Count
-    of: Count
-    possible_verdicts: tuple[Verdict, ...]
-    obstacle: CheckObstacle | None = None
-    changes: ChangesOfBoth | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether it is known which verdict `against` gives."""
-        return self.state in ("full", "certain", "confident")
-
-    @property
-    def verified(self) -> bool:
-        """Whether the reported verdict is that of full precision, not of a stand-in."""
-        return self.settled and self.against == "full"
-
-
-class AtPrecision(Record):
-    """The comparison at the precision that was scored.
-
-    Attributes:
-        precision: its name, as `Results.precision`.
-        accuracy, difference, ci, verdict, discordant: as in `Comparison`.
-    """
-
-    precision: str
-    accuracy: Accuracies
-    difference: Difference
-    ci: tuple[float, float]
-    verdict: Verdict
-    discordant: Discordant
 
 
 class Ablation(Record):

@@ -9,7 +9,7 @@ from medbench_local.errors import WorkerDied
 from medbench_local.progress import Advance, Progress
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates
-from medbench_local.results.schema import PromptChoice
+from medbench_local.results.choices import PromptChoice
 from medbench_local.scoring.answers import Answer
 from medbench_local.scoring.session import ModelSession
 from medbench_local.study.choosing import choose_prompt, is_searched, search_prompts, selection_rows

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from medbench_local.catalog.protocol import BootstrapSettings
-from medbench_local.results.schema import VERDICTS
+from medbench_local.results.record import VERDICTS
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.options import margins
 from medbench_local.statistics.verification import (

@@ -12,8 +12,8 @@ from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Candidate
+from medbench_local.results.checks import EquivalenceRecord
 from medbench_local.results.folder import RUNS, SCORES, neighbouring_stores
-from medbench_local.results.schema import EquivalenceRecord
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore

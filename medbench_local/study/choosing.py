@@ -9,7 +9,7 @@ from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.prompts.demonstrations import validation_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import Prompting, candidates
-from medbench_local.results.schema import CandidateScore, PromptChoice
+from medbench_local.results.choices import CandidateScore, PromptChoice
 from medbench_local.scoring.answers import CellScorer
 from medbench_local.selection.exhaustive import exhaustive
 from medbench_local.selection.racing import most_prompts, racing

@@ -14,17 +14,10 @@ from medbench_local.errors import StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
 from medbench_local.progress import Progress
+from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.folder import RUNS, RunFolder, neighbouring_stores
 from medbench_local.results.samples import sample_rows
-from medbench_local.results.schema import (
-    CheckObstacle,
-    Comparison,
-    LadderStep,
-    ModelRecord,
-    PairOf,
-    Results,
-    Timing,
-)
+from medbench_local.results.schema import Comparison, LadderStep, ModelRecord, PairOf, Results, Timing
 from medbench_local.results.summary import summary
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medbench_local.engine.memory import refuse_what_does_not_fit
 from medbench_local.errors import EngineError, UsageError
-from medbench_local.results.schema import CheckObstacle
+from medbench_local.results.checks import CheckObstacle
 from medbench_local.study.plan import Plan
 
 INSTEAD = (

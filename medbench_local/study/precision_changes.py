@@ -11,7 +11,7 @@ import numpy as np
 
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.results.schema import EquivalenceRecord, PrecisionChanges
+from medbench_local.results.checks import EquivalenceRecord, PrecisionChanges
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.equivalence import Equivalence, equivalence
 from medbench_local.statistics.options import kl_divergences

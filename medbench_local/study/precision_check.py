@@ -12,8 +12,7 @@ from contextlib import nullcontext
 
 from medbench_local.catalog.quantisation import FULL
 from medbench_local.progress import Advance, Progress
-from medbench_local.results.schema import (
-    VERDICTS,
+from medbench_local.results.checks import (
     ChangesOfBoth,
     Check,
     CheckObstacle,
@@ -22,6 +21,7 @@ from medbench_local.results.schema import (
     EquivalenceRecord,
     PrecisionChanges,
 )
+from medbench_local.results.record import VERDICTS
 from medbench_local.scoring.answers import Answer, CellScorer
 from medbench_local.scoring.session import ModelSession
 from medbench_local.statistics.verification import CONFIDENCE

@@ -11,19 +11,10 @@ from numpy.typing import NDArray
 
 from medbench_local.catalog.protocol import BootstrapSettings, Scoring
 from medbench_local.catalog.quantisation import FULL
-from medbench_local.results.schema import (
-    Ablation,
-    Accuracies,
-    AtPrecision,
-    Check,
-    Comparison,
-    ComparisonEquivalence,
-    Counts,
-    CountsOfBoth,
-    Discordant,
-    PromptChoice,
-    PromptChoices,
-)
+from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
+from medbench_local.results.choices import PromptChoice, PromptChoices
+from medbench_local.results.record import Accuracies, Discordant
+from medbench_local.results.schema import Ablation, Comparison, Counts, CountsOfBoth
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.doubt import doubt_said
 from medbench_local.statistics.options import near_ties

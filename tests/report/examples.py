@@ -6,30 +6,27 @@ from collections.abc import Sequence
 from typing import Literal
 
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.results.schema import (
-    VERDICTS,
-    Ablation,
-    Accuracies,
+from medbench_local.results.checks import (
     AtPrecision,
-    CandidateScore,
     ChangesOfBoth,
     Check,
     CheckState,
-    Comparison,
     ComparisonEquivalence,
+    EquivalenceRecord,
+    PrecisionChanges,
+)
+from medbench_local.results.choices import CandidateScore, PromptChoice, PromptChoices
+from medbench_local.results.record import VERDICTS, Accuracies, Discordant, Verdict
+from medbench_local.results.schema import (
+    Ablation,
+    Comparison,
     Counts,
     CountsOfBoth,
-    Discordant,
-    EquivalenceRecord,
     LadderStep,
     ModelRecord,
     PairOf,
-    PrecisionChanges,
-    PromptChoice,
-    PromptChoices,
     Results,
     Timing,
-    Verdict,
 )
 from medbench_local.results.summary import summary
 from medbench_local.study.choosing import unsearched

@@ -10,7 +10,8 @@ from medbench_local.catalog.protocol import Scoring
 from medbench_local.engine.base import Engine
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompting import Prompting, prompting_for
-from medbench_local.results.schema import VERDICTS, Check, CheckState
+from medbench_local.results.checks import Check, CheckState
+from medbench_local.results.record import VERDICTS
 from medbench_local.scoring.answers import Answer, CellScorer, Meter, fingerprint
 from medbench_local.scoring.requests import Preparation, ScoringRules
 from medbench_local.store.scores import ScoreStore

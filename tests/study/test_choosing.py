@@ -11,7 +11,7 @@ from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import candidates
-from medbench_local.results.schema import PromptChoice
+from medbench_local.results.choices import PromptChoice
 from medbench_local.study.choosing import choose_prompt, selection_rows
 from tests.study.material import Bench, a_prompting, a_task
 

@@ -9,7 +9,7 @@ import pytest
 
 from medbench_local import compare
 from medbench_local.catalog.protocol import Protocol, load_protocol
-from medbench_local.results.schema import PromptChoice
+from medbench_local.results.choices import PromptChoice
 
 ROLES: tuple[Literal["medical", "base"], ...] = ("medical", "base")
 

@@ -1,0 +1,46 @@
+"""What every part of results.json is made of: validated values, finite numbers, texts that can be written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from medbench_local.catalog.load import Entry
+from medbench_local.text import whole
+
+Verdict = Literal["win", "tie", "loss"]
+VERDICTS: tuple[Verdict, ...] = ("loss", "tie", "win")
+Share = Annotated[float, Field(ge=0, le=1)]
+Difference = Annotated[float, Field(ge=-1, le=1)]
+Positive = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Some = Annotated[int, Field(ge=1)]
+
+
+class Record(Entry):
+    """Base of everything in the file: every number is finite, every text can be written as UTF-8."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _texts_are_whole(cls, value: object) -> object:
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str):
+                whole(text)
+        return value
+
+
+class Accuracies(Record):
+    """Accuracy of each side on the same questions."""
+
+    medical: Share
+    base: Share
+
+
+class Discordant(Record):
+    """Numbers of questions that only one side answers correctly."""
+
+    medical_only: Count
+    base_only: Count
