@@ -57,8 +57,9 @@ def validate(
 ) -> None:
     """Compare a run with reference results, question by question.
 
-    Only the same prompts are compared, and a cell is judged only if at least 90 % of its questions were. Exit
-    code 0: the run agrees; 1: the reference contradicts it; 3: too little to judge.
+    Only the same prompts are compared, and a cell is judged only if at least 90 % of its questions were. The
+    run's verdicts are those on all of its questions; what the reference lacks may leave its own open. Exit code
+    0: the run agrees; 1: the reference contradicts it; 3: too little to judge.
 
     Example: medbench-local validate runs/demo-med-vs-demo-base-1a2b3c4d --reference gpu.jsonl
     """

@@ -10,11 +10,13 @@ from medbench_local.catalog.protocol import BootstrapSettings
 from medbench_local.reference.match import Cell, Match, Matches, cell_of
 from medbench_local.reference.rows import ResultRow
 from medbench_local.reference.validation import Agreement, CellAgreement, LogprobDifferences, VerdictMatch
-from medbench_local.statistics.paired import PairedDifference, paired_bootstrap
+from medbench_local.statistics.paired import PairedDifference, Verdict, paired_bootstrap, verdict_of_counts
 from medbench_local.statistics.significance import wilson
 
 ComparisonKey = tuple[str | None, int | None, str | None]
 Cells = Mapping[Cell, Sequence[Match]]
+
+_VERDICTS: tuple[Verdict, ...] = ("loss", "tie", "win")
 
 
 def near_tie(match: Match, tolerance: float) -> bool:
@@ -144,34 +146,82 @@ def verdict_matches(
     cells: Cells, samples: Sequence[ResultRow], bootstrap: BootstrapSettings
 ) -> tuple[VerdictMatch, ...]:
     """The verdicts of the comparisons of which both cells are in ``cells``; ``samples`` are all of the run's."""
-    sides: dict[ComparisonKey, dict[str, dict[str, Match]]] = {}
+    known: dict[ComparisonKey, dict[str, dict[str, bool]]] = {}
     for cell, matches in cells.items():
         if cell.role in ("medical", "base"):
-            named = {m.sample.id: m for m in same_prompts(matches) if m.sample.id is not None}
-            sides.setdefault(_comparison(cell), {})[cell.role] = named
-    sizes = comparison_sizes(samples)
+            used = same_prompts(matches)
+            named = zip([m.sample.id for m in used], _correct(used)[1], strict=True)
+            known.setdefault(_comparison(cell), {})[cell.role] = {i: c for i, c in named if i is not None}
+    asked = _asked_of_both(samples)
     found = []
-    for key, roles in sides.items():
-        medical, base = roles.get("medical", {}), roles.get("base", {})
-        common = [id for id in medical if id in base]
-        if not common:
+    for key, roles in known.items():
+        questions = asked.get(key)
+        if len(roles) < 2 or not questions:
             continue
-        right_medical = _correct([medical[id] for id in common])
-        right_base = _correct([base[id] for id in common])
-        run, reference = (
-            _paired(m, b, bootstrap).verdict for m, b in zip(right_medical, right_base, strict=True)
+        medical, base = ([roles[role].get(id) for id in questions] for role in ("medical", "base"))
+        run = [(m.prediction == m.answer, b.prediction == b.answer) for m, b in questions.values()]
+        found.append(
+            VerdictMatch(
+                *key,
+                n=sum(None not in pair for pair in zip(medical, base, strict=True)),
+                of=len(questions),
+                run=_paired([m for m, _ in run], [b for _, b in run], bootstrap).verdict,
+                reference=possible_verdicts(medical, base, bootstrap.confidence),
+            )
         )
-        found.append(VerdictMatch(*key, len(common), sizes[key], run, reference))
     return tuple(found)
+
+
+def possible_verdicts(
+    medical: Sequence[bool | None], base: Sequence[bool | None], confidence: float
+) -> tuple[Verdict, ...]:
+    """The verdicts that results with gaps can have once the gaps are filled, from loss to win.
+
+    The verdict is monotone in both counts of discordant questions, so that the two extreme ways of filling bound it;
+    where they are a loss and a win, some way between gives equal counts, a tie.
+
+    Args:
+        medical: whether the medical model is right, for each question, at least one; None where it is not known.
+        base: the same of the base model, shape as ``medical``.
+        confidence: coverage of the interval, between 0 and 1.
+    """
+    worst, best = (
+        _verdict_filled(medical, base, medical_right, confidence) for medical_right in (False, True)
+    )
+    return _VERDICTS[_VERDICTS.index(worst) : _VERDICTS.index(best) + 1]
+
+
+def _verdict_filled(
+    medical: Sequence[bool | None], base: Sequence[bool | None], medical_right: bool, confidence: float
+) -> Verdict:
+    """The verdict if every gap is right for the medical model and wrong for the base model, or the other way round."""
+    filled = [
+        (medical_right if m is None else m, not medical_right if b is None else b)
+        for m, b in zip(medical, base, strict=True)
+    ]
+    return verdict_of_counts(
+        len(filled), filled.count((True, False)), filled.count((False, True)), confidence
+    )
 
 
 def comparison_sizes(samples: Sequence[ResultRow]) -> dict[ComparisonKey, int]:
     """Questions of each of the run's comparisons: those that both models were asked."""
-    asked: dict[ComparisonKey, dict[str, set[str]]] = {}
+    return {key: len(questions) for key, questions in _asked_of_both(samples).items()}
+
+
+def _asked_of_both(
+    samples: Sequence[ResultRow],
+) -> dict[ComparisonKey, dict[str, tuple[ResultRow, ResultRow]]]:
+    """The medical and the base model's row of each question, by id, of each of the run's comparisons."""
+    asked: dict[ComparisonKey, dict[str, dict[str, ResultRow]]] = {}
     for row in samples:
         if row.role in ("medical", "base") and row.id is not None:
-            asked.setdefault(_comparison(cell_of(row)), {}).setdefault(row.role, set()).add(row.id)
-    return {key: len(set.intersection(*ids.values())) for key, ids in asked.items() if len(ids) == 2}
+            asked.setdefault(_comparison(cell_of(row)), {}).setdefault(row.role, {})[row.id] = row
+    return {
+        key: {id: (row, roles["base"][id]) for id, row in roles["medical"].items() if id in roles["base"]}
+        for key, roles in asked.items()
+        if len(roles) == 2
+    }
 
 
 def _comparison(cell: Cell) -> ComparisonKey:

@@ -36,7 +36,7 @@ def statements(
         *_matching(found, cells),
         *_coverage(found, cells),
         *_numbers(cells, logprobs),
-        _verdicts(cells, verdicts, samples),
+        *_verdicts(cells, verdicts, samples),
     )
 
 
@@ -101,12 +101,19 @@ def _numbers(cells: Sequence[CellAgreement], logprobs: LogprobDifferences | None
 
 def _verdicts(
     cells: Sequence[CellAgreement], verdicts: Sequence[VerdictMatch], samples: Sequence[ResultRow]
-) -> str:
+) -> list[str]:
     if verdicts:
         of = len(comparison_sizes(samples))
-        return f"Verdicts were compared in {len(verdicts):,} of the run's {of:,} comparisons."
+        compared = sum(v.same is not None for v in verdicts)
+        said = [f"Verdicts were compared in {compared:,} of the run's {of:,} comparisons."]
+        if undecided := len(verdicts) - compared:
+            said.append(
+                f"In {undecided:,} more the verdict of the reference may be the run's or another, depending on "
+                "questions without comparable rows of both models."
+            )
+        return said
     models = {cell.cell.role: cell.cell.model for cell in cells}
     if len(models) == 1:
         (model,) = models.values()
-        return f"No verdict was compared: the reference has results of one model only, {model}."
-    return "No verdict was compared: no comparison has enough questions of both models."
+        return [f"No verdict was compared: the reference has results of one model only, {model}."]
+    return ["No verdict was compared: no comparison has enough questions of both models."]

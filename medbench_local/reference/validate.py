@@ -45,8 +45,10 @@ def validate(
     """Compare a run with reference results.
 
     Only questions that were asked with the same prompt are compared (or with a prompt that one side does not
-    name); a cell is judged if at least 90 % of its questions were. The run's own notion of the correct option is
-    used for both sides.
+    name); a cell is judged if at least 90 % of its questions were. The run's verdicts are those on all of its
+    questions; of the reference, all verdicts are considered that it can have whatever it would answer to the
+    questions that it lacks or asked with another prompt. The run's own notion of the correct
+    option is used for both sides.
 
     Args:
         samples: the run's rows, with model, role, task, shots, scoring and answer.
@@ -67,7 +69,7 @@ def validate(
     verdicts = verdict_matches(judged, samples, bootstrap)
     conflicts = sum(map(_other_answer, found.matches))
     checks = (
-        *_evidence(found, shown),
+        *_evidence(found, shown, verdicts, thresholds),
         *_demands(shown, predictions, logprobs, verdicts, conflicts, thresholds),
     )
     return Validation(
@@ -120,17 +122,29 @@ def _other_options(match: Match) -> bool:
     return ours is not None and theirs is not None and len(ours) != len(theirs)
 
 
-def _evidence(found: Matches, cells: Sequence[CellAgreement]) -> tuple[Check, ...]:
+def _evidence(
+    found: Matches,
+    cells: Sequence[CellAgreement],
+    verdicts: Sequence[VerdictMatch],
+    thresholds: ReferenceSettings,
+) -> tuple[Check, ...]:
     """What must be known before anything is said."""
     compared = sum(cell.compared for cell in cells)
     least = min((cell.share_compared for cell in cells), default=None)
     excused = max((cell.share_excused for cell in cells if cell.judged), default=None)
     unclear = found.conflicting + found.ambiguous
+    undecided = sum(v.same is None for v in verdicts) if verdicts else None
     return (
         Check("questions compared", compared, 1, compared >= 1, "evidence"),
         _at_least("smallest share of a cell that was compared", least, LEAST_COMPARED, "evidence"),
         _at_most("contradictory or ambiguous reference rows", unclear, 0, "evidence"),
         _at_most("largest share of a cell excused as near-ties", excused, MOST_EXCUSED, "evidence"),
+        _at_most(
+            "comparisons whose verdicts may be the same or not",
+            undecided,
+            0 if thresholds.same_verdicts else None,
+            "evidence",
+        ),
     )
 
 
@@ -145,7 +159,7 @@ def _demands(
     """What a run must keep so as not to be contradicted."""
     limit = thresholds.prediction_agreement
     too_few = sum(_too_few(cell, limit) for cell in cells)
-    differing = sum(v.run != v.reference for v in verdicts) if verdicts else None
+    differing = sum(v.same is False for v in verdicts) if verdicts else None
     return (
         _at_most("questions with different correct options", conflicts, 0),
         _at_least(

@@ -133,16 +133,20 @@ class CellAgreement:
 
 @dataclass(frozen=True)
 class VerdictMatch:
-    """One comparison, judged twice on the questions that both sides have for both models.
+    """The verdict of one of the run's comparisons, and what the reference says of it.
+
+    Both are verdicts on all questions of the run's comparison. The reference may lack some of them for one model or
+    both, or have asked them with another prompt; its verdict then is any that it can have whatever it would answer.
 
     Attributes:
         task: task id.
         shots: demonstrations in the prompt.
         scoring: how answers were found.
-        n: questions.
-        of: questions of the run's comparison.
-        run: verdict by the run's answers to the ``n`` questions.
-        reference: verdict by the reference's.
+        n: questions that the reference has for both models, with the run's prompts as far as is known.
+        of: questions of the run's comparison: those that both of its models were asked.
+        run: verdict by the run's answers to the ``of`` questions.
+        reference: verdicts that the reference's answers to the ``n`` questions allow, from loss to win; one if the
+            others cannot change it.
     """
 
     task: str | None
@@ -151,7 +155,25 @@ class VerdictMatch:
     n: int
     of: int
     run: Verdict
-    reference: Verdict
+    reference: tuple[Verdict, ...]
+
+    def __str__(self) -> str:
+        name = self.task or "all questions"
+        shots = "" if self.shots is None else f", {self.shots}-shot"
+        said = f"{name}{shots}: {self.run} here, {' or '.join(self.reference)} by the reference"
+        missing = self.of - self.n
+        if not missing:
+            return f"{said} ({self.of:,} question{'' if self.of == 1 else 's'})"
+        how = "whatever the answers" if len(self.reference) == 1 else "depending on the answers"
+        questions = f"{missing:,} of {self.of:,} question{'' if self.of == 1 else 's'}"
+        return f"{said}, {how} to {questions} without comparable rows of both models"
+
+    @property
+    def same(self) -> bool | None:
+        """Whether both verdicts are the same; None if that depends on what the reference lacks."""
+        if self.run not in self.reference:
+            return False
+        return True if len(self.reference) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -187,7 +209,7 @@ class Validation:
         logprobs: differences; None if no question of a judged cell has log-probabilities on both sides.
         answer_conflicts: matched questions of which both sides hold different options to be correct.
         cells: those that the reference speaks of, in the samples' order.
-        verdicts: one for each comparison of two judged cells.
+        verdicts: one for each comparison of two judged cells; see `VerdictMatch.same`.
         checks: every threshold, passed or not.
     """
 
@@ -208,12 +230,17 @@ class Validation:
             allowed = "reported only" if check.limit is None else f"limit {check.limit:g}"
             kept = "" if check.passed else ", not kept"
             lines.append(f"{check.name}: {value} ({allowed}{kept})")
-        return "\n".join([*lines, self.conclusion])
+        return "\n".join([*lines, *map(str, self.verdicts), self.conclusion])
 
     @property
     def judged(self) -> int:
         """Number of judged cells."""
         return sum(cell.judged for cell in self.cells)
+
+    @property
+    def verdicts_compared(self) -> int:
+        """Number of comparisons of which it is certain whether both verdicts are the same."""
+        return sum(one.same is not None for one in self.verdicts)
 
     @property
     def conclusion(self) -> str:
@@ -224,6 +251,9 @@ class Validation:
             return "This is too little to judge: the run is neither confirmed nor contradicted."
         of = len(self.matches.cells)
         where = "" if self.judged == of else f" in {self.judged:,} of {of:,} cells"
-        return f"The run agrees with the reference{where}" + (
-            "." if self.verdicts else "; no verdict was compared."
-        )
+        agrees = f"The run agrees with the reference{where}"
+        if not self.verdicts_compared:
+            return f"{agrees}; no verdict was compared."
+        if differing := sum(one.same is False for one in self.verdicts):  # the protocol may allow it
+            return f"{agrees}, but for {differing:,} of {self.verdicts_compared:,} verdicts."
+        return f"{agrees}."

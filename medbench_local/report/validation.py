@@ -42,13 +42,7 @@ def show_validation(found: Validation) -> RenderableType:
         )
     if found.cells:
         parts.append(_cells(found))
-    parts += [
-        Text(
-            f"{words.plain(v.task or 'all questions')}{'' if v.shots is None else f', {v.shots}-shot'}: {v.run} here, "
-            f"{v.reference} by the reference ({v.n:,} of {v.of:,} questions)"
-        )
-        for v in found.verdicts
-    ]
+    parts += [Text(words.plain(str(verdict))) for verdict in found.verdicts]
     parts += [_checks(found), Text(found.conclusion, style="bold")]
     return Group(*parts)
 
@@ -83,7 +77,8 @@ def validation_dict(found: Validation) -> dict[str, Any]:
         }
         for cell in found.cells
     ]
-    return data | {"verdicts_compared": len(found.verdicts), "conclusion": found.conclusion}
+    data["verdicts"] = [asdict(verdict) | {"same": verdict.same} for verdict in found.verdicts]
+    return data | {"verdicts_compared": found.verdicts_compared, "conclusion": found.conclusion}
 
 
 def _judgement(check: Check) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import product
 from math import inf
 
 import numpy as np
@@ -15,18 +16,22 @@ from scipy.stats import binomtest
 
 from medbench_local.catalog.protocol import BootstrapSettings, ReferenceSettings
 from medbench_local.errors import InputError
-from medbench_local.reference.agreement import near_tie
+from medbench_local.reference.agreement import near_tie, possible_verdicts
 from medbench_local.reference.match import Match
 from medbench_local.reference.rows import ResultRow
 from medbench_local.reference.validate import validate
 from medbench_local.reference.validation import Validation
 from medbench_local.report.validation import validation_dict
+from medbench_local.statistics.paired import paired_bootstrap
 from tests.reference.written import result
 
 CLEAR = (-0.5, -1.5, -4.0)
 NEAR = (-0.99, -1.0, -4.0)
 NEAR_TURNED = (-1.0, -0.99, -4.0)
-"""Option 0 chosen plainly; option 0 or 1 chosen by a hair."""
+WRONG = (-1.5, -0.5, -4.0)
+"""Option 0 chosen plainly; option 0 or 1 chosen by a hair; option 1 chosen plainly."""
+
+some = st.sampled_from
 
 
 def run_of(n: int = 200, task: str = "demo-a") -> list[ResultRow]:
@@ -88,7 +93,7 @@ def test_a_run_agrees_with_itself() -> None:
     assert (got.agreement.n, got.agreement.same, got.agreement.near_ties) == (400, 400, 0)
     assert got.logprobs is not None
     assert (got.logprobs.n, got.logprobs.largest) == (1200, 0.0)
-    assert [(v.n, v.of, v.run, v.reference) for v in got.verdicts] == [(200, 200, "win", "win")]
+    assert [(v.n, v.of, v.run, v.reference) for v in got.verdicts] == [(200, 200, "win", ("win",))]
     assert [(c.cell.model, c.compared, c.run, c.reference, c.low, c.high) for c in got.cells] == [
         ("demo-medical", 200, 0.9, 0.9, 0.0, 0.0),
         ("demo-base", 200, 0.5, 0.5, 0.0, 0.0),
@@ -233,6 +238,122 @@ def test_a_reference_that_cannot_be_read_one_way_is_too_little() -> None:
     got = check(samples, [replace(row, model=None, role=None) for row in samples])
     assert got.outcome == "too little to judge"
     assert "contradictory or ambiguous reference rows" in failed(got)
+
+
+# Verdicts with gaps in the reference
+
+
+def discordant(medical_only: int, base_only: int, n: int = 300) -> list[ResultRow]:
+    """A run whose first questions only the medical model answers correctly, the next only the base model."""
+    rows = run_of(n)
+    for i in range(n):
+        rows[i] = choosing(rows[i], WRONG if medical_only <= i < medical_only + base_only else CLEAR)
+        rows[n + i] = choosing(rows[n + i], WRONG if i < medical_only else CLEAR)
+    return rows
+
+
+def without(rows: list[ResultRow], ids: range, role: str | None = None) -> list[ResultRow]:
+    return [row for row in rows if int(row.id or 0) not in ids or role not in (None, row.role)]
+
+
+@pytest.mark.parametrize("gap", ["both lack", "medical lacks", "other prompt"])
+def test_the_runs_verdict_is_that_on_all_questions(gap: str) -> None:
+    """20 to 30 is a tie; without nine of the 20, it would be a loss."""
+    samples, nine = discordant(20, 30), range(9)
+    assert [v.run for v in check(samples, samples).verdicts] == ["tie"]
+    reference = without(samples, nine, "medical" if gap == "medical lacks" else None)
+    assert [v.run for v in check(without(samples, nine), without(samples, nine)).verdicts] == ["loss"]
+    if gap == "other prompt":
+        reference = [
+            replace(row, prompt_sha256="other") if int(row.id or 0) in nine else row for row in samples
+        ]
+    got = check(samples, reference)
+    (verdict,) = got.verdicts
+    assert (verdict.n, verdict.of, verdict.run, verdict.reference) == (291, 300, "tie", ("loss", "tie"))
+    assert verdict.same is None
+    assert (got.outcome, failed(got)) == (
+        "too little to judge",
+        ["comparisons whose verdicts may be the same or not"],
+    )
+    assert got.conclusion == "This is too little to judge: the run is neither confirmed nor contradicted."
+    assert got.statements[-2:] == (
+        "Verdicts were compared in 0 of the run's 1 comparisons.",
+        "In 1 more the verdict of the reference may be the run's or another, depending on questions without "
+        "comparable rows of both models.",
+    )
+    assert (
+        "demo-a, 0-shot: tie here, loss or tie by the reference, depending on the answers to 9 of 300 questions "
+        "without comparable rows of both models"
+    ) in str(got).splitlines()
+    written = json.loads(json.dumps(validation_dict(got)))
+    assert written["verdicts_compared"] == 0
+    assert [(v["run"], v["reference"], v["same"]) for v in written["verdicts"]] == [
+        ("tie", ["loss", "tie"], None)
+    ]
+
+
+def test_a_gap_that_cannot_change_the_verdict() -> None:
+    samples = discordant(20, 60)
+    got = check(samples, without(samples, range(9)))
+    assert got.outcome == "agrees"
+    assert [(v.run, v.reference, v.same) for v in got.verdicts] == [("loss", ("loss",), True)]
+    assert got.conclusion == "The run agrees with the reference."
+    assert (
+        "demo-a, 0-shot: loss here, loss by the reference, whatever the answers to 9 of 300 questions without "
+        "comparable rows of both models"
+    ) in str(got).splitlines()
+
+
+def test_another_verdict_whatever_the_gap_holds() -> None:
+    """20 to 33 is a tie, 17 to 33 a loss, also if the question that is lacking were a medical-only one."""
+    samples = discordant(20, 33)
+    reference = [only(row, 1) if i < 3 else row for i, row in enumerate(samples)]
+    got = check(samples, without(reference, range(299, 300)))
+    assert [(v.n, v.of, v.run, v.reference) for v in got.verdicts] == [(299, 300, "tie", ("loss",))]
+    assert (got.outcome, failed(got)) == ("contradicted", ["comparisons with different verdicts"])
+    assert got.statements[-1] == "Verdicts were compared in 1 of the run's 1 comparisons."
+
+
+def test_neither_of_two_possible_verdicts_is_the_runs() -> None:
+    samples, nine = discordant(60, 30), range(60, 69)
+    reference = [
+        choosing(row, CLEAR if row.role == "base" and int(row.id or 0) < 50 else row.logprobs or CLEAR)
+        for row in samples
+    ]
+    got = check(samples, without(reference, nine))
+    (verdict,) = got.verdicts
+    assert (verdict.run, verdict.reference, verdict.same) == ("win", ("loss", "tie"), False)
+    assert got.outcome == "contradicted"
+    assert "comparisons with different verdicts" in failed(got)
+
+
+def test_a_protocol_that_asks_for_no_verdicts() -> None:
+    samples = discordant(20, 33)
+    gap = check(samples, without(samples, range(9)), same_verdicts=False)
+    assert gap.conclusion == "The run agrees with the reference; no verdict was compared."
+    reference = [only(row, 1) if i < 3 else row for i, row in enumerate(samples)]
+    other = check(samples, reference, same_verdicts=False)
+    assert other.conclusion == "The run agrees with the reference, but for 1 of 1 verdicts."
+
+
+known = st.sampled_from([True, False, None])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(known, known), min_size=1, max_size=12), some([0.5, 0.8, 0.95]))
+def test_possible_verdicts_are_those_of_every_way_to_fill_the_gaps(
+    questions: list[tuple[bool | None, bool | None]], confidence: float
+) -> None:
+    gaps = [i for i, question in enumerate(questions) if None in question]
+    questions = [question for i, question in enumerate(questions) if i not in gaps[5:]]
+    ways = [product(*((value,) if value is not None else (True, False) for value in q)) for q in questions]
+    verdicts = set()
+    for filled in product(*ways):
+        medical, base = zip(*filled, strict=True)
+        verdicts.add(paired_bootstrap(medical, base, confidence=confidence).verdict)
+    medical_known, base_known = zip(*questions, strict=True)
+    found = possible_verdicts(medical_known, base_known, confidence)
+    assert found == tuple(v for v in ("loss", "tie", "win") if v in verdicts)
 
 
 # Near-ties
@@ -405,7 +526,7 @@ def test_other_predictions() -> None:
 def test_another_verdict() -> None:
     reference = [only(row, 0) for row in run_of()]
     got = check(run_of(), reference)
-    assert [(v.run, v.reference) for v in got.verdicts] == [("win", "tie")]
+    assert [(v.run, v.reference) for v in got.verdicts] == [("win", ("tie",))]
     assert "comparisons with different verdicts" in failed(got)
     assert "comparisons with different verdicts" not in failed(
         check(run_of(), reference, same_verdicts=False)
@@ -465,7 +586,6 @@ def test_another_number_of_options_is_an_error() -> None:
         check(run_of(), reference)
 
 
-some = st.sampled_from
 rows = st.lists(
     st.builds(
         lambda role, task, id, prompt, text, logprobs, answer: choosing(
@@ -530,7 +650,8 @@ def prompts(match: Match) -> tuple[str | None, str | None]:
 def test_the_text_form_says_every_check_and_the_conclusion() -> None:
     got = check(run_of(), run_of())
     lines = str(got).splitlines()
-    assert len(lines) == len(got.statements) + len(got.checks) + 1
+    assert len(lines) == len(got.statements) + len(got.checks) + len(got.verdicts) + 1
+    assert lines[-2] == "demo-a, 0-shot: win here, win by the reference (200 questions)"
     assert "share of equal predictions outside near-ties: 1 (limit 0.99)" in lines
     assert lines[-1] == got.conclusion
     assert not math.isnan(got.checks[0].value or 0)

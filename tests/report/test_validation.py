@@ -59,6 +59,9 @@ CASES: dict[str, Callable[[], Validation]] = {
     "contradicted": lambda: validated(
         run_of(), [replace(row, logprobs=None, prediction=2) for row in run_of()]
     ),
+    "open verdict": lambda: validated(
+        run_of(), [row for row in run_of() if row.id not in ("0", "1", "2", "3")]
+    ),
     "long names": lambda: validated(
         run_of(model="a-model-with-quite-a-long-name-7b-instruct-v0.2"),
         run_of(model="a-model-with-quite-a-long-name-7b-instruct-v0.2"),
@@ -85,7 +88,7 @@ def test_every_statement_threshold_and_the_conclusion_are_shown(case: str) -> No
     found = CASES[case]()
     lines = shown(found).splitlines()
     assert lines[-1] == found.conclusion
-    for part in (*found.statements, *(check.name for check in found.checks)):
+    for part in (*found.statements, *map(str, found.verdicts), *(check.name for check in found.checks)):
         assert any(line.startswith(part) for line in lines), part
 
 
@@ -119,6 +122,10 @@ def test_json_holds_the_same(case: str) -> None:
     assert data["statements"] == list(found.statements)
     assert sum(data["matches"]["by"].values()) == sum(data["matches"]["prompts"].values())
     assert [check["passed"] for check in data["checks"]] == [check.passed for check in found.checks]
+    assert [(v["run"], tuple(v["reference"]), v["same"]) for v in data["verdicts"]] == [
+        (v.run, v.reference, v.same) for v in found.verdicts
+    ]
+    assert data["verdicts_compared"] == sum(v.same is not None for v in found.verdicts)
     for written, cell in zip(data["cells"], found.cells, strict=True):
         assert (written["model"], written["compared"]) == (cell.cell.model, cell.compared)
         assert (written["judged"], written["share_compared"]) == (cell.judged, cell.share_compared)
