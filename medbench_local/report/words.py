@@ -240,10 +240,13 @@ def noticed(results: Results) -> list[str]:
     """What happened to prompts that a careful reader should know of, gathered over the comparisons."""
     medical, base = names(results)
     comparisons = results.comparisons
+    labelled = [c for c in comparisons if c.scoring != "cloze"]  # whole texts are always improbable
     return [
         *_noticed(medical, [(cell(c), c.counts.medical) for c in comparisons]),
+        *_unexpected(medical, [c.counts.medical for c in labelled]),
         *_noticed_in_search(medical, [(cell(c), c.prompt.medical) for c in comparisons]),
         *_noticed(base, [(cell(c), c.counts.base) for c in comparisons]),
+        *_unexpected(base, [c.counts.base for c in labelled]),
         *_noticed_in_search(base, [(cell(c), c.prompt.base) for c in comparisons]),
     ]
 
@@ -281,7 +284,11 @@ def _noticed(model: str, found: Sequence[tuple[str, Counts]]) -> Iterator[str]:
     )
     for field, thing, what in kinds:
         yield from _where(model, [(name, getattr(counts, field)) for name, counts in found], thing, what)
-    low = [mass for _, counts in found if (mass := counts.median_mass) is not None and mass < LOW_MASS]
+
+
+def _unexpected(model: str, found: Sequence[Counts]) -> Iterator[str]:
+    """Labels that a model hardly expects: it may be a slip at the token boundary."""
+    low = [mass for counts in found if (mass := counts.median_mass) is not None and mass < LOW_MASS]
     if low:
         span = f"{min(low):.2g}" if min(low) == max(low) else f"{min(low):.2g} to {max(low):.2g}"
         yield (

@@ -162,4 +162,6 @@ def test_everything_that_happened_to_prompts_is_said_once() -> None:
     assert lines[4].endswith(
         "in 2 of 2 comparisons the options together get a median probability of only 0.004"
     )
+    cloze = comparison(counts=counts).model_copy(update={"scoring": "cloze"})
+    assert not any("expects a label" in line for line in words.noticed(results([cloze])))
     assert words.noticed(results([comparison()])) == []
