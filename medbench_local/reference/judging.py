@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from medbench_local.reference.choosing import ADVICE, Unclear, decided, quoted, share, uncontradicted
-from medbench_local.reference.labels import MOST_OPTIONS, fold
+from medbench_local.reference.labels import MOST_OPTIONS, fold, no_answer
 from medbench_local.reference.notation import (
     ENOUGH,
     FEW,
@@ -77,6 +77,10 @@ def judge(rows: Sequence[Written]) -> Judged:
     pairs = [pair for pair in possible if len(_strange(pair, both)) <= FEW * len(both)]
     pairs = uncontradicted(rows, both, pairs)
     notes: list[str] = []
+    given = [i for i, row in enumerate(rows) if row.correct is not None and row.predicts]
+    silent = [i for i in given if not rows[i].correct and no_answer(rows[i].prediction)]
+    if silent:
+        notes.append(f"{_are(len(silent), 'prediction')} empty, and wrong by 'correct'")
     if undecided:
         notes += _empty(rows, both, undecided)
         if not pairs:
@@ -145,6 +149,13 @@ def _wrong(rows: Sequence[Written], pair: Pair, asked: Sequence[int]) -> Iterato
         Unclear: most predictions are options that the answers never are.
     """
     strange = _strange(pair, asked)
+    golds = {gold for i in asked if isinstance(gold := pair.gold[i], str)}
+    others = [i for i in asked if isinstance(pair.chosen[i], str) and pair.chosen[i] not in golds]
+    if others and not any(rows[i].options for i in asked):
+        yield (
+            f"{_are(len(others), 'prediction')} no text that is an answer in the file: where one of them is an answer "
+            "written otherwise, it counts as wrong ('options' in the rows would tell)"
+        )
     if strange:
         first = rows[strange[0]]
         yield (
@@ -159,9 +170,10 @@ def _wrong(rows: Sequence[Written], pair: Pair, asked: Sequence[int]) -> Iterato
         token, options = pair.chosen[i], rows[i].options
         if isinstance(token, int) and token >= (len(options.labels) if options else most):
             beyond.append(i)
-    if len(beyond) > FEW * len(asked):
+    if beyond:
         first = rows[beyond[0]]
-        if numbers or len(beyond) > MOST_EMPTY * len(asked):
+        many = len(beyond) > FEW * len(asked)
+        if (numbers and many) or len(beyond) > MOST_EMPTY * len(asked):
             raise Unclear(
                 f"{first.where}, key 'prediction'",
                 f"{quoted(first.prediction)} is an option that no question seems to have "

@@ -16,7 +16,11 @@ MOST_OPTIONS = len(ascii_lowercase)
 
 _BEFORE, _AFTER = " \t\r\n\"'`*_([{<“‘«", " \t\r\n\"'`*_)]}>”’».,;"
 _LABELLED = re.compile(r"[\"'`*(\[{]*(?P<label>[A-Za-z]|\d{1,2})[\"'`*]*[.)\]}][\"'`*]*[ \t]+(?P<rest>\S.*)")
-_OTHER_LETTER = re.compile(r"(?<=\s)[(\[]?([A-Z])[.)\]:](?=\s+\S)")
+_OTHER_LETTER = re.compile(
+    r"(?<=\s)(?:[(\[]([A-Z])(?:[)\]]|$)|([A-Z])[.):\]](?=\s+\S)|(?:(?i:answer|option|choice)\s*(?i:is|:)?\s*)([A-Z])\b)"
+    r"|[,;:]\s*(?:(?i:is|it is|it's)\s+)?([A-Z])[.)]?$"
+)
+_QUOTES = "\"'`*“”‘’« »"
 _KEPT = 4096
 """How many values are remembered: most files hold a few again and again."""
 
@@ -73,7 +77,7 @@ def tidy(text: str) -> str:
 @lru_cache(maxsize=_KEPT)
 def fold(text: str) -> str:
     """``text`` so that case, blanks, quotes around it, a full stop and the width of letters make no difference."""
-    return tidy(unicodedata.normalize("NFKC", text).casefold()).strip("\"'`*“”‘’« »").rstrip(". ")
+    return tidy(unicodedata.normalize("NFKC", text).casefold()).strip(_QUOTES).rstrip(f"{_QUOTES}.")
 
 
 def written(value: Value) -> str:
@@ -117,8 +121,12 @@ def labelled(value: Value) -> tuple[str, str] | None:
 
 
 def names_another(label: str, text: str) -> bool:
-    """Whether ``text`` after a label goes on to another one: "A. is wrong, so B. it is" and "A) aspirin B) heparin"."""
-    return any(other.lower() != label.lower() for other in _OTHER_LETTER.findall(text))
+    """Whether ``text`` after a label goes on to another one.
+
+    As in "A. is wrong, so B. it is", "A) aspirin B) heparin", "A. is wrong; the answer is B" and "(A) or (B)".
+    """
+    found = (match.group(match.lastindex or 0) for match in _OTHER_LETTER.finditer(text))
+    return any(other.lower() != label.lower() for other in found)
 
 
 def no_answer(value: Value) -> bool:

@@ -7,6 +7,7 @@ the file speaks against it.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -136,7 +137,12 @@ def readings_of_answers(rows: Sequence[Written]) -> Golds:
     most = max(understood.values())
     best = [reading for reading in Reading if most and understood[reading] == most]
     if len(best) > 1 and not any((options := row.options) and options.texts for row in rows):
-        best = [reading for reading in best if reading is not Reading.TEXT]
+        texts = {fold(written(row.answer)) for row in rows if row.answer is not None}
+        labels = {*found[Reading.LABEL]} - {None}
+        closed = len(texts) <= MOST_OPTIONS and len(rows_with_answer(rows)) >= ENOUGH * len(texts)
+        if closed and 0 < len(labels) < len(texts) and all(labelled(text) for text in texts):
+            best = [Reading.TEXT]  # "S. aureus" and "S. pyogenes" are no labels
+        best = [reading for reading in best if reading is not Reading.TEXT] or best
     return {reading: found[reading] for reading in best}
 
 
@@ -216,20 +222,27 @@ def _numbers_speak_against(rows: Sequence[Written], both: Sequence[int], pair: P
 
     A 0 counts from 0. The number of options counts from 1, where rows list their options or there are `ENOUGH` answers
     to know how many there are (3 or more). So do answers that are each of 1, 2, 3 ... and never 0, where rows do not
-    list more.
+    list more. More than a few rows must say so: a single stray value shows nothing. Two options only, 0 and 1 on one
+    side and letters on the other, never show which is which.
     """
     shown = pair.shown
     enough = len(both) >= ENOUGH * shown
-    zero = any(number_of(rows[i].prediction) == 0 for i in both)
-    if pair.predictions is Reading.ONE and zero:
+    zeros = sum(number_of(rows[i].prediction) == 0 for i in both)
+    if pair.predictions is Reading.ONE and zeros > FEW * len(both):
         return True
-    if pair.predictions is Reading.ZERO and not (pair.answers is Reading.ZERO and zero):
+    kinds = {pair.answers, pair.predictions}
+    two = len({token for token in pair.gold if token is not None}) <= 2
+    if Reading.LABEL in kinds and kinds & {*NUMBERS} and two and not any(rows[i].options for i in both):
+        return True
+    if pair.predictions is Reading.ZERO and not (pair.answers is Reading.ZERO and zeros):
+        beyond = 0
         for i in both:
             options = rows[i].options
-            if pair.chosen[i] == (len(options.labels) if options else shown) and (
-                options or (enough and shown > 2)
-            ):
-                return True
+            beyond += pair.chosen[i] == (len(options.labels) if options else shown) and (
+                options is not None or (enough and shown > 2)
+            )
+        if beyond > FEW * len(both):
+            return True
     golds = {token for token in pair.gold if token is not None}
     never_first = shown > 3 and golds == {*range(1, shown)}
     return pair.answers is Reading.ZERO and never_first and enough and not any(rows[i].options for i in both)
@@ -272,14 +285,35 @@ def _not_among_texts(
         return unknown
     if len(places) >= ENOUGH and len(places) - len(unknown) < FEW * len(places):
         return places
-    others = {
+    return {
         i
         for i in unknown
         if letter(rows[i].prediction) is not None
         or (number(rows[i].prediction) is not None and number(rows[i].answer) is None)
         or _holds(chosen[i], gold[i])
+        or _is_reworded(chosen[i], gold[i])
     }
-    return others if len(others) > FEW * len(places) else ()
+
+
+_LEAST_BEGINNING = 10
+"""Characters from which a beginning of an answer is taken for the answer cut short."""
+_BRACKETS = re.compile(r"\([^)]*\)")
+_ARTICLES = frozenset(("a", "an", "the"))
+
+
+def _is_reworded(chosen: Token | None, gold: Token | None) -> bool:
+    """Whether a predicted text is the answer but for articles, punctuation, brackets or markup, or its beginning."""
+    if not (isinstance(chosen, str) and isinstance(gold, str)) or chosen == gold:
+        return False
+    said, sought = _words(chosen), _words(gold)
+    cut = len(said) >= _LEAST_BEGINNING and sought.startswith(said)
+    bracketless = [_words(_BRACKETS.sub(" ", text)) for text in (chosen, gold)]
+    return said != "" and (said == sought or cut or bracketless[0] == bracketless[1])
+
+
+def _words(text: str) -> str:
+    """The words of a text but for articles, without punctuation and markup."""
+    return " ".join(word for word in re.findall(r"\w+", html.unescape(text)) if word not in _ARTICLES)
 
 
 def _holds(chosen: Token | None, gold: Token | None) -> bool:

@@ -35,6 +35,7 @@ class Result:
         text_sha256: hash of the question's text, as the row gives it, or None.
         question: the question's text, folded, or None.
         options: the options' texts, folded, in order of the alphabet; None where the row does not list them.
+        option_count: how many options the row lists, or None.
         prompt: hash of the prompt's text, or None.
         settings: those of `SETTINGS` that the row has, with ``model`` and ``role``.
     """
@@ -45,6 +46,7 @@ class Result:
     text_sha256: str | None
     question: str | None
     options: tuple[str, ...] | None
+    option_count: int | None
     prompt: str | None
     settings: Mapping[str, str]
 
@@ -171,6 +173,7 @@ def _result(row: Row, options: Options | None, correct: bool, gold: Gold | None)
         text_sha256=_text(row, "text_sha256"),
         question=fold(question) if question is not None else None,
         options=tuple(sorted(map(fold, texts))) if texts is not None else None,
+        option_count=len(options.labels) if options is not None else None,
         prompt=_text(row, "prompt_sha256") or (prompt_sha256(prompt) if prompt else None),
         settings={
             name: value for name in (*SETTINGS, "model", "role") if (value := _scalar(row, name)) is not None

@@ -157,6 +157,7 @@ def _same_questions(
         ("the question's text is another one ('text_sha256')", _agree(lambda result: result.text_sha256)),
         ("the question's text is another one ('question')", _agree(lambda result: result.question)),
         ("the options are others", _agree(lambda result: result.options)),
+        ("the number of options is another one", _agree(lambda result: result.option_count)),
     ]
     for problem, test in tests:
         verdicts = {
@@ -176,7 +177,9 @@ def _same_questions(
                 f"(ids {ids}; {other.where} here, {one.where} there)",
                 advice=_ONE_ID if len(wrong) > FEW * len(verdicts) else _RELEASES,
             )
-        compared |= verdicts.keys()
+        golds = {both[key][0].gold for key in verdicts}
+        if test is not _golds_agree or len(golds) > 1:  # one answer to all questions tells none of them apart
+            compared |= verdicts.keys()
     return len(compared)
 
 

@@ -126,7 +126,11 @@ def test_a_win_that_is_none_does_not_look_like_one(tmp_path: Path) -> None:
     def found(n: int, right: int, confidence: float = 0.95) -> FileVerdicts:
         files = []
         for name, most in (("m", right), ("b", 0)):
-            rows = [{"id": i, "answer": "A", "prediction": "A" if i < most else "B"} for i in range(n)]
+            golds = ["AB"[i % 2] for i in range(n)]
+            rows = [
+                {"id": i, "answer": gold, "prediction": gold if i < most else "C"}
+                for i, gold in enumerate(golds)
+            ]
             files.append(_write(tmp_path / name, rows))
         return verdicts_of_files(*files, confidence=confidence)
 

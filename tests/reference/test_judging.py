@@ -197,8 +197,11 @@ ABCD = [*"ABCDABCDABCDABCDABCD"]
 
 
 def test_a_zero_counts_from_zero_and_the_number_of_options_from_one() -> None:
-    assert judged(ABCD, [0, *[2] * 19]).correct[:3] == (True, False, True)
-    assert judged(ABCD, [4, *[2] * 19]).correct[:3] == (False, True, False)
+    assert judged(ABCD, [0, 0, *[2] * 18]).correct[:3] == (True, False, True)
+    assert judged(ABCD, [4, 4, *[2] * 18]).correct[:3] == (False, False, False)
+    for stray in (0, 4):  # a single value shows nothing
+        with pytest.raises(Unclear, match="does not show whether"):
+            judged(ABCD, [stray, *[2] * 19])
     with pytest.raises(Unclear, match="numbers from 0, or answers are labels and predictions numbers from 1"):
         judged(ABCD, [1, 2, 3, 2] * 5)
     with pytest.raises(Unclear, match="written in another way"):
@@ -258,7 +261,9 @@ def test_what_cannot_be_compared_contradicts_nothing() -> None:
 
 def test_a_letter_that_is_no_answer_is_a_wrong_answer() -> None:
     found = judged(ABCD, ["E", *ABCD[1:]])
-    assert (found.correct.count(False), found.notes) == (1, ())
+    assert found.correct.count(False) == 1
+    (note,) = found.notes
+    assert "1 prediction is an option that no question seems to have (the first: 'E', line 1)" in note
     many = judged(ABCD, ["E"] * 5 + ABCD[5:])
     assert many.correct == (False,) * 5 + (True,) * 15
     assert "5 predictions are an option that no question seems to have" in many.notes[0]
@@ -334,3 +339,49 @@ def test_what_is_correct_is_known_by_place_or_text() -> None:
     assert judged(["B"], ["B"], options=["No", "Yes"]).gold == (Gold(1, "yes"),)
     alone = judge([Written("line 1", None, None, False, None, True)])
     assert (alone.correct, alone.gold) == ((True,), (None,))
+
+
+def test_two_numbers_against_letters_do_not_show_which_is_which() -> None:
+    with pytest.raises(Unclear, match="written in another way"):
+        judged([1, 0, 0, 1] * 10, [*"ABBA"] * 10)
+    assert judged([1, 0] * 20, [*"BA"] * 20, options=["no", "yes"]).correct == (True,) * 40
+
+
+def test_an_answer_cut_short_or_reworded_is_another_notation() -> None:
+    golds = [f"the treatment number {i} (as usual) given, for a while" for i in range(40)]
+    cut = [gold[:30] for gold in golds]
+    bare = [gold.replace("the ", "").replace(",", "") for gold in golds]
+    bracketless = [gold.replace(" (as usual)", "") for gold in golds]
+    for changed in (cut, bare, bracketless):
+        with pytest.raises(Unclear, match="written in another way"):
+            judged(golds, changed[:20] + golds[20:])
+    few = judged(golds, [golds[0][:30], *golds[1:]])
+    assert few.correct.count(False) == 1
+    assert any("counted as wrong" in note for note in few.notes)
+
+
+def test_a_label_whose_sentence_says_another_is_no_answer() -> None:
+    for text in (
+        "B. this is wrong; the answer is A",
+        "(B) is wrong. The correct option is (A)",
+        "(A) or (B)",
+        "(B) no, A",
+    ):
+        with pytest.raises(Unclear, match="written in another way"):
+            judged([*"ABCD"] * 10, [text] * 20 + [*"ABCD"] * 5)
+
+
+def test_what_is_empty_or_beyond_all_options_is_counted() -> None:
+    correct = [i >= 9 and i % 2 == 0 for i in range(40)]
+    found = judged(["AB"[i % 2] for i in range(40)], [None if i < 9 else "A" for i in range(40)], correct)
+    assert any("9 predictions are empty, and wrong" in note for note in found.notes)
+
+
+def test_abbreviated_names_are_no_labels() -> None:
+    golds = ["E. coli", "S. aureus", "S. pyogenes"] * 10
+    predictions = ["E. coli", "S. pyogenes", "S. pyogenes"] * 10
+    assert judged(golds, predictions).correct == (True, False, True) * 10
+    with_quotes = judged(
+        ['the "open" one".'] * 3 + ["another"] * 3, ['the "open" one.'] * 3 + ["another"] * 3
+    )
+    assert with_quotes.correct == (True,) * 6

@@ -63,7 +63,7 @@ def test_tasks_of_a_file_may_be_written_differently(tmp_path: Path) -> None:
         ({"id": "x", "prediction": 1}, "'correct', or"),
         ({"id": "x", "correct": "yes"}, "true or false"),
         ({"id": "x", "correct": 0.5}, "true or false"),
-        ({"id": "x", "prediction": 1, "answer": "B"}, "is 1 the answer 'B'"),
+        ({"id": "x", "prediction": 1, "answer": "B"}, "1 is written in another way"),
         ({"id": "x", "prediction": "It is B", "answer": "B"}, "written in another way"),
         ({"id": "x", "prediction": "B", "answer": "B", "correct": False}, "contradicts"),
         ({"id": "x", "prediction": 1, "answer": None}, "key 'answer'"),
