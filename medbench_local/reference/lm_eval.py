@@ -99,7 +99,7 @@ def _likelihoods(row: Row) -> tuple[float, ...]:
 def _number(row: Row, name: str, value: object) -> float:
     try:
         number = float(value) if isinstance(value, (str, float, int)) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if math.isnan(number) or number > 1e-3:
         raise row.error(f"expected a log-likelihood (0 or below), found {value!r:.40}", name=name)

@@ -216,14 +216,15 @@ def checked_logprobs(row: Row, name: str, values: Sequence[object]) -> tuple[flo
     """
     result = []
     for value in values:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or math.isnan(value)
-            or value > 1e-3
-        ):
+        try:
+            number = (
+                math.nan if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
+            )
+        except OverflowError:  # a whole number of more than 308 digits
+            number = math.nan
+        if math.isnan(number) or number > 1e-3:
             raise row.error(f"expected log-probabilities (0 or below), found {value!r:.40}", name=name)
-        result.append(float(value))
+        result.append(number)
     if not 2 <= len(result) <= len(ascii_uppercase) or max(result) == -math.inf:
         raise row.error("expected the log-probabilities of 2 to 26 options, one at least finite", name=name)
     return tuple(result)

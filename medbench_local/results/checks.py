@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ValidationInfo, field_validator
+
 from medbench_local.results.record import (
     Accuracies,
     Count,
@@ -14,6 +16,7 @@ from medbench_local.results.record import (
     Share,
     Some,
     Verdict,
+    VerdictOfInterval,
 )
 
 CheckState = Literal["full", "certain", "confident", "unsettled", "none", "unavailable"]
@@ -131,6 +134,16 @@ class Check(Record):
     obstacle: CheckObstacle | None = None
     changes: ChangesOfBoth | None = None
 
+    @field_validator("of")
+    @classmethod
+    def _no_more_than_all_are_checked(cls, of: int, info: ValidationInfo) -> int:
+        checked = info.data.get("checked")
+        if checked is not None and checked > of:
+            raise ValueError(f"expected no fewer than the {checked} questions of key 'checked'")
+        if checked is not None and info.data.get("state") == "full" and checked < of:
+            raise ValueError(f"the state 'full' means that all are checked, but {checked} are")
+        return of
+
     @property
     def settled(self) -> bool:
         """Whether it is known which verdict `against` gives."""
@@ -154,5 +167,5 @@ class AtPrecision(Record):
     accuracy: Accuracies
     difference: Difference
     ci: tuple[float, float]
-    verdict: Verdict
+    verdict: VerdictOfInterval
     discordant: Discordant

@@ -16,10 +16,10 @@ from medbench_local.results.summary import summary
 
 
 def read_results(path: Path) -> Results:
-    """Read a ``results.json``.
+    """Read a ``results.json``; its summary is computed again from its comparisons.
 
     Raises:
-        InputError: it is missing, damaged, or of another schema.
+        InputError: it is missing, damaged, of another schema, or contradicts itself.
     """
 
     def refuse(constant: str) -> NoReturn:
@@ -41,9 +41,8 @@ def read_results(path: Path) -> Results:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(path, f"key '{where}'" if where else "", in_words(error)) from error
-    if found == 1:  # its rates counted by the rule of its time
-        return results.model_copy(update={"schema_version": SCHEMA, "summary": summary(results.comparisons)})
-    return results
+    # The rates follow from the comparisons; those of schema 1 were counted by another rule.
+    return results.model_copy(update={"schema_version": SCHEMA, "summary": summary(results.comparisons)})
 
 
 def _add_checks(data: dict[str, Any]) -> None:
@@ -54,9 +53,11 @@ def _add_checks(data: dict[str, Any]) -> None:
     """
     comparisons = data.get("comparisons")
     for comparison in comparisons if isinstance(comparisons, list) else ():
-        if isinstance(comparison, dict) and "check" not in comparison:
+        if isinstance(comparison, dict):
             full = data.get("precision") == "full"
+            # overwritten: schema 1 has neither key
             comparison["check"] = _check_of(comparison, full=full)
+            comparison["quantised"] = None
             if not full:
                 numbers = ("accuracy", "difference", "ci", "verdict", "discordant")
                 scored = {name: comparison.get(name) for name in numbers}

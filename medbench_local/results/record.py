@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from medbench_local.catalog.load import Entry
+from medbench_local.statistics.paired import verdict
 from medbench_local.text import whole
 
 Verdict = Literal["win", "tie", "loss"]
@@ -16,6 +17,17 @@ Difference = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(ge=1)]
+
+
+def _follows_from_interval(given: Verdict, info: ValidationInfo) -> Verdict:
+    ci = info.data.get("ci")
+    if ci is not None and given != (follows := verdict(*ci)):
+        raise ValueError(f"the interval {list(ci)} of key 'ci' gives '{follows}'")
+    return given
+
+
+VerdictOfInterval = Annotated[Verdict, AfterValidator(_follows_from_interval)]
+"""A verdict that has to be the one of the interval in the field ``ci`` before it."""
 
 
 class Record(Entry):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
+from pydantic import ValidationInfo, field_validator
+
 from medbench_local.catalog.protocol import Scoring
 from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
 from medbench_local.results.choices import PromptChoices
@@ -23,6 +25,7 @@ from medbench_local.results.record import (
     Share,
     Some,
     Verdict,
+    VerdictOfInterval,
 )
 
 SCHEMA = 2
@@ -123,7 +126,7 @@ class Comparison(Record):
     accuracy: Accuracies
     difference: Difference
     ci: tuple[float, float]
-    verdict: Verdict
+    verdict: VerdictOfInterval
     discordant: Discordant
     mcnemar_p: Share
     holm_p: Share
@@ -134,6 +137,18 @@ class Comparison(Record):
     ablation: Ablation | None
     check: Check
     quantised: AtPrecision | None = None
+
+    @field_validator("check")
+    @classmethod
+    def _what_is_settled_is_reported(cls, check: Check, info: ValidationInfo) -> Check:
+        possible, reported = check.possible_verdicts, info.data.get("verdict")
+        if check.settled and len(possible) != 1:
+            raise ValueError(f"the state '{check.state}' leaves one possible verdict, not {len(possible)}")
+        if check.verified and reported is not None and possible != (reported,):
+            raise ValueError(
+                f"full precision gives '{possible[0]}' by its possible verdicts, but the verdict is '{reported}'"
+            )
+        return check
 
     @property
     def verified(self) -> bool:

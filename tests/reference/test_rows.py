@@ -157,6 +157,8 @@ def test_compressed(tmp_path: Path) -> None:
         (EXPORT | {"logprobs": [-1.0, -2.0]}, "3 options, but 2"),
         (EXPORT | {"logprobs": [-1.0, float("nan"), -2.0]}, "found nan"),
         (EXPORT | {"logprobs": [0.5, -1.0, -2.0]}, "found 0.5"),
+        (EXPORT | {"logprobs": [-(10**400), -1.0, -2.0]}, "log-probabilities .*found -1000"),
+        (EXPORT | {"logprobs": [10**400, -1.0, -2.0]}, "log-probabilities .*found 1000"),
         (EXPORT | {"logprobs": [float("-inf")] * 3}, "at least finite|one at least"),
         (EXPORT | {"logprobs": "none"}, "expected a list"),
         (
@@ -176,6 +178,7 @@ def test_compressed(tmp_path: Path) -> None:
         (log_line(filtered_resps=["A"]), "multiple-choice"),
         (log_line(filtered_resps=[["-1", "maybe"]] * 4), "is greedy"),
         (log_line(filtered_resps=[["x", "True"]] * 4), "log-likelihood"),
+        (log_line(filtered_resps=[[-(10**400), False]] * 4), "log-likelihood"),
         (log_line(target="7"), "key 'target'"),
         (log_line(target=[1, 2]), "key 'target'"),
         (log_line(acc=0.0), "contradicts"),

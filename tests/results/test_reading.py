@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from medbench_local import InputError, compare, read_results
+from tests.report.examples import checked, results
+from tests.report.examples import comparison as example
 from tests.study.conftest import Fakes
 
 
@@ -91,3 +93,64 @@ def test_damaged_old_files_are_named(tmp_path: Path, comparisons: object) -> Non
     path.write_text(json.dumps({"schema": 1, "comparisons": comparisons}))
     with pytest.raises(InputError, match="key '"):
         read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "problem"),
+    [
+        ({"verdict": "win"}, "verdict", "gives 'tie'"),
+        ({"ci": [0.01, 0.02]}, "verdict", "gives 'win'"),
+        ({"ci": [-0.02, -0.01]}, "verdict", "gives 'loss'"),
+        ({"ci": [0.02, -0.02]}, "verdict", "is none"),
+        ({"quantised": {"verdict": "loss"}}, "quantised.verdict", "gives 'tie'"),
+        ({"check": {"checked": 1274}}, "check.of", "no fewer than the 1274"),
+        ({"check": {"state": "full"}}, "check.of", "all are checked, but 240"),
+        ({"check": {"possible_verdicts": ["tie", "win"]}}, "check", "one possible verdict, not 2"),
+        ({"check": {"possible_verdicts": []}}, "check", "one possible verdict, not 0"),
+        ({"check": {"possible_verdicts": ["win"]}}, "check", "gives 'win'.*verdict is 'tie'"),
+        ({"check": {"against": "q6_k", "possible_verdicts": ["tie", "win"]}}, "check", "one possible"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(
+    tmp_path: Path, changes: dict[str, Any], place: str, problem: str
+) -> None:
+    path = tmp_path / "results.json"
+    data = results([example(check=checked("confident", "tie"))]).to_dict()
+    path.write_text(json.dumps(data))
+    assert read_results(path).to_dict() == data
+    found = data["comparisons"][0]
+    for key, value in changes.items():
+        found[key] = found[key] | value if isinstance(value, dict) else value
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=rf"key 'comparisons\.0\.{place}'.*{problem}"):
+        read_results(path)
+
+
+def test_a_stand_in_may_give_another_verdict(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    written = results([example("medqa", "win", check=checked("full", "tie", against="q6_k"))])
+    path.write_text(written.to_json())
+    assert read_results(path) == written
+
+
+def test_the_summary_is_that_of_the_comparisons(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    written = results([example()])
+    data = written.to_dict()
+    data["summary"] |= {"win_rate": 1.0, "tie_rate": 0.0}
+    path.write_text(json.dumps(data))
+    assert read_results(path) == written
+
+
+def test_a_check_that_an_old_file_cannot_have_is_not_believed(fakes: Fakes, tmp_path: Path) -> None:
+    path, data = _old(fakes, tmp_path)
+    (found,) = data["comparisons"]
+    for role in ("medical", "base"):
+        found["equivalence"][role]["n"] = 12
+    path.write_text(json.dumps(data))
+    honest = read_results(path)
+    found["check"] = {"state": "full", "against": "full", "confidence": 1, "checked": 20, "of": 20}
+    found["check"]["possible_verdicts"] = [found["verdict"]]
+    found["quantised"] = None
+    path.write_text(json.dumps(data))
+    assert read_results(path) == honest
