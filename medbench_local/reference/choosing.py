@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 
 from medbench_local.reference.labels import Value, bare, written
-from medbench_local.reference.notation import ENOUGH, NUMBERS, Pair, Written, number_of, rows_with_answer
+from medbench_local.reference.notation import ENOUGH, FEW, NUMBERS, Pair, Written, number_of, rows_with_answer
 
 ADVICE = (
     "Write predictions as the answers are written (from a sentence, take the option alone), or list 'options' with "
@@ -99,7 +99,7 @@ def _both_numbers(
 ) -> tuple[Pair, list[str]]:
     """The pair that counts answers and predictions alike, where nothing hints that they do not.
 
-    A 0 in both columns shows that they do, and so do 1 and the number of options. Else the numbers must go equally far,
+    More than a few 0 in both columns show that they do, and so do 1 and the number of options. Else the numbers must go equally far,
     or be written alike, as one tool writes them: its model may never choose the first option, or the last. But
     predictions beyond all answers, or as many right answers if one column counted from another number, are such hints.
 
@@ -110,7 +110,8 @@ def _both_numbers(
     if alike is None:
         raise _ambiguous(rows, undecided, pairs[0], None)
     answers, predictions = _numbers(rows[i].answer for i in both), _numbers(rows[i].prediction for i in both)
-    if not predictions or 0 in answers & predictions:
+    zeros = sum(number_of(rows[i].prediction) == 0 for i in both)
+    if not predictions or (0 in answers and zeros > FEW * len(both)):
         return alike, []
     most = max(answers)
     alike_range = (min(answers), most) == (min(predictions), max(predictions))

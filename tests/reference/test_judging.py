@@ -385,3 +385,10 @@ def test_abbreviated_names_are_no_labels() -> None:
         ['the "open" one".'] * 3 + ["another"] * 3, ['the "open" one.'] * 3 + ["another"] * 3
     )
     assert with_quotes.correct == (True,) * 6
+
+
+def test_a_stray_zero_does_not_show_that_both_columns_count_from_zero() -> None:
+    answers = [0, 1, 2, 3] * 25
+    with pytest.raises(Unclear, match="does not show whether"):
+        judged(answers, [0, 0, *[min(answer + 1, 3) for answer in answers[2:]]])
+    assert judged(answers, answers).correct == (True,) * 100
