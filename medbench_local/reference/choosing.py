@@ -99,9 +99,10 @@ def _both_numbers(
 ) -> tuple[Pair, list[str]]:
     """The pair that counts answers and predictions alike, where nothing hints that they do not.
 
-    More than a few 0 in both columns show that they do, and so do 1 and the number of options. Else the numbers must go equally far,
-    or be written alike, as one tool writes them: its model may never choose the first option, or the last. But
-    predictions beyond all answers, or as many right answers if one column counted from another number, are such hints.
+    More than a few 0 in both columns show that they do, and so do 1 and the number of options. Else the numbers must go
+    equally far, or be written alike, as one tool writes them: its model may never choose the first option, or the last.
+    But predictions beyond all answers, or as many right answers if one column counted from another number, are such
+    hints.
 
     Raises:
         Unclear: something hints that they do not.
