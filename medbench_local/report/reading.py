@@ -26,6 +26,11 @@ HOW_TO_READ = (
         "The models were scored quantised, and full precision may give another verdict.",
     ),
     (
+        "doubtful",
+        "An exact test does not support the win or loss at the level of its interval, or there are so few questions "
+        "that no outcome would be a result. Treat it as no verdict.",
+    ),
+    (
         "full precision",
         "What llama.cpp computes with the weights as they were published: with bf16 weights it rounds activations to "
         "bf16 too, so the last digits are not those of float32.",

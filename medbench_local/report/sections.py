@@ -67,20 +67,20 @@ def verdicts(results: Results) -> list[Section]:
             f"{shots}-shot",
             note,
             columns,
-            tuple(_verdict_row(c) for c in results.comparisons if c.shots == shots),
+            tuple(_verdict_row(c, results.confidence) for c in results.comparisons if c.shots == shots),
         )
         for shots in sorted({c.shots for c in results.comparisons})
     ]
 
 
-def _verdict_row(comparison: Comparison) -> tuple[str, ...]:
+def _verdict_row(comparison: Comparison, confidence: float) -> tuple[str, ...]:
     return (
         words.isolated(words.plain(comparison.task)),
         f"{comparison.n:,}",
         f"{comparison.accuracy.medical * 100:.1f}",
         f"{comparison.accuracy.base * 100:.1f}",
         f"{words.points(comparison.difference):>5} {words.interval(comparison.ci):<14}",
-        words.verdict(comparison),
+        words.verdict(comparison, confidence),
     )
 
 

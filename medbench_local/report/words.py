@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results
+from medbench_local.statistics.doubt import doubt
 from medbench_local.text import plain as plain
 
 LOW_MASS = 0.01
@@ -131,14 +132,22 @@ def headline(results: Results) -> str:
     return f"{title(results)} ({settings(results)})"
 
 
-def verdict(comparison: Comparison) -> str:
-    """A verdict as a table has it: "win", or "win, unverified"."""
-    return comparison.verdict if comparison.verified else f"{comparison.verdict}, unverified"
+def verdict(comparison: Comparison, confidence: float) -> str:
+    """A verdict as a table has it: "win", "win, doubtful" where an exact test stands against it, "win, unverified".
+
+    Args:
+        comparison: whose verdict.
+        confidence: of its interval.
+    """
+    said = comparison.verdict
+    if doubt(said, comparison.n, comparison.mcnemar_p, confidence=confidence) is not None:
+        return f"{said}, doubtful"
+    return said if comparison.verified else f"{said}, unverified"
 
 
 def state(text: str) -> str:
     """What decides the colour of a verdict or an outcome in a table: "win, unverified" is "not verified"."""
-    return "not verified" if text.endswith(", unverified") else text
+    return "not verified" if text.endswith((", unverified", ", doubtful")) else text
 
 
 def rates(results: Results) -> list[str]:

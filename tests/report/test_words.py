@@ -142,7 +142,7 @@ def test_a_stand_in_is_never_called_full_precision() -> None:
     )
     assert "pubmedqa, 3-shot is not verified: q6_k gives tie, which stood in" in differs
     assert "q6_k, standing in for full precision, leaves it open after 318" in left_open
-    assert {words.verdict(c) for c in CASES["a stand-in"].comparisons} == {
+    assert {words.verdict(c, 0.95) for c in CASES["a stand-in"].comparisons} == {
         "tie, unverified",
         "win, unverified",
     }
@@ -165,3 +165,12 @@ def test_everything_that_happened_to_prompts_is_said_once() -> None:
     cloze = comparison(counts=counts).model_copy(update={"scoring": "cloze"})
     assert not any("expects a label" in line for line in words.noticed(results([cloze])))
     assert words.noticed(results([comparison()])) == []
+
+
+def test_a_verdict_that_an_exact_test_does_not_support_does_not_look_like_one() -> None:
+    found = comparison("medqa", "win")
+    assert words.verdict(found, 0.95) == "win"
+    assert words.verdict(found.model_copy(update={"mcnemar_p": 0.062}), 0.95) == "win, doubtful"
+    assert words.verdict(found.model_copy(update={"mcnemar_p": 0.062}), 0.9) == "win"
+    assert words.verdict(found.model_copy(update={"n": 1, "mcnemar_p": 1.0}), 0.95) == "win, doubtful"
+    assert words.state("win, doubtful") == "not verified"
