@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 
 from medbench_local.catalog.quantisation import FULL
 from medbench_local.progress import Advance, Progress
@@ -91,7 +92,7 @@ def check_verdicts(
         if plan.scored_at_reference(role):
             work.known(role)
         else:
-            with_model(role, lambda session, role=role: work.visit(session, role))  # type: ignore[misc]
+            with_model(role, partial(work.visit, role=role))
         turn += 1
     return checks
 
