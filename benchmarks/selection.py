@@ -37,7 +37,7 @@ from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.catalog.task import study_tasks
 from medbench_local.prompts.demonstrations import VALIDATION_LIMIT, demonstration_rows, validation_rows
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
+from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
 from medbench_local.selection import Selection, exhaustive, racing
 from medbench_local.selection.guaranteed import SMALL
 from medbench_local.selection.simulate import SCENARIOS, Scenario, Table, score_table
@@ -97,28 +97,28 @@ class Counter:
             task = load_task(task_id, data_dir=self.data, offline=True)
             for warning in task.warnings:
                 print(f"note: {warning}")
-            found[task_id] = [self._task(prompting_for(models()[name]), task) for name in self.pair]
+            found[task_id] = [self._task(prompt_style_for(models()[name]), task) for name in self.pair]
         return found
 
-    def _task(self, prompting: Prompting, task: Task) -> TaskTokens:
+    def _task(self, prompt_style: PromptStyle, task: Task) -> TaskTokens:
         pool, test = task.questions("demonstrations"), task.questions("test")
         asked = _validation(task)
-        options = candidates(prompting, SHOTS)
+        options = candidates(prompt_style, SHOTS)
         prefix, question = [], []
         by_format: dict[int | None, NDArray[np.int64]] = {}
         rows = [demonstration_rows(seed_of(option), len(pool), SHOTS) for option in options]
         for option, shown in zip(options, rows, strict=True):
             demonstrations = [pool[row] for row in shown]
             if option.format not in by_format:
-                head = self._head(prompting, task.id, asked, demonstrations, option.format)
-                tails = self._tails(prompting, task.id, asked, demonstrations, option.format, head)
+                head = self._head(prompt_style, task.id, asked, demonstrations, option.format)
+                tails = self._tails(prompt_style, task.id, asked, demonstrations, option.format, head)
                 by_format[option.format] = tails
-            head = self._head(prompting, task.id, asked[:20], demonstrations, option.format)
+            head = self._head(prompt_style, task.id, asked[:20], demonstrations, option.format)
             prefix.append(self._tokens([head])[0])
             question.append(by_format[option.format])
         demonstrations = [pool[row] for row in rows[0]]
-        head = self._head(prompting, task.id, test, demonstrations, None)
-        tails = self._tails(prompting, task.id, test, demonstrations, None, head)
+        head = self._head(prompt_style, task.id, test, demonstrations, None)
+        tails = self._tails(prompt_style, task.id, test, demonstrations, None, head)
         in_head = int(self._tokens([head])[0])
         texts = [(option.format, shown) for option, shown in zip(options, rows, strict=True)]
         return TaskTokens(
@@ -133,20 +133,20 @@ class Counter:
 
     def _head(
         self,
-        prompting: Prompting,
+        prompt_style: PromptStyle,
         task_id: str,
         asked: Sequence[Question],
         shown: Sequence[Question],
         format: int | None,
     ) -> str:
         """The text that all prompts of a candidate begin with."""
-        texts = [render(prompting, task_id, question, shown, format).text for question in asked]
+        texts = [render(prompt_style, task_id, question, shown, format).text for question in asked]
         low, high = min(texts), max(texts)
         return low[: next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
 
     def _tails(
         self,
-        prompting: Prompting,
+        prompt_style: PromptStyle,
         task_id: str,
         asked: Sequence[Question],
         shown: Sequence[Question],
@@ -154,7 +154,7 @@ class Counter:
         head: str,
     ) -> NDArray[np.int64]:
         """Tokens of what follows ``head``, for each question; off by at most one where a token straddles it."""
-        texts = (render(prompting, task_id, question, shown, format).text for question in asked)
+        texts = (render(prompt_style, task_id, question, shown, format).text for question in asked)
         return self._tokens([text[len(head) :] for text in texts])
 
     def _tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:

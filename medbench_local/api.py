@@ -25,7 +25,7 @@ from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.export import ExportedPrompt
-from medbench_local.prompts.prompting import check_system_prompt
+from medbench_local.prompts.prompt_style import check_system_prompt
 from medbench_local.reference.exporting import prompts_of_run
 from medbench_local.reference.file_verdicts import FileVerdicts, verdicts_of_files
 from medbench_local.reference.rows import read_rows, read_samples

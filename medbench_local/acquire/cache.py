@@ -31,7 +31,7 @@ from medbench_local.progress import Progress
 
 
 @dataclass(frozen=True)
-class Built:
+class CachedFile:
     """A file of the cache and what was noted when it was made.
 
     Attributes:
@@ -47,7 +47,7 @@ class Built:
     notes: dict[str, Any]
 
 
-def find(target: Path, home: Path, progress: Progress | None = None) -> Built | None:
+def find(target: Path, home: Path, progress: Progress | None = None) -> CachedFile | None:
     """The file of the cache, if it is there and is what was written there.
 
     A file that was cut short or changed since counts as absent.
@@ -59,21 +59,21 @@ def find(target: Path, home: Path, progress: Progress | None = None) -> Built | 
             return None
     except OSError:
         return None
-    return Built(target, str(digest), int(size), notes)
+    return CachedFile(target, str(digest), int(size), notes)
 
 
-def recorded(target: Path) -> Built | None:
+def recorded(target: Path) -> CachedFile | None:
     """What was noted when the file was made, even if it was removed since; None if it never was."""
     notes = read_json(_sidecar(target))
     digest, size = notes.pop("sha256", None), notes.pop("size", None)
     if not isinstance(digest, str) or not isinstance(size, int):
         return None
-    return Built(target, digest, size, notes)
+    return CachedFile(target, digest, size, notes)
 
 
 def make_once(
     target: Path, make: Callable[[Path], dict[str, Any]], *, home: Path, progress: Progress
-) -> Built:
+) -> CachedFile:
     """The file of the cache, made by ``make`` unless it is there already.
 
     One process makes it, others wait for that one; the lock of a process that died is free. ``make`` writes
@@ -98,7 +98,7 @@ def make_once(
         ) from error
 
 
-def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, progress: Progress) -> Built:
+def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, progress: Progress) -> CachedFile:
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"unfinished-{target.name}")
     for left_by_a_dead_process in target.parent.glob(f"*{unfinished.name}*"):
@@ -111,7 +111,7 @@ def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, prog
     finally:
         unfinished.unlink(missing_ok=True)
     remember_sha256(target, home, digest)
-    return Built(target, digest, size, notes)
+    return CachedFile(target, digest, size, notes)
 
 
 def _sidecar(target: Path) -> Path:

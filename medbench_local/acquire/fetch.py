@@ -13,13 +13,13 @@ from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, choose_file
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.files.hashes import FileRecord, file_sha256, read_json, write_json
-from medbench_local.files.space import Need
+from medbench_local.files.space import DiskNeed
 from medbench_local.hub.errors import not_cached
 from medbench_local.hub.repository import Repository, fetch_files, hub_from_environment, open_repository
 from medbench_local.progress import Progress, Silent
 from medbench_local.settings import read_settings
 
-RoomFor = Callable[[int], Sequence[Need]]
+RoomFor = Callable[[int], Sequence[DiskNeed]]
 """Given the bytes of the weights, the room that what is made of them will take."""
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from medbench_local.acquire.cache import Built, recorded
+from medbench_local.acquire.cache import CachedFile, recorded
 from medbench_local.acquire.fetch import checkpoint_names, folder_names, hashed, recall
 from medbench_local.acquire.layout import is_weights
-from medbench_local.acquire.places import full_path, quantised_path
+from medbench_local.acquire.locations import full_path, quantised_path
 from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry, models
 from medbench_local.catalog.quantisation import FULL, QuantConfig
@@ -35,7 +35,7 @@ class ModelStatus:
     entry: ModelEntry
     checkpoint: Checkpoint
     commit: str | None
-    ggufs: tuple[Built, ...]
+    ggufs: tuple[CachedFile, ...]
 
     @property
     def size(self) -> int:

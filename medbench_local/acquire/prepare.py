@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench_local.acquire.cache import Built, find, make_once, recorded
+from medbench_local.acquire.cache import CachedFile, find, make_once, recorded
 from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.fetch import (
     FetchedRepository,
@@ -19,7 +19,7 @@ from medbench_local.acquire.fetch import (
     recall,
 )
 from medbench_local.acquire.layout import is_weights
-from medbench_local.acquire.places import full_path, quantised_path, room_for
+from medbench_local.acquire.locations import full_path, quantised_path, room_for
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
@@ -27,7 +27,7 @@ from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS, gguf_parts, read_gguf_header
 from medbench_local.files.hashes import FileRecord, content_key
-from medbench_local.files.space import Need, check_room
+from medbench_local.files.space import DiskNeed, check_room
 from medbench_local.hub.errors import Unreachable
 from medbench_local.hub.repository import Repository, hub_from_environment, open_repository
 from medbench_local.progress import Advance, Progress, Silent
@@ -196,10 +196,12 @@ def _recall(
         return last_time
 
 
-def _convert(name: str, checkpoint: CheckpointFiles, target: Path, home: Path, progress: Progress) -> Built:
+def _convert(
+    name: str, checkpoint: CheckpointFiles, target: Path, home: Path, progress: Progress
+) -> CachedFile:
     def convert(path: Path) -> dict[str, Any]:
         weights = sum(file.size for file in checkpoint.files if is_weights(file.path))
-        check_room([Need(home, weights, "the full GGUF")])
+        check_room([DiskNeed(home, weights, "the full GGUF")])
         made = convert_checkpoint(
             checkpoint.folder(), path, progress=_Labelled(progress, f"converting {name}")
         )
@@ -209,16 +211,16 @@ def _convert(name: str, checkpoint: CheckpointFiles, target: Path, home: Path, p
 
 
 def _find_quantised(
-    full: Built | None, target: Path, quant: QuantConfig, home: Path, progress: Progress
-) -> Built | None:
+    full: CachedFile | None, target: Path, quant: QuantConfig, home: Path, progress: Progress
+) -> CachedFile | None:
     if quant.name == FULL:
         return find(target, home, progress)
     return full and find(quantised_path(target.parent, full.sha256, quant, home), home, progress)
 
 
 def _quantise(
-    name: str, full: Built, folder: Path, quant: QuantConfig, home: Path, progress: Progress
-) -> Built:
+    name: str, full: CachedFile, folder: Path, quant: QuantConfig, home: Path, progress: Progress
+) -> CachedFile:
     if quant.name == FULL:
         return full
 
@@ -246,7 +248,7 @@ def _prepare_gguf(
     warnings: tuple[str, ...] = ()
     if lossless and quant.name != FULL:
         folder = home / "models" / f"{source.name}-{given.sha256[:16]}"
-        built = Built(given.path, given.sha256, given.size, {})
+        built = CachedFile(given.path, given.sha256, given.size, {})
         made = _quantise(source.name, built, folder, quant, home, progress)
         precision, quantised, warnings = quant.name, _gguf(made), _warnings(made)
     elif quant.name not in (FULL, given.file_type):
@@ -287,11 +289,11 @@ def _given_gguf(
     return GgufFile(path, digest, size, read_gguf_header(path).file_type), repository, commit, files
 
 
-def _gguf(built: Built) -> GgufFile:
+def _gguf(built: CachedFile) -> GgufFile:
     return GgufFile(built.path, built.sha256, built.size, str(built.notes.get("file_type", "")))
 
 
-def _warnings(*made: Built) -> tuple[str, ...]:
+def _warnings(*made: CachedFile) -> tuple[str, ...]:
     return tuple(dict.fromkeys(warning for built in made for warning in built.notes.get("warnings", ())))
 
 

@@ -36,7 +36,7 @@ _EXPECTED = {
 """What pydantic's kinds of mistakes come down to."""
 
 
-class Entry(BaseModel):
+class StrictModel(BaseModel):
     """Base of everything read from YAML: immutable, unknown keys refused.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from medbench_local.catalog.load import DATA, Entry, read_yaml
+from medbench_local.catalog.load import DATA, StrictModel, read_yaml
 
 FamilyName = Literal[
     "generic",
@@ -30,7 +30,7 @@ Study = Literal["P1", "P2"]
 """P1: Jeong et al., EMNLP 2024. P2: its extended version, arXiv 2411.08870."""
 
 
-class ModelEntry(Entry):
+class ModelEntry(StrictModel):
     """One model of the catalog.
 
     Attributes:
@@ -71,7 +71,7 @@ class ModelEntry(Entry):
         return self.repository is None
 
 
-class PairEntry(Entry):
+class PairEntry(StrictModel):
     """A medical model and the model it was built from.
 
     Attributes:
@@ -90,7 +90,7 @@ class PairEntry(Entry):
         return f"{self.medical}-vs-{self.base}"
 
 
-class VisionPairEntry(Entry):
+class VisionPairEntry(StrictModel):
     """A pair of vision-language models: known, not runnable.
 
     Attributes:
@@ -106,7 +106,7 @@ class VisionPairEntry(Entry):
     reason: str
 
 
-class _ModelFile(Entry):
+class _ModelFile(StrictModel):
     models: tuple[ModelEntry, ...]
     pairs: tuple[PairEntry, ...]
     vision_pairs: tuple[VisionPairEntry, ...]

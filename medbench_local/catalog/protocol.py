@@ -16,7 +16,7 @@ from pydantic import (
     StrictStr,
 )
 
-from medbench_local.catalog.load import DATA, Entry, read_yaml
+from medbench_local.catalog.load import DATA, StrictModel, read_yaml
 from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides, Text
 from medbench_local.errors import UsageError
@@ -41,7 +41,7 @@ Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 Nats = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 
 
-class SelectionSettings(Entry):
+class SelectionSettings(StrictModel):
     """How the best prompt of a model is found on validation questions."""
 
     method: Literal["exhaustive", "racing", "none"] = Field(
@@ -76,7 +76,7 @@ class SelectionSettings(Entry):
     seed: Seed = Field(default=42, description="racing: seed of the order of the validation questions.")
 
 
-class BootstrapSettings(Entry):
+class BootstrapSettings(StrictModel):
     """The paired bootstrap behind a verdict."""
 
     RETIRED: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -86,7 +86,7 @@ class BootstrapSettings(Entry):
     confidence: Probability = Field(default=0.95, description="Level of the interval of the difference.")
 
 
-class GreedySettings(Entry):
+class GreedySettings(StrictModel):
     """Generation for the scoring `greedy`."""
 
     max_tokens: Annotated[StrictInt, Field(ge=1, le=4096)] = Field(
@@ -94,7 +94,7 @@ class GreedySettings(Entry):
     )
 
 
-class CheckSettings(Entry):
+class CheckSettings(StrictModel):
     """What `medbench-local check` does; null means what the quantisation config says.
 
     The check of a comparison's verdicts has no settings: see `medbench_local.statistics.verification`.
@@ -110,7 +110,7 @@ class CheckSettings(Entry):
     seed: Seed = Field(default=42, description="Seed of the drawn subset of questions.")
 
 
-class ReferenceSettings(Entry):
+class ReferenceSettings(StrictModel):
     """What `validate` demands of a run that is compared with reference results; for cloze, nats are nats a byte."""
 
     prediction_agreement: Share = Field(
@@ -138,7 +138,7 @@ class ReferenceSettings(Entry):
     )
 
 
-class Protocol(Entry):
+class Protocol(StrictModel):
     """One way to run the study; the fields are the keys of a protocol file."""
 
     name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)] = Field(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from medbench_local.catalog.load import Entry, read_yaml
+from medbench_local.catalog.load import StrictModel, read_yaml
 from medbench_local.errors import InputError, UsageError
 
 FileType = Literal[
@@ -27,7 +27,7 @@ FULL = "full"
 """The config that changes nothing."""
 
 
-class EquivalenceRule(Entry):
+class EquivalenceRule(StrictModel):
     """When a quantised model counts as the same as the full one.
 
     Attributes:
@@ -42,7 +42,7 @@ class EquivalenceRule(Entry):
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
 
 
-class QuantConfig(Entry):
+class QuantConfig(StrictModel):
     """One way to quantise.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StrictStr, model_validator
 
-from medbench_local.catalog.load import DATA, Entry, read_yaml
+from medbench_local.catalog.load import DATA, StrictModel, read_yaml
 from medbench_local.errors import UsageError
 
 FILE = DATA / "tasks.yaml"
@@ -34,7 +34,7 @@ Name = Annotated[StrictStr, Field(min_length=1)]
 Size = Annotated[StrictInt, Field(ge=1)]
 
 
-class SplitFiles(Entry):
+class SplitFiles(StrictModel):
     """The files of one split, read one after the other, and which of their questions belong to it.
 
     ``ids_sha256`` is the hash of the official ids, one a line, for splits worked out from the files' order.
@@ -45,7 +45,7 @@ class SplitFiles(Entry):
     ids_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
 
-class Layout(Entry):
+class Layout(StrictModel):
     """One way in which the three splits may lie in files; ``note`` is a warning for whoever uses it."""
 
     demonstrations: SplitFiles
@@ -61,7 +61,7 @@ class HubLayout(Layout):
     revision: Name
 
 
-class Source(Entry):
+class Source(StrictModel):
     """A data set: its format, licence, how to obtain its files, and their layouts, best first."""
 
     format: Format
@@ -71,7 +71,7 @@ class Source(Entry):
     local: tuple[Layout, ...] = ()
 
 
-class TaskRow(Entry):
+class TaskRow(StrictModel):
     """What the file says of one task; ``sizes`` are demonstrations, validation, test."""
 
     title: Name
@@ -81,7 +81,7 @@ class TaskRow(Entry):
     sizes: tuple[Size, Size, Size]
 
 
-class TaskFile(Entry):
+class TaskFile(StrictModel):
     """The whole of tasks.yaml."""
 
     sources: dict[Name, Source]
@@ -95,7 +95,7 @@ class TaskFile(Entry):
         return self
 
 
-class TaskEntry(Entry):
+class TaskEntry(StrictModel):
     """A task the tool knows by name.
 
     Attributes:

@@ -179,8 +179,8 @@ def _rows(
     from medbench_local.errors import UsageError
     from medbench_local.prompts.demonstrations import DEFAULT_SEED
     from medbench_local.prompts.export import exported_prompts
-    from medbench_local.prompts.prompting import check_system_prompt
-    from medbench_local.reference.exporting import prompting_of
+    from medbench_local.prompts.prompt_style import check_system_prompt
+    from medbench_local.reference.exporting import prompt_style_of
     from medbench_local.settings import read_settings
     from medbench_local.tasks.load import load_task
 
@@ -193,7 +193,7 @@ def _rows(
     loaded = load_task(task, data_dir=data_dir or settings.data_dir, offline=offline, progress=listener)
     for warning in loaded.warnings:
         warn(warning)
-    prompting = prompting_of(
+    prompt_style = prompt_style_of(
         model,
         system_prompt=system_prompt,
         overrides=load_protocol(protocol).prompts,
@@ -209,7 +209,7 @@ def _rows(
     return (
         row.as_row()
         for row in exported_prompts(
-            prompting,
+            prompt_style,
             loaded,
             split.value,
             shots,

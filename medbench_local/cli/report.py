@@ -49,7 +49,7 @@ def report(
     if results is None:
         raise UsageError(
             f"{found.path} is not finished.",
-            advice="Run its command again: it goes on where it stopped. Then ask for the report.",
+            advice="Run its command again: it resumes. Then ask for the report.",
         )
     chosen = format.value if format else _ending(output)
     if chosen is None:

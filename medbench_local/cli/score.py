@@ -33,7 +33,7 @@ def score(
 
     By the rule `label`: the joint log-probability of what each option adds to what all of them share.
 
-    With --output, an interrupted run goes on where it stopped.
+    With --output, an interrupted run resumes.
 
     Example: medbench-local score demo-med requests.jsonl --output scores.jsonl
     """

@@ -25,9 +25,9 @@ from medbench_local.engine.base import (
 )
 from medbench_local.engine.bindings import SEQUENCES, Context, Model, versions
 from medbench_local.engine.generation import generate_together
+from medbench_local.engine.option_scores import score_many, score_one
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
-from medbench_local.engine.scoring import score_many, score_one
 from medbench_local.engine.threads import default_threads
 from medbench_local.errors import EngineError
 

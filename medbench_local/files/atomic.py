@@ -21,7 +21,7 @@ _RUN_FILES = ("manifest.json", "results.json", "scores.sqlite")
 def output_file(path: Path, *, inputs: Iterable[Path] = ()) -> Path:
     """The file that ``--output path`` will write, or replace as a whole: what symbolic links lead to.
 
-    Nothing is written. To be asked before the work, so that nothing is lost to a slip of the pen.
+    Nothing is written. To be asked before the work, so that nothing is lost to a typo.
 
     Args:
         path: as given by the user; it need not exist, nor its folder.

@@ -12,7 +12,7 @@ from medbench_local.paths import existing
 
 
 @dataclass(frozen=True)
-class Need:
+class DiskNeed:
     """Room that will be taken.
 
     Attributes:
@@ -26,13 +26,13 @@ class Need:
     purpose: str
 
 
-def check_room(needs: Sequence[Need]) -> None:
+def check_room(needs: Sequence[DiskNeed]) -> None:
     """Say so if a disk cannot take what will be put on it.
 
     Raises:
         AcquireError: it names the disk, what is needed for what, and what is free.
     """
-    by_disk: dict[int, list[Need]] = {}
+    by_disk: dict[int, list[DiskNeed]] = {}
     for need in needs:
         if need.size > 0:
             by_disk.setdefault(existing(need.folder).stat().st_dev, []).append(need)

@@ -18,7 +18,7 @@ BUSY = (408, 429, 500, 502, 503, 504)
 
 
 class Unreachable(AcquireError):
-    """The hub gives no answer, or is in trouble; another day it may."""
+    """The hub gives no answer, or returns server errors; another day it may answer."""
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
         endpoint: the server.
         token: what was sent, or None; it never gets into a message, nor does a password in an address.
     """
-    endpoint, page = discreet(endpoint), discreet(page)
+    endpoint, page = redact(endpoint), redact(page)
     try:
         yield
     except hub.HfHubHTTPError as error:
@@ -49,7 +49,7 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
         raise unreachable(endpoint, error) from None
     except hub.HFValidationError as error:
         raise AcquireError(
-            f"'{repository}' is not the name of a repository: {discreet(str(error), token)}."
+            f"'{repository}' is not the name of a repository: {redact(str(error), token)}."
         ) from None
     except OSError as error:
         raise AcquireError(
@@ -71,12 +71,12 @@ def not_cached(repository: str, revision: str) -> AcquireError:
 def unreachable(endpoint: str, error: Exception) -> Unreachable:
     """There is no way to the hub."""
     return Unreachable(
-        f"{discreet(endpoint)} cannot be reached: {discreet(str(error)) or type(error).__name__}.",
+        f"{redact(endpoint)} cannot be reached: {redact(str(error)) or type(error).__name__}.",
         advice="Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it goes on.",
     )
 
 
-def discreet(text: str, token: str | None = None) -> str:
+def redact(text: str, token: str | None = None) -> str:
     """``text`` in one line, without ``token``, names and passwords in addresses, and credentials of a header."""
     line = " ".join(text.split())
     if token:
@@ -87,7 +87,7 @@ def discreet(text: str, token: str | None = None) -> str:
 
 def _no_hub(endpoint: str, error: Exception) -> AcquireError:
     return AcquireError(
-        f"{endpoint} did not answer as a hub does ({type(error).__name__}: {discreet(str(error))}).",
+        f"{endpoint} did not answer as a hub does ({type(error).__name__}: {redact(str(error))}).",
         advice="Check HF_ENDPOINT, and whether a proxy or a login page stands in between.",
     )
 
@@ -142,10 +142,10 @@ def _refused(
         )
     if status >= 500:
         return Unreachable(
-            f"{endpoint} is in trouble (answer {status}).",
+            f"{endpoint} returned a server error (HTTP {status}).",
             advice="Run the same command again later; what was fetched stays. Its state: https://status.huggingface.co.",
         )
-    said = discreet(error.server_message or "", token)
+    said = redact(error.server_message or "", token)
     return AcquireError(
         f"{endpoint} refused {repository} (answer {status}{': ' + said if said else ''}).",
         advice=f"Open {page} with the account of the token and see what it asks for.",

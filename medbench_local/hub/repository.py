@@ -16,8 +16,8 @@ from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub
 from medbench_local.errors import AcquireError, UsageError
 from medbench_local.files.hashes import FileRecord, file_sha256, remember_sha256
 from medbench_local.files.lock import alone
-from medbench_local.files.space import Need, check_room
-from medbench_local.hub.errors import Unreachable, discreet, explained, not_cached
+from medbench_local.files.space import DiskNeed, check_room
+from medbench_local.hub.errors import Unreachable, explained, not_cached, redact
 from medbench_local.hub.transfer import Patience, RemoteFile, fetch_blob, matches, partial_of, patiently
 from medbench_local.paths import user_path
 from medbench_local.progress import Advance, Progress
@@ -99,7 +99,7 @@ class Repository:
     def page(self) -> str:
         """Its page, for people."""
         prefix = "datasets/" if self.kind == "dataset" else ""
-        return f"{discreet(self.hub.endpoint)}/{prefix}{self.name}"
+        return f"{redact(self.hub.endpoint)}/{prefix}{self.name}"
 
     def size_of(self, path: str) -> int:
         """Bytes of a file.
@@ -142,7 +142,7 @@ def fetch_files(
     *,
     home: Path,
     progress: Progress,
-    also_needed: Sequence[Need] = (),
+    also_needed: Sequence[DiskNeed] = (),
 ) -> tuple[FileRecord, ...]:
     """Have all of ``paths`` in the repository's folder, complete and with the hashes that the hub lists.
 
@@ -161,7 +161,7 @@ def fetch_files(
     wanted = [_listed(repository, path) for path in paths]
     missing = [file for file in wanted if not _is_here(repository, file, home, progress)]
     room = sum(_missing(repository, file) for file in missing)
-    check_room([Need(repository.cache, room, "the download"), *also_needed])
+    check_room([DiskNeed(repository.cache, room, "the download"), *also_needed])
     if missing:
         label = f"fetching {repository.name} ({len(missing)} file{'s' * (len(missing) > 1)})"
         with (

@@ -17,7 +17,7 @@ from huggingface_hub import get_session
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
 from medbench_local.errors import AcquireError
-from medbench_local.hub.errors import TransportError, discreet, is_passing, wait_asked_for
+from medbench_local.hub.errors import TransportError, is_passing, redact, wait_asked_for
 from medbench_local.progress import Advance, Progress
 
 Result = TypeVar("Result")
@@ -91,7 +91,7 @@ def patiently(
             wait = min(max(wait, wait_asked_for(error) or 0.0), _LONGEST_WAIT)
             failures += 1
             progress.note(
-                f"the hub gave no answer ({discreet(_first_line(error))}); trying again in {wait:.0f} s"
+                f"the hub gave no answer ({redact(_first_line(error))}); trying again in {wait:.0f} s"
             )
             time.sleep(wait)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from medbench_local.errors import UsageError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Prompt
-from medbench_local.prompts.prompting import Prompting, render
+from medbench_local.prompts.prompt_style import PromptStyle, render
 from medbench_local.tasks.question import Question, SplitName, Task
 
 
@@ -60,7 +60,7 @@ class ExportedPrompt:
 
 
 def exported_prompts(
-    prompting: Prompting,
+    prompt_style: PromptStyle,
     task: Task,
     split: SplitName,
     shots: int,
@@ -72,7 +72,7 @@ def exported_prompts(
     """The prompts of the chosen questions: by format, then demonstration set, then question.
 
     Args:
-        prompting: of the model; a system prompt of one's own is in it.
+        prompt_style: of the model; a system prompt of one's own is in it.
         task: the task.
         split: whose questions are asked; demonstrations always come from the task's own pool.
         shots: demonstrations shown.
@@ -100,9 +100,9 @@ def exported_prompts(
         for seed in seeds:
             for row in rows:
                 question = questions[row]
-                prompt = render(prompting, task.id, question, shown[seed], format)
+                prompt = render(prompt_style, task.id, question, shown[seed], format)
                 yield exported_prompt(
-                    prompting.name,
+                    prompt_style.name,
                     task.id,
                     split,
                     row,

@@ -23,7 +23,7 @@ from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import ExportedPrompt, exported_prompt
-from medbench_local.prompts.prompting import Prompting, prompting_for, render, render_cloze
+from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for, render, render_cloze
 from medbench_local.results.folder import RunFolder
 from medbench_local.results.schema import Comparison
 from medbench_local.tasks.load import load_task
@@ -53,10 +53,10 @@ def prompts_of_run(
     if results is None:
         raise UsageError(
             f"The run {folder.name} is not finished.",
-            advice="Run its command again; it goes on where it ended.",
+            advice="Run its command again; it resumes.",
         )
     manifest = folder.manifest()
-    promptings = {role: _prompting(folder, manifest, role) for role in ROLES}
+    styles = {role: _prompt_style(folder, manifest, role) for role in ROLES}
     found = []
     tasks: dict[str, Task] = {}
     for comparison in results.comparisons:
@@ -64,12 +64,12 @@ def prompts_of_run(
             name = _task_name(folder, manifest, comparison.task)
             tasks[comparison.task] = load_task(name, data_dir=data_dir, offline=offline, progress=progress)
         for role in ROLES:
-            found += _prompts(folder, tasks[comparison.task], comparison, role, promptings[role])
+            found += _prompts(folder, tasks[comparison.task], comparison, role, styles[role])
     return found
 
 
 def _prompts(
-    folder: RunFolder, task: Task, comparison: Comparison, role: Role, prompting: Prompting
+    folder: RunFolder, task: Task, comparison: Comparison, role: Role, prompt_style: PromptStyle
 ) -> list[ExportedPrompt]:
     choice = getattr(comparison.prompt, role)
     format = None if choice.format == "default" else int(choice.format)
@@ -86,7 +86,7 @@ def _prompts(
         dropped = row.integer("dropped_demonstrations", 0, comparison.shots)
         if item >= len(questions):
             raise row.error(f"the task has {len(questions)} test questions only", name="id")
-        prompt = write(prompting, task.id, questions[item], shown[dropped:], format)
+        prompt = write(prompt_style, task.id, questions[item], shown[dropped:], format)
         if prompt_sha256(prompt.text) != row.text("prompt_sha256"):
             raise row.error(
                 f"the prompt of question {questions[item].id} is not the one that the run asked: its data, or "
@@ -94,7 +94,7 @@ def _prompts(
                 name="prompt_sha256",
             )
         exported = exported_prompt(
-            prompting.name,
+            prompt_style.name,
             task.id,
             "test",
             item,
@@ -115,7 +115,7 @@ def _prompts(
     return found
 
 
-def _prompting(folder: RunFolder, manifest: Mapping[str, Any], role: Role) -> Prompting:
+def _prompt_style(folder: RunFolder, manifest: Mapping[str, Any], role: Role) -> PromptStyle:
     """How the run spoke to the model: the catalog's way, or the chat template of the file that was scored."""
     try:
         model = manifest["models"][role]
@@ -131,7 +131,7 @@ def _prompting(folder: RunFolder, manifest: Mapping[str, Any], role: Role) -> Pr
         bos, eos = token_text(header, "bos"), token_text(header, "eos")
     elif entry is None:
         raise InputError(path, "", "the file that the run scored is gone; its chat template is needed")
-    return prompting_for(
+    return prompt_style_for(
         entry,
         chat_template=str(template) if template else None,
         bos_text=bos,
@@ -152,7 +152,7 @@ def _task_name(folder: RunFolder, manifest: Mapping[str, Any], task: str) -> str
         raise InputError(folder.manifest_file, f"key {error}", f"says nothing of the task {task}") from error
 
 
-def prompting_of(
+def prompt_style_of(
     model: str,
     *,
     system_prompt: str | None,
@@ -160,7 +160,7 @@ def prompting_of(
     home: Path,
     offline: bool,
     progress: Progress,
-) -> Prompting:
+) -> PromptStyle:
     """The way ``model`` is prompted.
 
     A model of the catalog needs no files for that; any other one is converted (once) to read its chat template.
@@ -170,10 +170,10 @@ def prompting_of(
     """
     source = resolve_model(model)
     if source.entry is not None:
-        return prompting_for(source.entry, system_prompt=system_prompt, overrides=overrides)
+        return prompt_style_for(source.entry, system_prompt=system_prompt, overrides=overrides)
     prepared = prepare_model(source, quant=load_quant("full"), home=home, offline=offline, progress=progress)
     header = read_gguf_header(prepared.quantised.path)
-    return prompting_for(
+    return prompt_style_for(
         None,
         chat_template=prepared.chat_template,
         bos_text=token_text(header, "bos"),

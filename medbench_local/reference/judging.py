@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medbench_local.reference.choosing import ADVICE, Unclear, decided, quoted, share, uncontradicted
 from medbench_local.reference.labels import MOST_OPTIONS, fold, no_answer
 from medbench_local.reference.notation import (
     ENOUGH,
@@ -24,6 +23,7 @@ from medbench_local.reference.notation import (
     rows_with_answer,
     rows_with_both,
 )
+from medbench_local.reference.reading_choice import ADVICE, Unclear, decided, quoted, share, uncontradicted
 
 MOST_EMPTY = 0.5
 """Share of predictions that may be empty and count as wrong."""

@@ -12,10 +12,10 @@ from medbench_local.errors import InputError
 from medbench_local.files.hashes import prompt_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile, plain
-from medbench_local.reference.choosing import Unclear
 from medbench_local.reference.judging import Gold, judge
 from medbench_local.reference.labels import Options, Value, fold, options_of
 from medbench_local.reference.notation import Written
+from medbench_local.reference.reading_choice import Unclear
 from medbench_local.reference.rows import question_id
 
 QuestionKey = tuple[str, str]

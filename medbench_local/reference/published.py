@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medbench_local.catalog.load import Entry, read_yaml
+from medbench_local.catalog.load import StrictModel, read_yaml
 
 FILE = Path(__file__).with_name("published.yaml")
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
-class PublishedRate(Entry):
+class PublishedRate(StrictModel):
     """One published result; rates that were not found are None.
 
     Attributes:
@@ -47,7 +47,7 @@ class PublishedRate(Entry):
     note: str = ""
 
 
-class _Published(Entry):
+class _Published(StrictModel):
     rates: tuple[PublishedRate, ...]
 
 

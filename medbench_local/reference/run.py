@@ -15,9 +15,9 @@ from medbench_local.errors import InputError, UsageError
 from medbench_local.files.hashes import prompt_sha256
 from medbench_local.progress import Progress, Silent
 from medbench_local.reference.cloze import Cloze, cloze
-from medbench_local.reference.network import DType, Network, choose_device, libraries
 from medbench_local.reference.requests import PromptRequest, keep_finished, read_requests
 from medbench_local.reference.tokens import Bos, Tokenizer, Tokens, read_tokenizer
+from medbench_local.reference.transformers_model import DType, TransformersModel, choose_device, libraries
 
 _HEAD = 1 << 20
 _WEIGHTS = (".safetensors", ".bin", ".json", ".model")
@@ -98,7 +98,7 @@ def run_reference(
         listener.note(f"{kept} of {len(requests)} prompts were computed before.")
     if not waiting:
         return ReferenceRun(output, 0, kept, 0, place, dtype)
-    network = Network(checkpoint, dtype=dtype, device=place)
+    network = TransformersModel(checkpoint, dtype=dtype, device=place)
     tokenizer = read_tokenizer(checkpoint, network.rows)
     _need_letters(checkpoint, tokenizer, waiting)
     fitting, overlong = _tokenised(waiting, prompts, tokenizer, bos, network.context)
@@ -216,7 +216,7 @@ def _plainly_not_special(request: PromptRequest, path: Path, tokenizer: Tokenize
 
 
 def _scores(
-    network: Network, tokenizer: Tokenizer, batch: Sequence[_Item], at_once: int
+    network: TransformersModel, tokenizer: Tokenizer, batch: Sequence[_Item], at_once: int
 ) -> Iterator[list[float]]:
     """Log-probabilities of each item's options; for cloze, joint ones."""
     letters = [item.context for item in batch if item.options is None]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from medbench_local.catalog.load import Entry
+from medbench_local.catalog.load import StrictModel
 from medbench_local.statistics.paired import verdict
 from medbench_local.text import whole
 
@@ -30,7 +30,7 @@ VerdictOfInterval = Annotated[Verdict, AfterValidator(_follows_from_interval)]
 """A verdict that has to be the one of the interval in the field ``ci`` before it."""
 
 
-class Record(Entry):
+class Record(StrictModel):
     """Base of everything in the file: every number is finite, every text can be written as UTF-8."""
 
     model_config = ConfigDict(allow_inf_nan=False)

@@ -15,11 +15,11 @@ from medbench_local.engine.packs import new_tokens, plan_packs
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.scoring.matching import match_answer
-from medbench_local.scoring.requests import (
-    Preparation,
+from medbench_local.scoring.request_builder import (
     PreparedPrompt,
     PreparedPrompts,
     Request,
+    RequestBuilder,
     ScoringRules,
 )
 from medbench_local.store.scores import ScoreStore, StoredScore, score_key
@@ -71,7 +71,7 @@ class CellScorer:
         fingerprint: hash of everything that decides a score beside the tokens: the model's file and the
             engine's numerics.
         store: where scores are kept.
-        preparation: makes the prompts.
+        builder: makes the prompts.
         task: its questions.
         rules: what the protocol fixes.
         meter: counts tokens and prompts.
@@ -84,7 +84,7 @@ class CellScorer:
         *,
         fingerprint: bytes,
         store: ScoreStore,
-        preparation: Preparation,
+        builder: RequestBuilder,
         task: Task,
         rules: ScoringRules,
         meter: Meter,
@@ -93,7 +93,7 @@ class CellScorer:
         self._engine = engine
         self._fingerprint = fingerprint
         self._store = store
-        self._preparation = preparation
+        self._builder = builder
         self._task = task
         self._rules = rules
         self._meter = meter
@@ -106,7 +106,7 @@ class CellScorer:
             EngineError: the engine cannot score a prompt.
             StoreError: scores cannot be kept.
         """
-        prepared = self._preparation.prompts(candidate, split, rows)
+        prepared = self._builder.prompts(candidate, split, rows)
         scores = self._scores(prepared, rows)
         questions = self._task.questions(split)
         return [self._answer(questions[row], prepared.prompts[row], scores.get(row)) for row in rows]
@@ -116,7 +116,7 @@ class CellScorer:
     def _scores(self, prepared: PreparedPrompts, rows: Sequence[int]) -> dict[int, StoredScore]:
         wanted = {row: r for row in rows if (r := prepared.prompts[row].request) is not None}
         keys = {row: self._key(request) for row, request in wanted.items()}
-        if self._depends_on_company:
+        if self._depends_on_batch:
             for rows_of_pack, pack in self._packs(prepared, wanted):
                 company = score_key(pack.prefix, *(keys[row] for row in rows_of_pack))
                 keys.update({row: score_key(keys[row], company) for row in rows_of_pack})
@@ -125,7 +125,7 @@ class CellScorer:
         self._meter.prompts_reused += len(scores)
         self._advance(len(rows) - len(wanted) + len(scores), known=True)
         missing = wanted
-        if not self._depends_on_company:
+        if not self._depends_on_batch:
             missing = {row: request for row, request in wanted.items() if row not in scores}
         for rows_of_pack, pack in self._packs(prepared, missing):
             if all(row in scores for row in rows_of_pack):
@@ -137,7 +137,7 @@ class CellScorer:
         return scores
 
     @property
-    def _depends_on_company(self) -> bool:
+    def _depends_on_batch(self) -> bool:
         """Whether the last bits of a score depend on what else is in its pack.
 
         In the exact mode scores do not; texts and everything in the fast mode do. Their keys then name the pack,

@@ -10,14 +10,14 @@ from typing import Literal
 
 from medbench_local.prompts.template import letter
 
-Several = Literal["first", "none"]
+MultipleLetters = Literal["first", "none"]
 """What several letters in one answer mean: the first of them (the study's final code), or no option (its code
 as first submitted)."""
 
 _NO_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 
 
-def match_answer(output: str, options: Sequence[str], answer: int, *, several: Several) -> int | None:
+def match_answer(output: str, options: Sequence[str], answer: int, *, several: MultipleLetters) -> int | None:
     """The index of the option that ``output`` names, or None if it names none.
 
     Letters are looked for first: an upper-case letter of an option after the start, white space or one of

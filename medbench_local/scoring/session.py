@@ -12,9 +12,9 @@ from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.engine.base import ROWS, Engine, EngineInfo, EngineOptions
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompting import Prompting, prompting_for
+from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for
 from medbench_local.scoring.answers import CellScorer, Meter, fingerprint
-from medbench_local.scoring.requests import Preparation, ScoringRules
+from medbench_local.scoring.request_builder import RequestBuilder, ScoringRules
 from medbench_local.store.scores import ScoreStore
 from medbench_local.tasks.question import SplitName, Task
 
@@ -98,10 +98,10 @@ class ModelSession:
         """How prompts become answers."""
         return self._rules
 
-    def prompting(self, model: PreparedModel | None = None) -> Prompting:
+    def prompt_style(self, model: PreparedModel | None = None) -> PromptStyle:
         """How this model is prompted, or, given another ``model``, how that one would be."""
         way = model or self._model
-        return prompting_for(
+        return prompt_style_for(
             way.entry,
             chat_template=way.chat_template,
             bos_text=self.info.bos_text,
@@ -111,19 +111,19 @@ class ModelSession:
             name=way.name,
         )
 
-    def preparation(self, task: Task, shots: int, asked: AskedRows, prompting: Prompting) -> Preparation:
-        """Makes the prompts of ``task`` the way ``prompting`` says."""
-        return Preparation(self.engine, prompting, task, shots, self._rules, asked)
+    def builder(self, task: Task, shots: int, asked: AskedRows, prompt_style: PromptStyle) -> RequestBuilder:
+        """Makes the prompts of ``task`` the way ``prompt_style`` says."""
+        return RequestBuilder(self.engine, prompt_style, task, shots, self._rules, asked)
 
     def scorer(
-        self, task: Task, shots: int, asked: AskedRows, prompting: Prompting, advance: Advance
+        self, task: Task, shots: int, asked: AskedRows, prompt_style: PromptStyle, advance: Advance
     ) -> CellScorer:
-        """A scorer for ``task`` that speaks to this model the way ``prompting`` says."""
+        """A scorer for ``task`` that speaks to this model the way ``prompt_style`` says."""
         return CellScorer(
             self.engine,
             fingerprint=fingerprint(self._file.sha256, self.info),
             store=self._store,
-            preparation=self.preparation(task, shots, asked, prompting),
+            builder=self.builder(task, shots, asked, prompt_style),
             task=task,
             rules=self._rules,
             meter=self._meter,
@@ -133,5 +133,5 @@ class ModelSession:
     def first_prompt(self, task: Task, shots: int, demonstration_seed: int) -> dict[str, list[int]]:
         """First and last token ids of a real prompt: shows at a glance whether BOS and template are right."""
         candidate = Candidate(None, demonstration_seed if shots else None)
-        tokens = self.preparation(task, shots, {}, self.prompting()).first_prompt(candidate, "test")
+        tokens = self.builder(task, shots, {}, self.prompt_style()).first_prompt(candidate, "test")
         return {"first_tokens": list(tokens[:8]), "last_tokens": list(tokens[-8:])}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.selection.board import Board
 from medbench_local.selection.result import Evaluate, Rung, Selection
+from medbench_local.selection.score_table import ScoreTable
 
 
 def exhaustive(evaluate: Evaluate, candidates: Sequence[Candidate], n_questions: int) -> Selection:
@@ -19,9 +19,9 @@ def exhaustive(evaluate: Evaluate, candidates: Sequence[Candidate], n_questions:
         candidates: in evaluation order.
         n_questions: size of the validation set, at least 1.
     """
-    board = Board(evaluate, candidates, n_questions)
-    for index in range(board.n_candidates):
-        board.score(index, np.arange(n_questions))
-    board.rungs.append(Rung("all questions", board.n_candidates, board.prompts, 1))
-    accuracy = board.correct.mean(axis=1)
-    return board.select("exhaustive", int(np.argmax(accuracy)), accuracy, error_bound=0.0)
+    table = ScoreTable(evaluate, candidates, n_questions)
+    for index in range(table.n_candidates):
+        table.score(index, np.arange(n_questions))
+    table.rungs.append(Rung("all questions", table.n_candidates, table.prompts, 1))
+    accuracy = table.correct.mean(axis=1)
+    return table.select("exhaustive", int(np.argmax(accuracy)), accuracy, error_bound=0.0)

@@ -17,10 +17,10 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.selection.board import Board
 from medbench_local.selection.evidence import overtaking_p_value
 from medbench_local.selection.grid import Grid
 from medbench_local.selection.result import Questions, Rung, Selection
+from medbench_local.selection.score_table import ScoreTable
 
 SMALL = 48
 """Up to this many questions no test tells more than certainty does: the race is decided by certainty alone."""
@@ -32,78 +32,78 @@ _LOOK_GROWTH = 1.5
 class Race:
     """The guaranteed race: each candidate is visited once, against the best so far."""
 
-    def __init__(self, board: Board, order: Questions, error_rate: float) -> None:
-        self.board = board
+    def __init__(self, table: ScoreTable, order: Questions, error_rate: float) -> None:
+        self.table = table
         self.order = order
-        self.looks = _looks(board.n_questions)
-        self.level = error_rate / max(1, (board.n_candidates - 1) * len(self.looks))
-        self.champion = -1
+        self.looks = _looks(table.n_questions)
+        self.level = error_rate / max(1, (table.n_candidates - 1) * len(self.looks))
+        self.leader = -1
         self.error_rate = error_rate
 
     def run(self) -> Selection:
         """Visit everybody, in waves ordered by what the earlier waves taught."""
-        board, grid = self.board, Grid(self.board.candidates)
-        size = isqrt(board.n_candidates) + 1
-        waiting = list(range(board.n_candidates))
+        table, grid = self.table, Grid(self.table.candidates)
+        size = isqrt(table.n_candidates) + 1
+        waiting = list(range(table.n_candidates))
         wave = waiting[::size]
         while wave:
-            before = board.prompts
+            before = table.prompts
             for candidate in wave:
                 self._visit(candidate)
             waiting = [candidate for candidate in waiting if candidate not in set(wave)]
-            board.rungs.append(Rung("race", len(wave), board.prompts - before, len(waiting) + 1))
+            table.rungs.append(Rung("race", len(wave), table.prompts - before, len(waiting) + 1))
             if waiting:
-                ranking = grid.estimate(board.correct, board.scored).ranking()
+                ranking = grid.estimate(table.correct, table.scored).ranking()
                 wave = [candidate for candidate in map(int, ranking) if candidate in waiting][:size]
             else:
                 wave = []
-        expected = grid.estimate(board.correct, board.scored).mean
-        bound = 0.0 if board.certain(self.champion) else self.error_rate
-        return board.select("racing", self.champion, expected, error_bound=bound)
+        expected = grid.estimate(table.correct, table.scored).mean
+        bound = 0.0 if table.certain(self.leader) else self.error_rate
+        return table.select("racing", self.leader, expected, error_bound=bound)
 
     def _visit(self, candidate: int) -> None:
-        if self.champion < 0:
-            self.board.score(candidate, self.order)
-            self.champion = candidate
-        elif self.board.n_questions <= SMALL:
+        if self.leader < 0:
+            self.table.score(candidate, self.order)
+            self.leader = candidate
+        elif self.table.n_questions <= SMALL:
             self._visit_exactly(candidate)
         else:
             self._visit_by_looks(candidate)
 
     def _visit_exactly(self, candidate: int) -> None:
         """Hardest questions first; as many at a time as must be wrong before the candidate is out."""
-        board = self.board
-        while (spare := board.spare(candidate, self.champion)) >= 0:
-            open_ = np.flatnonzero(~board.scored[candidate])
+        table = self.table
+        while (errors_left := table.errors_left(candidate, self.leader)) >= 0:
+            open_ = np.flatnonzero(~table.scored[candidate])
             if not open_.size:
-                self.champion = candidate
+                self.leader = candidate
                 return
             hardest = open_[np.argsort(self._ease()[open_], kind="stable")]
-            board.score(candidate, hardest[: spare + 1])
+            table.score(candidate, hardest[: errors_left + 1])
 
     def _visit_by_looks(self, candidate: int) -> None:
-        board = self.board
-        for look in (*self.looks, board.n_questions):
-            board.score(candidate, self.order[:look])
-            if board.spare(candidate, self.champion) < 0:
+        table = self.table
+        for look in (*self.looks, table.n_questions):
+            table.score(candidate, self.order[:look])
+            if table.errors_left(candidate, self.leader) < 0:
                 return
-            if look < board.n_questions and self._significant(candidate, look):
+            if look < table.n_questions and self._significant(candidate, look):
                 return
-        self.champion = candidate
+        self.leader = candidate
 
     def _significant(self, candidate: int, look: int) -> bool:
         seen = self.order[:look]
-        mine, theirs = self.board.correct[candidate, seen], self.board.correct[self.champion, seen]
+        mine, theirs = self.table.correct[candidate, seen], self.table.correct[self.leader, seen]
         ahead, behind = int((theirs & ~mine).sum()), int((mine & ~theirs).sum())
         if behind >= ahead:
             return False
-        needs = int(candidate > self.champion)
-        unseen = self.board.n_questions - look
+        needs = int(candidate > self.leader)
+        unseen = self.table.n_questions - look
         return overtaking_p_value(ahead, behind, unseen, needs=needs) <= self.level
 
     def _ease(self) -> NDArray[np.float64]:
         """(questions,) share of candidates that answered each question correctly, smoothed."""
-        return np.asarray((self.board.correct.sum(axis=0) + 1.0) / (self.board.scored.sum(axis=0) + 2.0))
+        return np.asarray((self.table.correct.sum(axis=0) + 1.0) / (self.table.scored.sum(axis=0) + 2.0))
 
 
 def _looks(n_questions: int) -> list[int]:

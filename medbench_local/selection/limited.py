@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medbench_local.selection.board import Board
 from medbench_local.selection.grid import Grid
 from medbench_local.selection.result import Questions, Rung, Selection
+from medbench_local.selection.score_table import ScoreTable
 
 _FIRST_SHARE = 0.25
 """Share of the limit that goes to the first rung."""
@@ -26,41 +26,41 @@ _RUNGS = 6
 _KEEP = 0.5
 
 
-def limited(board: Board, order: Questions, limit: int, error_rate: float) -> Selection:
+def limited(table: ScoreTable, order: Questions, limit: int, error_rate: float) -> Selection:
     """Climb rungs until the limit is reached or the estimate is sure enough."""
-    grid = Grid(board.candidates)
-    first = max(1, int(limit * _FIRST_SHARE) // board.n_candidates)
-    parts = max(1, min(_FIRST_PARTS, board.n_questions // first))
-    for candidate in range(board.n_candidates):
+    grid = Grid(table.candidates)
+    first = max(1, int(limit * _FIRST_SHARE) // table.n_candidates)
+    parts = max(1, min(_FIRST_PARTS, table.n_questions // first))
+    for candidate in range(table.n_candidates):
         part = int(grid.offset[candidate]) % parts
-        board.score(candidate, order[part * first : (part + 1) * first])
-    board.rungs.append(Rung("all candidates", board.n_candidates, board.prompts, board.n_candidates))
+        table.score(candidate, order[part * first : (part + 1) * first])
+    table.rungs.append(Rung("all candidates", table.n_candidates, table.prompts, table.n_candidates))
     order = np.concatenate([order[parts * first :], order[: parts * first]])
-    for rung in range(1, board.n_questions + _RUNGS):
-        estimate = grid.estimate(board.correct, board.scored)
+    for rung in range(1, table.n_questions + _RUNGS):
+        estimate = grid.estimate(table.correct, table.scored)
         chances = estimate.chances()
         winner = estimate.best()
-        if limit <= board.prompts or 1 - chances[winner] <= error_rate:
+        if limit <= table.prompts or 1 - chances[winner] <= error_rate:
             break
-        keep = max(2, round(board.n_candidates * _KEEP**rung))
-        active = [int(index) for index in estimate.ranking() if not board.scored[index].all()][:keep]
-        _climb(board, order, active, (limit - board.prompts) // max(1, _RUNGS - rung), limit)
-    return board.select(
+        keep = max(2, round(table.n_candidates * _KEEP**rung))
+        active = [int(index) for index in estimate.ranking() if not table.scored[index].all()][:keep]
+        _climb(table, order, active, (limit - table.prompts) // max(1, _RUNGS - rung), limit)
+    return table.select(
         "racing",
         winner,
         estimate.mean,
-        error_bound=0.0 if board.certain(winner) else 1.0,
-        error_estimate=None if board.certain(winner) else 1.0 - float(chances[winner]),
+        error_bound=0.0 if table.certain(winner) else 1.0,
+        error_estimate=None if table.certain(winner) else 1.0 - float(chances[winner]),
     )
 
 
-def _climb(board: Board, order: Questions, active: Sequence[int], prompts: int, limit: int) -> None:
+def _climb(table: ScoreTable, order: Questions, active: Sequence[int], prompts: int, limit: int) -> None:
     """Score the active candidates on the next questions, the same for all, for about ``prompts`` prompts."""
-    before = board.prompts
-    needed = np.cumsum((~board.scored[active][:, order]).sum(axis=0))
+    before = table.prompts
+    needed = np.cumsum((~table.scored[active][:, order]).sum(axis=0))
     reach = max(1, int(np.searchsorted(needed, max(prompts, len(active)), side="right")))
     for candidate in active:
         wanted = order[:reach]
-        wanted = wanted[~board.scored[candidate, wanted]][: max(0, limit - board.prompts)]
-        board.score(candidate, wanted)
-    board.rungs.append(Rung("best estimates", len(active), board.prompts - before, len(active)))
+        wanted = wanted[~table.scored[candidate, wanted]][: max(0, limit - table.prompts)]
+        table.score(candidate, wanted)
+    table.rungs.append(Rung("best estimates", len(active), table.prompts - before, len(active)))

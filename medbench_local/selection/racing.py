@@ -18,10 +18,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.selection.board import Board
 from medbench_local.selection.guaranteed import SMALL, Race
 from medbench_local.selection.limited import limited
 from medbench_local.selection.result import Evaluate, Selection
+from medbench_local.selection.score_table import ScoreTable
 
 
 def racing(
@@ -49,12 +49,12 @@ def racing(
     """
     if not 0 < error_rate < 1:
         raise ValueError("`error_rate` must be above 0 and below 1.")
-    board = Board(evaluate, candidates, n_questions)
+    table = ScoreTable(evaluate, candidates, n_questions)
     order = np.random.default_rng(seed).permutation(n_questions)
     limit = most_prompts(len(candidates), n_questions, max_fraction=max_fraction, max_prompts=max_prompts)
-    if limit < board.scored.size:
-        return limited(board, order, limit, error_rate)
-    return Race(board, order, error_rate).run()
+    if limit < table.scored.size:
+        return limited(table, order, limit, error_rate)
+    return Race(table, order, error_rate).run()
 
 
 def most_prompts(

@@ -17,7 +17,7 @@ from medbench_local.results.folder import RUNS, SCORES, neighbouring_stores
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.answering import CellKey, answer_with, key_of, with_retries
+from medbench_local.study.cell_answers import CellKey, answer_with, key_of, with_retries
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
 from medbench_local.study.opening import session_for
@@ -164,7 +164,7 @@ def _answers(
             answer_with(
                 session,
                 plan,
-                session.prompting(),
+                session.prompt_style(),
                 chosen,
                 rows,
                 label=f"{model.name} ({name})",

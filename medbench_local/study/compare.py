@@ -22,7 +22,7 @@ from medbench_local.results.summary import summary
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.answering import (
+from medbench_local.study.cell_answers import (
     CellAnswers,
     CellKey,
     answer_all,
@@ -215,7 +215,7 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
                 answer_with(
                     session,
                     plan,
-                    session.prompting(plan.medical),
+                    session.prompt_style(plan.medical),
                     chosen,
                     {key_of(cell): range(len(test_questions(plan, cell))) for cell in plan.cells},
                     label=f"{plan.base.name} with the prompts of {plan.medical.name}",

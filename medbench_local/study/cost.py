@@ -12,12 +12,12 @@ from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.prompts.prompting import Prompting, candidates, prompting_for, render
+from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
 from medbench_local.statistics.verification import expected_share
-from medbench_local.study.choosing import is_searched, search_prompts, selection_rows
 from medbench_local.study.ladder import ladder
 from medbench_local.study.plan import Cell, CompareOptions, asked_questions, load_cells
 from medbench_local.study.planner import given_quantised
+from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
 from medbench_local.tasks.question import Question
 
 CHARACTERS_PER_TOKEN = 3.7
@@ -161,15 +161,17 @@ class _Work:
 
 def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, work: _Work) -> CellCost:
     settings = options.protocol.selection
-    prompting = prompting_for(entry, system_prompt=options.system_prompt, overrides=options.protocol.prompts)
+    prompt_style = prompt_style_for(
+        entry, system_prompt=options.system_prompt, overrides=options.protocol.prompts
+    )
     tried = candidates(
-        prompting, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
+        prompt_style, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )
     searched = is_searched(len(tried), cell.shots, settings)
     rows = selection_rows(cell.task, settings, options.limit)
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
     asked = asked_questions(options.protocol, cell, options.limit)
-    prefix, tail = _lengths(cell, prompting, asked)
+    prefix, tail = _lengths(cell, prompt_style, asked)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
     most = len(asked) if work.checked else 0
     expected = most if options.check == "full" else round(most * expected_share(len(asked)))
@@ -190,12 +192,12 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, work: _
     )
 
 
-def _lengths(cell: Cell, prompting: Prompting, questions: Sequence[Question]) -> tuple[float, float]:
+def _lengths(cell: Cell, prompt_style: PromptStyle, questions: Sequence[Question]) -> tuple[float, float]:
     """Estimated tokens of the shared prefix and of a question, in the model's default format."""
     pool = cell.task.questions("demonstrations") if cell.shots else ()
     shown = [pool[row] for row in demonstration_rows(0, len(pool), cell.shots)]
     sample = questions[:50]
-    full = [len(render(prompting, cell.task.id, q, shown, None).text) for q in sample]
+    full = [len(render(prompt_style, cell.task.id, q, shown, None).text) for q in sample]
     body = [len(q.text) + sum(len(o) + 5 for o in q.options) for q in sample]
     tail = sum(body) / len(body)
     prefix = sum(full) / len(full) - tail

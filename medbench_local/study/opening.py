@@ -9,13 +9,13 @@ from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.engine.remote import start_engine
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Advance
-from medbench_local.prompts.prompting import Prompting
+from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.scoring.answers import CellScorer, Meter
-from medbench_local.scoring.requests import Preparation, ScoringRules
+from medbench_local.scoring.request_builder import RequestBuilder, ScoringRules
 from medbench_local.scoring.session import AskedRows, ModelSession
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.choosing import selection_rows
 from medbench_local.study.plan import FULL_CACHE, Cell, Plan, asked_questions
+from medbench_local.study.prompt_search import selection_rows
 from medbench_local.tasks.question import SplitName
 
 
@@ -46,15 +46,15 @@ def session_for(
 
 
 def scorer_of(
-    session: ModelSession, plan: Plan, cell: Cell, prompting: Prompting, advance: Advance
+    session: ModelSession, plan: Plan, cell: Cell, prompt_style: PromptStyle, advance: Advance
 ) -> CellScorer:
     """A scorer for one cell of ``plan``."""
-    return session.scorer(cell.task, cell.shots, _asked(plan, cell), prompting, advance)
+    return session.scorer(cell.task, cell.shots, _asked(plan, cell), prompt_style, advance)
 
 
-def preparation_of(session: ModelSession, plan: Plan, cell: Cell, prompting: Prompting) -> Preparation:
+def builder_of(session: ModelSession, plan: Plan, cell: Cell, prompt_style: PromptStyle) -> RequestBuilder:
     """Makes the prompts of one cell of ``plan``."""
-    return session.preparation(cell.task, cell.shots, _asked(plan, cell), prompting)
+    return session.builder(cell.task, cell.shots, _asked(plan, cell), prompt_style)
 
 
 def _asked(plan: Plan, cell: Cell) -> AskedRows:

@@ -190,7 +190,7 @@ def test_questions(plan: Plan, cell: Cell) -> tuple[Question, ...]:
 
 
 def _check_prompt_names(protocol: Protocol, models_named: Sequence[str], tasks_named: Sequence[str]) -> None:
-    """Refuse system prompts for models or tasks that nobody knows: a slip of the pen would go unnoticed.
+    """Refuse system prompts for models or tasks that nobody knows: a typo would go unnoticed.
 
     Args:
         protocol: whose `prompts` are checked.

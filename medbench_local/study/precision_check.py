@@ -26,7 +26,7 @@ from medbench_local.results.record import VERDICTS
 from medbench_local.scoring.answers import Answer, CellScorer
 from medbench_local.scoring.session import ModelSession
 from medbench_local.statistics.verification import CONFIDENCE
-from medbench_local.study.answering import CellAnswers, CellKey, key_of
+from medbench_local.study.cell_answers import CellAnswers, CellKey, key_of
 from medbench_local.study.cell_check import ROLES, CellCheck, Role
 from medbench_local.study.opening import scorer_of
 from medbench_local.study.plan import Cell, Plan, test_questions
@@ -119,11 +119,11 @@ class _Work:
         """Answer what the other model answered, look by look, then go ahead in what is still open."""
         cells = [cell for cell in self._plan.cells if self._checks[key_of(cell)].unfinished]
         label = f"{session.name} ({self._plan.reference_precision}), checking"
-        prompting, counted = session.prompting(), _Counted()
+        prompt_style, counted = session.prompt_style(), _Counted()
         answers: dict[CellKey, Answerer] = {}
         for cell in cells:
             key = key_of(cell)
-            scorer = scorer_of(session, self._plan, cell, prompting, counted)
+            scorer = scorer_of(session, self._plan, cell, prompt_style, counted)
             answers[key] = _answerer(scorer, self._sides[role][key], self._checks[key], role)
         self._step(label, role, answers, counted, self._follow, lambda check: check.goal)
         self._step(label, role, answers, counted, self._lead, lambda check: check.next_goal)

@@ -1,4 +1,4 @@
-"""Several comparisons and the study's summary of them."""
+"""MultipleLetters comparisons and the study's summary of them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def parse_pair(text: str) -> PairNames:
     if text in models():
         known = ", ".join(pair.medical for pair in pairs())
         raise UsageError(f"{text} is not the medical model of a pair.", advice=f"Those are {known}.")
-    raise UsageError(f"'{text}' is no pair.", advice=f"Write {PAIR_FORMS}.")
+    raise UsageError(f"'{text}' is not a pair.", advice=f"Write {PAIR_FORMS}.")
 
 
 def study_pairs() -> tuple[PairNames, ...]:

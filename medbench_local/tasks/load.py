@@ -14,8 +14,8 @@ from medbench_local.files.rows import SourceFile, plain
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress, Silent
 from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
+from medbench_local.tasks.locations import DataLocation, in_data_dir, in_folder, on_the_hub
 from medbench_local.tasks.parts import PARTS
-from medbench_local.tasks.places import Place, in_data_dir, in_folder, on_the_hub
 from medbench_local.tasks.question import SPLITS, DataFile, Question, Split, SplitName, Task
 from medbench_local.tasks.repeats import repeats
 
@@ -106,7 +106,7 @@ def _read(
     title: str,
     options: int | None,
     sizes: Mapping[SplitName, int],
-    place: Place,
+    place: DataLocation,
     wanted: Sequence[SplitName],
     progress: Progress,
 ) -> Task:
@@ -152,7 +152,7 @@ def _with_ids(questions: Sequence[Question], split: SplitName, file: SourceFile)
     return tuple(result)
 
 
-def _warnings(id: str, place: Place, splits: Mapping[SplitName, Split]) -> Iterable[str]:
+def _warnings(id: str, place: DataLocation, splits: Mapping[SplitName, Split]) -> Iterable[str]:
     if place.note:
         yield f"{id}: {place.note}"
     for name, split in splits.items():

@@ -366,7 +366,7 @@ def test_a_missing_revision(hub: HubServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "text"), [(429, "no more requests"), (503, "in trouble"), (403, "refused")]
+    ("status", "text"), [(429, "no more requests"), (503, "server error"), (403, "refused")]
 )
 def test_a_hub_that_stays_so(hub: HubServer, tmp_path: Path, status: int, text: str) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))

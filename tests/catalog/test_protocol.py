@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from medbench_local.catalog import protocol as module
-from medbench_local.catalog.load import Entry
+from medbench_local.catalog.load import StrictModel
 from medbench_local.catalog.protocol import FOLDER, Protocol, default_protocol, load_protocol, protocol_names
 from medbench_local.errors import InputError, UsageError
 
@@ -55,7 +55,7 @@ def test_emnlp2024_shows_every_key() -> None:
     assert list(given) == list(Protocol.model_fields)
     for key, value in given.items():
         section = Protocol.model_fields[key].annotation
-        if isinstance(section, type) and issubclass(section, Entry):
+        if isinstance(section, type) and issubclass(section, StrictModel):
             assert list(value) == list(section.model_fields), key
 
 
@@ -78,7 +78,7 @@ def test_the_embedded_pair_has_a_protocol_of_its_own() -> None:
 
 def test_every_key_is_documented() -> None:
     settings = [
-        entry for entry in vars(module).values() if isinstance(entry, type) and issubclass(entry, Entry)
+        entry for entry in vars(module).values() if isinstance(entry, type) and issubclass(entry, StrictModel)
     ]
     for model in settings:
         for name, field in model.model_fields.items():

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from medbench_local.acquire.source import LONGEST_NAME, resolve_model
-from medbench_local.hub.errors import discreet
+from medbench_local.hub.errors import redact
 from medbench_local.tasks.load import load_task
 from tests.cli.command import Command, lines
 from tests.hub_server import Fault, HubServer
@@ -266,7 +266,7 @@ def test_a_password_in_the_hubs_address_is_not_shown(
     ],
 )
 def test_what_a_server_echoes(said: str, shown: str) -> None:
-    assert discreet(said, "hf_Token") == shown
+    assert redact(said, "hf_Token") == shown
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_the_version(command: Command) -> None:
         (["compare", "demo-med", "demo-base", "--no-check"], "--no-check"),
         (["check", "demo-med"], "--quant"),
         (["sweep"], "No pair is named"),
-        (["sweep", "nonsense"], "is no pair"),
+        (["sweep", "nonsense"], "is not a pair"),
         (["validate", "nonsense", "--reference", "x"], "No run is called"),
         (["verdict", "absent.jsonl", "absent.jsonl"], "absent.jsonl"),
         (["score", "demo-med", "absent.jsonl"], "absent.jsonl"),

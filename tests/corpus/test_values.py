@@ -96,7 +96,7 @@ VALUES: dict[str, str] = {
     "quantize nosuch.gguf --quant q8_0 --output x.gguf": "nosuch.gguf: cannot be read",
     "quantize . --quant q8_0 --output x.gguf": "cannot be read",
     "sweep": "No pair",
-    "sweep nosuch": "'nosuch' is no pair",
+    "sweep nosuch": "'nosuch' is not a pair",
     "sweep a=b=c": "'a'",
 }
 

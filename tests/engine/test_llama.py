@@ -10,7 +10,7 @@ import pytest
 from medbench_local.engine.base import EngineOptions, GenerateRequest, Pack, ScoreRequest
 from medbench_local.engine.bindings import Model, set_fields
 from medbench_local.engine.llama import LlamaEngine
-from medbench_local.engine.scoring import log_probabilities
+from medbench_local.engine.option_scores import log_probabilities
 from medbench_local.errors import EngineError
 from tests.engine.tiny import write_random_llama
 

@@ -8,7 +8,7 @@ import pytest
 
 from medbench_local.catalog.model import FamilyName, models
 from medbench_local.prompts.families import FAMILIES
-from medbench_local.prompts.prompting import prompting_for, render
+from medbench_local.prompts.prompt_style import prompt_style_for, render
 from tests.prompts.questions import ASKED, SHOWN
 
 L3 = "<|start_header_id|>{}<|end_header_id|>\n\n"
@@ -55,8 +55,8 @@ SAME = {
 
 @pytest.mark.parametrize("model", [*GOLDEN, *SAME])
 def test_the_default_prompt(model: str) -> None:
-    prompting = prompting_for(models()[model], system_prompt="SYS")
-    assert render(prompting, "medqa", ASKED, [SHOWN], None).text == GOLDEN[SAME.get(model, model)]
+    prompt_style = prompt_style_for(models()[model], system_prompt="SYS")
+    assert render(prompt_style, "medqa", ASKED, [SHOWN], None).text == GOLDEN[SAME.get(model, model)]
 
 
 def test_every_model_of_the_study_is_covered() -> None:
@@ -80,7 +80,7 @@ def test_every_family_of_the_catalog_exists() -> None:
     ],
 )
 def test_labels_are_what_a_demonstration_shows(model: str, labels: tuple[str, ...]) -> None:
-    prompt = render(prompting_for(models()[model]), "medqa", ASKED, [], None)
+    prompt = render(prompt_style_for(models()[model]), "medqa", ASKED, [], None)
     assert prompt.labels == labels
 
 

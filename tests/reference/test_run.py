@@ -16,9 +16,10 @@ from medbench_local.engine.base import EngineOptions, Pack
 from medbench_local.engine.llama import LlamaEngine
 from medbench_local.engine.requests import constrained, letter_tokens
 from medbench_local.errors import AcquireError, EngineError, InputError, UsageError
-from medbench_local.reference.network import Network
+from medbench_local.reference import transformers_model
 from medbench_local.reference.rows import read_rows
 from medbench_local.reference.run import ReferenceRun, run_reference
+from medbench_local.reference.transformers_model import TransformersModel
 from medbench_local.reference.validate import validate
 from medbench_local.tasks.load import load_task
 from tests.reference.written import write_lines
@@ -166,7 +167,7 @@ def test_results_made_otherwise_are_not_mixed(
 def test_a_batch_too_large_for_memory_is_halved(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    network = Network(checkpoint, dtype="float32", device="cpu")
+    network = TransformersModel(checkpoint, dtype="float32", device="cpu")
     prompts = [(1, 5, 9), (1, 7), (1, 8, 6, 4), (1, 3)]
     whole = network.logprobs(prompts, (65, 66))
     sizes = []
@@ -223,12 +224,11 @@ def test_a_missing_tensor_is_not_made_up(checkpoint: Path, prompts: Path, tmp_pa
 
 
 def test_without_the_extra(checkpoint: Path, prompts: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    from medbench_local.reference import network
 
     def absent(name: str) -> Any:
         raise ModuleNotFoundError(f"No module named '{name}'")
 
-    monkeypatch.setattr(network, "import_module", absent)
+    monkeypatch.setattr(transformers_model, "import_module", absent)
     with pytest.raises(UsageError, match=r"pip install 'medbench-local\[reference\]'"):
         run_reference(checkpoint, prompts, tmp_path / "o.jsonl")
 

@@ -29,7 +29,7 @@ from medbench_local.results.schema import (
     Timing,
 )
 from medbench_local.results.summary import summary
-from medbench_local.study.choosing import unsearched
+from medbench_local.study.prompt_search import unsearched
 
 SCRIPT = "<script>document.title='injected'</script><img src=x onerror=\"document.title='injected'\">"
 HOSTILE = f"a|b`c*d_e_[f](g) {SCRIPT} $x^2$ {{{{ 7*7 }}}} </svg></title></pre>&amp;\n# h"

@@ -17,11 +17,11 @@ from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import EngineError, WorkerDied
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompting import render
+from medbench_local.prompts.prompt_style import render
 from medbench_local.scoring.answers import fingerprint
-from medbench_local.scoring.requests import Preparation
+from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.tasks.question import Question, Split, Task
-from tests.study.material import LETTERS, Bench, a_prompting, a_task, rules
+from tests.study.material import LETTERS, Bench, a_prompt_style, a_task, rules
 
 ZERO = Candidate(None, None)
 SHOWN = Candidate(None, 42)
@@ -43,7 +43,7 @@ def test_constrained_scores_the_bare_letters_after_the_whole_prompt(tmp_path: Pa
     bench = Bench(tmp_path, engine=(engine := Watched()))
     (answer,) = bench.scorer.answers(ZERO, "test", [3])
     question = bench.task.questions("test")[3]
-    prompt = render(bench.prompting, "made-up", question, [], None)
+    prompt = render(bench.prompt_style, "made-up", question, [], None)
     (context,) = engine.tokenize([prompt.text], special=False)
     (request,) = engine.given[0].requests
     letters = tuple((engine.token_of(letter),) for letter in LETTERS)
@@ -98,7 +98,7 @@ def test_the_prefix_does_not_depend_on_which_rows_are_scored(tmp_path: Path) -> 
     task = a_task()
     pool = task.questions("demonstrations")
     shown = [pool[row] for row in demonstration_rows(42, len(pool), 3)]
-    texts = [render(a_prompting(), "made-up", q, shown, None).text for q in task.questions("test")]
+    texts = [render(a_prompt_style(), "made-up", q, shown, None).text for q in task.questions("test")]
     contexts = FakeEngine().tokenize(texts, special=False)
     assert all(context[: len(prefix)] == prefix for context in contexts)
     assert len({context[len(prefix)] for context in contexts}) > 1, "it is the longest one"
@@ -121,7 +121,7 @@ def test_long_work_is_kept_pack_by_pack(tmp_path: Path) -> None:
 def _lengths(task: Task, shots: int, dropped: int = 0) -> list[int]:
     pool = task.questions("demonstrations")
     shown = [pool[row] for row in demonstration_rows(42, len(pool), shots)][dropped:]
-    texts = [render(a_prompting(), task.id, q, shown, None).text for q in task.questions("test")]
+    texts = [render(a_prompt_style(), task.id, q, shown, None).text for q in task.questions("test")]
     return [len(tokens) for tokens in FakeEngine().tokenize(texts, special=False)]
 
 
@@ -150,7 +150,7 @@ def test_the_farthest_demonstrations_are_dropped_until_it_fits(tmp_path: Path) -
     pool = task.questions("demonstrations")
     shown = [pool[row] for row in demonstration_rows(42, len(pool), 3)]
     for question, answer in zip(task.questions("test"), answers, strict=True):
-        text = render(a_prompting(), task.id, question, shown[answer.dropped :], None).text
+        text = render(a_prompt_style(), task.id, question, shown[answer.dropped :], None).text
         assert answer.prompt_sha256 == hashlib.sha256(text.encode()).hexdigest()
         assert answer.tokens <= context
 
@@ -178,7 +178,7 @@ def test_label_scores_what_the_format_writes_beyond_what_all_labels_share(tmp_pa
     bench = Bench(tmp_path, engine=(engine := Watched()), given=rules("label"))
     (answer,) = bench.scorer.answers(ZERO, "test", [0])
     question = bench.task.questions("test")[0]
-    prompt = render(bench.prompting, "made-up", question, [], None)
+    prompt = render(bench.prompt_style, "made-up", question, [], None)
     (request,) = engine.given[0].requests
     assert isinstance(request, ScoreRequest)
     whole = engine.tokenize([prompt.text + label for label in prompt.labels], special=False)
@@ -285,7 +285,7 @@ def test_more_options_than_letter_tokens_is_an_error(tmp_path: Path) -> None:
 
 def test_tokens_count_each_shared_prefix_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, shots=3)
-    expected = bench.preparation.tokens(SHOWN, "test", range(12))
+    expected = bench.builder.tokens(SHOWN, "test", range(12))
     lengths = _lengths(bench.task, 3)
     bench.scorer.answers(SHOWN, "test", range(12))
     (prefix,) = {expected - bench.meter.tokens_decoded}
@@ -303,7 +303,7 @@ def test_chat_prompts_are_tokenised_with_their_control_tokens(tmp_path: Path) ->
     twice = rules()
     twice = type(twice)(**{**twice.__dict__, "bos": "twice"})
     Bench(
-        tmp_path / "chat", engine=Listening(), prompting=a_prompting("llama-2-7b-chat"), given=twice
+        tmp_path / "chat", engine=Listening(), prompt_style=a_prompt_style("llama-2-7b-chat"), given=twice
     ).scorer.answers(ZERO, "test", [0])
     assert set(said) == {(True, "twice")}
     said.clear()
@@ -333,14 +333,14 @@ def test_only_what_may_be_asked_is_tokenised(tmp_path: Path) -> None:
     engine = Counting()
     task = a_task(validation=40)
     asked = {"validation": (7, 3, 21)}
-    preparation = Preparation(engine, a_prompting(), task, 0, rules(), asked)  # type: ignore[arg-type]
-    first = preparation.prompts(ZERO, "validation", (3, 21))
+    builder = RequestBuilder(engine, a_prompt_style(), task, 0, rules(), asked)  # type: ignore[arg-type]
+    first = builder.prompts(ZERO, "validation", (3, 21))
     assert engine.texts == 3
     assert set(first.prompts) == {3, 21}
-    second = preparation.prompts(ZERO, "validation", (7,))
+    second = builder.prompts(ZERO, "validation", (7,))
     assert engine.texts == 4
     assert second.prefixes == first.prefixes
-    whole = Preparation(engine, a_prompting(), task, 0, rules()).prompts(ZERO, "validation", (3,))
+    whole = RequestBuilder(engine, a_prompt_style(), task, 0, rules()).prompts(ZERO, "validation", (3,))
     assert whole.prompts[3] == first.prompts[3]
 
 
@@ -354,7 +354,7 @@ def test_answers_begin_with_the_blank_that_a_chat_template_stripped(tmp_path: Pa
             return super().tokenize(texts, special=special, bos=bos)
 
     bench = Bench(
-        tmp_path, engine=Listening(), prompting=a_prompting("llama-3-8b-instruct"), given=rules(scoring)
+        tmp_path, engine=Listening(), prompt_style=a_prompt_style("llama-3-8b-instruct"), given=rules(scoring)
     )
     bench.scorer.answers(ZERO, "test", [0])
     question = bench.task.questions("test")[0]

@@ -14,12 +14,12 @@ from medbench_local.engine.bindings import Model
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.engine.llama import LlamaEngine, tokenize
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompting import Prompting, render_cloze
-from medbench_local.scoring.requests import Preparation
+from medbench_local.prompts.prompt_style import PromptStyle, render_cloze
+from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS, Question, Split, Task
 from tests.engine.tiny import write_stories
-from tests.study.material import Bench, a_prompting, rules
+from tests.study.material import Bench, a_prompt_style, rules
 
 ZERO = Candidate(None, None)
 
@@ -99,13 +99,12 @@ def test_equals_transformers_and_the_definition(
     bench = Bench(tmp_path, task=a_task(ASKED), engine=engine, given=rules("cloze"))
     answers = bench.scorer.answers(ZERO, "test", range(len(ASKED)))
     for question, answer in zip(ASKED, answers, strict=True):
-        prompt = render_cloze(bench.prompting, "made-up", question, [], None)
+        prompt = render_cloze(bench.prompt_style, "made-up", question, [], None)
         expected = checkpoint.per_byte(prompt.text + prompt.gap, question.options)
         assert answer.logprobs == pytest.approx(expected, abs=3e-4), question.id
         assert answer.prediction == int(np.argmax(expected))
     requests = [
-        prompt.request
-        for prompt in bench.preparation.prompts(ZERO, "test", range(len(ASKED))).prompts.values()
+        prompt.request for prompt in bench.builder.prompts(ZERO, "test", range(len(ASKED))).prompts.values()
     ]
     shared = [
         r for r in requests if isinstance(r, ScoreRequest) and len({t[0] for t in r.continuations}) == 1
@@ -139,7 +138,7 @@ def test_the_shared_word_is_part_of_what_is_stored(tmp_path: Path) -> None:
     """A store filled by a rule that left the shared word to the prompt holds no score of this rule."""
     task = a_task((Question("q", "Which?", ("acute gout", "acute otitis"), 0),))
     bench = Bench(tmp_path, task=task, given=rules("cloze"))
-    (row,) = bench.preparation.prompts(ZERO, "test", [0]).prompts.values()
+    (row,) = bench.builder.prompts(ZERO, "test", [0]).prompts.values()
     request = row.request
     assert isinstance(request, ScoreRequest)
     moved = ScoreRequest(
@@ -151,7 +150,7 @@ def test_the_shared_word_is_part_of_what_is_stored(tmp_path: Path) -> None:
     shared = 2
     own = sum(len(tail) - 1 - shared for tail in request.continuations)
     assert bench.meter.tokens_decoded == len(request.context) - len(
-        bench.preparation.prompts(ZERO, "test", [0]).prefixes[0]
+        bench.builder.prompts(ZERO, "test", [0]).prefixes[0]
     ) + (shared + own), "the shared tokens are decoded once"
 
 
@@ -176,8 +175,8 @@ def test_sizes_are_what_the_scored_tokens_spell(shared_data: Path, vocabulary: s
     model = Model(shared_data / "weights" / f"ggml-vocab-llama-{vocabulary}.gguf", vocab_only=True)
     task = load_task("medqa", data_dir=shared_data, splits=("test",))
     asked = a_task(task.questions("test")[:150])
-    prompting: Prompting = a_prompting(name)
-    found = Preparation(Vocabulary(model), prompting, asked, 0, rules("cloze")).prompts(
+    prompt_style: PromptStyle = a_prompt_style(name)
+    found = RequestBuilder(Vocabulary(model), prompt_style, asked, 0, rules("cloze")).prompts(
         ZERO, "test", range(150)
     )
     for row, prompt in found.prompts.items():

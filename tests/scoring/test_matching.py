@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medbench_local.scoring.matching import Several, match_answer
+from medbench_local.scoring.matching import MultipleLetters, match_answer
 
 OPTIONS = ("yes", "no", "maybe")
 GOLD = 1
@@ -42,7 +42,7 @@ GOLD = 1
     ],
 )
 @pytest.mark.parametrize("several", ["first", "none"])
-def test_published_checks(output: str, expected: int | None, several: Several) -> None:
+def test_published_checks(output: str, expected: int | None, several: MultipleLetters) -> None:
     assert match_answer(output, OPTIONS, GOLD, several=several) == expected
 
 
@@ -75,7 +75,7 @@ def test_an_option_without_words_is_never_found() -> None:
 
 @given(st.text(), st.lists(st.text(), min_size=2, max_size=26), st.data(), st.sampled_from(["first", "none"]))
 def test_a_prediction_is_an_option(
-    output: str, options: list[str], data: st.DataObject, several: Several
+    output: str, options: list[str], data: st.DataObject, several: MultipleLetters
 ) -> None:
     answer = data.draw(st.integers(0, len(options) - 1))
     found = match_answer(output, options, answer, several=several)

@@ -9,11 +9,11 @@ from medbench_local.catalog.model import models
 from medbench_local.catalog.protocol import Scoring
 from medbench_local.engine.base import Engine
 from medbench_local.engine.fake import FakeEngine
-from medbench_local.prompts.prompting import Prompting, prompting_for
+from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for
 from medbench_local.results.checks import Check, CheckState
 from medbench_local.results.record import VERDICTS
 from medbench_local.scoring.answers import Answer, CellScorer, Meter, fingerprint
-from medbench_local.scoring.requests import Preparation, ScoringRules
+from medbench_local.scoring.request_builder import RequestBuilder, ScoringRules
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.verdicts import AtFullPrecision
 from medbench_local.tasks.question import DataFile, Question, Split, Task
@@ -51,9 +51,9 @@ def a_task(*, demonstrations: int = 8, validation: int = 6, test: int = 12) -> T
     )
 
 
-def a_prompting(name: str = "llama-2-7b") -> Prompting:
+def a_prompt_style(name: str = "llama-2-7b") -> PromptStyle:
     """The way a model of the catalog is prompted."""
-    return prompting_for(models()[name])
+    return prompt_style_for(models()[name])
 
 
 def rules(scoring: Scoring = "constrained", *, context: int = 4096, overlong: str = "wrong") -> ScoringRules:
@@ -81,21 +81,21 @@ class Bench:
         engine: Engine | None = None,
         shots: int = 0,
         given: ScoringRules | None = None,
-        prompting: Prompting | None = None,
+        prompt_style: PromptStyle | None = None,
     ) -> None:
         self.task = task or a_task()
         self.engine = engine or FakeEngine()
         self.store = ScoreStore(folder / "scores.sqlite")
         self.meter = Meter()
         self.told = 0
-        self.prompting = prompting or a_prompting()
+        self.prompt_style = prompt_style or a_prompt_style()
         self.rules = given or rules()
-        self.preparation = Preparation(self.engine, self.prompting, self.task, shots, self.rules)
+        self.builder = RequestBuilder(self.engine, self.prompt_style, self.task, shots, self.rules)
         self.scorer = CellScorer(
             self.engine,
             fingerprint=fingerprint("a file", self.engine.info),
             store=self.store,
-            preparation=self.preparation,
+            builder=self.builder,
             task=self.task,
             rules=self.rules,
             meter=self.meter,

@@ -20,12 +20,12 @@ from medbench_local.progress import Silent
 from medbench_local.scoring.answers import Meter
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study import opening
-from medbench_local.study.choosing import search_prompts
 from medbench_local.study.ladder import ladder
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.opening import session_for
 from medbench_local.study.plan import Plan, default_tasks
 from medbench_local.study.planner import Planner
+from medbench_local.study.prompt_search import search_prompts
 from tests.study.conftest import Fakes, write_task
 
 EXHAUSTIVE = Protocol(name="all", summary="All.", shots=(0, 3), selection=SelectionSettings())

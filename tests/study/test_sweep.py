@@ -1,4 +1,4 @@
-"""Several pairs, and the study's tables over them."""
+"""MultipleLetters pairs, and the study's tables over them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from medbench_local.catalog.model import pairs
 from medbench_local.catalog.protocol import BootstrapSettings, Protocol, SelectionSettings
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.results.schema import Ablation, Comparison
-from medbench_local.study.choosing import unsearched
+from medbench_local.study.prompt_search import unsearched
 from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs, summarise
 from medbench_local.study.verdicts import Side, comparison
 from tests.study.conftest import Fakes

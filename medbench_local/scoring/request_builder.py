@@ -13,8 +13,8 @@ from medbench_local.engine.requests import constrained, continued, continued_aft
 from medbench_local.errors import EngineError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate, Prompt
-from medbench_local.prompts.prompting import Prompting, render, render_cloze
-from medbench_local.scoring.matching import Several
+from medbench_local.prompts.prompt_style import PromptStyle, render, render_cloze
+from medbench_local.scoring.matching import MultipleLetters
 from medbench_local.tasks.question import Question, SplitName, Task
 
 _GREEDY_STOPS = ("###", "<|eot_id|>")
@@ -39,7 +39,7 @@ class ScoringRules:
     context: int
     overlong: str
     bos: Bos
-    several: Several
+    several: MultipleLetters
     max_tokens: int
 
 
@@ -76,7 +76,7 @@ class PreparedPrompts:
     prefixes: Mapping[int, Tokens]
 
 
-class Preparation:
+class RequestBuilder:
     """Makes the prompts of one model on one task with a number of shots.
 
     The longest common prefix is taken over all questions that the protocol may ask, so that it does not depend on
@@ -87,7 +87,7 @@ class Preparation:
 
     Args:
         engine: tokenises.
-        prompting: how the model is spoken to.
+        prompt_style: how the model is spoken to.
         task: its questions.
         shots: demonstrations in a prompt.
         rules: what the protocol fixes.
@@ -97,14 +97,14 @@ class Preparation:
     def __init__(
         self,
         engine: Engine,
-        prompting: Prompting,
+        prompt_style: PromptStyle,
         task: Task,
         shots: int,
         rules: ScoringRules,
         asked: Mapping[SplitName, Sequence[int]] | None = None,
     ) -> None:
         self._engine = engine
-        self._prompting = prompting
+        self._prompt_style = prompt_style
         self._task = task
         self._shots = shots
         self._rules = rules
@@ -176,7 +176,7 @@ class Preparation:
 
     def _render(self, question: Question, demonstrations: Sequence[Question], candidate: Candidate) -> Prompt:
         kind = render_cloze if self._rules.scoring == "cloze" else render
-        return kind(self._prompting, self._task.id, question, demonstrations, candidate.format)
+        return kind(self._prompt_style, self._task.id, question, demonstrations, candidate.format)
 
     def _requests(
         self, questions: Sequence[Question], prompts: Sequence[Prompt]

@@ -49,7 +49,7 @@ def choose_device(torch: Any, device: str | None) -> str:
     return name
 
 
-class Network:
+class TransformersModel:
     """A causal language model, loaded.
 
     Attributes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.files.hashes import FileRecord, content_key, file_sha256
-from medbench_local.files.space import Need
+from medbench_local.files.space import DiskNeed
 
 CONVERSION = 1
 """To be raised when conversion gives other bytes for the same checkpoint."""
@@ -31,9 +31,9 @@ def quantised_path(folder: Path, full_sha256: str, quant: QuantConfig, home: Pat
     return folder / f"{quant.name}-{key[:8]}.gguf"
 
 
-def room_for(weights: int, quant: QuantConfig, home: Path) -> list[Need]:
+def room_for(weights: int, quant: QuantConfig, home: Path) -> list[DiskNeed]:
     """The room that conversion and quantisation of ``weights`` bytes of 16-bit weights will take."""
-    needs = [Need(home, weights, "the full GGUF")]
+    needs = [DiskNeed(home, weights, "the full GGUF")]
     if quant.name != FULL:
-        needs.append(Need(home, int(weights * quant.bits_per_weight / 16), "the quantised GGUF"))
+        needs.append(DiskNeed(home, int(weights * quant.bits_per_weight / 16), "the quantised GGUF"))
     return needs

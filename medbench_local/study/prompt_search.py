@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.prompts.demonstrations import validation_rows
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompting import Prompting, candidates
+from medbench_local.prompts.prompt_style import PromptStyle, candidates
 from medbench_local.results.choices import CandidateScore, PromptChoice
 from medbench_local.scoring.answers import CellScorer
 from medbench_local.selection.exhaustive import exhaustive
@@ -24,7 +24,7 @@ def choose_prompt(
     *,
     task: Task,
     shots: int,
-    prompting: Prompting,
+    prompt_style: PromptStyle,
     settings: SelectionSettings,
     demonstration_seed: int,
     limit: int | None,
@@ -35,13 +35,13 @@ def choose_prompt(
         scorer: of the cell.
         task: its validation questions are used.
         shots: demonstrations in a prompt.
-        prompting: decides which candidates there are.
+        prompt_style: decides which candidates there are.
         settings: method, candidates and limits.
         demonstration_seed: of the demonstration set where nothing is selected.
         limit: most validation questions, below the protocol's limit.
     """
     options = candidates(
-        prompting, shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
+        prompt_style, shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )
     if not is_searched(len(options), shots, settings):
         chosen = Candidate(None, demonstration_seed if shots else None)

@@ -10,10 +10,10 @@ import pytest
 from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompting import candidates
+from medbench_local.prompts.prompt_style import candidates
 from medbench_local.results.choices import PromptChoice
-from medbench_local.study.choosing import choose_prompt, selection_rows
-from tests.study.material import Bench, a_prompting, a_task
+from medbench_local.study.prompt_search import choose_prompt, selection_rows
+from tests.study.material import Bench, a_prompt_style, a_task
 
 
 def _choose(
@@ -23,7 +23,7 @@ def _choose(
         bench.scorer,
         task=bench.task,
         shots=shots,
-        prompting=bench.prompting,
+        prompt_style=bench.prompt_style,
         settings=settings,
         demonstration_seed=42,
         limit=limit,
@@ -44,7 +44,7 @@ def test_exhaustive_takes_the_first_of_the_best_and_lists_all(tmp_path: Path) ->
     bench = Bench(tmp_path, task=a_task(validation=30), shots=2)
     settings = SelectionSettings(method="exhaustive", formats=(3, 8), demonstration_seeds=(0, 5))
     chosen, choice = _choose(bench, settings, 2)
-    options = candidates(bench.prompting, 2, formats=(3, 8), demonstration_seeds=(0, 5))
+    options = candidates(bench.prompt_style, 2, formats=(3, 8), demonstration_seeds=(0, 5))
     asked = bench.task.questions("validation")
     right = [
         np.mean(
@@ -78,7 +78,7 @@ def test_racing_finds_the_winner_of_the_exhaustive_search_where_it_is_clear(tmp_
     exhaustive_bench = Bench(tmp_path / "prepare", task=task)
     best = Candidate(4, None)
     questions = task.questions("validation")
-    prepared = exhaustive_bench.preparation.prompts(best, "validation", range(len(questions)))
+    prepared = exhaustive_bench.builder.prompts(best, "validation", range(len(questions)))
     right = {
         prompt.request.context: questions[row].answer  # type: ignore[union-attr]
         for row, prompt in prepared.prompts.items()
@@ -108,10 +108,10 @@ def test_racing_finds_the_winner_of_the_exhaustive_search_where_it_is_clear(tmp_
 def test_a_fixed_template_is_not_searched_zero_shot_and_only_by_demonstrations_few_shot(
     tmp_path: Path,
 ) -> None:
-    bench = Bench(tmp_path / "0", prompting=a_prompting("biomistral-7b"))
+    bench = Bench(tmp_path / "0", prompt_style=a_prompt_style("biomistral-7b"))
     chosen, choice = _choose(bench, SelectionSettings(), 0)
     assert (chosen, choice.method) == (Candidate(None, None), "none")
-    bench = Bench(tmp_path / "3", prompting=a_prompting("biomistral-7b"), shots=3)
+    bench = Bench(tmp_path / "3", prompt_style=a_prompt_style("biomistral-7b"), shots=3)
     chosen, choice = _choose(bench, SelectionSettings(), 3)
     assert chosen.format is None
     assert [(c.format, c.demonstrations) for c in choice.candidates] == [("default", d) for d in range(10)]

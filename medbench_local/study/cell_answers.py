@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from medbench_local.errors import WorkerDied
 from medbench_local.progress import Advance, Progress
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompting import Prompting, candidates
+from medbench_local.prompts.prompt_style import PromptStyle, candidates
 from medbench_local.results.choices import PromptChoice
 from medbench_local.scoring.answers import Answer
 from medbench_local.scoring.session import ModelSession
-from medbench_local.study.choosing import choose_prompt, is_searched, search_prompts, selection_rows
-from medbench_local.study.opening import preparation_of, scorer_of
+from medbench_local.study.opening import builder_of, scorer_of
 from medbench_local.study.plan import Cell, Plan, test_questions
+from medbench_local.study.prompt_search import choose_prompt, is_searched, search_prompts, selection_rows
 
 CellKey = tuple[str, int]
 
@@ -46,20 +46,20 @@ def answer_all(
     session: ModelSession, plan: Plan, *, label: str, progress: Progress
 ) -> dict[CellKey, CellAnswers]:
     """Choose a prompt for every cell and answer its test questions with it."""
-    prompting = session.prompting()
-    work = {key_of(cell): _prompts_of(plan, cell, prompting) for cell in plan.cells}
-    lengths = {key_of(cell): _length(session, plan, cell, prompting) for cell in plan.cells}
+    prompt_style = session.prompt_style()
+    work = {key_of(cell): _prompts_of(plan, cell, prompt_style) for cell in plan.cells}
+    lengths = {key_of(cell): _length(session, plan, cell, prompt_style) for cell in plan.cells}
     mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1) or 1.0
     found = {}
     with progress.step(label, total=sum(work.values()), unit="prompts") as advance:
         for cell in plan.cells:
             count = _Share(advance, work[key_of(cell)], lengths[key_of(cell)] / mean)
-            scorer = scorer_of(session, plan, cell, prompting, count)
+            scorer = scorer_of(session, plan, cell, prompt_style, count)
             candidate, choice = choose_prompt(
                 scorer,
                 task=cell.task,
                 shots=cell.shots,
-                prompting=prompting,
+                prompt_style=prompt_style,
                 settings=plan.protocol.selection,
                 demonstration_seed=plan.protocol.demonstration_seed,
                 limit=plan.options.limit,
@@ -74,7 +74,7 @@ def answer_all(
 def answer_with(
     session: ModelSession,
     plan: Plan,
-    prompting: Prompting,
+    prompt_style: PromptStyle,
     chosen: Mapping[CellKey, Candidate],
     rows: Mapping[CellKey, Sequence[int]],
     *,
@@ -86,7 +86,7 @@ def answer_with(
     with progress.step(label, total=sum(map(len, rows.values())), unit="prompts") as advance:
         for cell in plan.cells:
             key = key_of(cell)
-            scorer = scorer_of(session, plan, cell, prompting, advance)
+            scorer = scorer_of(session, plan, cell, prompt_style, advance)
             found[key] = tuple(scorer.answers(chosen[key], "test", rows[key]))
     return found
 
@@ -137,20 +137,20 @@ class _Share:
         self(max(self._left, 0.0), known=True)
 
 
-def _length(session: ModelSession, plan: Plan, cell: Cell, prompting: Prompting) -> float:
+def _length(session: ModelSession, plan: Plan, cell: Cell, prompt_style: PromptStyle) -> float:
     """Tokens decoded for a prompt on average, from a few test questions in the default format."""
     candidate = Candidate(None, 0 if cell.shots else None)
     rows = range(min(_SAMPLE, len(cell.task.questions("test"))))
-    return preparation_of(session, plan, cell, prompting).tokens(candidate, "test", rows) / len(rows)
+    return builder_of(session, plan, cell, prompt_style).tokens(candidate, "test", rows) / len(rows)
 
 
-def _prompts_of(plan: Plan, cell: Cell, prompting: Prompting) -> int:
+def _prompts_of(plan: Plan, cell: Cell, prompt_style: PromptStyle) -> int:
     """An upper bound of the prompts of a cell."""
     settings = plan.protocol.selection
     test = len(test_questions(plan, cell))
     options = len(
         candidates(
-            prompting,
+            prompt_style,
             cell.shots,
             formats=settings.formats,
             demonstration_seeds=settings.demonstration_seeds,

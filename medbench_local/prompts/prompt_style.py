@@ -24,7 +24,7 @@ STOP_EVERYWHERE = "###"
 
 
 @dataclass(frozen=True)
-class Prompting:
+class PromptStyle:
     """How one model is prompted.
 
     Rendering another model's prompts with it is what "prompted like its medical partner" means: system
@@ -74,7 +74,7 @@ def _sampled_template(seed: int) -> Template:
     return sample_format(seed).template()
 
 
-def prompting_for(
+def prompt_style_for(
     entry: ModelEntry | None,
     *,
     chat_template: str | None = None,
@@ -83,7 +83,7 @@ def prompting_for(
     system_prompt: str | None = None,
     overrides: PromptOverrides | None = None,
     name: str = "",
-) -> Prompting:
+) -> PromptStyle:
     """How a model is prompted.
 
     A model of the catalog is prompted as the study did, whatever chat template its files hold; any other one
@@ -94,7 +94,7 @@ def prompting_for(
         chat_template: the Jinja chat template stored with the model; used outside the catalog only.
         bos_text: text of the BOS token; "" for the usual one of the family.
         eos_text: text of the end-of-sequence token; "" likewise.
-        system_prompt: replaces the system prompt of every task; see `Prompting`.
+        system_prompt: replaces the system prompt of every task; see `PromptStyle`.
         overrides: system prompts by model and task, used where ``system_prompt`` is None.
         name: the model's name for overrides and error messages, if it is not in the catalog.
 
@@ -111,7 +111,7 @@ def prompting_for(
         chat = TemplateChat(chat_template, bos_text, eos_text, origin=name or "the model")
     else:
         family, template = FAMILIES["generic"], PLAIN
-    return Prompting(
+    return PromptStyle(
         name=entry.name if entry else name,
         family=family.name,
         template=template,
@@ -135,7 +135,7 @@ def check_system_prompt(text: str | None) -> None:
 
 
 def render(
-    prompting: Prompting,
+    prompt_style: PromptStyle,
     task_id: str,
     question: Question,
     demonstrations: Sequence[Question],
@@ -144,26 +144,26 @@ def render(
     """The prompt that asks ``question``, its options shown.
 
     Args:
-        prompting: of the model, or of the model whose way is borrowed.
+        prompt_style: of the model, or of the model whose way is borrowed.
         task_id: decides the system prompt.
         question: the question asked.
         demonstrations: solved questions, in the order in which they are shown; none for zero-shot.
         format: seed of a sampled format, or None for the model's default template.
     """
-    template = prompting.template_of(format)
+    template = prompt_style.template_of(format)
     text = _write(
-        prompting.chat,
+        prompt_style.chat,
         template,
-        prompting.system(task_id, len(question.options)),
+        prompt_style.system(task_id, len(question.options)),
         [(d, pieces.write_question(template, d), pieces.write_answer(template, d)) for d in demonstrations],
         pieces.write_question(template, question),
     )
     labels = pieces.labels(template, len(question.options))
-    return _prompt(prompting, template, text, labels)
+    return _prompt(prompt_style, template, text, labels)
 
 
 def render_cloze(
-    prompting: Prompting,
+    prompt_style: PromptStyle,
     task_id: str,
     question: Question,
     demonstrations: Sequence[Question],
@@ -173,26 +173,26 @@ def render_cloze(
 
     Arguments as for `render`.
     """
-    template = prompting.template_of(format)
+    template = prompt_style.template_of(format)
     text = _write(
-        prompting.chat,
+        prompt_style.chat,
         template,
-        prompting.cloze_system(task_id),
+        prompt_style.cloze_system(task_id),
         [
             (d, pieces.write_cloze_question(template, d), pieces.write_cloze_answer(template, d))
             for d in demonstrations
         ],
         pieces.write_cloze_question(template, question),
     )
-    return _prompt(prompting, template, text, question.options)
+    return _prompt(prompt_style, template, text, question.options)
 
 
-def _prompt(prompting: Prompting, template: Template, text: str, labels: tuple[str, ...]) -> Prompt:
+def _prompt(prompt_style: PromptStyle, template: Template, text: str, labels: tuple[str, ...]) -> Prompt:
     head = template.answer_head
     blanks = head[len(head.rstrip()) :]
     gap = "" if text[-1:].isspace() else blanks
     stop = (*template.stop, STOP_EVERYWHERE)
-    return Prompt(text, special=prompting.chat is not None, labels=labels, stop=stop, gap=gap)
+    return Prompt(text, special=prompt_style.chat is not None, labels=labels, stop=stop, gap=gap)
 
 
 def _write(
@@ -219,7 +219,7 @@ def _write(
 
 
 def candidates(
-    prompting: Prompting,
+    prompt_style: PromptStyle,
     shots: int,
     *,
     formats: Iterable[int] = range(10),
@@ -230,6 +230,6 @@ def candidates(
     The default template comes first, then the sampled formats; within a format the demonstration sets. Models
     with a fixed template have no other format; zero-shot has no demonstration sets.
     """
-    tried = [None, *(() if prompting.fixed_template else formats)]
+    tried = [None, *(() if prompt_style.fixed_template else formats)]
     sets = list(demonstration_seeds) if shots else [None]
     return tuple(Candidate(format, seed) for format in tried for seed in sets)

@@ -11,7 +11,7 @@ from medbench_local.prompts.prompt import Candidate
 from medbench_local.selection.result import CandidateScore, Evaluate, Method, Questions, Rung, Selection
 
 
-class Board:
+class ScoreTable:
     """Candidates by questions: what has been scored, and what came out.
 
     Attributes:
@@ -57,21 +57,23 @@ class Board:
             self.scored[candidate, wanted] = True
         return int(wanted.size)
 
-    def spare(self, candidate: int, champion: int) -> int:
+    def errors_left(self, candidate: int, leader: int) -> int:
         """How many of its open questions a candidate may get wrong and still win; below 0: it cannot win.
 
         Args:
             candidate: any other candidate.
-            champion: one that was scored on every question.
+            leader: one that was scored on every question.
         """
         open_ = int((~self.scored[candidate]).sum())
-        target = int(self.correct[champion].sum()) + (candidate > champion)
+        target = int(self.correct[leader].sum()) + (candidate > leader)
         return int(self.correct[candidate].sum()) + open_ - target
 
-    def certain(self, champion: int) -> bool:
+    def certain(self, leader: int) -> bool:
         """Whether no outcome of the open questions lets another candidate win."""
-        others = (candidate for candidate in range(self.n_candidates) if candidate != champion)
-        return bool(self.scored[champion].all()) and all(self.spare(other, champion) < 0 for other in others)
+        others = (candidate for candidate in range(self.n_candidates) if candidate != leader)
+        return bool(self.scored[leader].all()) and all(
+            self.errors_left(other, leader) < 0 for other in others
+        )
 
     def select(
         self,

@@ -14,7 +14,7 @@ from medbench_local.tasks.question import SPLITS, SplitName
 
 
 @dataclass(frozen=True)
-class Place:
+class DataLocation:
     """Where a task's files lie on this machine.
 
     Attributes:
@@ -32,14 +32,16 @@ class Place:
     note: str = ""
 
 
-def in_folder(folder: Path, source: str) -> Place:
+def in_folder(folder: Path, source: str) -> DataLocation:
     """A folder with one JSON Lines file a split, whether or not they are there."""
     splits = {name: SplitFiles(files=(f"{name}.jsonl",)) for name in SPLITS}
     files = {f"{name}.jsonl": SourceFile(folder / f"{name}.jsonl") for name in SPLITS}
-    return Place("own", splits, files, source)
+    return DataLocation("own", splits, files, source)
 
 
-def in_data_dir(entry: TaskEntry, source: Source, data_dir: Path, wanted: Sequence[SplitName]) -> Place:
+def in_data_dir(
+    entry: TaskEntry, source: Source, data_dir: Path, wanted: Sequence[SplitName]
+) -> DataLocation:
     """The first layout whose files are all there; failing that, the first that has the wanted splits' files.
 
     Looking at all files first keeps a split the same whichever others are wanted beside it.
@@ -55,7 +57,7 @@ def in_data_dir(entry: TaskEntry, source: Source, data_dir: Path, wanted: Sequen
             splits = _splits(layout, entry)
             files, missing = _present(data_dir, splits, needed)
             if not missing:
-                return Place(source.format, splits, files, "local", layout.note)
+                return DataLocation(source.format, splits, files, "local", layout.note)
             if not nearest or len(missing) < len(nearest):
                 nearest = missing
     path, split = nearest[0]
@@ -69,7 +71,7 @@ def in_data_dir(entry: TaskEntry, source: Source, data_dir: Path, wanted: Sequen
 
 def on_the_hub(
     entry: TaskEntry, source: Source, wanted: Sequence[SplitName], offline: bool, progress: Progress
-) -> Place:
+) -> DataLocation:
     """The first layout that can be had, fetched; the note says why if it is not the first of all.
 
     Raises:
@@ -113,7 +115,7 @@ def _fetch(
     offline: bool,
     progress: Progress,
     first: AcquireError | None,
-) -> Place:
+) -> DataLocation:
     from medbench_local.hub.dataset import fetch_dataset_files
 
     splits = _splits(layout, entry)
@@ -130,7 +132,7 @@ def _fetch(
     commit = _commit(next(iter(paths.values()))) or layout.revision
     reason = f"The first choice of files cannot be had: {first.message}" if first else ""
     note = " ".join(text for text in (reason, layout.note) if text)
-    return Place(format, splits, files, f"hub:{layout.repository}@{commit}", note)
+    return DataLocation(format, splits, files, f"hub:{layout.repository}@{commit}", note)
 
 
 def _commit(path: Path) -> str:
