@@ -32,6 +32,7 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
+from benchmarks.score_tables import SCENARIOS, Scenario, Table, score_table
 from medbench_local.catalog.model import models
 from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.catalog.task import study_tasks
@@ -40,7 +41,6 @@ from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
 from medbench_local.selection import Selection, exhaustive, racing
 from medbench_local.selection.guaranteed import SMALL
-from medbench_local.selection.simulate import SCENARIOS, Scenario, Table, score_table
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Question, Task
 

@@ -35,6 +35,12 @@ def probability_at_most(n: int, plus: int, minus: int, k: int) -> float:
         plus: 0 to n.
         minus: 0 to n - ``plus``.
         k: any whole number.
+
+    Examples:
+        Two draws, each +1 or -1 with probability one half: a sum of at most 0 unless both are +1.
+
+        >>> round(probability_at_most(2, 1, 1, 0), 12)
+        0.75
     """
     discordant = plus + minus
     if discordant == 0 or not -n <= k < n:
@@ -72,6 +78,12 @@ def bootstrap_bounds(n: int, medical_only: int, base_only: int, confidence: floa
 
     Raises:
         ValueError: counts that cannot be, or a confidence out of its range.
+
+    Examples:
+        >>> bootstrap_bounds(100, 15, 5, 0.95)
+        (2, 19)
+        >>> bootstrap_bounds(100, 5, 15, 0.95)
+        (-19, -2)
     """
     check_counts(n, medical_only, base_only)
     tail = tail_probability(confidence)
@@ -83,6 +95,10 @@ def excludes_zero(n: int, medical_only: int, base_only: int, confidence: float) 
 
     Raises:
         ValueError: as `bootstrap_bounds`.
+
+    Examples:
+        >>> excludes_zero(100, 15, 5, 0.95), excludes_zero(100, 11, 9, 0.95)
+        (True, False)
     """
     check_counts(n, medical_only, base_only)
     tail = tail_probability(confidence)

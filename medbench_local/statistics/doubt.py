@@ -25,6 +25,12 @@ def doubt(verdict: Verdict, n: int, mcnemar_p: float, *, confidence: float) -> D
     Returns:
         "too few questions": even if all ``n`` differed in the same way, p would be above 1 - ``confidence``; at 95 %,
         fewer than 6. "exact test": a win or a loss, but p is above 1 - ``confidence``. None: neither.
+
+    Examples:
+        >>> doubt("win", 5, 0.0625, confidence=0.95)
+        'too few questions'
+        >>> doubt("win", 1273, 0.01, confidence=0.95) is None
+        True
     """
     level = 1 - confidence
     if mcnemar_exact(n, 0) > level:

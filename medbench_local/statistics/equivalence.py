@@ -116,6 +116,16 @@ def equivalence(
     References:
         Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987) 657-680: two one-sided tests.
         Dutta et al., Accuracy is Not All You Need (arXiv 2407.09141, 2024): flips.
+
+    Examples:
+        Of 500 questions one lost its correct answer: no change of three points is left that the data would allow.
+
+        >>> answers = [0] * 500
+        >>> found = equivalence([0] * 500, [1] + [0] * 499, answers, margin=0.03)
+        >>> found.outcome, found.flips, found.correct_to_wrong
+        ('equivalent', 1, 1)
+        >>> equivalence([0] * 50, [1] + [0] * 49, [0] * 50, margin=0.03).outcome
+        'inconclusive'
     """
     before, after = _as_indices(full, "full"), _as_indices(quantised, "quantised")
     correct = _as_indices(answers, "answers")

@@ -39,6 +39,12 @@ def p_value_below(lost: int, gained: int, n: int, limit: float) -> float:
 
     Raises:
         ValueError: counts that cannot be, or a limit out of its range.
+
+    Examples:
+        Were three questions in a hundred lost, 100 questions without a change would have the probability 0.97 ** 100.
+
+        >>> round(p_value_below(0, 0, 100, 0.03), 3)
+        0.049
     """
     _check(lost, gained, n)
     if not -1 < limit < 1:

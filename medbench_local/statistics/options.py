@@ -16,6 +16,10 @@ def margins(logprobs: Logprobs) -> NDArray[np.float64]:
 
     Raises:
         ValueError: a question with fewer than two options, with nan, or with no possible option.
+
+    Examples:
+        >>> [round(float(gap), 2) for gap in margins([[-0.2, -1.7, -4.0], [-1.0, -1.0]])]
+        [1.5, 0.0]
     """
     gaps = np.empty(len(logprobs))
     for i, row in enumerate(logprobs):
@@ -25,7 +29,12 @@ def margins(logprobs: Logprobs) -> NDArray[np.float64]:
 
 
 def near_ties(logprobs: Logprobs, noise: float) -> NDArray[np.bool_]:
-    """Which questions' two most probable options are at most ``noise`` nats apart; exact ties always are."""
+    """Which questions' two most probable options are at most ``noise`` nats apart; exact ties always are.
+
+    Examples:
+        >>> near_ties([[-0.2, -1.7], [-1.0, -1.0]], 0.0).tolist()
+        [False, True]
+    """
     ties: NDArray[np.bool_] = margins(logprobs) <= noise
     return ties
 
@@ -38,6 +47,12 @@ def kl_divergences(full: Logprobs, quantised: Logprobs) -> NDArray[np.float64]:
 
     Raises:
         ValueError: different numbers of questions or options, or log-probs that `margins` refuses.
+
+    Examples:
+        >>> from math import log
+        >>> full, quantised = [[log(0.5), log(0.5)]], [[log(0.25), log(0.75)]]
+        >>> round(float(kl_divergences(full, quantised)[0]), 4)
+        0.1438
     """
     if len(full) != len(quantised):
         raise ValueError(f"log-probabilities of {len(full)} and of {len(quantised)} questions")

@@ -80,6 +80,15 @@ def paired_bootstrap(medical: ArrayLike, base: ArrayLike, *, confidence: float =
     References:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3. Koehn, Statistical
         Significance Tests for Machine Translation Evaluation (EMNLP 2004), for the paired form.
+
+    Examples:
+        >>> medical = [1] * 60 + [0] * 40
+        >>> base = [1] * 45 + [0] * 15 + [1] * 5 + [0] * 35
+        >>> found = paired_bootstrap(medical, base)
+        >>> found.medical_only, found.base_only, found.difference
+        (15, 5, 0.1)
+        >>> found.low, found.high, found.verdict
+        (0.02, 0.19, 'win')
     """
     right_medical, right_base = as_correct(medical, "medical"), as_correct(base, "base")
     if right_medical.size != right_base.size:
@@ -107,6 +116,10 @@ def verdict_of_counts(n: int, medical_only: int, base_only: int, confidence: flo
 
     Raises:
         ValueError: counts that cannot be, or a confidence out of its range.
+
+    Examples:
+        >>> [verdict_of_counts(100, better, 20 - better, 0.95) for better in (15, 11, 5)]
+        ['win', 'tie', 'loss']
     """
     if excludes_zero(n, medical_only, base_only, confidence):
         return "win"
@@ -118,6 +131,10 @@ def verdict(low: float, high: float) -> Verdict:
 
     Raises:
         ValueError: ``low`` is greater than ``high``, or one of them is not a number.
+
+    Examples:
+        >>> verdict(0.01, 0.05), verdict(0.0, 0.05), verdict(-0.05, -0.01)
+        ('win', 'tie', 'loss')
     """
     if not low <= high:
         raise ValueError(f"an interval from {low} to {high} is none")

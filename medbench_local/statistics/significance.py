@@ -25,6 +25,12 @@ def mcnemar_exact(medical_only: int, base_only: int) -> float:
 
     References:
         McNemar, Psychometrika 12 (1947) 153-157; the exact form in Fay, Biostatistics 11 (2010) 373-374.
+
+    Examples:
+        >>> round(mcnemar_exact(15, 5), 4)
+        0.0414
+        >>> mcnemar_exact(0, 0)
+        1.0
     """
     if medical_only < 0 or base_only < 0:
         raise ValueError("counts cannot be negative")
@@ -43,6 +49,10 @@ def holm(pvalues: Sequence[float]) -> list[float]:
 
     References:
         Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
+
+    Examples:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
     """
     if not all(0 <= p <= 1 for p in pvalues):
         raise ValueError("p-values must lie between 0 and 1")
@@ -78,6 +88,12 @@ def minimum_detectable_difference(
 
     References:
         Connor, Biometrics 43 (1987) 207-211; Miller, Adding Error Bars to Evals (arXiv 2411.00640, 2024).
+
+    Examples:
+        >>> round(minimum_detectable_difference(1273, 0.2), 3)
+        0.035
+        >>> round(minimum_detectable_difference(100, 0.2), 3)
+        0.125
     """
     if n < 1:
         raise ValueError("`n` must be at least 1")
@@ -102,6 +118,11 @@ def wilson(k: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
 
     References:
         Wilson, Journal of the American Statistical Association 22 (1927) 209-212.
+
+    Examples:
+        >>> low, high = wilson(0, 20)
+        >>> round(low, 3), round(high, 3)
+        (0.0, 0.161)
     """
     if not 0 <= k <= n:
         raise ValueError(f"{k} of {n} is no share")

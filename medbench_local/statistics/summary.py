@@ -54,6 +54,10 @@ def verdict_rates(possible: Sequence[Collection[Verdict]]) -> Rates:
 
     Raises:
         ValueError: no comparisons, or one with no verdict or an unknown one.
+
+    Examples:
+        >>> str(verdict_rates([["win"], ["tie"], ["tie"], ["tie", "loss"]]))
+        'win 25.0%, tie 50.0% to 75.0%, loss 0.0% to 25.0%'
     """
     if not possible:
         raise ValueError("there are no verdicts to summarise")
@@ -76,6 +80,10 @@ def pooled_rates(pairs: Mapping[str, Sequence[Collection[Verdict]]]) -> Rates:
 
     Args:
         pairs: for each pair, by its name, what `verdict_rates` takes.
+
+    Examples:
+        >>> str(pooled_rates({"a": [["win"], ["tie"], ["tie"]], "b": [["loss"]]}))
+        'win 25.0%, tie 50.0%, loss 25.0%'
     """
     return verdict_rates([verdicts for group in pairs.values() for verdicts in group])
 
@@ -85,6 +93,10 @@ def mean_rates(pairs: Mapping[str, Sequence[Collection[Verdict]]]) -> Rates:
 
     Args:
         pairs: for each pair, by its name, what `verdict_rates` takes; none empty.
+
+    Examples:
+        >>> str(mean_rates({"a": [["win"], ["win"]], "b": [["loss"]]}))
+        'win 50.0%, tie 0.0%, loss 50.0%'
     """
     if not pairs:
         raise ValueError("there are no pairs to summarise")

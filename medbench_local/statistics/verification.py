@@ -116,7 +116,12 @@ def check_order(gaps: NDArray[np.float64] | None, askable: Booleans, key: str) -
 
 
 def closest_count(n: int) -> int:
-    """How many of ``n`` questions are checked because their choice was close."""
+    """How many of ``n`` questions are checked because their choice was close.
+
+    Examples:
+        >>> closest_count(50), closest_count(1273), closest_count(4183)
+        (50, 100, 210)
+    """
     return min(n, max(CLOSEST_LEAST, ceil(CLOSEST_SHARE * n)))
 
 
@@ -138,6 +143,10 @@ def looks(n: int, rest: int) -> tuple[int, ...]:
     Args:
         n: test questions of the comparison.
         rest: rows of the rest.
+
+    Examples:
+        >>> looks(100, 7)
+        (0, 2, 4, 6, 7)
     """
     step = max(1, ceil(_LOOK_SHARE * n))
     return (*range(0, rest, step), rest)

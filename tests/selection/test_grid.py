@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.score_tables import Scenario, score_table
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.selection.grid import Grid, _groups
-from medbench_local.selection.simulate import Scenario, score_table
 
 
 def test_a_full_table_is_known() -> None:

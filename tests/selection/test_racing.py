@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from benchmarks.score_tables import SCENARIOS, Scenario, Table, score_table
 from medbench_local.selection import Selection, exhaustive, racing
 from medbench_local.selection.guaranteed import SMALL
-from medbench_local.selection.simulate import SCENARIOS, Scenario, Table, score_table
 from tests.selection.grids import candidates_of
 
 Correct = NDArray[np.bool_]

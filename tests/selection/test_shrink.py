@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from benchmarks.score_tables import SCENARIOS, Scenario, Table, score_table
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.selection import Selection, exhaustive, racing
 from medbench_local.selection.shrink import _PARTS, _posterior, estimated_gain
-from medbench_local.selection.simulate import SCENARIOS, Scenario, Table, score_table
 from tests.selection.grids import candidates_of
 
 EQUAL = Scenario(formats=0, demonstrations=0, interaction=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medbench_local.selection.simulate import SCENARIOS, Scenario, score_table
+from benchmarks.score_tables import SCENARIOS, Scenario, score_table
 
 
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "tied"])
