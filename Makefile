@@ -9,13 +9,16 @@ endif
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: demo test check format clean
+.PHONY: demo test coverage check format clean
 
 demo: $(RUN_STAMP)  ## Compare the embedded pair of models
 	$(BIN)/medbench-local compare demo-med demo-base
 
 test: $(DEV_STAMP)  ## Install what the tests need and run them all
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+coverage: $(DEV_STAMP)  ## The tests once more, a third slower, with a floor for the share of code that they run
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --cov=medbench_local --cov-report=term --cov-fail-under=90
 
 check: $(DEV_STAMP)  ## Lint, formatting and types
 	$(BIN)/ruff check .
