@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 
 from medbench_local.engine.base import EngineOptions, Mode, Pack, ScoreRequest, Tokens
 from medbench_local.engine.llama import LlamaEngine
-from medbench_local.engine.packs import unique_tokens
+from medbench_local.engine.packs import new_tokens, shared_length
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,17 @@ def run(engine: LlamaEngine, way: Way, prefix: Tokens, requests: list[ScoreReque
     for pack in packs:
         engine.score(pack)
     return time.perf_counter() - start, unique_tokens(packs)
+
+
+def unique_tokens(packs: Sequence[Pack]) -> int:
+    """Tokens that are decoded for ``packs`` in this order: each run of equal prefixes counts once."""
+    total = 0
+    decoded: Tokens = ()
+    for pack in packs:
+        total += len(pack.prefix) - shared_length(decoded, pack.prefix)
+        decoded = pack.prefix
+        total += sum(new_tokens(request, len(pack.prefix)) for request in pack.requests)
+    return total
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     ModelWrapValidatorHandler,
@@ -15,6 +16,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
 from medbench_local.errors import InputError
@@ -37,7 +39,7 @@ _EXPECTED = {
 
 
 class StrictModel(BaseModel):
-    """Base of everything read from YAML: immutable, unknown keys refused.
+    """Base of everything read from YAML: immutable, unknown keys refused, as is one key under two of its names.
 
     Attributes:
         RETIRED: keys that older files hold and nothing reads any more, with the reason; they are accepted and ignored.
@@ -50,8 +52,11 @@ class StrictModel(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _ignore_retired_keys(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if not cls.RETIRED or not isinstance(data, dict):
+    def _read_older_keys(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, dict):
+            return handler(data)
+        _refuse_two_names(cls, data)
+        if not cls.RETIRED:
             return handler(data)
         made = handler({key: value for key, value in data.items() if key not in cls.RETIRED})
         made._ignored = tuple(f"'{key}' is ignored: {why}" for key, why in cls.RETIRED.items() if key in data)
@@ -61,6 +66,21 @@ class StrictModel(BaseModel):
     def ignored(self) -> tuple[str, ...]:
         """One sentence for each key of an older file that no longer means anything."""
         return self._ignored
+
+
+def _refuse_two_names(model: type[BaseModel], data: Mapping[Any, Any]) -> None:
+    for field in model.model_fields.values():
+        names = field.validation_alias.choices if isinstance(field.validation_alias, AliasChoices) else ()
+        given = [str(name) for name in names if name in data]
+        if len(given) > 1:
+            error = PydanticCustomError(
+                "two_names",
+                "this is the old name of '{name}', which is given too: keep one of them",
+                {"name": given[0]},
+            )
+            raise ValidationError.from_exception_data(
+                model.__name__, [InitErrorDetails(type=error, loc=(given[1],), input=None)]
+            )
 
 
 def read_yaml(path: Path, model: type[Model]) -> Model:

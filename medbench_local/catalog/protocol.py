@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BeforeValidator,
     Field,
     StrictBool,
     StrictInt,
@@ -22,6 +23,22 @@ from medbench_local.catalog.prompts import PromptOverrides, Text
 from medbench_local.errors import UsageError
 from medbench_local.paths import user_path
 
+Scoring = Literal["constrained", "label", "cloze", "greedy"]
+"""The scoring rules: each is the module of its name in `medbench_local.scoring.rules`."""
+
+MultipleLetters = Literal["first", "none"]
+"""What several letters in one answer mean: the first of them (the study's final code), or no option (its code
+as first submitted)."""
+
+TooLong = Literal["drop-demonstrations", "count-as-wrong"]
+"""What becomes of a prompt that is longer than the context."""
+
+_FIRST_TOO_LONG: Mapping[TooLong, str] = {
+    "drop-demonstrations": "drop-demonstrations",
+    "count-as-wrong": "wrong",
+}
+"""The values of `TooLong` as the first release wrote them."""
+
 FOLDER = DATA / "protocols"
 """The built-in protocols, one YAML file each, named as the protocol."""
 
@@ -30,6 +47,11 @@ def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(values)) < len(values):
         raise ValueError("the same number is given twice")
     return values
+
+
+def _todays_too_long(value: object) -> object:
+    old = {first: today for today, first in _FIRST_TOO_LONG.items()}
+    return old.get(value, value) if isinstance(value, str) else value
 
 
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -148,7 +170,7 @@ class Protocol(StrictModel):
     shots: Annotated[tuple[Shots, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
         default=(0, 3), description="Numbers of demonstrations; each is a study of its own."
     )
-    scoring: Literal["constrained", "label", "cloze", "greedy"] = Field(
+    scoring: Scoring = Field(
         default="constrained", description="How a prompt and its options become an answer."
     )
     selection: SelectionSettings = Field(default=SelectionSettings(), description="The prompt search.")
@@ -167,17 +189,20 @@ class Protocol(StrictModel):
         default=None,
         description="Longest prompt in tokens, if shorter than the model's trained context. null: that one.",
     )
-    overlong: Literal["drop-demonstrations", "wrong"] = Field(
+    too_long: Annotated[TooLong, BeforeValidator(_todays_too_long)] = Field(
         default="drop-demonstrations",
+        validation_alias=AliasChoices("too_long", "overlong"),
         description="Prompts longer than the context: leave out demonstrations, farthest first, or count the "
-        "question as wrong.",
+        "question as wrong; `overlong` is its old name, with `wrong` for `count-as-wrong`.",
     )
     chat_bos: Literal["once", "twice"] = Field(
         default="once", description="BOS tokens before a chat prompt whose text begins with one."
     )
-    letters: Literal["first", "none"] = Field(
+    multiple_letters: MultipleLetters = Field(
         default="first",
-        description="greedy: an output that names several option letters means the first one, or none.",
+        validation_alias=AliasChoices("multiple_letters", "letters"),
+        description="greedy: an output that names several option letters means the first one, or none; `letters` "
+        "is its old name.",
     )
     greedy: GreedySettings = Field(default=GreedySettings(), description="greedy: generation.")
     bootstrap: BootstrapSettings = Field(default=BootstrapSettings(), description="The verdict.")
@@ -194,6 +219,17 @@ class Protocol(StrictModel):
     def notes(self) -> tuple[str, ...]:
         """One sentence for each key of an older file that no longer means anything."""
         return tuple(f"Protocol {self.name}: bootstrap key {text}" for text in self.bootstrap.ignored)
+
+    def in_first_names(self) -> dict[str, Any]:
+        """Keys and values as JSON has them, under the names of the first release.
+
+        Runs are named by a hash of this: a key that got a better name is no reason to compute a run again.
+        """
+        data = self.model_dump(mode="json")
+        data["overlong"] = _FIRST_TOO_LONG[self.too_long]
+        data["letters"] = self.multiple_letters
+        del data["too_long"], data["multiple_letters"]
+        return data
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -226,6 +262,3 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         f"no protocol is called '{text}'" + (f"; did you mean '{close[0]}'?" if close else "."),
         advice=f"Built in are {', '.join(names)}; or name a YAML file.",
     )
-
-
-Scoring = Literal["constrained", "label", "cloze", "greedy"]

@@ -111,30 +111,3 @@ def groups_that_fit(
         groups[-1].append(request)
         filled += cost
     return groups
-
-
-def unique_tokens(packs: Sequence[Pack]) -> int:
-    """Tokens that will be decoded for ``packs`` in this order: each run of equal prefixes counts once."""
-    total = 0
-    decoded: Tokens = ()
-    for pack in packs:
-        total += len(pack.prefix) - shared_length(decoded, pack.prefix)
-        decoded = pack.prefix
-        total += sum(new_tokens(request, len(pack.prefix)) for request in pack.requests)
-    return total
-
-
-def context_needed(packs: Sequence[Pack], parallel: int = 1) -> int:
-    """Context size in tokens with which every pack can be computed.
-
-    Args:
-        packs: what is to be computed.
-        parallel: questions decoded at once (`EngineOptions.parallel`): counts for generation, which runs
-            that many at a time, and for scoring in "fast" mode; exact scoring needs 1.
-    """
-    needed = 0
-    for pack in packs:
-        costs = [new_tokens(request, len(pack.prefix)) for request in pack.requests]
-        for start in range(0, len(costs), parallel):
-            needed = max(needed, len(pack.prefix) + sum(costs[start : start + parallel]))
-    return needed

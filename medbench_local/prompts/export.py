@@ -26,10 +26,10 @@ class ExportedPrompt:
         demonstrations: seed of the demonstration set, or None for zero-shot.
         prompt: the text; trailing blanks count.
         special: whether control-token text in it stands for control tokens, as in chat prompts.
-        options: the options' labels as an answer writes them; the options' texts if the scoring is cloze.
+        options: the options' labels as an answer writes them, or the options' texts where the prompt shows none.
         answer: index of the correct option.
         scoring: how a run scored the options; None where nothing was scored.
-        gap: cloze only: what stands between the prompt and an option.
+        gap: what stands between the prompt and an option's text; None where labels are scored.
         text_sha256: hash of the question's text and options, as a run's samples have it; or None.
     """
 

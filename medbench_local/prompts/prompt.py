@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
+
+from medbench_local.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -17,10 +21,23 @@ class Candidate:
     format: int | None
     demonstrations: int | None
 
-    @property
-    def format_name(self) -> str:
-        """The word "default", or the seed as a decimal number."""
-        return "default" if self.format is None else str(self.format)
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a prompt, named by what it is.
+
+    Attributes:
+        sha256: hash of its content, 64 hexadecimal digits in lower case.
+
+    Raises:
+        ValueError: that is no such hash.
+    """
+
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"expected 64 hexadecimal digits in lower case, not {self.sha256!r:.80}")
 
 
 @dataclass(frozen=True)
@@ -28,16 +45,60 @@ class Prompt:
     """A rendered prompt.
 
     Attributes:
-        text: exactly what the model sees; trailing blanks count.
+        parts: exactly what the model sees, in order: texts, whose trailing blanks count, and pictures.
         special: whether control-token text in it stands for control tokens (chat templates).
-        labels: the label of each option as this prompt's format writes it in an answer ("(A)", "A.").
-        stop: strings that end a generated answer (the format's headers), without the model's own.
+        labels: the label of each option as this prompt's format writes it in an answer ("(A)", "A."), or the options'
+            texts where none are shown.
+        stop: strings that end a generated answer (the format's headers), without the model's and the scoring's own.
         gap: blanks between the prompt and its answer that the format writes and a chat template stripped from the
             end; what continues the prompt as demonstrations show it begins with them.
     """
 
-    text: str
+    parts: tuple[str | Picture, ...]
     special: bool
     labels: tuple[str, ...]
     stop: tuple[str, ...]
     gap: str = ""
+
+    @classmethod
+    def of_text(
+        cls, text: str, *, special: bool, labels: tuple[str, ...], stop: tuple[str, ...], gap: str = ""
+    ) -> Prompt:
+        """A prompt without pictures."""
+        return cls((text,), special=special, labels=labels, stop=stop, gap=gap)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Its pictures, in the order in which they are shown."""
+        return tuple(part for part in self.parts if isinstance(part, Picture))
+
+    @property
+    def text(self) -> str:
+        """The whole prompt, for whatever reads text only.
+
+        Raises:
+            UsageError: it shows a picture, which would be lost.
+        """
+        if self.pictures:
+            raise UsageError(
+                f"This prompt shows {len(self.pictures)} picture(s), and only text can be asked here.",
+                advice="Choose a task without pictures.",
+            )
+        return str(self)
+
+    def __str__(self) -> str:
+        """The prompt for people; a picture is a note of its hash."""
+        return "".join(
+            part if isinstance(part, str) else f"[picture {part.sha256[:12]}]" for part in self.parts
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what the model sees; of text alone, the hash of its UTF-8.
+
+        A picture is a byte that is in no UTF-8 text, and its own hash: no text and no other picture stands for it.
+        """
+        digest = hashlib.sha256()
+        for part in self.parts:
+            digest.update(part.encode() if isinstance(part, str) else b"\xff" + bytes.fromhex(part.sha256))
+        return digest.hexdigest()

@@ -19,9 +19,6 @@ from medbench_local.prompts.template import Template, write_plain
 from medbench_local.tasks.question import Question
 from medbench_local.text import is_whole
 
-STOP_EVERYWHERE = "###"
-"""Ends a generated answer whatever the format, as in the study."""
-
 
 @dataclass(frozen=True)
 class PromptStyle:
@@ -191,8 +188,9 @@ def _prompt(prompt_style: PromptStyle, template: Template, text: str, labels: tu
     head = template.answer_head
     blanks = head[len(head.rstrip()) :]
     gap = "" if text[-1:].isspace() else blanks
-    stop = (*template.stop, STOP_EVERYWHERE)
-    return Prompt(text, special=prompt_style.chat is not None, labels=labels, stop=stop, gap=gap)
+    return Prompt.of_text(
+        text, special=prompt_style.chat is not None, labels=labels, stop=template.stop, gap=gap
+    )
 
 
 def _write(

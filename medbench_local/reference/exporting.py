@@ -17,15 +17,16 @@ from medbench_local.catalog.quantisation import load_quant
 from medbench_local.catalog.task import task_names
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import GgufHeader, read_gguf_header
-from medbench_local.files.hashes import prompt_sha256, text_sha256
+from medbench_local.files.hashes import text_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import ExportedPrompt, exported_prompt
-from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for, render, render_cloze
+from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for
 from medbench_local.results.folder import RunFolder
 from medbench_local.results.schema import Comparison
+from medbench_local.scoring.rules import RULES
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Task
 
@@ -78,7 +79,7 @@ def _prompts(
     if choice.demonstrations is not None:
         rows = demonstration_rows(choice.demonstrations, len(pool), comparison.shots)
         shown = [pool[row] for row in rows]
-    write = render_cloze if comparison.scoring == "cloze" else render
+    rule = RULES[comparison.scoring]
     questions = task.questions("test")
     samples = folder.samples_file(f"{role}.{comparison.task}.{comparison.shots}-shot")
     found = []
@@ -86,8 +87,8 @@ def _prompts(
         dropped = row.integer("dropped_demonstrations", 0, comparison.shots)
         if item >= len(questions):
             raise row.error(f"the task has {len(questions)} test questions only", name="id")
-        prompt = write(prompt_style, task.id, questions[item], shown[dropped:], format)
-        if prompt_sha256(prompt.text) != row.text("prompt_sha256"):
+        prompt = rule.render(prompt_style, task.id, questions[item], shown[dropped:], format)
+        if prompt.sha256 != row.text("prompt_sha256"):
             raise row.error(
                 f"the prompt of question {questions[item].id} is not the one that the run asked: its data, or "
                 "this version of the package, are others",
@@ -108,7 +109,7 @@ def _prompts(
             replace(
                 exported,
                 scoring=comparison.scoring,
-                gap=prompt.gap if comparison.scoring == "cloze" else None,
+                gap=prompt.gap if rule.scores_option_texts else None,
                 text_sha256=text_sha256(questions[item].text, questions[item].options),
             )
         )

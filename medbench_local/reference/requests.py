@@ -6,15 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from medbench_local.catalog.protocol import Scoring
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.hashes import prompt_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
+from medbench_local.scoring.rules import RULES
 
 Key = tuple[object, ...]
-Scoring = Literal["constrained", "cloze"]
+
+COMPUTED: tuple[Scoring, ...] = ("constrained", "cloze")
+"""The scoring rules that are computed on this side too, by code of its own; the first where a row names none."""
 
 _IDENTITY = ("model", "task", "split", "item", "id", "shots", "format", "demonstrations", "special")
 
@@ -28,9 +32,9 @@ class PromptRequest:
         where: its place in the file.
         prompt: the text; trailing blanks count.
         scoring: how its options are scored.
-        gap: cloze only: what stands between the prompt and an option.
+        gap: what stands between the prompt and an option's text; "" where labels are scored.
         special: whether control-token text in it stands for control tokens; None if the row does not say.
-        options: labels of the options, or for cloze their texts; 2 to 26.
+        options: labels of the options, or where these are scored their texts; 2 to 26.
         answer: index of the correct option, or None.
     """
 
@@ -44,6 +48,11 @@ class PromptRequest:
     answer: int | None
 
     @property
+    def scores_texts(self) -> bool:
+        """Whether the options' texts are scored, and not their letters."""
+        return _scores_texts(self.scoring)
+
+    @property
     def key(self) -> Key:
         """What tells this prompt from every other one."""
         return _key(self.row, prompt_sha256(self.prompt))
@@ -54,8 +63,8 @@ def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptReques
 
     Args:
         path: JSON Lines with at least ``prompt`` and ``options``; ``special`` says whether control-token text
-            in the prompt stands for control tokens, as in chat prompts; ``scoring`` is constrained if it is not
-            given, and with cloze ``gap`` is what stands between prompt and option.
+            in the prompt stands for control tokens, as in chat prompts; ``scoring`` is the first of
+            `COMPUTED` if it is not given, and ``gap`` is what stands between prompt and option where texts are scored.
         model: only the rows that name this model.
 
     Raises:
@@ -87,7 +96,7 @@ def _request(row: Row) -> PromptRequest:
     if not 2 <= len(options) <= 26:
         raise row.error(f"expected 2 to 26 options, found {len(options)}", name="options")
     scoring = _scoring(row)
-    if scoring == "cloze" and "" in options:
+    if _scores_texts(scoring) and "" in options:
         raise row.error("an option is empty: there is nothing to score", name="options")
     special = row.fields.get("special")
     if special is not None and not isinstance(special, bool):
@@ -102,19 +111,25 @@ def _request(row: Row) -> PromptRequest:
 
 def _scoring(row: Row) -> Scoring:
     given = row.fields.get("scoring")
-    if given is None or given == "constrained":
-        return "constrained"
-    if given == "cloze":
-        return "cloze"
-    raise row.error(
-        f"expected constrained or cloze, found {given!r:.40}: no other scoring is computed here",
-        name="scoring",
-    )
+    if given is None:
+        return COMPUTED[0]
+    found = next((scoring for scoring in COMPUTED if scoring == given), None)
+    if found is None:
+        raise row.error(
+            f"expected {' or '.join(COMPUTED)}, found {given!r:.40}: no other scoring is computed here",
+            name="scoring",
+        )
+    return found
+
+
+def _scores_texts(scoring: Scoring) -> bool:
+    return RULES[scoring].scores_option_texts
 
 
 def _key(row: Mapping[str, Any], prompt: str) -> Key:
-    scoring = row.get("scoring") or "constrained"
-    asked = [scoring, row.get("gap"), row.get("options")] if scoring == "cloze" else [scoring]
+    scoring = row.get("scoring") or COMPUTED[0]
+    texts = scoring in COMPUTED and _scores_texts(scoring)
+    asked = [scoring, row.get("gap"), row.get("options")] if texts else [scoring]
     return (prompt, json.dumps(asked), *(json.dumps(row.get(name)) for name in _IDENTITY))
 
 

@@ -147,7 +147,7 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _need_letters(checkpoint: Path, tokenizer: Tokenizer, requests: Sequence[PromptRequest]) -> None:
-    options = max((len(r.options) for r in requests if r.scoring == "constrained"), default=0)
+    options = max((len(r.options) for r in requests if not r.scores_texts), default=0)
     if len(tokenizer.letters) < options:
         raise InputError(
             checkpoint,
@@ -165,7 +165,7 @@ class _Item:
         request: what is asked.
         context: tokens before the first one that is scored.
         longest: tokens that the model has to hold for it.
-        options: its options with the prompt; None for constrained.
+        options: its options with the prompt; None where letters are scored.
     """
 
     request: PromptRequest
@@ -190,7 +190,7 @@ def _tokenised(
 
 
 def _item(request: PromptRequest, path: Path, tokenizer: Tokenizer, special: bool, bos: Bos) -> _Item:
-    if request.scoring == "constrained":
+    if not request.scores_texts:
         tokens = tokenizer(request.prompt, special=special, bos=bos)
         return _Item(request, tokens, len(tokens), None)
     try:
@@ -203,7 +203,7 @@ def _item(request: PromptRequest, path: Path, tokenizer: Tokenizer, special: boo
 
 def _plainly_not_special(request: PromptRequest, path: Path, tokenizer: Tokenizer) -> bool:
     """False, where it makes no difference; guessing would give a wrong reference without a word."""
-    texts = (request.prompt, *(request.options if request.scoring == "cloze" else ()))
+    texts = (request.prompt, *(request.options if request.scores_texts else ()))
     found = next((control for control in tokenizer.control if any(control in text for text in texts)), None)
     if found is None:
         return False

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results
+from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.doubt import doubt
 from medbench_local.text import plain as plain
 
@@ -122,9 +123,9 @@ def precision(results: Results) -> str:
 
 def settings(results: Results) -> str:
     """How it was compared: "q8_0, protocol laptop, constrained scoring"."""
-    scoring = ", ".join(dict.fromkeys(c.scoring for c in results.comparisons))
+    scoring = ", ".join(dict.fromkeys(RULES[c.scoring].title for c in results.comparisons))
     text = f"{precision(results)}, protocol {plain(results.protocol)}"
-    return f"{text}, {scoring} scoring" if scoring else text
+    return f"{text}, {scoring}" if scoring else text
 
 
 def headline(results: Results) -> str:
@@ -249,7 +250,8 @@ def noticed(results: Results) -> list[str]:
     """What happened to prompts that a careful reader should know of, gathered over the comparisons."""
     medical, base = names(results)
     comparisons = results.comparisons
-    labelled = [c for c in comparisons if c.scoring != "cloze"]  # whole texts are always improbable
+    # Whole texts are always improbable.
+    labelled = [c for c in comparisons if not RULES[c.scoring].scores_option_texts]
     return [
         *_noticed(medical, [(cell(c), c.counts.medical) for c in comparisons]),
         *_unexpected(medical, [c.counts.medical for c in labelled]),

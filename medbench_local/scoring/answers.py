@@ -10,18 +10,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from medbench_local.engine.base import Engine, EngineInfo, Pack, ScoreRequest
+from medbench_local.engine.base import Engine, EngineInfo, GenerateRequest, Pack, ScoreRequest
 from medbench_local.engine.packs import new_tokens, plan_packs
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.scoring.matching import match_answer
-from medbench_local.scoring.request_builder import (
-    PreparedPrompt,
-    PreparedPrompts,
-    Request,
-    RequestBuilder,
-    ScoringRules,
-)
+from medbench_local.scoring.request_builder import PreparedPrompt, PreparedPrompts, RequestBuilder
+from medbench_local.scoring.rule import ScoringSettings
 from medbench_local.store.scores import ScoreStore, StoredScore, score_key
 from medbench_local.tasks.question import Question, SplitName, Task
 
@@ -31,15 +25,15 @@ class Answer:
     """How one question was answered.
 
     Attributes:
-        prediction: index of the chosen option, or None (no letter found, or the prompt did not fit).
-        logprobs: of each option as compared (per byte for cloze); empty for greedy and overlong prompts.
+        prediction: index of the chosen option, or None (the answer names none, or the prompt did not fit).
+        logprobs: of each option as compared; empty where options were not scored, and for overlong prompts.
         mass: summed probability of the options; None where it is not defined.
         tied: another option has the same score as the chosen one.
         tokens: length of the prompt in tokens.
         dropped: demonstrations left out because the prompt was longer than the context.
         overlong: the prompt did not fit the context at all and was not scored.
-        text: what was generated; None unless greedy.
-        prompt_sha256: hash of the prompt's text.
+        text: what was generated; None where options were scored.
+        prompt_sha256: hash of the prompt.
     """
 
     prediction: int | None
@@ -73,7 +67,7 @@ class CellScorer:
         store: where scores are kept.
         builder: makes the prompts.
         task: its questions.
-        rules: what the protocol fixes.
+        settings: the scoring rule, and what the protocol fixes.
         meter: counts tokens and prompts.
         advance: told of prompts that were scored, or known.
     """
@@ -86,7 +80,7 @@ class CellScorer:
         store: ScoreStore,
         builder: RequestBuilder,
         task: Task,
-        rules: ScoringRules,
+        settings: ScoringSettings,
         meter: Meter,
         advance: Advance,
     ) -> None:
@@ -95,7 +89,8 @@ class CellScorer:
         self._store = store
         self._builder = builder
         self._task = task
-        self._rules = rules
+        self._settings = settings
+        self._rule = settings.rule
         self._meter = meter
         self._advance = advance
 
@@ -121,7 +116,11 @@ class CellScorer:
                 company = score_key(pack.prefix, *(keys[row] for row in rows_of_pack))
                 keys.update({row: score_key(keys[row], company) for row in rows_of_pack})
         known = self._store.get(list(keys.values()))
-        scores = {row: known[key] for row, key in keys.items() if _fits(known.get(key), wanted[row])}
+        scores = {
+            row: known[key]
+            for row, key in keys.items()
+            if key in known and self._rule.fits(known[key], wanted[row])
+        }
         self._meter.prompts_reused += len(scores)
         self._advance(len(rows) - len(wanted) + len(scores), known=True)
         missing = wanted
@@ -140,13 +139,15 @@ class CellScorer:
     def _depends_on_batch(self) -> bool:
         """Whether the last bits of a score depend on what else is in its pack.
 
-        In the exact mode scores do not; texts and everything in the fast mode do. Their keys then name the pack,
-        so that a result never depends on what an earlier run happened to ask together.
+        In the exact mode most rules' scores do not; in the fast mode everything does. Their keys then name the
+        pack, so that a result never depends on what an earlier run happened to ask together.
         """
-        return self._rules.scoring == "greedy" or self._engine.info.numerics.get("mode") == "fast"
+        return self._rule.depends_on_batch or self._engine.info.numerics.get("mode") == "fast"
 
     @staticmethod
-    def _packs(prepared: PreparedPrompts, wanted: Mapping[int, Request]) -> Iterator[tuple[list[int], Pack]]:
+    def _packs(
+        prepared: PreparedPrompts, wanted: Mapping[int, ScoreRequest | GenerateRequest]
+    ) -> Iterator[tuple[list[int], Pack]]:
         """What is computed together, each pack with its rows."""
         for dropped, prefix in sorted(prepared.prefixes.items()):
             rows = [row for row in wanted if prepared.prompts[row].dropped == dropped]
@@ -158,24 +159,14 @@ class CellScorer:
 
     def _score_pack(self, pack: Pack) -> list[StoredScore]:
         started = time.monotonic()
-        lengths = [len(request.context) for request in pack.requests]
-        if self._rules.scoring == "greedy":
-            texts = self._engine.generate(pack)
-            results = [StoredScore((), None, text, n) for text, n in zip(texts, lengths, strict=True)]
-        else:
-            scores = self._engine.score(pack)
-            results = [StoredScore(s.logprobs, s.mass, None, n) for s, n in zip(scores, lengths, strict=True)]
+        results = self._rule.compute(self._engine, pack)
         self._meter.seconds += time.monotonic() - started
         self._meter.prompts_scored += len(results)
         self._meter.tokens_decoded += sum(new_tokens(r, len(pack.prefix)) for r in pack.requests)
         return results
 
-    def _key(self, request: Request) -> bytes:
-        if isinstance(request, ScoreRequest):
-            return score_key(self._fingerprint, "score", request.context, *request.continuations)
-        return score_key(
-            self._fingerprint, "generate", request.context, json.dumps([*request.stop, request.max_tokens])
-        )
+    def _key(self, request: ScoreRequest | GenerateRequest) -> bytes:
+        return score_key(self._fingerprint, *self._rule.key_parts(request))
 
     # From scores to answers
 
@@ -184,38 +175,18 @@ class CellScorer:
             return Answer(
                 None, (), None, False, prompt.tokens, prompt.dropped, True, None, prompt.prompt_sha256
             )
-        prediction: int | None
-        if score.text is not None:
-            prediction = match_answer(
-                score.text, question.options, question.answer, several=self._rules.several
-            )
-            logprobs: tuple[float, ...] = ()
-            tied = False
-        else:
-            logprobs = score.logprobs
-            if self._rules.scoring == "cloze":
-                logprobs = tuple(value / size for value, size in zip(logprobs, prompt.sizes, strict=True))
-            best = max(logprobs)
-            prediction = logprobs.index(best)
-            tied = logprobs.count(best) > 1
+        choice = self._rule.choose(question, prompt.sizes, score, self._settings.protocol)
         return Answer(
-            prediction,
-            logprobs,
+            choice.prediction,
+            choice.logprobs,
             score.mass,
-            tied,
+            choice.tied,
             score.tokens,
             prompt.dropped,
             False,
             score.text,
             prompt.prompt_sha256,
         )
-
-
-def _fits(score: StoredScore | None, request: Request) -> bool:
-    """Whether a stored score answers the request: it has as many values as there are options."""
-    if score is None:
-        return False
-    return len(score.logprobs) == (len(request.continuations) if isinstance(request, ScoreRequest) else 0)
 
 
 def fingerprint(model_sha256: str, info: EngineInfo) -> bytes:

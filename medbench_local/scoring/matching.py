@@ -6,18 +6,16 @@ import re
 import string
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
 
+from medbench_local.catalog.protocol import MultipleLetters
 from medbench_local.prompts.template import letter
-
-MultipleLetters = Literal["first", "none"]
-"""What several letters in one answer mean: the first of them (the study's final code), or no option (its code
-as first submitted)."""
 
 _NO_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 
 
-def match_answer(output: str, options: Sequence[str], answer: int, *, several: MultipleLetters) -> int | None:
+def match_answer(
+    output: str, options: Sequence[str], answer: int, *, multiple_letters: MultipleLetters
+) -> int | None:
     """The index of the option that ``output`` names, or None if it names none.
 
     Letters are looked for first: an upper-case letter of an option after the start, white space or one of
@@ -29,10 +27,10 @@ def match_answer(output: str, options: Sequence[str], answer: int, *, several: M
         output: the generated text.
         options: the options' texts.
         answer: index of the correct option.
-        several: what several letters mean.
+        multiple_letters: what several letters mean.
     """
     letters = _letters(len(options)).findall(output.strip())
-    if len(letters) == 1 or (letters and several == "first"):
+    if len(letters) == 1 or (letters and multiple_letters == "first"):
         return ord(letters[0]) - ord("A")
     if letters:
         return None

@@ -1,8 +1,8 @@
 """Prompts of a user's own: JSON Lines in, option log-probabilities out.
 
 A request is ``{"id": ..., "prompt": ..., "options": [continuation, ...]}``; a result is ``{"id", "logprobs",
-"tokens", "mass"}``. Options are scored by the `label` rule: joint log-probability of what each adds to the
-prompt, tokenised together with it.
+"tokens", "mass"}``. Options are scored by the rule `medbench_local.scoring.rules.label`: joint log-probability of
+what each adds to the prompt, tokenised together with it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medbench_local.catalog.load import read_text
 from medbench_local.engine.base import ROWS, Engine, ScoreRequest
 from medbench_local.engine.packs import common_prefix, plan_packs
-from medbench_local.engine.requests import continued, continued_after
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import disk_error, write_atomic
 from medbench_local.progress import Progress
+from medbench_local.scoring.rules.label import label_requests
 
 MOST_OPTIONS = 1000
 
@@ -106,14 +107,12 @@ def score_on(
         InputError: a request is longer than the model's context; nothing has been scored then.
         EngineError: see `Engine.score`.
     """
-    texts = [request.prompt + option for request in requests for option in request.options]
-    tokenised = iter(engine.tokenize(texts, special=special))
-    prompts = engine.tokenize([request.prompt for request in requests], special=special)
-    score = []
-    for request, prompt in zip(requests, prompts, strict=True):
-        ends = [next(tokenised) for _ in request.options]
-        score.append(continued(ends) if len(ends) > 1 else continued_after(prompt, ends))
-        _need_room(score[-1], request, engine.info.n_ctx_train, source)
+    texts = [request.prompt for request in requests]
+    tokenize = partial(engine.tokenize, special=special)
+    prompts = tokenize(texts)
+    score = label_requests(tokenize, texts, [request.options for request in requests])
+    for request, asked in zip(requests, score, strict=True):
+        _need_room(asked, request, engine.info.n_ctx_train, source)
     with progress.step(label, total=len(requests), unit="prompts") as advance:
         done = 0
         for pack in plan_packs(score, common_prefix([request.context for request in score])):

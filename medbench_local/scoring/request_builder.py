@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medbench_local.catalog.protocol import Scoring
-from medbench_local.engine.base import Bos, Engine, EngineInfo, GenerateRequest, ScoreRequest, Tokens
+from medbench_local.engine.base import Engine, GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, new_tokens
-from medbench_local.engine.requests import constrained, continued, continued_after, letter_tokens
-from medbench_local.errors import EngineError
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.prompts.prompt import Candidate, Prompt
-from medbench_local.prompts.prompt_style import PromptStyle, render, render_cloze
-from medbench_local.scoring.matching import MultipleLetters
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.scoring.rule import AskedPrompt, ScoringSettings
 from medbench_local.tasks.question import Question, SplitName, Task
-
-_GREEDY_STOPS = ("###", "<|eot_id|>")
-
-Request = ScoreRequest | GenerateRequest
-
-
-@dataclass(frozen=True)
-class ScoringRules:
-    """What a protocol fixes about turning prompts into answers.
-
-    Attributes:
-        scoring: see design of the four kinds: "constrained", "label", "cloze", "greedy".
-        context: longest prompt with its answer, in tokens.
-        overlong: what happens to longer ones: "drop-demonstrations" (farthest first) or "wrong".
-        bos: whether a chat prompt that writes its own BOS gets the tokenizer's as well.
-        several: what greedy matching makes of several letters: the "first" one, or "none".
-        max_tokens: most tokens of a greedy answer.
-    """
-
-    scoring: Scoring
-    context: int
-    overlong: str
-    bos: Bos
-    several: MultipleLetters
-    max_tokens: int
 
 
 @dataclass(frozen=True)
@@ -51,11 +22,11 @@ class PreparedPrompt:
         request: what the engine is asked; None when the prompt does not fit the context.
         tokens: length of the prompt.
         dropped: demonstrations left out because the prompt was longer than the context.
-        prompt_sha256: hash of the prompt's text.
-        sizes: bytes that the scored tokens of each option spell; empty unless cloze.
+        prompt_sha256: hash of the prompt.
+        sizes: bytes that the scored tokens of each option spell; empty for rules that do not need them.
     """
 
-    request: Request | None
+    request: ScoreRequest | GenerateRequest | None
     tokens: int
     dropped: int
     prompt_sha256: str
@@ -90,7 +61,7 @@ class RequestBuilder:
         prompt_style: how the model is spoken to.
         task: its questions.
         shots: demonstrations in a prompt.
-        rules: what the protocol fixes.
+        settings: the scoring rule, and what the protocol fixes.
         asked: rows of each split that may be asked; a split that is not named may be asked as a whole.
     """
 
@@ -100,14 +71,14 @@ class RequestBuilder:
         prompt_style: PromptStyle,
         task: Task,
         shots: int,
-        rules: ScoringRules,
+        settings: ScoringSettings,
         asked: Mapping[SplitName, Sequence[int]] | None = None,
     ) -> None:
         self._engine = engine
         self._prompt_style = prompt_style
         self._task = task
         self._shots = shots
-        self._rules = rules
+        self._settings = settings
         self._asked = asked or {}
         self._prefixes: dict[tuple[Candidate, SplitName], dict[int, Tokens]] = {}
 
@@ -115,7 +86,8 @@ class RequestBuilder:
         """The prompts of the questions ``rows``, which must be among those that may be asked.
 
         Raises:
-            EngineError: a question cannot be scored the way the rules want it.
+            EngineError: a question cannot be scored by the rule.
+            UsageError: a prompt shows a picture, and the rule reads text only.
         """
         prefixes = self._prefixes.get((candidate, split))
         if prefixes is not None:
@@ -151,96 +123,37 @@ class RequestBuilder:
             pool = self._task.questions("demonstrations")
             shown = demonstration_rows(candidate.demonstrations, len(pool), self._shots)
             demonstrations = tuple(pool[row] for row in shown)
+        rule, context = self._settings.rule, self._settings.context
+        drops = self._settings.protocol.too_long == "drop-demonstrations"
         questions = self._task.questions(split)
         done: dict[int, PreparedPrompt] = {}
         waiting = list(rows)
         for dropped in range(len(demonstrations) + 1):
-            kept = demonstrations[dropped:]
-            prompts = [self._render(questions[row], kept, candidate) for row in waiting]
-            requests = self._requests([questions[row] for row in waiting], prompts)
-            still = []
-            for row, prompt, (request, sizes) in zip(waiting, prompts, requests, strict=True):
-                fits = _longest(request) <= self._rules.context
-                last_try = dropped == len(demonstrations) or self._rules.overlong == "wrong"
-                if not fits and not last_try:
-                    still.append(row)
-                    continue
-                sha = hashlib.sha256(prompt.text.encode()).hexdigest()
-                done[row] = PreparedPrompt(
-                    request if fits else None, len(request.context), dropped, sha, sizes
-                )
-            waiting = still
             if not waiting:
                 break
+            asked = [self._ask(questions[row], demonstrations[dropped:], candidate) for row in waiting]
+            still = []
+            for row, one, built in zip(
+                waiting, asked, rule.requests(self._engine, asked, self._settings), strict=True
+            ):
+                request = built.request
+                fits = rule.room(request) <= context
+                if not fits and drops and dropped < len(demonstrations):
+                    still.append(row)
+                    continue
+                done[row] = PreparedPrompt(
+                    request if fits else None, len(request.context), dropped, one.prompt.sha256, built.sizes
+                )
+            waiting = still
         return done
 
-    def _render(self, question: Question, demonstrations: Sequence[Question], candidate: Candidate) -> Prompt:
-        kind = render_cloze if self._rules.scoring == "cloze" else render
-        return kind(self._prompt_style, self._task.id, question, demonstrations, candidate.format)
-
-    def _requests(
-        self, questions: Sequence[Question], prompts: Sequence[Prompt]
-    ) -> list[tuple[Request, tuple[int, ...]]]:
-        """What is asked of the engine for each prompt, and the `PreparedPrompt.sizes` of its options."""
-        rules, engine = self._rules, self._engine
-        if not prompts:
-            return []
-        special = prompts[0].special
-        bos: Bos = rules.bos if special else "once"
-        if rules.scoring in ("constrained", "greedy"):
-            contexts = engine.tokenize([prompt.text for prompt in prompts], special=special, bos=bos)
-            if rules.scoring == "greedy":
-                return [
-                    (GenerateRequest(context, _stops(prompt, engine.info), self._room(context)), ())
-                    for context, prompt in zip(contexts, prompts, strict=True)
-                ]
-            letters = letter_tokens(engine, max(len(question.options) for question in questions))
-            return [
-                (constrained(context, letters[: len(question.options)]), ())
-                for context, question in zip(contexts, questions, strict=True)
-            ]
-        endings = [
-            prompt.labels if rules.scoring == "label" else question.options
-            for prompt, question in zip(prompts, questions, strict=True)
-        ]
-        for question, ends in zip(questions, endings, strict=True):
-            if "" in ends:
-                raise EngineError(
-                    f"{self._task.id}, question {question.id}: option {ends.index('') + 1} is empty; "
-                    f"{rules.scoring} scoring has nothing to score.",
-                    advice="Use --scoring constrained.",
-                )
-        begun = [prompt.text + prompt.gap for prompt in prompts]
-        texts = [beginning + end for beginning, ends in zip(begun, endings, strict=True) for end in ends]
-        tokenised = iter(engine.tokenize(texts, special=special, bos=bos))
-        whole = [[next(tokenised) for _ in ends] for ends in endings]
-        if rules.scoring == "label":
-            return [(continued(tokens), ()) for tokens in whole]
-        own = engine.tokenize(begun, special=special, bos=bos)
-        requests = [continued_after(prompt, tokens) for prompt, tokens in zip(own, whole, strict=True)]
-        # What of a prompt is scored with each of its options: mostly nothing, or the blank that one melts into.
-        melted = [prompt[len(request.context) :] for prompt, request in zip(own, requests, strict=True)]
-        distinct = list(dict.fromkeys(melted))
-        sizes = dict(zip(distinct, engine.text_sizes(distinct), strict=True))
-        return [
-            (request, tuple(sizes[tail] + len(option.encode()) for option in options))
-            for request, tail, options in zip(requests, melted, endings, strict=True)
-        ]
-
-    def _room(self, context: Tokens) -> int:
-        """Most tokens of an answer: it ends where the model's context does."""
-        return max(1, min(self._rules.max_tokens, self._rules.context - len(context)))
-
-
-def _stops(prompt: Prompt, info: EngineInfo) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(s for s in (info.eos_text, *_GREEDY_STOPS, *prompt.stop) if s))
-
-
-def _longest(request: Request) -> int:
-    """Tokens of the context with its longest answer."""
-    if isinstance(request, GenerateRequest):
-        return len(request.context) + 1
-    return len(request.context) + max(len(tail) for tail in request.continuations) - 1
+    def _ask(
+        self, question: Question, demonstrations: Sequence[Question], candidate: Candidate
+    ) -> AskedPrompt:
+        prompt = self._settings.rule.render(
+            self._prompt_style, self._task.id, question, demonstrations, candidate.format
+        )
+        return AskedPrompt(f"{self._task.id}, question {question.id}", question, prompt)
 
 
 def _prefixes(prompts: Iterable[PreparedPrompt]) -> dict[int, Tokens]:

@@ -14,7 +14,8 @@ from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for
 from medbench_local.scoring.answers import CellScorer, Meter, fingerprint
-from medbench_local.scoring.request_builder import RequestBuilder, ScoringRules
+from medbench_local.scoring.request_builder import RequestBuilder
+from medbench_local.scoring.rule import ScoringSettings
 from medbench_local.store.scores import ScoreStore
 from medbench_local.tasks.question import SplitName, Task
 
@@ -32,8 +33,8 @@ class ModelSession:
         model: the model.
         file: which of its files is loaded.
         start: loads it.
-        options: how it is decoded; the context is that of ``rules``.
-        rules: how prompts become answers.
+        options: how it is decoded; the context is that of ``settings``.
+        settings: how prompts become answers.
         system_prompt: replaces every system prompt.
         overrides: system prompts of a protocol.
         store: where scores are kept.
@@ -47,7 +48,7 @@ class ModelSession:
         *,
         start: StartEngine,
         options: EngineOptions,
-        rules: ScoringRules,
+        settings: ScoringSettings,
         system_prompt: str | None,
         overrides: PromptOverrides,
         store: ScoreStore,
@@ -57,7 +58,7 @@ class ModelSession:
         self._file = file
         self._start = start
         self._options = options
-        self._rules = rules
+        self._settings = settings
         self._system_prompt = system_prompt
         self._overrides = overrides
         self._store = store
@@ -66,7 +67,9 @@ class ModelSession:
 
     def __enter__(self) -> ModelSession:
         # Cells, not positions: the options of a prompt that fills the context lie side by side behind it.
-        self._engine = self._start(self._file.path, replace(self._options, n_ctx=self._rules.context + ROWS))
+        self._engine = self._start(
+            self._file.path, replace(self._options, n_ctx=self._settings.context + ROWS)
+        )
         return self
 
     def __exit__(
@@ -94,9 +97,9 @@ class ModelSession:
         return self.engine.info
 
     @property
-    def rules(self) -> ScoringRules:
+    def settings(self) -> ScoringSettings:
         """How prompts become answers."""
-        return self._rules
+        return self._settings
 
     def prompt_style(self, model: PreparedModel | None = None) -> PromptStyle:
         """How this model is prompted, or, given another ``model``, how that one would be."""
@@ -113,7 +116,7 @@ class ModelSession:
 
     def builder(self, task: Task, shots: int, asked: AskedRows, prompt_style: PromptStyle) -> RequestBuilder:
         """Makes the prompts of ``task`` the way ``prompt_style`` says."""
-        return RequestBuilder(self.engine, prompt_style, task, shots, self._rules, asked)
+        return RequestBuilder(self.engine, prompt_style, task, shots, self._settings, asked)
 
     def scorer(
         self, task: Task, shots: int, asked: AskedRows, prompt_style: PromptStyle, advance: Advance
@@ -125,7 +128,7 @@ class ModelSession:
             store=self._store,
             builder=self.builder(task, shots, asked, prompt_style),
             task=task,
-            rules=self._rules,
+            settings=self._settings,
             meter=self._meter,
             advance=advance,
         )

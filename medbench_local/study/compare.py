@@ -317,7 +317,7 @@ def _remember(work: _Work, role: str, session: ModelSession, plan: Plan) -> None
         "description": info.description,
         "device": info.device,
         "numerics": info.numerics,
-        "context": session.rules.context,
+        "context": session.settings.context,
         "first_prompt": session.first_prompt(
             plan.cells[0].task, plan.cells[0].shots, plan.protocol.demonstration_seed
         ),

@@ -13,6 +13,7 @@ from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
+from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.verification import expected_share
 from medbench_local.study.ladder import ladder
 from medbench_local.study.plan import Cell, CompareOptions, asked_questions, load_cells
@@ -172,6 +173,7 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, work: _
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
     asked = asked_questions(options.protocol, cell, options.limit)
     prefix, tail = _lengths(cell, prompt_style, asked)
+    tail += RULES[options.scoring or options.protocol.scoring].answer_tokens(options.protocol)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
     most = len(asked) if work.checked else 0
     expected = most if options.check == "full" else round(most * expected_share(len(asked)))

@@ -16,6 +16,7 @@ from medbench_local.engine.bindings import versions as engine_versions
 from medbench_local.files.hashes import file_sha256
 from medbench_local.results.folder import identity
 from medbench_local.results.schema import SCHEMA
+from medbench_local.scoring.rules import RULES
 from medbench_local.study.plan import Plan
 from medbench_local.tasks.question import Task
 
@@ -40,7 +41,7 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     """
     options = plan.options
     engine: dict[str, str] = {"mode": options.engine.mode}
-    if plan.scoring == "greedy":
+    if RULES[plan.scoring].depends_on_batch:
         engine["parallel"] = str(options.engine.parallel)
     if options.engine.mode == "fast":
         engine |= {"batch": str(options.engine.batch_tokens), "parallel": str(options.engine.parallel)}
@@ -55,7 +56,7 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
             "shots": [cell.shots for cell in plan.cells],
             "scoring": plan.scoring,
             "quants": [_quant_identity(quant, options.home) for quant in quants],
-            "protocol": plan.protocol.model_dump(mode="json"),
+            "protocol": plan.protocol.in_first_names(),
             "system_prompt": options.system_prompt,
             "limit": options.limit,
             "check": [options.check, options.check_precision],

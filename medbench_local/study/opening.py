@@ -11,7 +11,9 @@ from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.scoring.answers import CellScorer, Meter
-from medbench_local.scoring.request_builder import RequestBuilder, ScoringRules
+from medbench_local.scoring.request_builder import RequestBuilder
+from medbench_local.scoring.rule import ScoringSettings
+from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import AskedRows, ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.plan import FULL_CACHE, Cell, Plan, asked_questions
@@ -37,7 +39,7 @@ def session_for(
         file,
         start=start_engine,
         options=replace(plan.options.engine, cache=FULL_CACHE if reference else plan.quant.kv_cache),
-        rules=_rules(plan, model, file),
+        settings=_settings(plan, model, file),
         system_prompt=plan.options.system_prompt,
         overrides=plan.protocol.prompts,
         store=store,
@@ -65,17 +67,12 @@ def _asked(plan: Plan, cell: Cell) -> AskedRows:
     return asked
 
 
-def _rules(plan: Plan, model: PreparedModel, file: GgufFile) -> ScoringRules:
+def _settings(plan: Plan, model: PreparedModel, file: GgufFile) -> ScoringSettings:
     """What the protocol fixes, with this model's context: the longest that it was trained with, or less."""
     protocol = plan.protocol
     limits = [read_gguf_header(file.path).context, protocol.context]
     if model.entry is not None:
         limits.append(model.entry.context)
-    return ScoringRules(
-        scoring=plan.scoring,
-        context=min(limit for limit in limits if limit),
-        overlong=protocol.overlong,
-        bos=protocol.chat_bos,
-        several=protocol.letters,
-        max_tokens=protocol.greedy.max_tokens,
+    return ScoringSettings(
+        rule=RULES[plan.scoring], context=min(limit for limit in limits if limit), protocol=protocol
     )

@@ -39,8 +39,8 @@ def test_regrets() -> None:
 
 def test_evaluation_order() -> None:
     table = score_table(Scenario(), np.random.default_rng(0), questions=1)
-    assert [(c.format_name, c.demonstrations) for c in table.candidates[:12]] == [
-        *(("default", seed) for seed in range(10)),
-        ("0", 0),
-        ("0", 1),
+    assert [(c.format, c.demonstrations) for c in table.candidates[:12]] == [
+        *((None, seed) for seed in range(10)),
+        (0, 0),
+        (0, 1),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from medbench_local.catalog import protocol as module
 from medbench_local.catalog.load import StrictModel
 from medbench_local.catalog.protocol import FOLDER, Protocol, default_protocol, load_protocol, protocol_names
 from medbench_local.errors import InputError, UsageError
+from medbench_local.results.folder import identity
 
 HEAD = "name: mine\nsummary: My own.\n"
 
@@ -35,7 +37,7 @@ def test_emnlp2024_is_the_study() -> None:
     assert study.selection.validation_questions == 500
     assert study.selection.formats == study.selection.demonstration_seeds == tuple(range(10))
     assert study.bootstrap.confidence == 0.95
-    assert (study.chat_bos, study.overlong, study.letters) == ("twice", "wrong", "first")
+    assert (study.chat_bos, study.too_long, study.multiple_letters) == ("twice", "count-as-wrong", "first")
     assert study.greedy.max_tokens == 64
     assert study.demonstration_seed == 42
     assert study.test_questions is None
@@ -44,7 +46,7 @@ def test_emnlp2024_is_the_study() -> None:
 def test_laptop_differs_where_it_says() -> None:
     study, laptop = load_protocol("emnlp2024"), load_protocol("laptop")
     changed = {key for key in Protocol.model_fields if getattr(study, key) != getattr(laptop, key)}
-    assert changed == {"name", "summary", "shots", "selection", "overlong", "chat_bos", "ablation"}
+    assert changed == {"name", "summary", "shots", "selection", "too_long", "chat_bos", "ablation"}
     assert laptop.selection.method == "racing"
     assert laptop.selection.max_fraction is not None
     assert laptop.selection.max_fraction <= 1 / 3
@@ -102,6 +104,37 @@ def test_the_old_name_of_a_key(tmp_path: Path) -> None:
     assert Protocol.model_validate(written) == old, "as a run's manifest keeps it"
 
 
+def test_old_names_of_what_happens_to_long_prompts_and_several_letters(tmp_path: Path) -> None:
+    old = load_protocol(own(tmp_path, "overlong: wrong\nletters: none\n"))
+    assert (old.too_long, old.multiple_letters) == ("count-as-wrong", "none")
+    assert old == load_protocol(own(tmp_path, "too_long: count-as-wrong\nmultiple_letters: none\n"))
+    assert old == load_protocol(own(tmp_path, "too_long: wrong\nmultiple_letters: none\n"))
+    kept = load_protocol(own(tmp_path, "overlong: drop-demonstrations\n"))
+    assert kept == load_protocol(own(tmp_path, ""))
+    stored = json.loads(json.dumps(old.in_first_names()))
+    assert {"overlong": "wrong", "letters": "none"}.items() <= stored.items()
+    assert Protocol.model_validate(stored) == old, "as a run of the first release keeps it"
+    assert Protocol.model_validate(old.model_dump(mode="json")) == old, "as a run keeps it now"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("demo", "df2e4745"), ("emnlp2024", "c0b05b33"), ("laptop", "7e1e8ce0")]
+)
+def test_runs_are_found_by_what_the_first_release_made_of_a_protocol(name: str, expected: str) -> None:
+    """Hashes computed by that release: whoever changes one, or a value behind it, loses every finished run."""
+    assert identity({"p": load_protocol(name).in_first_names()}) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["overlong: wrong\nletters: none\n", "too_long: count-as-wrong\nmultiple_letters: none\n"],
+)
+def test_runs_by_a_protocol_of_ones_own_are_found_whatever_its_keys_are_called(
+    tmp_path: Path, text: str
+) -> None:
+    assert identity({"p": load_protocol(own(tmp_path, text)).in_first_names()}) == "b00bec25"
+
+
 def test_path_may_be_a_string(tmp_path: Path) -> None:
     assert load_protocol(str(own(tmp_path, ""))).name == "mine"
 
@@ -139,16 +172,21 @@ def test_own_system_prompts(tmp_path: Path) -> None:
         ("bootstrap:\n  confidence: 95\n", 4, "less than 1"),
         ("test_questions: 0\n", 3, "greater than or equal to 1"),
         ("context: yes\n", 3, "a whole number"),
+        ("too_long: cut\n", 3, "'count-as-wrong'"),
         ("overlong: cut\n", 3, "'drop-demonstrations'"),
+        ("too_long: 3\n", 3, "'drop-demonstrations'"),
+        ("too_long: count-as-wrong\noverlong: wrong\n", 4, "'overlong': this is the old name of 'too_long'"),
+        ("letters: first\nmultiple_letters: first\n", 3, "old name of 'multiple_letters'"),
         ("chat_bos: 2\n", 3, "'twice'"),
         ("letters: last\n", 3, "'first'"),
+        ("multiple_letters: last\n", 3, "'first'"),
         ("greedy:\n  max_tokens: 0\n", 4, "greater than or equal to 1"),
         ("check:\n  margin: 2\n", 4, "less than or equal to 1"),
         ("check:\n  questions: some\n", 4, ""),
         ("reference:\n  prediction_tolerance: -1\n", 4, "greater than or equal to 0"),
         ("reference:\n  prediction_tolerance: .inf\n", 4, "finite"),
         ("reference:\n  same_verdicts: true\n  near_tie: -1\n", 5, "greater than or equal to 0"),
-        ("reference:\n  prediction_tolerance: 0.1\n  near_tie: 0.1\n", 5, "unknown key"),
+        ("reference:\n  prediction_tolerance: 0.1\n  near_tie: 0.1\n", 5, "old name"),
         ("reference:\n  same_verdicts: 1\n", 4, "true or false"),
         ("prompts:\n  m: Answer.\n", 4, "a mapping"),
         ("prompts:\n  m:\n    medqa: ' '\n", 5, "empty"),

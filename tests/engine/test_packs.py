@@ -6,17 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medbench_local.engine.base import GenerateRequest, Pack, ScoreRequest, Tokens
+from medbench_local.engine.base import GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.packs import (
     MOST_SHARED,
     common_prefix,
-    context_needed,
     groups_that_fit,
     new_tokens,
     plan_packs,
     shared_beginning,
     shared_length,
-    unique_tokens,
 )
 from medbench_local.engine.prefix import LEAST_ROWS, chunks
 
@@ -86,25 +84,6 @@ def test_a_later_start_plans_the_same_packs(prefix: Tokens, tails: list[Tokens],
 def test_a_request_without_the_prefix_is_refused() -> None:
     with pytest.raises(ValueError, match="request 1"):
         plan_packs([ScoreRequest((1, 2), ((1,),)), ScoreRequest((2, 2), ((1,),))], (1,))
-
-
-def test_unique_tokens_counts_a_prefix_once() -> None:
-    first = ScoreRequest((1, 2, 3, 4), ((5,), (6, 7)))
-    second = ScoreRequest((1, 2, 9), ((5,),))
-    packs = [
-        Pack((1, 2), (first,)),
-        Pack((1, 2), (second,)),
-        Pack((1, 3), (ScoreRequest((1, 3, 3), ((5,),)),)),
-    ]
-    assert unique_tokens(packs) == 2 + (2 + 1) + 1 + (1 + 1)
-
-
-def test_context_needed() -> None:
-    score = Pack((1, 2), (ScoreRequest((1, 2, 3, 4), ((5,), (6, 7))), ScoreRequest((1, 2, 9), ((5,),))))
-    generate = Pack((1, 2), (GenerateRequest((1, 2, 3), (), 10), GenerateRequest((1, 2, 3, 4), (), 10)))
-    assert context_needed([score]) == 5
-    assert context_needed([score], parallel=2) == 6
-    assert context_needed([generate], parallel=2) == 2 + 11 + 12
 
 
 @given(st.integers(0, 3000), st.integers(4 * LEAST_ROWS, 600))

@@ -120,15 +120,14 @@ def test_system_prompts_are_replaced_by_model_and_task() -> None:
     assert start("meditron-7b", "pubmedqa", system_prompt="LAST") == "LAST\n"
 
 
-def test_stop_strings_are_the_heads_and_the_studys_own() -> None:
+def test_stop_strings_are_the_heads() -> None:
     prompt_style = prompt_style_for(models()["meditron-7b"])
     assert render(prompt_style, "medqa", ASKED, [], None).stop == (
         "Question:",
         "Options:",
         "The answer is:",
-        "###",
     )
-    assert render(prompt_style, "medqa", ASKED, [], 2).stop == ("CHOICES : ", "ANSWER : ", "###")
+    assert render(prompt_style, "medqa", ASKED, [], 2).stop == ("CHOICES : ", "ANSWER : ")
 
 
 def test_cloze_shows_no_options_and_answers_in_words() -> None:

@@ -14,13 +14,13 @@ from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.catalog.protocol import BootstrapSettings, ReferenceSettings
 from medbench_local.engine.base import EngineOptions, Pack
 from medbench_local.engine.llama import LlamaEngine
-from medbench_local.engine.requests import constrained, letter_tokens
 from medbench_local.errors import AcquireError, EngineError, InputError, UsageError
 from medbench_local.reference import transformers_model
 from medbench_local.reference.rows import read_rows
 from medbench_local.reference.run import ReferenceRun, run_reference
 from medbench_local.reference.transformers_model import TransformersModel
 from medbench_local.reference.validate import validate
+from medbench_local.scoring.rules.constrained import letter_request, letter_tokens
 from medbench_local.tasks.load import load_task
 from tests.reference.written import write_lines
 
@@ -110,7 +110,7 @@ def test_llama_cpp_agrees(finished: ReferenceRun, checkpoint: Path, tmp_path: Pa
         if row["overlong"]:
             continue
         (tokens,) = engine.tokenize([row["prompt"]], special=False)
-        (scores,) = engine.score(Pack((), (constrained(tokens, letters),)))
+        (scores,) = engine.score(Pack((), (letter_request(tokens, letters),)))
         samples.append(
             {name: row[name] for name in ("model", "task", "shots", "id", "prompt_sha256", "answer")}
             | {"role": "medical", "scoring": "constrained", "logprobs": list(scores.logprobs)}

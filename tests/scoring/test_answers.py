@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import sqlite3
 import struct
 from contextlib import closing
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from medbench_local.catalog.protocol import Scoring
-from medbench_local.engine.base import EngineInfo, GenerateRequest, OptionScores, Pack, ScoreRequest, Tokens
+from medbench_local.engine.base import EngineInfo, OptionScores, Pack
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import EngineError, WorkerDied
 from medbench_local.prompts.demonstrations import demonstration_rows
@@ -21,39 +20,10 @@ from medbench_local.prompts.prompt_style import render
 from medbench_local.scoring.answers import fingerprint
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.tasks.question import Question, Split, Task
-from tests.study.material import LETTERS, Bench, a_prompt_style, a_task, rules
+from tests.scoring.watched import ZERO, Watched
+from tests.study.material import Bench, a_prompt_style, a_task, settings
 
-ZERO = Candidate(None, None)
 SHOWN = Candidate(None, 42)
-
-
-class Watched(FakeEngine):
-    """Keeps the packs it was given."""
-
-    def __init__(self, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
-        self.given: list[Pack] = []
-
-    def score(self, pack: Pack) -> list[OptionScores]:
-        self.given.append(pack)
-        return super().score(pack)
-
-
-def test_constrained_scores_the_bare_letters_after_the_whole_prompt(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, engine=(engine := Watched()))
-    (answer,) = bench.scorer.answers(ZERO, "test", [3])
-    question = bench.task.questions("test")[3]
-    prompt = render(bench.prompt_style, "made-up", question, [], None)
-    (context,) = engine.tokenize([prompt.text], special=False)
-    (request,) = engine.given[0].requests
-    letters = tuple((engine.token_of(letter),) for letter in LETTERS)
-    assert request == ScoreRequest(context, letters)  # type: ignore[arg-type]
-    scores = FakeEngine().score(Pack((), (request,)))[0]
-    assert answer.logprobs == scores.logprobs
-    assert answer.prediction == scores.logprobs.index(max(scores.logprobs))
-    assert answer.mass == pytest.approx(sum(map(math.exp, answer.logprobs)))
-    assert answer.tokens == len(context)
-    assert answer.prompt_sha256 == hashlib.sha256(prompt.text.encode()).hexdigest()
 
 
 def test_nothing_is_scored_twice_and_order_is_kept(tmp_path: Path) -> None:
@@ -128,7 +98,7 @@ def _lengths(task: Task, shots: int, dropped: int = 0) -> list[int]:
 def test_a_prompt_that_does_not_fit_is_wrong_and_counted(tmp_path: Path) -> None:
     lengths = _lengths(a_task(), 3)
     context = sorted(lengths)[6]
-    bench = Bench(tmp_path, shots=3, given=rules(context=context, overlong="wrong"))
+    bench = Bench(tmp_path, shots=3, given=settings(context=context, too_long="count-as-wrong"))
     answers = bench.scorer.answers(SHOWN, "test", range(12))
     assert [answer.overlong for answer in answers] == [length > context for length in lengths]
     for answer in answers:
@@ -143,7 +113,7 @@ def test_a_prompt_that_does_not_fit_is_wrong_and_counted(tmp_path: Path) -> None
 def test_the_farthest_demonstrations_are_dropped_until_it_fits(tmp_path: Path) -> None:
     task = a_task()
     context = max(_lengths(task, 3, dropped=1)) - 1
-    bench = Bench(tmp_path, shots=3, given=rules(context=context, overlong="drop-demonstrations"))
+    bench = Bench(tmp_path, shots=3, given=settings(context=context, too_long="drop-demonstrations"))
     answers = bench.scorer.answers(SHOWN, "test", range(12))
     assert not any(answer.overlong for answer in answers)
     assert {answer.dropped for answer in answers} == {1, 2}
@@ -156,99 +126,23 @@ def test_the_farthest_demonstrations_are_dropped_until_it_fits(tmp_path: Path) -
 
 
 def test_what_does_not_fit_without_demonstrations_is_wrong(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, shots=3, given=rules(context=10, overlong="drop-demonstrations"))
+    bench = Bench(tmp_path, shots=3, given=settings(context=10, too_long="drop-demonstrations"))
     answers = bench.scorer.answers(SHOWN, "test", range(12))
     assert all(answer.overlong and answer.dropped == 3 for answer in answers)
     assert bench.engine.prompts == 0  # type: ignore[attr-defined]
 
 
-def test_a_tie_goes_to_the_first_option_and_is_counted(tmp_path: Path) -> None:
-    engine = FakeEngine()
-    worse = engine.token_of("A")
-
-    def logprob(context: Tokens, continuation: Tokens) -> float:
-        return -9.0 if continuation == (worse,) else -2.0
-
-    bench = Bench(tmp_path, engine=FakeEngine(logprob=logprob))
-    (answer,) = bench.scorer.answers(ZERO, "test", [0])
-    assert (answer.prediction, answer.tied) == (1, True)
-
-
-def test_label_scores_what_the_format_writes_beyond_what_all_labels_share(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, engine=(engine := Watched()), given=rules("label"))
-    (answer,) = bench.scorer.answers(ZERO, "test", [0])
-    question = bench.task.questions("test")[0]
-    prompt = render(bench.prompt_style, "made-up", question, [], None)
-    (request,) = engine.given[0].requests
-    assert isinstance(request, ScoreRequest)
-    whole = engine.tokenize([prompt.text + label for label in prompt.labels], special=False)
-    assert [request.context + tail for tail in request.continuations] == whole
-    assert len({tail[0] for tail in request.continuations}) > 1
-    assert len(answer.logprobs) == 4
-
-
-def test_cloze_is_compared_per_byte_and_shows_no_options(tmp_path: Path) -> None:
-    texts = ("é" * 8, "aaaa", "bb", "c")
-    asked = (Question("q", "Which?", texts, 2),)
-    task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})
-    bench = Bench(tmp_path, task=task, engine=(engine := Watched()), given=rules("cloze"))
-    (answer,) = bench.scorer.answers(ZERO, "test", [0])
-    (request,) = engine.given[0].requests
-    raw = FakeEngine().score(Pack((), (request,)))[0].logprobs  # type: ignore[arg-type]
-    assert answer.logprobs == tuple(value / size for value, size in zip(raw, (16, 4, 2, 1), strict=True))
-    assert answer.prediction == answer.logprobs.index(max(answer.logprobs))
-    (context,) = engine.tokenize(["aaaa"], special=False)
-    assert context[-1] not in request.context
-
-
 def test_an_empty_option_cannot_be_scored_as_text(tmp_path: Path) -> None:
     asked = (Question("q7", "Which?", ("a", ""), 0),)
     task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})
-    bench = Bench(tmp_path, task=task, given=rules("cloze"))
+    bench = Bench(tmp_path, task=task, given=settings("cloze"))
     with pytest.raises(EngineError, match=r"q7: option 2 is empty.*constrained"):
         bench.scorer.answers(ZERO, "test", [0])
 
 
-def test_greedy_matches_letters_and_keeps_the_text(tmp_path: Path) -> None:
-    replies = iter(["(B) because (C)", "none of them", " A.", ""])
-    asked: list[GenerateRequest] = []
-
-    class Talking(FakeEngine):
-        def generate(self, pack: Pack) -> list[str]:
-            asked.extend(pack.requests)  # type: ignore[arg-type]
-            return [next(replies) for _ in pack.requests]
-
-    bench = Bench(tmp_path, engine=Talking(), given=rules("greedy"))
-    answers = bench.scorer.answers(ZERO, "test", range(4))
-    assert [answer.prediction for answer in answers] == [1, None, 0, None]
-    assert [answer.text for answer in answers] == ["(B) because (C)", "none of them", " A.", ""]
-    assert all(answer.logprobs == () and answer.mass is None and not answer.tied for answer in answers)
-    assert asked[0].max_tokens == 64
-    assert {"###", "</s>"} <= set(asked[0].stop)
-    bench.store.close()
-    again = Bench(tmp_path, engine=FakeEngine(reply=lambda context: "D"), given=rules("greedy"))
-    assert again.scorer.answers(ZERO, "test", range(4)) == answers
-
-
-def test_a_greedy_answer_ends_where_the_context_ends(tmp_path: Path) -> None:
-    asked: list[GenerateRequest] = []
-
-    class Talking(FakeEngine):
-        def generate(self, pack: Pack) -> list[str]:
-            asked.extend(pack.requests)  # type: ignore[arg-type]
-            return super().generate(pack)
-
-    lengths = _lengths(a_task(), 0)
-    context = max(lengths) + 5
-    Bench(tmp_path, engine=Talking(), given=rules("greedy", context=context)).scorer.answers(
-        ZERO, "test", range(12)
-    )
-    assert [request.max_tokens for request in asked] == [min(64, context - length) for length in lengths]
-
-
 @pytest.mark.parametrize("kind", ["greedy", "fast"])
 def test_what_depends_on_its_company_is_not_taken_from_other_company(tmp_path: Path, kind: str) -> None:
-    given = rules("greedy") if kind == "greedy" else rules()
+    given = settings("greedy") if kind == "greedy" else settings()
 
     class Company(FakeEngine):
         """Whose results show what was asked together."""
@@ -273,16 +167,6 @@ def test_what_depends_on_its_company_is_not_taken_from_other_company(tmp_path: P
     assert (bench.meter.prompts_scored, bench.meter.prompts_reused) == (17, 12)
 
 
-def test_more_options_than_letter_tokens_is_an_error(tmp_path: Path) -> None:
-    class Poor(FakeEngine):
-        def token_of(self, piece: str) -> int | None:
-            return None if piece == "D" else super().token_of(piece)
-
-    bench = Bench(tmp_path, engine=Poor())
-    with pytest.raises(EngineError, match=r"letter 'D'.*--scoring label"):
-        bench.scorer.answers(ZERO, "test", [0])
-
-
 def test_tokens_count_each_shared_prefix_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, shots=3)
     expected = bench.builder.tokens(SHOWN, "test", range(12))
@@ -300,8 +184,7 @@ def test_chat_prompts_are_tokenised_with_their_control_tokens(tmp_path: Path) ->
             said.append((special, bos))
             return super().tokenize(texts, special=special, bos=bos)
 
-    twice = rules()
-    twice = type(twice)(**{**twice.__dict__, "bos": "twice"})
+    twice = settings(chat_bos="twice")
     Bench(
         tmp_path / "chat", engine=Listening(), prompt_style=a_prompt_style("llama-2-7b-chat"), given=twice
     ).scorer.answers(ZERO, "test", [0])
@@ -333,14 +216,14 @@ def test_only_what_may_be_asked_is_tokenised(tmp_path: Path) -> None:
     engine = Counting()
     task = a_task(validation=40)
     asked = {"validation": (7, 3, 21)}
-    builder = RequestBuilder(engine, a_prompt_style(), task, 0, rules(), asked)  # type: ignore[arg-type]
+    builder = RequestBuilder(engine, a_prompt_style(), task, 0, settings(), asked)  # type: ignore[arg-type]
     first = builder.prompts(ZERO, "validation", (3, 21))
     assert engine.texts == 3
     assert set(first.prompts) == {3, 21}
     second = builder.prompts(ZERO, "validation", (7,))
     assert engine.texts == 4
     assert second.prefixes == first.prefixes
-    whole = RequestBuilder(engine, a_prompt_style(), task, 0, rules()).prompts(ZERO, "validation", (3,))
+    whole = RequestBuilder(engine, a_prompt_style(), task, 0, settings()).prompts(ZERO, "validation", (3,))
     assert whole.prompts[3] == first.prompts[3]
 
 
@@ -354,7 +237,10 @@ def test_answers_begin_with_the_blank_that_a_chat_template_stripped(tmp_path: Pa
             return super().tokenize(texts, special=special, bos=bos)
 
     bench = Bench(
-        tmp_path, engine=Listening(), prompt_style=a_prompt_style("llama-3-8b-instruct"), given=rules(scoring)
+        tmp_path,
+        engine=Listening(),
+        prompt_style=a_prompt_style("llama-3-8b-instruct"),
+        given=settings(scoring),
     )
     bench.scorer.answers(ZERO, "test", [0])
     question = bench.task.questions("test")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 from medbench_local.engine.base import Engine, EngineOptions, Pack, ScoreRequest
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.engine.llama import LlamaEngine
-from medbench_local.engine.requests import tokenised_options
 from medbench_local.errors import EngineError, InputError, MedbenchError
 from medbench_local.progress import Silent
 from medbench_local.scoring.own_prompts import PartialResults, UserRequest, digest, read_requests, score_on
+from medbench_local.scoring.rules.label import label_requests
 from tests.engine.tiny import write_random_llama
 
 ASKED = [
@@ -181,7 +182,8 @@ def test_what_just_fits_is_scored_and_one_token_more_is_refused(tmp_path: Path, 
         outcomes = []
         for length in range(room - 40, room):  # a byte is a token in this vocabulary, or part of one
             asked = UserRequest(length, "?" * length, tuple(options))
-            request = tokenised_options(engine, asked.prompt, asked.options, special=False)
+            tokenize = partial(engine.tokenize, special=False)
+            (request,) = label_requests(tokenize, [asked.prompt], [asked.options])
             try:
                 _score(engine, [asked])
             except InputError:

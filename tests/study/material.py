@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medbench_local.catalog.model import models
-from medbench_local.catalog.protocol import Scoring
+from medbench_local.catalog.protocol import Protocol, Scoring, load_protocol
 from medbench_local.engine.base import Engine
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for
 from medbench_local.results.checks import Check, CheckState
 from medbench_local.results.record import VERDICTS
 from medbench_local.scoring.answers import Answer, CellScorer, Meter, fingerprint
-from medbench_local.scoring.request_builder import RequestBuilder, ScoringRules
+from medbench_local.scoring.request_builder import RequestBuilder
+from medbench_local.scoring.rule import ScoringSettings
+from medbench_local.scoring.rules import RULES
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.verdicts import AtFullPrecision
 from medbench_local.tasks.question import DataFile, Question, Split, Task
@@ -56,11 +58,10 @@ def a_prompt_style(name: str = "llama-2-7b") -> PromptStyle:
     return prompt_style_for(models()[name])
 
 
-def rules(scoring: Scoring = "constrained", *, context: int = 4096, overlong: str = "wrong") -> ScoringRules:
-    """What the study fixes."""
-    return ScoringRules(
-        scoring=scoring, context=context, overlong=overlong, bos="once", several="first", max_tokens=64
-    )
+def settings(scoring: Scoring = "constrained", *, context: int = 4096, **protocol: object) -> ScoringSettings:
+    """What the study fixes, but for one BOS in chat prompts; keys of the protocol replace its own."""
+    study = load_protocol("emnlp2024").model_copy(update={"chat_bos": "once"} | protocol)
+    return ScoringSettings(RULES[scoring], context, Protocol.model_validate(study.model_dump()))
 
 
 class Bench:
@@ -80,7 +81,7 @@ class Bench:
         task: Task | None = None,
         engine: Engine | None = None,
         shots: int = 0,
-        given: ScoringRules | None = None,
+        given: ScoringSettings | None = None,
         prompt_style: PromptStyle | None = None,
     ) -> None:
         self.task = task or a_task()
@@ -89,15 +90,15 @@ class Bench:
         self.meter = Meter()
         self.told = 0
         self.prompt_style = prompt_style or a_prompt_style()
-        self.rules = given or rules()
-        self.builder = RequestBuilder(self.engine, self.prompt_style, self.task, shots, self.rules)
+        self.settings = given or settings()
+        self.builder = RequestBuilder(self.engine, self.prompt_style, self.task, shots, self.settings)
         self.scorer = CellScorer(
             self.engine,
             fingerprint=fingerprint("a file", self.engine.info),
             store=self.store,
             builder=self.builder,
             task=self.task,
-            rules=self.rules,
+            settings=self.settings,
             meter=self.meter,
             advance=self._hear,
         )

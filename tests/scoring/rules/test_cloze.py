@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medbench_local.engine.base import EngineOptions, ScoreRequest, Tokens
+from medbench_local.engine.base import EngineOptions, Pack, ScoreRequest, Tokens
 from medbench_local.engine.bindings import Model
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.engine.llama import LlamaEngine, tokenize
-from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle, render_cloze
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS, Question, Split, Task
 from tests.engine.tiny import write_stories
-from tests.study.material import Bench, a_prompt_style, rules
-
-ZERO = Candidate(None, None)
+from tests.scoring.watched import ZERO, Watched
+from tests.study.material import Bench, a_prompt_style, settings
 
 QUESTIONS = {
     "one word shared": ("Which disease?", ("Acute otitis media", "Acute appendicitis", "Acute gout")),
@@ -96,7 +94,7 @@ def test_equals_transformers_and_the_definition(
     engine: LlamaEngine, shared_data: Path, tmp_path: Path
 ) -> None:
     checkpoint = Checkpoint(shared_data / "weights" / "stories260K")
-    bench = Bench(tmp_path, task=a_task(ASKED), engine=engine, given=rules("cloze"))
+    bench = Bench(tmp_path, task=a_task(ASKED), engine=engine, given=settings("cloze"))
     answers = bench.scorer.answers(ZERO, "test", range(len(ASKED)))
     for question, answer in zip(ASKED, answers, strict=True):
         prompt = render_cloze(bench.prompt_style, "made-up", question, [], None)
@@ -123,12 +121,12 @@ def test_a_first_word_that_all_share_is_scored_and_counted(tmp_path: Path) -> No
     def logprob(context: Tokens, continuation: Tokens) -> float:
         return sum(values[token] for token in continuation)
 
-    bench = Bench(tmp_path, task=task, engine=FakeEngine(logprob=logprob), given=rules("cloze"))
+    bench = Bench(tmp_path, task=task, engine=FakeEngine(logprob=logprob), given=settings("cloze"))
     (answer,) = bench.scorer.answers(ZERO, "test", [0])
     assert answer.logprobs == (-8.5 / 27, -5.5 / 18)
     assert answer.prediction == 1
     values[engine.token_of("acute")] = -9.0
-    bench = Bench(tmp_path / "rare", task=task, engine=FakeEngine(logprob=logprob), given=rules("cloze"))
+    bench = Bench(tmp_path / "rare", task=task, engine=FakeEngine(logprob=logprob), given=settings("cloze"))
     (answer,) = bench.scorer.answers(ZERO, "test", [0])
     assert answer.logprobs == (-17.5 / 27, -14.5 / 18)
     assert answer.prediction == 0, "without the shared word, -8.5 / 27 against -5.5 / 18 says the other one"
@@ -137,7 +135,7 @@ def test_a_first_word_that_all_share_is_scored_and_counted(tmp_path: Path) -> No
 def test_the_shared_word_is_part_of_what_is_stored(tmp_path: Path) -> None:
     """A store filled by a rule that left the shared word to the prompt holds no score of this rule."""
     task = a_task((Question("q", "Which?", ("acute gout", "acute otitis"), 0),))
-    bench = Bench(tmp_path, task=task, given=rules("cloze"))
+    bench = Bench(tmp_path, task=task, given=settings("cloze"))
     (row,) = bench.builder.prompts(ZERO, "test", [0]).prompts.values()
     request = row.request
     assert isinstance(request, ScoreRequest)
@@ -152,6 +150,20 @@ def test_the_shared_word_is_part_of_what_is_stored(tmp_path: Path) -> None:
     assert bench.meter.tokens_decoded == len(request.context) - len(
         bench.builder.prompts(ZERO, "test", [0]).prefixes[0]
     ) + (shared + own), "the shared tokens are decoded once"
+
+
+def test_cloze_is_compared_per_byte_and_shows_no_options(tmp_path: Path) -> None:
+    texts = ("é" * 8, "aaaa", "bb", "c")
+    asked = (Question("q", "Which?", texts, 2),)
+    task = Task("made-up", "", {s: Split(asked, None, ()) for s in ("demonstrations", "validation", "test")})
+    bench = Bench(tmp_path, task=task, engine=(engine := Watched()), given=settings("cloze"))
+    (answer,) = bench.scorer.answers(ZERO, "test", [0])
+    (request,) = engine.given[0].requests
+    raw = FakeEngine().score(Pack((), (request,)))[0].logprobs  # type: ignore[arg-type]
+    assert answer.logprobs == tuple(value / size for value, size in zip(raw, (16, 4, 2, 1), strict=True))
+    assert answer.prediction == answer.logprobs.index(max(answer.logprobs))
+    (context,) = engine.tokenize(["aaaa"], special=False)
+    assert context[-1] not in request.context
 
 
 class Vocabulary(FakeEngine):
@@ -176,7 +188,7 @@ def test_sizes_are_what_the_scored_tokens_spell(shared_data: Path, vocabulary: s
     task = load_task("medqa", data_dir=shared_data, splits=("test",))
     asked = a_task(task.questions("test")[:150])
     prompt_style: PromptStyle = a_prompt_style(name)
-    found = RequestBuilder(Vocabulary(model), prompt_style, asked, 0, rules("cloze")).prompts(
+    found = RequestBuilder(Vocabulary(model), prompt_style, asked, 0, settings("cloze")).prompts(
         ZERO, "test", range(150)
     )
     for row, prompt in found.prompts.items():
