@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench_local.catalog.protocol import Scoring
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.hashes import prompt_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
-from medbench_local.scoring.rules import RULES
 
 Key = tuple[object, ...]
 
-COMPUTED: tuple[Scoring, ...] = ("constrained", "cloze")
-"""The scoring rules that are computed on this side too, by code of its own; the first where a row names none."""
+SCORES_TEXTS: Mapping[str, bool] = {"constrained": False, "cloze": True}
+"""The scoring rules that are computed on this side too, by code of its own: whether the options' texts are scored, or
+their bare letters."""
+
+DEFAULT = "constrained"
+"""The one that is meant where a row names none."""
 
 _IDENTITY = ("model", "task", "split", "item", "id", "shots", "format", "demonstrations", "special")
 
@@ -41,7 +43,7 @@ class PromptRequest:
     row: Mapping[str, Any]
     where: str
     prompt: str
-    scoring: Scoring
+    scoring: str
     gap: str
     special: bool | None
     options: tuple[str, ...]
@@ -50,7 +52,7 @@ class PromptRequest:
     @property
     def scores_texts(self) -> bool:
         """Whether the options' texts are scored, and not their letters."""
-        return _scores_texts(self.scoring)
+        return SCORES_TEXTS[self.scoring]
 
     @property
     def key(self) -> Key:
@@ -63,8 +65,8 @@ def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptReques
 
     Args:
         path: JSON Lines with at least ``prompt`` and ``options``; ``special`` says whether control-token text
-            in the prompt stands for control tokens, as in chat prompts; ``scoring`` is the first of
-            `COMPUTED` if it is not given, and ``gap`` is what stands between prompt and option where texts are scored.
+            in the prompt stands for control tokens, as in chat prompts; ``scoring`` is
+            constrained if it is not given, and ``gap`` is what stands between prompt and option where texts are scored.
         model: only the rows that name this model.
 
     Raises:
@@ -96,7 +98,7 @@ def _request(row: Row) -> PromptRequest:
     if not 2 <= len(options) <= 26:
         raise row.error(f"expected 2 to 26 options, found {len(options)}", name="options")
     scoring = _scoring(row)
-    if _scores_texts(scoring) and "" in options:
+    if SCORES_TEXTS[scoring] and "" in options:
         raise row.error("an option is empty: there is nothing to score", name="options")
     special = row.fields.get("special")
     if special is not None and not isinstance(special, bool):
@@ -109,26 +111,21 @@ def _request(row: Row) -> PromptRequest:
     return PromptRequest(row.fields, row.where, prompt, scoring, gap, special, options, answer)
 
 
-def _scoring(row: Row) -> Scoring:
+def _scoring(row: Row) -> str:
     given = row.fields.get("scoring")
     if given is None:
-        return COMPUTED[0]
-    found = next((scoring for scoring in COMPUTED if scoring == given), None)
-    if found is None:
+        return DEFAULT
+    if not isinstance(given, str) or given not in SCORES_TEXTS:
         raise row.error(
-            f"expected {' or '.join(COMPUTED)}, found {given!r:.40}: no other scoring is computed here",
+            f"expected {' or '.join(SCORES_TEXTS)}, found {given!r:.40}: no other scoring is computed here",
             name="scoring",
         )
-    return found
-
-
-def _scores_texts(scoring: Scoring) -> bool:
-    return RULES[scoring].scores_option_texts
+    return given
 
 
 def _key(row: Mapping[str, Any], prompt: str) -> Key:
-    scoring = row.get("scoring") or COMPUTED[0]
-    texts = scoring in COMPUTED and _scores_texts(scoring)
+    scoring = str(row.get("scoring") or DEFAULT)
+    texts = SCORES_TEXTS.get(scoring, False)
     asked = [scoring, row.get("gap"), row.get("options")] if texts else [scoring]
     return (prompt, json.dumps(asked), *(json.dumps(row.get(name)) for name in _IDENTITY))
 

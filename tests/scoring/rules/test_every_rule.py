@@ -18,6 +18,7 @@ from medbench_local.engine.base import ScoreRequest
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import UsageError
 from medbench_local.prompts.prompt import Picture, Prompt
+from medbench_local.reference.requests import SCORES_TEXTS
 from medbench_local.scoring import rules
 from medbench_local.scoring.rule import AskedPrompt, LogprobRule
 from medbench_local.scoring.rules import RULES
@@ -75,6 +76,12 @@ def test_only_what_is_generated_costs_tokens_of_its_own() -> None:
     }
 
 
+def test_the_reference_knows_what_is_scored_without_using_this_code() -> None:
+    assert SCORES_TEXTS
+    for name, texts in SCORES_TEXTS.items():
+        assert RULES[name].scores_option_texts == texts  # type: ignore[index]
+
+
 TOY = '''
 from medbench_local.engine.base import ScoreRequest
 from medbench_local.scoring.rule import BuiltRequest, LogprobRule
@@ -115,7 +122,8 @@ def test_a_new_rule_is_one_file_and_its_name_in_the_list(tmp_path: Path) -> None
     """With a copy of the package: a whole comparison by a rule that was not there, its report included."""
     copy = tmp_path / "package" / "medbench_local"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(PACKAGE.parent / "quant_configs", copy.parent / "quant_configs")
+    if not (copy / "quant_configs").is_dir():  # they lie beside the package in the repository
+        shutil.copytree(PACKAGE.parent / "quant_configs", copy.parent / "quant_configs")
     (copy / "scoring" / "rules" / "toy.py").write_text(TOY, encoding="utf-8")
     listed = copy / "catalog" / "protocol.py"
     text = listed.read_text(encoding="utf-8")
