@@ -12,14 +12,14 @@ from medbench_local import UsageError, compare, plan
 from medbench_local.api import Options, compare_options
 from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides
-from medbench_local.catalog.protocol import Protocol, SelectionSettings
+from medbench_local.catalog.protocol import Protocol, Scoring, SelectionSettings
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.progress import Silent
 from medbench_local.scoring.answers import Meter
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study import opening
+from medbench_local.study import manifest, opening
 from medbench_local.study.ladder import ladder
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.opening import session_for
@@ -128,6 +128,41 @@ def test_an_importance_matrix_counts_by_its_content(fakes: Fakes, tmp_path: Path
         != with_matrix("one.gguf", b"one")
         != identity_of(planned, [quant])
     )
+
+
+def test_a_run_is_named_by_the_protocols_first_names(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol = Protocol.model_validate({"name": "old", "summary": "Old.", "overlong": "wrong"})
+    hashed: list[dict[str, Any]] = []
+
+    def keep(parts: dict[str, Any]) -> str:
+        hashed.append(parts)
+        return "0" * 8
+
+    monkeypatch.setattr(manifest, "identity", keep)
+    options = compare_options(tasks=["./made-up"], limit=5, protocol=protocol)
+    identity_of(Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")), [])
+    (parts,) = hashed
+    assert parts["protocol"] == protocol.in_first_names()
+    assert parts["protocol"]["overlong"] == "wrong"
+    assert parts["engine"] == {"mode": "exact"}
+
+
+def test_how_many_texts_are_written_at_once_counts_where_it_changes_them(fakes: Fakes) -> None:
+    def name(scoring: Scoring, parallel: int) -> str:
+        options = compare_options(tasks=["./made-up"], limit=5, scoring=scoring)
+        options = replace(options, engine=replace(options.engine, parallel=parallel))
+        return identity_of(Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")), [])
+
+    assert name("greedy", 4) != name("greedy", 8)
+    assert name("constrained", 4) == name("constrained", 8)
+
+
+def test_texts_that_are_written_cost_their_tokens(fakes: Fakes) -> None:
+    options: dict[str, Any] = {"protocol": EXHAUSTIVE, "tasks": ["./made-up"], "limit": 10}
+    scored = plan("demo-med", "demo-base", **options).base.cells[0]
+    written = plan("demo-med", "demo-base", scoring="greedy", **options).base.cells[0]
+    prompts = scored.selection_prompts + scored.test_prompts + scored.check_most
+    assert written.tokens - scored.tokens == 64 * prompts
 
 
 @pytest.mark.parametrize(
