@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.conversion.pickle_data import PickleError, load_pickle
-from medbench_local.acquire.conversion.stored_tensor import ITEM_BYTES, StoredTensor
+from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
 
 LARGEST_PICKLE = 64 << 20
