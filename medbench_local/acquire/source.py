@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
 from medbench_local.catalog.model import ModelEntry, models, vision_pairs
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import _SPLIT_GGUF, gguf_parts
@@ -81,6 +82,7 @@ def resolve_model(text: str) -> ModelSource:
 
     Raises:
         UsageError: nothing known is meant, or a file or folder is not there.
+        AcquireError: the folder holds an adapter only.
     """
     known = models()
     if text in known:
@@ -144,6 +146,8 @@ def _local_gguf(path: Path) -> LocalGguf:
 
 def _local_checkpoint(folder: Path) -> LocalCheckpoint:
     if not (folder / "config.json").is_file():
+        if (folder / ADAPTER_CONFIG).is_file():
+            raise adapter_alone(folder / ADAPTER_CONFIG, str(folder))
         raise UsageError(
             f"The folder {folder} holds no config.json, so it is not a checkpoint.",
             advice="Pass the folder with config.json, the tokenizer and the weights.",

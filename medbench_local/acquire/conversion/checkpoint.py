@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
 from medbench_local.acquire.conversion.safetensors_reader import read_safetensors
 from medbench_local.acquire.conversion.tensor import StoredTensor, Tensor
 from medbench_local.acquire.conversion.torch_reader import read_torch
@@ -108,6 +109,7 @@ class CheckpointFolder:
         Raises:
             InputError: no weights; an index that is damaged, names a file outside the folder, or does not
                 agree with the files; a missing or damaged file; the same tensor twice.
+            AcquireError: there is an adapter instead.
         """
         return self._weights.tensors
 
@@ -135,6 +137,8 @@ def _find_weights(folder: Path) -> _Weights:
         if names:
             _check_numbering(folder, names)
             return _collect(folder, names, kind)
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise adapter_alone(folder / ADAPTER_CONFIG, str(folder))
     raise InputError(
         folder,
         "",

@@ -107,7 +107,7 @@ def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> 
     try:
         config = architecture.config.model_validate(values)
     except ValidationError as error:
-        raise _as_input_error(path, error) from error
+        raise as_input_error(path, error) from error
     for refusal in architecture.refusals:
         if refusal.applies(config):
             raise AcquireError(
@@ -139,7 +139,8 @@ def _read_rope(path: Path, values: dict[str, Any]) -> None:
     values["rope_scaling"] = {**rope, "rope_type": kind}
 
 
-def _as_input_error(path: Path, error: ValidationError) -> InputError:
+def as_input_error(path: Path, error: ValidationError) -> InputError:
+    """The first thing that does not fit in a JSON file, with its key."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     given = "" if first["type"] == "missing" or not place else f", not {first['input']!r:.80}"
