@@ -18,7 +18,7 @@ from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.hub.repository import hub_from_environment, open_repository, still_to_fetch
 from medbench_local.progress import Progress, Silent
 
-Checkpoint = Literal["embedded", "fetched", "not fetched"]
+CheckpointState = Literal["embedded", "fetched", "not fetched"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ModelStatus:
     """
 
     entry: ModelEntry
-    checkpoint: Checkpoint
+    checkpoint: CheckpointState
     commit: str | None
     ggufs: tuple[CachedFile, ...]
 

@@ -71,7 +71,7 @@ def _shards(index: Path, present: Collection[str]) -> list[str]:
     try:
         if index.stat().st_size > _LARGEST_INDEX:
             raise InputError(
-                index, "", f"an index of shards over {_LARGEST_INDEX >> 20} MiB is not believable"
+                index, "", f"an index of shards over {_LARGEST_INDEX >> 20} MiB is not plausible"
             )
         content = json.loads(index.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -75,7 +75,9 @@ def quantise(
     """
     header = _check_source(source, config)
     warnings = []
-    if config.imatrix is not None and (missing := _check_importance(config.imatrix, header)):
+    if config.imatrix is not None and (
+        missing := check_importance(config.imatrix, read_importance(config.imatrix), header)
+    ):
         warnings.append(f"{config.imatrix.name} says nothing about {missing} matrices; they do without.")
     planned = planned_size(source, config)
     if planned.needs_importance and config.imatrix is None:
@@ -119,7 +121,7 @@ def planned_size(source: Path, config: QuantConfig) -> PlannedSize:
     if fallbacks:
         warnings.append(
             f"{fallbacks} of {len(header.tensors)} tensors have rows that {config.file_type} cannot store (their "
-            "length is no multiple of its block, mostly 256); llama.cpp stores them at a higher precision."
+            "length is not a multiple of its block, mostly 256); llama.cpp stores them at a higher precision."
         )
     return PlannedSize(header.size - original + data, needs_importance, tuple(warnings))
 
@@ -149,10 +151,6 @@ def _check_source(source: Path, config: QuantConfig) -> GgufHeader:
             advice="Start from the full GGUF file or from the checkpoint.",
         )
     return header
-
-
-def _check_importance(path: Path, header: GgufHeader) -> int:
-    return check_importance(path, read_importance(path), header)
 
 
 def _run(

@@ -20,7 +20,7 @@ DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
 FORMS = "a name of the catalog, a .gguf file, a checkpoint folder, hf:owner/name or gguf:owner/name/file.gguf"
 
 LONGEST_NAME = 80
-"""Characters of a model's name; a longer one is cut: run folders and built files are named after it."""
+"""Characters of a model's name; a longer one is cut: run folders and cached files are named after it."""
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
@@ -115,10 +115,12 @@ def _hub_checkpoint(text: str) -> HubCheckpoint:
     repository, _, revision = text.removeprefix("hf:").partition("@")
     if not _REPOSITORY.fullmatch(repository):
         raise UsageError(
-            f"'{text}' names no repository.", advice="Write hf:owner/name or hf:owner/name@revision."
+            f"'{text}' does not name a repository.", advice="Write hf:owner/name or hf:owner/name@revision."
         )
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
-        raise UsageError(f"'{revision}' is no branch, tag or commit.", advice="Write hf:owner/name@revision.")
+        raise UsageError(
+            f"'{revision}' is not a branch, tag or commit.", advice="Write hf:owner/name@revision."
+        )
     return HubCheckpoint(_short(repository.partition("/")[2]), repository, revision or "main")
 
 
@@ -126,7 +128,7 @@ def _hub_gguf(text: str) -> HubGguf:
     parts = text.removeprefix("gguf:").split("/", 2)
     advice = "Write gguf:owner/name/file.gguf."
     if len(parts) < 3 or not _REPOSITORY.fullmatch("/".join(parts[:2])):
-        raise UsageError(f"'{text}' names no file of a repository.", advice=advice)
+        raise UsageError(f"'{text}' does not name a file of a repository.", advice=advice)
     file = parts[2]
     if not file.endswith(".gguf") or any(part in ("", ".", "..") for part in file.split("/")) or "\\" in file:
         raise UsageError(

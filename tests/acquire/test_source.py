@@ -47,8 +47,8 @@ def test_the_hub(text: str, expected: HubCheckpoint | HubGguf) -> None:
     ("text", "said"),
     [
         ("hf:owner", "hf:owner/name"),
-        ("hf:owner/name@../../x", "no branch"),
-        ("hf:../../etc", "names no repository"),
+        ("hf:owner/name@../../x", "not a branch"),
+        ("hf:../../etc", "does not name a repository"),
         ("gguf:owner/name", "gguf:owner/name/file.gguf"),
         ("gguf:owner/name/../../x.gguf", "not the name of a GGUF file"),
         ("gguf:owner/name/big.Q8_0.gguf-split-a", "join them with cat"),

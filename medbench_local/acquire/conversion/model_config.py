@@ -70,7 +70,7 @@ class ModelConfig(BaseModel):
     def _heads_fit(self) -> ModelConfig:
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
-                f"num_attention_heads {self.num_attention_heads} is no multiple of "
+                f"num_attention_heads {self.num_attention_heads} is not a multiple of "
                 f"num_key_value_heads {self.num_key_value_heads}"
             )
         return self
@@ -83,7 +83,7 @@ def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> 
     """Read the checkpoint's config.json.
 
     Raises:
-        AcquireError: a property of the architecture is none that can be converted.
+        AcquireError: a property of the architecture cannot be converted.
         InputError: the file is missing or damaged, or a value makes no sense.
     """
     path, data = checkpoint.config_file, checkpoint.config
@@ -99,7 +99,7 @@ def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> 
     if "head_dim" not in values and type(heads) is int and type(hidden) is int and heads > 0:
         if hidden % heads:
             raise InputError(
-                path, "key 'hidden_size'", f"{hidden} is no multiple of num_attention_heads {heads}"
+                path, "key 'hidden_size'", f"{hidden} is not a multiple of num_attention_heads {heads}"
             )
         values["head_dim"] = hidden // heads
     values.setdefault("head_dim", 2)

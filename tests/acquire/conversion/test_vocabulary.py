@@ -217,8 +217,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "model missing": ({"tokenizer": bpe(model=None)}, "model"),
     "word level": ({"tokenizer": bpe_model(type="WordLevel")}, "supported is BPE"),
     "byte fallback": ({"tokenizer": bpe_model(byte_fallback=True)}, "tokenizer.model"),
-    "unknown rule": ({"tokenizer": bpe(pre_tokenizer={"type": "Whitespace"})}, "split before merging"),
-    "normaliser": ({"tokenizer": bpe(normalizer={"type": "Lowercase"})}, "split before merging"),
+    "unknown rule": ({"tokenizer": bpe(pre_tokenizer={"type": "Whitespace"})}, "split text before merging"),
+    "normaliser": ({"tokenizer": bpe(normalizer={"type": "Lowercase"})}, "split text before merging"),
 }
 
 
@@ -234,10 +234,10 @@ def test_refuses_damaged_and_foreign_tokenizers(tmp_path: Path, files: dict[str,
 def test_a_split_rule_almost_like_llama3_is_refused(tmp_path: Path) -> None:
     data = bpe()
     data["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] += "|x"
-    with pytest.raises(AcquireError, match="split before merging"):
+    with pytest.raises(AcquireError, match="split text before merging"):
         read(write(tmp_path / "m", tokenizer=data), 400)
     edit_json(
         tmp_path / "m" / "tokenizer.json", pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}
     )
-    with pytest.raises(AcquireError, match="split before merging"):
+    with pytest.raises(AcquireError, match="split text before merging"):
         read(tmp_path / "m", 400)

@@ -28,7 +28,7 @@ def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
 
     Raises:
         InputError: it does not name exactly one.
-        AcquireError: it is none that can be converted.
+        AcquireError: it cannot be converted.
     """
     names = checkpoint.config.get("architectures")
     if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
