@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
+from medbench_local.acquire.checkpoint_files import find_checkpoint
 from medbench_local.acquire.conversion.convert import convert_checkpoint
-from medbench_local.acquire.prepare import find_checkpoint
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
 from medbench_local.catalog.protocol import Protocol, Scoring, default_protocol, load_protocol

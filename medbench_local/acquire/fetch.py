@@ -8,16 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from medbench_local.acquire.conversion.checkpoint import open_checkpoint
+from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, choose_files, is_weights
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.files.hashes import FileRecord, file_sha256, read_json, write_json
 from medbench_local.files.space import DiskNeed
 from medbench_local.hub.errors import not_cached
-from medbench_local.hub.repository import Repository, fetch_files, hub_from_environment, open_repository
-from medbench_local.progress import Progress, Silent
-from medbench_local.settings import read_settings
+from medbench_local.hub.repository import Repository, fetch_files
+from medbench_local.progress import Progress
 
 RoomFor = Callable[[int], Sequence[DiskNeed]]
 """Given the bytes of the weights, the room that what is made of them will take."""
@@ -40,37 +39,20 @@ class FetchedRepository:
     files: tuple[FileRecord, ...]
 
 
-def fetch_model(
-    repository: str,
-    revision: str = "main",
-    *,
-    home: Path | None = None,
-    offline: bool = False,
-    progress: Progress | None = None,
+def fetch_checkpoint(
+    repository: Repository, *, home: Path, progress: Progress, room_for: RoomFor = lambda _weights: ()
 ) -> FetchedRepository:
     """The files of a checkpoint: its weights once, its tokenizer, its configs.
 
     Args:
-        repository: "owner/name".
-        revision: branch, tag or commit.
-        home: MEDBENCH_HOME; None reads the environment.
-        offline: never touch the network.
+        repository: opened; its commit is what is fetched.
+        home: MEDBENCH_HOME.
         progress: sees one step for all files.
+        room_for: the room that what is made of the weights will take.
 
     Raises:
         AcquireError: it cannot be had; the advice says what to do.
     """
-    listener = progress or Silent()
-    opened = open_repository(
-        repository, revision, offline=offline, hub=hub_from_environment(), progress=listener
-    )
-    return fetch_checkpoint(opened, home=home or read_settings().home, progress=listener)
-
-
-def fetch_checkpoint(
-    repository: Repository, *, home: Path, progress: Progress, room_for: RoomFor = lambda _weights: ()
-) -> FetchedRepository:
-    """`fetch_model` for a repository that is open already."""
     if repository.files is None:
         names = _names_in_cache(repository, home, progress)
     else:
@@ -97,22 +79,14 @@ def checkpoint_names(repository: Repository, *, home: Path, progress: Progress) 
     return choose_files(list(repository.files or {}), local, place=repository.name)
 
 
-def fetch_gguf(
-    repository: str,
-    file: str,
-    revision: str = "main",
-    *,
-    home: Path | None = None,
-    offline: bool = False,
-    progress: Progress | None = None,
-) -> FetchedRepository:
-    """A GGUF file with all its parts; the first of ``files`` is the one to load."""
-    listener = progress or Silent()
-    opened = open_repository(
-        repository, revision, offline=offline, hub=hub_from_environment(), progress=listener
-    )
-    files = fetch_files(opened, gguf_parts(file), home=home or read_settings().home, progress=listener)
-    return FetchedRepository(repository, opened.commit, opened.folder, files)
+def fetch_gguf(repository: Repository, file: str, *, home: Path, progress: Progress) -> FetchedRepository:
+    """A GGUF file with all its parts; the first of ``files`` is the one to load.
+
+    Raises:
+        AcquireError: it cannot be had; the advice says what to do.
+    """
+    files = fetch_files(repository, gguf_parts(file), home=home, progress=progress)
+    return FetchedRepository(repository.name, repository.commit, repository.folder, files)
 
 
 def recall(
@@ -139,7 +113,7 @@ def folder_names(folder: Path) -> tuple[str, ...]:
     Raises:
         InputError: there are no weights, or they are incomplete or damaged.
     """
-    weights = [path.name for path in open_checkpoint(folder).files]
+    weights = [path.name for path in CheckpointFolder(folder).files]
     indexes = [f"{name}.index.json" for name in WEIGHT_FILES]
     return tuple(name for name in (*SMALL_FILES, *indexes) if (folder / name).is_file()) + tuple(weights)
 

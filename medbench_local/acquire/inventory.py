@@ -18,7 +18,7 @@ from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.hub.repository import hub_from_environment, open_repository, still_to_fetch
 from medbench_local.progress import Progress, Silent
 
-Checkpoint = Literal["embedded", "fetched", "not fetched"]
+CheckpointState = Literal["embedded", "fetched", "not fetched"]
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class ModelStatus:
     """
 
     entry: ModelEntry
-    checkpoint: Checkpoint
+    checkpoint: CheckpointState
     commit: str | None
     ggufs: tuple[CachedFile, ...]
 
     @property
     def size(self) -> int:
         """Bytes of the converted and quantised files."""
-        return sum(built.size for built in self.ggufs)
+        return sum(file.size for file in self.ggufs)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def model_status(entry: ModelEntry, home: Path) -> ModelStatus:
     pattern = re.compile(re.escape(entry.name) + r"-[0-9a-f]{16}")
     folders = [path for path in (home / "models").glob(f"{entry.name}-*") if pattern.fullmatch(path.name)]
     folders.sort(key=lambda folder: folder.stat().st_mtime_ns)
-    made = [recorded(path) for folder in folders for path in sorted(folder.glob("*.gguf"))]
-    ggufs = tuple(built for built in made if built is not None)
+    found = [recorded(path) for folder in folders for path in sorted(folder.glob("*.gguf"))]
+    ggufs = tuple(file for file in found if file is not None)
     if entry.repository is None:
         return ModelStatus(entry, "embedded", None, ggufs)
     record = recall(home, entry.repository, revision=entry.revision or "main")

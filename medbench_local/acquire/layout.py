@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
 from medbench_local.errors import AcquireError, InputError
 
 SMALL_FILES = (
@@ -32,14 +33,18 @@ def choose_files(names: Collection[str], local: Callable[[str], Path], *, place:
 
     Args:
         names: every file there is, relative, with forward slashes.
-        local: gives the path of a file of ``names`` on this machine; asked for at most one index of shards.
+        local: gives the path of a file of ``names`` on this machine; asked for at most one index of shards, or
+            for the description of an adapter.
         place: what errors call the repository or folder.
 
     Raises:
-        AcquireError: there is no config.json, or no complete set of weights.
+        AcquireError: there is no config.json, no complete set of weights, or an adapter only.
         InputError: the index of the shards is malformed or names files that are not there.
     """
     present = set(names)
+    whole = {index for name in WEIGHT_FILES for index in (name, f"{name}.index.json")}
+    if ADAPTER_CONFIG in present and not ("config.json" in present and whole & present):
+        raise adapter_alone(local(ADAPTER_CONFIG), place)
     if "config.json" not in present:
         raise AcquireError(
             f"{place} holds no config.json, so it is not a checkpoint.", advice=_about_gguf(present)
@@ -66,7 +71,7 @@ def _shards(index: Path, present: Collection[str]) -> list[str]:
     try:
         if index.stat().st_size > _LARGEST_INDEX:
             raise InputError(
-                index, "", f"an index of shards over {_LARGEST_INDEX >> 20} MiB is not believable"
+                index, "", f"an index of shards over {_LARGEST_INDEX >> 20} MiB is not plausible"
             )
         content = json.loads(index.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -26,18 +26,11 @@ class QuantisedModel:
     """What a quantisation made.
 
     Attributes:
-        path: the GGUF file.
         file_type: lower case, "q4_k_m".
-        source_bytes, output_bytes: of the two files.
-        bits_per_weight: of the result.
         warnings: what a person should know.
     """
 
-    path: Path
     file_type: str
-    source_bytes: int
-    output_bytes: int
-    bits_per_weight: float
     warnings: tuple[str, ...]
 
 
@@ -47,13 +40,11 @@ class PlannedSize:
 
     Attributes:
         nbytes: of the file.
-        bits_per_weight: mean over all weights.
         needs_importance: whether this precision cannot be made without an importance matrix.
         warnings: tensors whose rows do not fit the precision and get another.
     """
 
     nbytes: int
-    bits_per_weight: float
     needs_importance: bool
     warnings: tuple[str, ...]
 
@@ -84,7 +75,9 @@ def quantise(
     """
     header = _check_source(source, config)
     warnings = []
-    if config.imatrix is not None and (missing := _check_importance(config.imatrix, header)):
+    if config.imatrix is not None and (
+        missing := check_importance(config.imatrix, read_importance(config.imatrix), header)
+    ):
         warnings.append(f"{config.imatrix.name} says nothing about {missing} matrices; they do without.")
     planned = planned_size(source, config)
     if planned.needs_importance and config.imatrix is None:
@@ -99,14 +92,7 @@ def quantise(
     ):
         _run(header, config, temporary, threads=threads, dry_run=False, advance=advance)
         made = read_gguf_header(temporary)
-    return QuantisedModel(
-        path=output,
-        file_type=made.file_type,
-        source_bytes=header.size,
-        output_bytes=made.size,
-        bits_per_weight=made.bits_per_weight,
-        warnings=(*planned.warnings, *warnings),
-    )
+    return QuantisedModel(made.file_type, (*planned.warnings, *warnings))
 
 
 def planned_size(source: Path, config: QuantConfig) -> PlannedSize:
@@ -131,16 +117,13 @@ def planned_size(source: Path, config: QuantConfig) -> PlannedSize:
         )
     data = sum(_padded(stored_bytes(t.shape, types.get(t.name, t.type))) for t in header.tensors)
     original = sum(_padded(tensor.nbytes) for tensor in header.tensors)
-    weights = sum(stored_bytes(t.shape, types.get(t.name, t.type)) for t in header.tensors)
     warnings = []
     if fallbacks:
         warnings.append(
             f"{fallbacks} of {len(header.tensors)} tensors have rows that {config.file_type} cannot store (their "
-            "length is no multiple of its block, mostly 256); llama.cpp stores them at a higher precision."
+            "length is not a multiple of its block, mostly 256); llama.cpp stores them at a higher precision."
         )
-    return PlannedSize(
-        header.size - original + data, 8 * weights / header.parameters, needs_importance, tuple(warnings)
-    )
+    return PlannedSize(header.size - original + data, needs_importance, tuple(warnings))
 
 
 def _ignore(_amount: float) -> None:
@@ -168,10 +151,6 @@ def _check_source(source: Path, config: QuantConfig) -> GgufHeader:
             advice="Start from the full GGUF file or from the checkpoint.",
         )
     return header
-
-
-def _check_importance(path: Path, header: GgufHeader) -> int:
-    return check_importance(path, read_importance(path), header)
 
 
 def _run(

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
 from medbench_local.catalog.model import ModelEntry, models, vision_pairs
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import _SPLIT_GGUF, gguf_parts
@@ -19,7 +20,7 @@ DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
 FORMS = "a name of the catalog, a .gguf file, a checkpoint folder, hf:owner/name or gguf:owner/name/file.gguf"
 
 LONGEST_NAME = 80
-"""Characters of a model's name; a longer one is cut: run folders and built files are named after it."""
+"""Characters of a model's name; a longer one is cut: run folders and cached files are named after it."""
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
@@ -81,6 +82,7 @@ def resolve_model(text: str) -> ModelSource:
 
     Raises:
         UsageError: nothing known is meant, or a file or folder is not there.
+        AcquireError: the folder holds an adapter only.
     """
     known = models()
     if text in known:
@@ -113,10 +115,12 @@ def _hub_checkpoint(text: str) -> HubCheckpoint:
     repository, _, revision = text.removeprefix("hf:").partition("@")
     if not _REPOSITORY.fullmatch(repository):
         raise UsageError(
-            f"'{text}' names no repository.", advice="Write hf:owner/name or hf:owner/name@revision."
+            f"'{text}' does not name a repository.", advice="Write hf:owner/name or hf:owner/name@revision."
         )
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
-        raise UsageError(f"'{revision}' is no branch, tag or commit.", advice="Write hf:owner/name@revision.")
+        raise UsageError(
+            f"'{revision}' is not a branch, tag or commit.", advice="Write hf:owner/name@revision."
+        )
     return HubCheckpoint(_short(repository.partition("/")[2]), repository, revision or "main")
 
 
@@ -124,7 +128,7 @@ def _hub_gguf(text: str) -> HubGguf:
     parts = text.removeprefix("gguf:").split("/", 2)
     advice = "Write gguf:owner/name/file.gguf."
     if len(parts) < 3 or not _REPOSITORY.fullmatch("/".join(parts[:2])):
-        raise UsageError(f"'{text}' names no file of a repository.", advice=advice)
+        raise UsageError(f"'{text}' does not name a file of a repository.", advice=advice)
     file = parts[2]
     if not file.endswith(".gguf") or any(part in ("", ".", "..") for part in file.split("/")) or "\\" in file:
         raise UsageError(
@@ -144,6 +148,8 @@ def _local_gguf(path: Path) -> LocalGguf:
 
 def _local_checkpoint(folder: Path) -> LocalCheckpoint:
     if not (folder / "config.json").is_file():
+        if (folder / ADAPTER_CONFIG).is_file():
+            raise adapter_alone(folder / ADAPTER_CONFIG, str(folder))
         raise UsageError(
             f"The folder {folder} holds no config.json, so it is not a checkpoint.",
             advice="Pass the folder with config.json, the tokenizer and the weights.",

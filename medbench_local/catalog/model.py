@@ -95,14 +95,11 @@ class VisionPairEntry(StrictModel):
 
     Attributes:
         medical, base: names.
-        medical_repository, base_repository: on the hub.
         reason: why it cannot be run.
     """
 
     medical: str
     base: str
-    medical_repository: str
-    base_repository: str
     reason: str
 
 

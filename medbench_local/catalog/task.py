@@ -1,4 +1,4 @@
-"""The tasks known by name: the study's thirteen and the embedded ones, and where their files are."""
+"""The tasks known by name: the study's thirteen, others, and the embedded ones, and where their files are."""
 
 from __future__ import annotations
 
@@ -72,9 +72,13 @@ class Source(StrictModel):
 
 
 class TaskRow(StrictModel):
-    """What the file says of one task; ``sizes`` are demonstrations, validation, test."""
+    """What the file says of one task; ``sizes`` are demonstrations, validation, test.
+
+    ``study`` is the study that asked its questions; a task of none is compared on only if it is named.
+    """
 
     title: Name
+    study: Literal["emnlp2024"] | None = None
     source: Name
     config: str = ""
     options: Annotated[StrictInt, Field(ge=2, le=26)]
@@ -128,7 +132,7 @@ class TaskEntry(StrictModel):
 @cache
 def study_tasks() -> tuple[str, ...]:
     """The ids of the study's thirteen tasks: what ``--tasks all`` stands for."""
-    return tuple(_catalog().tasks)
+    return tuple(name for name, row in _catalog().tasks.items() if row.study == "emnlp2024")
 
 
 def demo_tasks() -> tuple[str, ...]:
@@ -137,8 +141,9 @@ def demo_tasks() -> tuple[str, ...]:
 
 
 def task_names() -> tuple[str, ...]:
-    """Every task id, the study's first."""
-    return study_tasks() + demo_tasks()
+    """Every task id: the study's, those of no study, the embedded ones."""
+    others = tuple(name for name in _catalog().tasks if name not in study_tasks())
+    return study_tasks() + others + demo_tasks()
 
 
 def task_entry(task_id: str) -> TaskEntry:

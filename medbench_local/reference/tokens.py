@@ -18,6 +18,7 @@ from typing import Any, Literal
 from gguf import TokenType
 from sentencepiece import SentencePieceProcessor
 
+from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
 from medbench_local.errors import InputError
 
@@ -65,7 +66,7 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
         InputError: a tokenizer file is missing or damaged.
         AcquireError: a tokenizer that llama.cpp cannot follow.
     """
-    vocabulary = read_vocabulary(folder, rows)
+    vocabulary = read_vocabulary(folder, rows, CheckpointFolder(folder).config)
     ids = {token.text: i for i, token in enumerate(vocabulary.tokens)}
     letters = []
     for letter in ascii_uppercase:

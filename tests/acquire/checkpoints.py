@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from sentencepiece import SentencePieceTrainer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from medbench_local.acquire.conversion.bpe_tokens import LLAMA_3
+from medbench_local.acquire.conversion.tensor import Tensor
 from tests.acquire.gguf_content import read_content
 
 TEXT = [
@@ -93,6 +95,11 @@ def tensors(values: Mapping[str, Any], dtype: torch.dtype, *, seed: int = 0) -> 
         name: (torch.randn(shape, generator=generator) * 0.05 + name.endswith("norm.weight")).to(dtype)
         for name, shape in shapes(values).items()
     }
+
+
+def numbers(tensor: Tensor) -> NDArray[Any]:
+    """All rows of a tensor."""
+    return tensor.rows(0, tensor.shape[0])
 
 
 def write_weights(

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants, snapshot_download
 
-from medbench_local.acquire.fetch import fetch_gguf, fetch_model, recall
+from medbench_local.acquire.fetch import FetchedRepository, fetch_checkpoint, fetch_gguf, recall
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.hub.dataset import fetch_dataset_files
-from medbench_local.progress import Advance, Silent
+from medbench_local.hub.repository import Repository, hub_from_environment, open_repository
+from medbench_local.progress import Advance, Progress, Silent
+from medbench_local.settings import read_settings
 from tests.hub_server import Fault, HubServer
 
 WEIGHTS = hashlib.shake_256(b"weights").digest(700_000)
@@ -101,6 +103,21 @@ class Listener(Silent):
         self.notes.append(text)
 
 
+def open_here(
+    name: str, revision: str = "main", *, offline: bool = False, progress: Progress | None = None
+) -> Repository:
+    hub = hub_from_environment()
+    return open_repository(name, revision, offline=offline, hub=hub, progress=progress or Silent())
+
+
+def fetch(
+    name: str, revision: str = "main", *, offline: bool = False, progress: Progress | None = None
+) -> FetchedRepository:
+    listener = progress or Silent()
+    opened = open_here(name, revision, offline=offline, progress=listener)
+    return fetch_checkpoint(opened, home=read_settings().home, progress=listener)
+
+
 @pytest.mark.parametrize(
     ("files", "left_out"),
     [
@@ -121,7 +138,7 @@ def test_only_needed_files_are_fetched_whole_and_at_a_commit(
 ) -> None:
     commit = hub.add("owner/name", write(tmp_path / "repo", files))
 
-    fetched = fetch_model("owner/name")
+    fetched = fetch("owner/name")
 
     wanted = {name for name in files if name not in left_out and name not in NOT_NEEDED}
     assert fetched.commit == commit
@@ -135,7 +152,7 @@ def test_only_needed_files_are_fetched_whole_and_at_a_commit(
 
 def test_the_cache_is_the_ordinary_one(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
-    fetched = fetch_model("owner/name")
+    fetched = fetch("owner/name")
     found = snapshot_download(
         "owner/name", cache_dir=tmp_path / "hf" / "hub", endpoint=hub.endpoint, local_files_only=True
     )
@@ -144,10 +161,10 @@ def test_the_cache_is_the_ordinary_one(hub: HubServer, tmp_path: Path) -> None:
 
 def test_a_second_time_nothing_is_fetched(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
-    first = fetch_model("owner/name")
+    first = fetch("owner/name")
     before = len(hub.contents())
     listener = Listener()
-    assert fetch_model("owner/name", progress=listener) == first
+    assert fetch("owner/name", progress=listener) == first
     assert len(hub.contents()) == before
     assert not [label for label, _ in listener.steps if label.startswith("fetching")]
 
@@ -155,7 +172,7 @@ def test_a_second_time_nothing_is_fetched(hub: HubServer, tmp_path: Path) -> Non
 def test_one_step_of_known_size_for_all_files(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
     listener = Listener()
-    fetched = fetch_model("owner/name", progress=listener)
+    fetched = fetch("owner/name", progress=listener)
     assert listener.steps[0] == (
         "fetching owner/name (7 files)",
         sum(record.size for record in fetched.files),
@@ -165,8 +182,8 @@ def test_one_step_of_known_size_for_all_files(hub: HubServer, tmp_path: Path) ->
 def test_a_moved_branch_is_followed_and_a_commit_is_not(hub: HubServer, tmp_path: Path) -> None:
     old = hub.add("owner/name", write(tmp_path / "old", LLAMA_3))
     new = hub.add("owner/name", write(tmp_path / "new", {**LLAMA_3, "model.safetensors": WEIGHTS[::-1]}))
-    assert fetch_model("owner/name").commit == new
-    assert fetch_model("owner/name", old).commit == old
+    assert fetch("owner/name").commit == new
+    assert fetch("owner/name", old).commit == old
 
 
 # --- interruptions
@@ -179,7 +196,7 @@ def test_a_dropped_connection_goes_on_where_it_stopped(
     hub.add("owner/name", write(tmp_path / "repo", files))
     large = next(name for name in files if name in ("model.safetensors", "pytorch_model.bin"))
     hub.fail(Fault(large, drop_after=300_000, times=1))
-    fetched = fetch_model("owner/name")
+    fetched = fetch("owner/name")
     assert (fetched.folder / large).read_bytes() == WEIGHTS
     ranges = [r.range for r in hub.requests if r.origin == "cdn" and r.path.endswith(large)]
     assert ranges[0] == ""
@@ -191,20 +208,29 @@ def test_an_ended_run_is_continued_by_the_next_one(hub: HubServer, tmp_path: Pat
     hub.fail(Fault("model.safetensors", drop_after=300_000, times=1))
     hub.fail(Fault("model.safetensors", drop_after=0, times=3))
     with pytest.raises(AcquireError, match="cannot be reached"):
-        fetch_model("owner/name")
+        fetch("owner/name")
     before = len(hub.requests)
-    fetched = fetch_model("owner/name")
+    fetched = fetch("owner/name")
     assert (fetched.folder / "model.safetensors").read_bytes() == WEIGHTS
     asked = [r for r in hub.requests[before:] if r.origin == "cdn" and r.method == "GET"]
     assert [r.range.startswith("bytes=") for r in asked] == [True]
+
+
+FETCH = """
+from medbench_local.acquire.fetch import fetch_checkpoint
+from medbench_local.hub.repository import hub_from_environment, open_repository
+from medbench_local.progress import Silent
+from medbench_local.settings import read_settings
+opened = open_repository("owner/name", "main", offline=False, hub=hub_from_environment(), progress=Silent())
+fetch_checkpoint(opened, home=read_settings().home, progress=Silent())
+"""
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system cannot kill")
 def test_a_killed_process_is_continued_by_the_next_one(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
     hub.fail(Fault("model.safetensors", hang_after=300_000))
-    code = "from medbench_local.acquire.fetch import fetch_model; fetch_model('owner/name')"
-    process = subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ))
+    process = subprocess.Popen([sys.executable, "-c", FETCH], env=dict(os.environ))
     assert hub.sent_to_hanging.wait(60)
     blobs = tmp_path / "hf" / "hub" / "models--owner--name" / "blobs"
     while not any(path.stat().st_size for path in blobs.glob("*.partial")):
@@ -213,7 +239,7 @@ def test_a_killed_process_is_continued_by_the_next_one(hub: HubServer, tmp_path:
     process.wait()
 
     before = len(hub.requests)
-    fetched = fetch_model("owner/name")
+    fetched = fetch("owner/name")
 
     assert (fetched.folder / "model.safetensors").read_bytes() == WEIGHTS
     asked = [r for r in hub.requests[before:] if r.origin == "cdn" and r.method == "GET"]
@@ -225,7 +251,7 @@ def test_a_server_without_ranges_starts_again(hub: HubServer, tmp_path: Path) ->
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
     hub.fail(Fault("model.safetensors", drop_after=300_000))
     hub.fail(Fault("model.safetensors", ignore_range=True))
-    fetched = fetch_model("owner/name")
+    fetched = fetch("owner/name")
     assert (fetched.folder / "model.safetensors").read_bytes() == WEIGHTS
 
 
@@ -235,7 +261,7 @@ def test_a_busy_hub_is_asked_again(hub: HubServer, tmp_path: Path, status: int, 
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
     hub.fail(Fault(about, status=status, times=2))
     listener = Listener()
-    fetch_model("owner/name", progress=listener)
+    fetch("owner/name", progress=listener)
     assert sum(f"answer {status}" in note for note in listener.notes) == 2
 
 
@@ -247,24 +273,24 @@ def test_a_corrupt_file_is_refused_and_not_kept(hub: HubServer, tmp_path: Path, 
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
     hub.fail(Fault(name, corrupt=True))
     with pytest.raises(AcquireError, match=f"{name} arrived damaged"):
-        fetch_model("owner/name")
-    assert (fetch_model("owner/name").folder / name).read_bytes() == LLAMA_3[name]
+        fetch("owner/name")
+    assert (fetch("owner/name").folder / name).read_bytes() == LLAMA_3[name]
 
 
 def test_a_short_file_is_refused(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
     hub.fail(Fault("model.safetensors", short=1000))
     with pytest.raises(AcquireError, match="1,000 bytes, not 700,000"):
-        fetch_model("owner/name")
+        fetch("owner/name")
 
 
 @pytest.mark.parametrize("damaged", [b"x" + WEIGHTS[1:], WEIGHTS[:-1]], ids=["changed", "cut"])
 def test_a_file_damaged_in_the_cache_is_fetched_again(hub: HubServer, tmp_path: Path, damaged: bytes) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
-    path = fetch_model("owner/name").folder / "model.safetensors"
+    path = fetch("owner/name").folder / "model.safetensors"
     path.write_bytes(damaged)
     os.utime(path, ns=(1, 1))
-    assert (fetch_model("owner/name").folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert (fetch("owner/name").folder / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_partial_file_of_other_content_is_found_out(hub: HubServer, tmp_path: Path) -> None:
@@ -273,8 +299,8 @@ def test_a_partial_file_of_other_content_is_found_out(hub: HubServer, tmp_path: 
     blobs = tmp_path / "hf" / "hub" / "models--owner--name" / "blobs"
     write(blobs, {f"{blob}.partial": b"nonsense" * 1000})
     with pytest.raises(AcquireError, match="arrived damaged"):
-        fetch_model("owner/name")
-    fetch_model("owner/name")
+        fetch("owner/name")
+    fetch("owner/name")
 
 
 def test_without_links_nothing_is_kept_twice(
@@ -282,13 +308,13 @@ def test_without_links_nothing_is_kept_twice(
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True)
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
-    fetched = fetch_model("owner/name")
+    fetched = fetch("owner/name")
     assert (fetched.folder / "model.safetensors").read_bytes() == WEIGHTS
     cache = tmp_path / "hf" / "hub" / "models--owner--name"
     kept = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 100_000]
     assert kept == [fetched.folder / "model.safetensors"]
     before = len(hub.contents())
-    assert fetch_model("owner/name") == fetched
+    assert fetch("owner/name") == fetched
     assert len(hub.contents()) == before
 
 
@@ -302,7 +328,7 @@ def test_a_hub_that_lists_files_outside_the_folder(hub: HubServer, tmp_path: Pat
     hub.add("owner/name", write(tmp_path / "repo", files))
     hub.listed_too["owner/name"] = path
     with pytest.raises(AcquireError, match="outside owner/name"):
-        fetch_model("owner/name")
+        fetch("owner/name")
     assert outside.read_bytes() == b"mine"
 
 
@@ -312,7 +338,7 @@ def test_a_hub_that_lists_files_outside_the_folder(hub: HubServer, tmp_path: Pat
 def test_gated_without_a_token_names_the_page(hub: HubServer, tmp_path: Path) -> None:
     hub.add("meta-llama/Llama-2-7b-hf", write(tmp_path / "repo", LLAMA_2), gated=True)
     with pytest.raises(AcquireError, match="is gated: its authors ask") as caught:
-        fetch_model("meta-llama/Llama-2-7b-hf")
+        fetch("meta-llama/Llama-2-7b-hf")
     assert f"{hub.endpoint}/meta-llama/Llama-2-7b-hf" in caught.value.advice
     assert "hf auth login" in caught.value.advice
 
@@ -324,7 +350,7 @@ def test_gated_with_a_token_that_has_no_access(
     hub.tokens[TOKEN] = set()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with pytest.raises(AcquireError, match="the token's account has no access") as caught:
-        fetch_model("owner/name")
+        fetch("owner/name")
     assert TOKEN not in str(caught.value)
 
 
@@ -334,7 +360,7 @@ def test_a_token_with_access_is_sent_to_the_hub_only(
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2), gated=True, private=True)
     hub.tokens[TOKEN] = {"owner/name"}
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    fetch_model("owner/name")
+    fetch("owner/name")
     assert {r.token for r in hub.requests if r.origin == "hub"} == {TOKEN}
     assert {r.token for r in hub.requests if r.origin == "cdn"} == {""}
     kept = [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
@@ -346,7 +372,7 @@ def test_a_wrong_token(hub: HubServer, tmp_path: Path, monkeypatch: pytest.Monke
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with pytest.raises(AcquireError, match="does not accept the token") as caught:
-        fetch_model("owner/name")
+        fetch("owner/name")
     assert TOKEN not in repr(caught.value) + str(caught.value)
 
 
@@ -356,13 +382,13 @@ def test_a_missing_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch, t
         hub.tokens[token] = set()
         monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(AcquireError, match="There is no repository owner/nothing"):
-        fetch_model("owner/nothing")
+        fetch("owner/nothing")
 
 
 def test_a_missing_revision(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
     with pytest.raises(AcquireError, match="has no such revision"):
-        fetch_model("owner/name", "v9")
+        fetch("owner/name", "v9")
 
 
 @pytest.mark.parametrize(
@@ -372,19 +398,19 @@ def test_a_hub_that_stays_so(hub: HubServer, tmp_path: Path, status: int, text: 
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
     hub.fail(Fault("/resolve/", status=status, times=99))
     with pytest.raises(AcquireError, match=text):
-        fetch_model("owner/name")
+        fetch("owner/name")
 
 
 def test_no_network(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(AcquireError, match=r"http://127.0.0.1:9 cannot be reached"):
-        fetch_model("owner/name")
+        fetch("owner/name")
 
 
 def test_something_that_is_no_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.fail(Fault("/api/models/", status=200))
     with pytest.raises(AcquireError, match="did not answer as a hub does"):
-        fetch_model("owner/name")
+        fetch("owner/name")
 
 
 def test_not_enough_room_is_said_before_the_weights(
@@ -394,18 +420,18 @@ def test_not_enough_room_is_said_before_the_weights(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10, 5, 5))
     with pytest.raises(AcquireError, match=r"Not enough room .* for the download"):
-        fetch_model("owner/name")
+        fetch("owner/name")
     assert hub.contents() == []
 
 
 def test_repositories_that_are_no_checkpoint(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/gguf", write(tmp_path / "gguf", {"README.md": b"", "model.Q4_K_M.gguf": b"GGUF"}))
     with pytest.raises(AcquireError, match=r"no config.json") as caught:
-        fetch_model("owner/gguf")
+        fetch("owner/gguf")
     assert "model.Q4_K_M.gguf" in caught.value.advice
     hub.add("owner/empty", write(tmp_path / "empty", SMALL))
     with pytest.raises(AcquireError, match="holds no weights"):
-        fetch_model("owner/empty")
+        fetch("owner/empty")
 
 
 @pytest.mark.parametrize(
@@ -425,7 +451,7 @@ def test_a_bad_index_is_an_error_and_fetches_no_weights(
 ) -> None:
     hub.add("owner/name", write(tmp_path / "repo", {**LLAMA_2, "model.safetensors.index.json": content}))
     with pytest.raises(InputError):
-        fetch_model("owner/name")
+        fetch("owner/name")
     assert hub.contents() == ["model.safetensors.index.json"]
 
 
@@ -434,21 +460,21 @@ def test_a_bad_index_is_an_error_and_fetches_no_weights(
 
 def test_offline_uses_what_is_there_and_asks_nobody(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
-    first = fetch_model("owner/name")
+    first = fetch("owner/name")
     before = len(hub.requests)
-    assert fetch_model("owner/name", offline=True) == first
-    assert fetch_model("owner/name", first.commit, offline=True) == first
+    assert fetch("owner/name", offline=True) == first
+    assert fetch("owner/name", first.commit, offline=True) == first
     assert len(hub.requests) == before
 
 
 def test_offline_and_not_cached(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
     with pytest.raises(AcquireError, match="not completely in the cache"):
-        fetch_model("owner/name", offline=True)
-    fetched = fetch_model("owner/name")
+        fetch("owner/name", offline=True)
+    fetched = fetch("owner/name")
     (fetched.folder / "tokenizer.model").unlink()
     with pytest.raises(AcquireError, match="not completely in the cache"):
-        fetch_model("owner/name", offline=True)
+        fetch("owner/name", offline=True)
     assert hub.requests
 
 
@@ -456,16 +482,16 @@ def test_an_unreachable_hub_falls_back_to_the_cache_with_a_note(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
-    first = fetch_model("owner/name")
+    first = fetch("owner/name")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     listener = Listener()
-    assert fetch_model("owner/name", progress=listener) == first
+    assert fetch("owner/name", progress=listener) == first
     assert any("Going on with commit" in note for note in listener.notes)
 
 
 def test_what_was_fetched_is_recalled_even_when_the_files_are_gone(hub: HubServer, tmp_path: Path) -> None:
     commit = hub.add("owner/name", write(tmp_path / "repo", LLAMA_3))
-    fetched = fetch_model("owner/name")
+    fetched = fetch("owner/name")
     home = tmp_path / "home"
     assert recall(home, "owner/name", revision="main") == fetched
     assert recall(home, "owner/name", commit=commit) == fetched
@@ -479,10 +505,11 @@ def test_what_was_fetched_is_recalled_even_when_the_files_are_gone(hub: HubServe
 def test_a_gguf_with_its_parts(hub: HubServer, tmp_path: Path) -> None:
     files = {f"big-{i:05d}-of-00003.gguf": b"GGUF%d" % i for i in (1, 2, 3)} | {"other.gguf": b"GGUF"}
     hub.add("owner/name", write(tmp_path / "repo", files))
-    fetched = fetch_gguf("owner/name", "big-00001-of-00003.gguf")
+    opened, home = open_here("owner/name"), tmp_path / "home"
+    fetched = fetch_gguf(opened, "big-00001-of-00003.gguf", home=home, progress=Silent())
     assert [record.path for record in fetched.files] == sorted(files)[:3]
     with pytest.raises(AcquireError, match=r"no file x.gguf"):
-        fetch_gguf("owner/name", "x.gguf")
+        fetch_gguf(opened, "x.gguf", home=home, progress=Silent())
 
 
 def test_files_of_a_data_set_at_a_revision_with_slashes(hub: HubServer, tmp_path: Path) -> None:

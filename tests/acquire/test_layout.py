@@ -65,3 +65,23 @@ def test_any_bytes_as_an_index(content: bytes) -> None:
         index.write_bytes(content)
         with pytest.raises(MedbenchError):
             choose_files(["config.json", "model.safetensors.index.json"], lambda name: index, place="x")
+
+
+@pytest.mark.parametrize("beside", [[], ["config.json"], ["model.safetensors"]])
+def test_an_adapter_is_named_with_its_base(tmp_path: Path, beside: list[str]) -> None:
+    path = tmp_path / "adapter_config.json"
+    path.write_text('{"peft_type": "LORA", "base_model_name_or_path": "lab/base\\n-7b"}')
+    names = [path.name, "adapter_model.safetensors", "tokenizer.json", *beside]
+    with pytest.raises(
+        AcquireError, match=r"^owner/name is a LoRA adapter of lab/base -7b, not a whole"
+    ) as caught:
+        choose_files(names, lambda name: tmp_path / name, place="owner/name")
+    assert "merge_and_unload" in caught.value.advice
+    path.write_text('{"peft_type": "PREFIX_TUNING"}')
+    with pytest.raises(AcquireError, match=r"is an adapter \(PREFIX_TUNING\), not"):
+        choose_files(names, lambda name: tmp_path / name, place="owner/name")
+
+
+def test_an_adapter_beside_a_whole_model_is_left_alone() -> None:
+    names = ["config.json", "adapter_config.json", "adapter_model.safetensors", "model.safetensors"]
+    assert choose_files(names, nothing_local, place="x") == ("config.json", "model.safetensors")

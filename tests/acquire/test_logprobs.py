@@ -44,7 +44,8 @@ def test_logprobs_equal_transformers(tmp_path: Path, changes: dict[str, Any], ki
     values = {"num_key_value_heads": 4, **changes}
     folder = write_checkpoint(tmp_path / "model", config(**values), dtype=torch.bfloat16, kind=kind, shards=2)
     # F32 holds the same numbers; with BF16 weights llama.cpp rounds the activations to BF16 as well
-    path = convert_checkpoint(folder, tmp_path / "model.gguf", file_type="f32").path
+    path = tmp_path / "model.gguf"
+    convert_checkpoint(folder, path, file_type="f32")
     tokens = tuple(int(i) for i in np.random.default_rng(0).integers(3, 399, LENGTH))
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from medbench_local.acquire.fetch import fetch_model
+from medbench_local.acquire.checkpoint_files import find_checkpoint
 from medbench_local.acquire.inventory import list_models, plan_model
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
-from medbench_local.acquire.source import DEMO, LocalCheckpoint, resolve_model
+from medbench_local.acquire.source import DEMO, HubCheckpoint, LocalCheckpoint, resolve_model
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.errors import AcquireError, InputError, UsageError
 from medbench_local.files.gguf_header import read_gguf_header
@@ -48,7 +48,6 @@ def prepare(
     quant: str = "q8_0",
     *,
     offline: bool = False,
-    keep_full: bool = True,
     listener: Listener | None = None,
 ) -> PreparedModel:
     return prepare_model(
@@ -56,7 +55,6 @@ def prepare(
         quant=load_quant(quant),
         home=home,
         offline=offline,
-        keep_full=keep_full,
         progress=listener,
     )
 
@@ -107,17 +105,13 @@ def test_another_recipe_of_the_same_name_is_another_file(tmp_path: Path) -> None
     assert built_in.quantised.path != changed.quantised.path
 
 
-def test_the_full_file_may_go_and_come_back(tmp_path: Path) -> None:
-    made = prepare("demo-base", tmp_path, keep_full=False)
-    assert made.full is None
-    assert [p.name for p in made.quantised.path.parent.glob("*.gguf")] == [made.quantised.path.name]
+def test_a_full_file_that_was_removed_comes_back(tmp_path: Path) -> None:
+    made = prepare("demo-base", tmp_path)
+    assert made.full is not None
+    made.full.path.unlink()
     listener = Listener()
-    assert prepare("demo-base", tmp_path, keep_full=False, listener=listener) == made
-    assert listener.steps == []
-    again = prepare("demo-base", tmp_path, listener=listener)
-    assert again.full is not None
-    assert again.full.path.is_file()
-    assert again.quantised == made.quantised
+    assert prepare("demo-base", tmp_path, listener=listener) == made
+    assert made.full.path.is_file()
     assert listener.steps == ["converting demo-base"]
 
 
@@ -309,7 +303,8 @@ def test_plans_say_what_is_missing(hub: HubServer, tmp_path: Path) -> None:
     assert plan.room == plan.download + plan.full_size + plan.quantised_size
     assert hub.contents() == ["model.safetensors.index.json"]
 
-    fetch_model("meta-llama/Meta-Llama-3-8B")
+    assert isinstance(source, HubCheckpoint)
+    find_checkpoint(source, quant, home=home, offline=False, progress=Silent())
     assert plan_model(source, quant, home=home).download == 0
     made = prepare("llama-3-8b", home)
     for offline in (False, True):
@@ -333,6 +328,6 @@ def test_the_list_of_models(hub: HubServer, tmp_path: Path) -> None:
     made = prepare("llama-3-8b", home)
     status = next(status for status in list_models(home) if status.entry.name == "llama-3-8b")
     assert (status.checkpoint, status.commit) == ("fetched", made.commit)
-    assert [built.notes["file_type"] for built in status.ggufs] == ["bf16", "q8_0"]
+    assert [file.notes["file_type"] for file in status.ggufs] == ["bf16", "q8_0"]
     assert made.full is not None
     assert status.size == made.full.size + made.quantised.size

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, resolve_model
 from medbench_local.catalog.model import models, vision_pairs
-from medbench_local.errors import UsageError
+from medbench_local.errors import AcquireError, UsageError
 from medbench_local.files.gguf_header import gguf_parts
 
 
@@ -46,8 +47,8 @@ def test_the_hub(text: str, expected: HubCheckpoint | HubGguf) -> None:
     ("text", "said"),
     [
         ("hf:owner", "hf:owner/name"),
-        ("hf:owner/name@../../x", "no branch"),
-        ("hf:../../etc", "names no repository"),
+        ("hf:owner/name@../../x", "not a branch"),
+        ("hf:../../etc", "does not name a repository"),
         ("gguf:owner/name", "gguf:owner/name/file.gguf"),
         ("gguf:owner/name/../../x.gguf", "not the name of a GGUF file"),
         ("gguf:owner/name/big.Q8_0.gguf-split-a", "join them with cat"),
@@ -91,6 +92,17 @@ def test_folders_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert source == LocalGguf("m", tmp_path / "m-00001-of-00002.gguf")
     with pytest.raises(UsageError, match=r"neither a .gguf file nor"):
         resolve_model(str(folder / "config.json"))
+
+
+def test_a_folder_that_holds_an_adapter_only_says_so(tmp_path: Path) -> None:
+    content = '{"peft_type": "LORA", "base_model_name_or_path": "lab/base-7b"}'
+    (tmp_path / "adapter_config.json").write_text(content)
+    with pytest.raises(AcquireError, match="LoRA adapter of lab/base-7b"):
+        resolve_model(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    assert isinstance(resolve_model(str(tmp_path)), LocalCheckpoint)
+    with pytest.raises(AcquireError, match="LoRA adapter of lab/base-7b"):
+        _ = CheckpointFolder(tmp_path).tensors
 
 
 def test_a_name_of_the_catalog_wins_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

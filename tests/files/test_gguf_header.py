@@ -22,7 +22,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("header")
     folder = write_checkpoint(root / "model", config(num_key_value_heads=2, max_position_embeddings=1234))
     edit_json(folder / "tokenizer_config.json", chat_template="{{ messages }}")
-    return convert_checkpoint(folder, root / "model.gguf").path
+    convert_checkpoint(folder, root / "model.gguf")
+    return root / "model.gguf"
 
 
 def test_says_what_the_model_is(model: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from medbench_local.catalog import task
 from medbench_local.catalog.load import read_yaml
 from medbench_local.catalog.task import (
     FILE,
@@ -16,6 +19,7 @@ from medbench_local.catalog.task import (
     task_entry,
     task_names,
 )
+from medbench_local.cli.tasks import list_command
 from medbench_local.errors import InputError, UsageError
 from medbench_local.tasks.load import READERS
 from medbench_local.tasks.parts import PARTS
@@ -25,6 +29,38 @@ def test_the_thirteen_tasks_of_the_study() -> None:
     assert len(study_tasks()) == 13
     assert study_tasks()[:4] == ("medqa", "medqa-4", "medmcqa", "pubmedqa")
     assert task_names() == study_tasks() + demo_tasks()
+
+
+@pytest.fixture
+def fourteenth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A catalog with one task more, of a known form: its lines in the one file, and nothing else."""
+    text = FILE.read_text(encoding="utf-8")
+    more = "title: MMLU astronomy\n    source: mmlu\n    config: astronomy\n    options: 4\n    sizes: [5, 16, 152]"
+    first = "  mmlu-anatomy:\n"
+    assert text.count(first) == 1
+    (tmp_path / "tasks.yaml").write_text(
+        text.replace(first, f"  mmlu-astronomy:\n    {more}\n{first}"), encoding="utf-8"
+    )
+    monkeypatch.setattr(task, "FILE", tmp_path / "tasks.yaml")
+    task._catalog.cache_clear()
+    study_tasks.cache_clear()
+    yield "mmlu-astronomy"
+    task._catalog.cache_clear()
+    study_tasks.cache_clear()
+
+
+def test_a_fourteenth_task_is_known_and_leaves_the_study_alone(
+    fourteenth: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(expand_tasks(["all"])) == 13
+    assert fourteenth not in (*expand_tasks(["all"]), *expand_tasks(["mmlu"]))
+    assert expand_tasks(["mmlu-anatomy", fourteenth]) == ("mmlu-anatomy", fourteenth)
+    assert task_names() == (*study_tasks(), fourteenth, *demo_tasks())
+    entry = task_entry(fourteenth)
+    assert entry.source is not None
+    assert (entry.title, entry.config, entry.source.format) == ("MMLU astronomy", "astronomy", "mmlu")
+    list_command(json=True)
+    assert fourteenth in [row["id"] for row in json.loads(capsys.readouterr().out)]
 
 
 @pytest.mark.parametrize("name", study_tasks())
@@ -74,6 +110,7 @@ def test_unknown_names_get_the_nearest(name: str, advice: str) -> None:
         ("source: pubmedqa", "source: pubmed", "not among the sources"),
         ("part: one-fifth", "part: a-fifth", "'a-fifth'"),
         ("format: medmcqa", "format: other", "'other'"),
+        ("study: emnlp2024", "study: emnlp", "'emnlp'"),
         ("title: MMLU virology", "name: MMLU virology", "key"),
         ("{files: [medmcqa/dev.json]}", "{files: []}", "at least 1"),
     ],

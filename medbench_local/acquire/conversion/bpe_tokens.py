@@ -76,7 +76,7 @@ def _splitting_rule(path: Path, tokenizer: dict[str, Any]) -> str:
             ):
                 return "llama-bpe"
     raise AcquireError(
-        f"{path}: the rule by which text is split before merging is none that llama.cpp is known to share.",
+        f"{path}: llama.cpp is not known to split text before merging as this tokenizer does.",
         advice="Convert the checkpoint with llama.cpp's own converter and give the GGUF file instead.",
     )
 

@@ -1,38 +1,55 @@
-"""A checkpoint folder: its weight files found, their tensors listed, nothing loaded."""
+"""A checkpoint as the converter sees it, and the ordinary one: a folder in the layout of the hub."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
 from medbench_local.acquire.conversion.safetensors_reader import read_safetensors
-from medbench_local.acquire.conversion.stored_tensor import StoredTensor
+from medbench_local.acquire.conversion.tensor import StoredTensor, Tensor
 from medbench_local.acquire.conversion.torch_reader import read_torch
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import read_json_object
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """The weights of a model in a folder.
-
-    Attributes:
-        folder: where it lies.
-        files: the weight files, in order.
-        tensors: by name, in the order of the files.
-    """
-
-    folder: Path
-    files: tuple[Path, ...]
-    tensors: dict[str, StoredTensor]
+class Checkpoint(Protocol):
+    """What a model consists of, whether it lies in one folder or is put together from several."""
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
+    def origin(self) -> Path:
+        """The folder that people and errors call the checkpoint."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The content of config.json."""
+
+    @property
+    def config_file(self) -> Path:
+        """Where that stands, for errors."""
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder that holds the tokenizer's files."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The tensors by name; their numbers are read when they are asked for."""
+
+
+@dataclass(frozen=True)
+class CheckpointView:
+    """A checkpoint put together from others; attributes as in `Checkpoint`."""
+
+    origin: Path
+    config: Mapping[str, Any]
+    config_file: Path
+    tokenizer: Path
+    tensors: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,13 +67,67 @@ _KINDS = (
 _NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.\w+)")
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
-    """Find and check the weight files of a folder; safetensors are preferred to PyTorch's own format.
+@dataclass(frozen=True)
+class _Weights:
+    files: tuple[Path, ...]
+    tensors: dict[str, StoredTensor]
 
-    Raises:
-        InputError: no weights; an index that is damaged, names a file outside the folder, or does not agree
-            with the files; a missing or damaged file; the same tensor twice.
+
+@dataclass(frozen=True)
+class CheckpointFolder:
+    """A folder with config.json, a tokenizer and weights; each is read and checked when it is asked for.
+
+    Attributes:
+        origin: the folder.
     """
+
+    origin: Path
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder itself."""
+        return self.origin
+
+    @property
+    def config_file(self) -> Path:
+        """config.json in the folder."""
+        return self.origin / "config.json"
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The content of config.json.
+
+        Raises:
+            InputError: there is none, or it is not a JSON object.
+        """
+        return read_json_object(self.config_file)
+
+    @property
+    def tensors(self) -> Mapping[str, StoredTensor]:
+        """The tensors of all weight files, in the order of the files; safetensors rather than PyTorch's format.
+
+        Raises:
+            InputError: no weights; an index that is damaged, names a file outside the folder, or does not
+                agree with the files; a missing or damaged file; the same tensor twice.
+            AcquireError: there is an adapter instead.
+        """
+        return self._weights.tensors
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The weight files, in order.
+
+        Raises:
+            InputError: as for ``tensors``.
+        """
+        return self._weights.files
+
+    @cached_property
+    def _weights(self) -> _Weights:
+        return _find_weights(self.origin)
+
+
+def _find_weights(folder: Path) -> _Weights:
     if not folder.is_dir():
         raise InputError(folder, "", "no such folder")
     for kind in _KINDS:
@@ -66,6 +137,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         if names:
             _check_numbering(folder, names)
             return _collect(folder, names, kind)
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise adapter_alone(folder / ADAPTER_CONFIG, str(folder))
     raise InputError(
         folder,
         "",
@@ -74,7 +147,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
-def _by_index(folder: Path, kind: _Kind) -> Checkpoint:
+def _by_index(folder: Path, kind: _Kind) -> _Weights:
     path = folder / kind.index
     weight_map = read_json_object(path).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -85,15 +158,15 @@ def _by_index(folder: Path, kind: _Kind) -> Checkpoint:
     for name in names:
         if not (folder / name).is_file():
             raise InputError(path, f"file {name!r}", "missing", advice="Download the missing part.")
-    checkpoint = _collect(folder, names, kind)
+    weights = _collect(folder, names, kind)
     for tensor, name in weight_map.items():
-        found = checkpoint.tensors.get(tensor)
+        found = weights.tensors.get(tensor)
         if found is None or found.path.name != name:
             raise InputError(path, f"tensor {tensor!r}", f"not in {name!r}, where the index places it")
-    for tensor, found in checkpoint.tensors.items():
+    for tensor, found in weights.tensors.items():
         if tensor not in weight_map:
             raise InputError(path, "", f"{found.path.name!r} holds {tensor!r}, which the index does not know")
-    return checkpoint
+    return weights
 
 
 def _check_name(path: Path, where: str, name: Any) -> None:
@@ -112,7 +185,7 @@ def _check_numbering(folder: Path, names: Iterable[str]) -> None:
                     raise InputError(folder, f"file {part!r}", "missing", advice="Download the missing part.")
 
 
-def _collect(folder: Path, names: Iterable[str], kind: _Kind) -> Checkpoint:
+def _collect(folder: Path, names: Iterable[str], kind: _Kind) -> _Weights:
     files = tuple(folder / name for name in names)
     tensors: dict[str, StoredTensor] = {}
     for path in files:
@@ -121,4 +194,4 @@ def _collect(folder: Path, names: Iterable[str], kind: _Kind) -> Checkpoint:
                 other = tensors[tensor.name].path.name
                 raise InputError(path, f"tensor {tensor.name!r}", f"also in {other!r}")
             tensors[tensor.name] = tensor
-    return Checkpoint(folder, files, tensors)
+    return _Weights(files, tensors)

@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 from gguf import (
     GGML_QUANT_VERSION,
+    MODEL_ARCH_NAMES,
     GGMLQuantizationType,
     GGUFType,
     GGUFValueType,
@@ -23,8 +24,11 @@ from gguf import (
     size_label,
 )
 
-from medbench_local.acquire.conversion.checkpoint import open_checkpoint
+from medbench_local.acquire.conversion.architecture import Architecture, C
+from medbench_local.acquire.conversion.architectures import architecture_of
+from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointFolder
 from medbench_local.acquire.conversion.model_config import ModelConfig, read_model_config
+from medbench_local.acquire.conversion.tensor import ComputedTensor
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
 from medbench_local.acquire.conversion.weight_plan import Weight, embedding_rows, plan_weights
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
@@ -48,34 +52,26 @@ class ConvertedModel:
     """What a conversion made.
 
     Attributes:
-        path: the GGUF file.
         file_type: "F32", "F16" or "BF16": the type of most of the weights.
-        parameters: number of weights.
-        source_bytes, output_bytes: of the checkpoint's tensors and of the GGUF file.
-        lossless: every number is exactly the checkpoint's.
         warnings: what a person should know.
     """
 
-    path: Path
     file_type: str
-    parameters: int
-    source_bytes: int
-    output_bytes: int
-    lossless: bool
     warnings: tuple[str, ...]
 
 
 def convert_checkpoint(
-    folder: Path, output: Path, *, file_type: FileType = "auto", progress: Progress | None = None
+    source: Path | Checkpoint, output: Path, *, file_type: FileType = "auto", progress: Progress | None = None
 ) -> ConvertedModel:
-    """Convert a Llama or Mistral checkpoint to GGUF.
+    """Convert a checkpoint of one of the `architectures` to GGUF.
 
     Tensors are streamed: memory stays below twice the largest tensor plus 400 MB whatever the model's size.
     The bytes written depend on the checkpoint's contents only, not on its path, number of files or the
     time.
 
     Args:
-        folder: config.json, tokenizer files and weights (safetensors, or PyTorch's zip format).
+        source: a folder with config.json, tokenizer files and weights (safetensors, or PyTorch's zip format), or
+            a checkpoint that is put together from several (`views`).
         output: the file to write; it appears when it is complete.
         file_type: "auto" keeps the type of every matrix, which loses nothing; vectors become F32 as llama.cpp
             needs them, which loses nothing either.
@@ -85,43 +81,49 @@ def convert_checkpoint(
         InputError: a file of the checkpoint is missing, damaged or contradicts another.
         AcquireError: the architecture, tokenizer or type cannot be converted, or the disk is full.
     """
-    config = read_model_config(folder)
-    checkpoint = open_checkpoint(folder)
-    rows = embedding_rows(checkpoint)
-    weights = plan_weights(checkpoint, config)
-    vocabulary = read_vocabulary(folder, rows)
+    checkpoint = CheckpointFolder(source) if isinstance(source, Path) else source
+    architecture = architecture_of(checkpoint)
+    said = read_model_config(checkpoint, architecture)
+    rows = embedding_rows(checkpoint, architecture.embedding)
+    config = said.model_copy(update={"vocab_size": rows})
+    weights = [*_rope_frequencies(config, checkpoint), *plan_weights(checkpoint, architecture, config)]
+    vocabulary = read_vocabulary(checkpoint.tokenizer, rows, checkpoint.config)
     types = [_target(weight, file_type) for weight in weights]
     main = _main_type(weights, types)
     total = sum(w.source.size * _BYTES[t] for w, t in zip(weights, types, strict=True))
+    label = f"converting {checkpoint.origin.name}"
     with whole_file(output, nbytes=total) as temporary:
-        _write_header(temporary, config, vocabulary, weights, types, main)
+        _write_header(temporary, architecture, config, vocabulary, weights, types, main)
         with (
             temporary.open("ab") as file,
-            (progress or Silent()).step(f"converting {folder.name}", total=total, unit="B") as advance,
+            (progress or Silent()).step(label, total=total, unit="B") as advance,
         ):
             _pad(file)
-            if config.rope_scaling.rope_type == "llama3":
-                file.write(rope_factors(config).tobytes())
-                _pad(file)
             for weight, target in zip(weights, types, strict=True):
-                for block in converted_blocks(weight, target):
+                for block in converted_blocks(weight.source, target):
                     file.write(block.data)
                     advance(block.nbytes)
                 _pad(file)
-        output_bytes = temporary.stat().st_size
-    return ConvertedModel(
-        path=output,
-        file_type=main,
-        parameters=sum(weight.source.size for weight in weights),
-        source_bytes=checkpoint.nbytes,
-        output_bytes=output_bytes,
-        lossless=all(t in ("F32", w.source.dtype) for w, t in zip(weights, types, strict=True)),
-        warnings=(*vocabulary.warnings, *_warnings(config, rows, main, weights, types)),
+    warnings = (
+        *vocabulary.warnings,
+        *_warnings(said, rows, main, weights, types),
+        *architecture.warnings(config),
     )
+    return ConvertedModel(main, warnings)
+
+
+def _rope_frequencies(config: ModelConfig, checkpoint: Checkpoint) -> list[Weight]:
+    """What the rotary frequencies are divided by, which llama.cpp reads as a tensor."""
+    if config.rope_scaling.rope_type != "llama3":
+        return []
+    values = rope_factors(config)
+    tensor = ComputedTensor(_ROPE_FREQS, values.shape, "F32", checkpoint.config_file, values)
+    return [Weight(_ROPE_FREQS, tensor)]
 
 
 def _target(weight: Weight, file_type: FileType) -> str:
-    if len(weight.source.shape) < 2:
+    # llama.cpp computes with these in float32
+    if len(weight.source.shape) < 2 or weight.name.endswith(("_norm.weight", ".ffn_gate_inp.weight")):
         return "F32"
     return weight.source.dtype if file_type == "auto" else file_type.upper()
 
@@ -129,7 +131,7 @@ def _target(weight: Weight, file_type: FileType) -> str:
 def _main_type(weights: Sequence[Weight], types: Sequence[str]) -> str:
     sizes: Counter[str] = Counter()
     for weight, target in zip(weights, types, strict=True):
-        if len(weight.source.shape) == 2:
+        if len(weight.source.shape) >= 2:
             sizes[target] += weight.source.size
     return sizes.most_common(1)[0][0]
 
@@ -147,34 +149,28 @@ def _warnings(
     }
     if narrowed:
         warnings.append(f"Converted from {' and '.join(sorted(narrowed))} to {main}: not lossless.")
-    window = config.sliding_window
-    if window is not None and window < config.max_position_embeddings:
-        warnings.append(
-            f"The model attends to the last {window} tokens only; llama.cpp attends to all of them, "
-            f"which is the same for prompts of up to {window} tokens."
-        )
     return warnings
 
 
 def _write_header(
     path: Path,
-    config: ModelConfig,
+    architecture: Architecture[C],
+    config: C,
     vocabulary: Vocabulary,
     weights: Sequence[Weight],
     types: Sequence[str],
     main: str,
 ) -> None:
     logging.getLogger("gguf").setLevel(logging.WARNING)
-    writer = GGUFWriter(path, "llama")
-    if config.rope_scaling.rope_type == "llama3":
-        shape = (config.head_dim // 2,)
-        writer.add_tensor_info(_ROPE_FREQS, shape, np.dtype("f4"), 4 * shape[0], GGMLQuantizationType.F32)
+    writer = GGUFWriter(path, MODEL_ARCH_NAMES[architecture.gguf])
     for weight, target in zip(weights, types, strict=True):
         nbytes = weight.source.size * _BYTES[target]
         writer.add_tensor_info(
             weight.name, weight.source.shape, np.dtype("f4"), nbytes, GGMLQuantizationType[target]
         )
-    _describe_model(writer, config, len(vocabulary.tokens), main)
+    _describe_model(writer, config, main)
+    architecture.write_keys(writer, config)
+    writer.add_quantization_version(GGML_QUANT_VERSION)
     _describe_tokens(writer, vocabulary)
     try:
         writer.write_header_to_file()
@@ -188,7 +184,7 @@ def _write_header(
         writer.close()
 
 
-def _describe_model(writer: GGUFWriter, config: ModelConfig, rows: int, main: str) -> None:
+def _describe_model(writer: GGUFWriter, config: ModelConfig, main: str) -> None:
     total, shared, expert, experts = writer.get_total_parameter_count()
     writer.add_type(GGUFType.MODEL)
     writer.add_size_label(size_label(total, shared, expert, experts))
@@ -206,12 +202,6 @@ def _describe_model(writer: GGUFWriter, config: ModelConfig, rows: int, main: st
     writer.add_key_length(config.head_dim)
     writer.add_value_length(config.head_dim)
     writer.add_file_type(_FILE_TYPES[main])
-    writer.add_vocab_size(rows)
-    writer.add_rope_dimension_count(config.head_dim)
-    if config.sliding_window is not None:
-        # llama.cpp does not read it for this architecture; whoever plans prompts can
-        writer.add_sliding_window(config.sliding_window)
-    writer.add_quantization_version(GGML_QUANT_VERSION)
 
 
 def _describe_tokens(writer: GGUFWriter, vocabulary: Vocabulary) -> None:

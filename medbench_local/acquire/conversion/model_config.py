@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medbench_local.errors import AcquireError, InputError
-from medbench_local.files.json_objects import read_json_object
 
-SUPPORTED = ("LlamaForCausalLM", "MistralForCausalLM")
-"""The architectures that can be converted."""
+if TYPE_CHECKING:
+    from medbench_local.acquire.conversion.architecture import Architecture
+    from medbench_local.acquire.conversion.checkpoint import Checkpoint
+
 
 Size = Annotated[int, Field(gt=0, lt=1 << 31)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-# what transformers assumes when config.json says nothing
-_SILENT: dict[str, dict[str, Any]] = {
-    "LlamaForCausalLM": {"max_position_embeddings": 2048},
-    "MistralForCausalLM": {
-        "max_position_embeddings": 131072,
-        "num_key_value_heads": 8,
-        "sliding_window": 4096,
-    },
-}
 
 
 class RopeScaling(BaseModel):
@@ -47,14 +38,14 @@ class RopeScaling(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """The architecture of a Llama or Mistral model; names as in config.json.
+    """What all decoders have; names as in config.json. An architecture with more keys extends it.
 
     Attributes:
-        architecture: one of ``SUPPORTED``.
+        architecture: the name of its class.
         num_key_value_heads: equal to num_attention_heads unless heads share keys and values.
         head_dim: rows of the query projection per head.
         max_position_embeddings: trained context, tokens.
-        sliding_window: tokens a position attends to, or None for all.
+        partial_rotary_factor: the part of each head that is rotated.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -71,67 +62,60 @@ class ModelConfig(BaseModel):
     rms_norm_eps: Positive = 1e-6
     rope_theta: Positive = 10000.0
     rope_scaling: RopeScaling = RopeScaling()
-    sliding_window: Size | None = None
+    partial_rotary_factor: Positive = 1.0
     tie_word_embeddings: bool = False
-    hidden_act: Literal["silu"] = "silu"
+    hidden_act: str = "silu"
 
     @model_validator(mode="after")
     def _heads_fit(self) -> ModelConfig:
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
-                f"num_attention_heads {self.num_attention_heads} is no multiple of "
+                f"num_attention_heads {self.num_attention_heads} is not a multiple of "
                 f"num_key_value_heads {self.num_key_value_heads}"
             )
         return self
 
 
-def read_model_config(folder: Path) -> ModelConfig:
-    """Read ``folder``/config.json.
+C = TypeVar("C", bound=ModelConfig)
+
+
+def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> C:
+    """Read the checkpoint's config.json.
 
     Raises:
-        AcquireError: the architecture, or a property of it, is none that can be converted.
+        AcquireError: a property of the architecture cannot be converted.
         InputError: the file is missing or damaged, or a value makes no sense.
     """
-    path = folder / "config.json"
-    data = read_json_object(path)
-    architecture = _architecture(path, data)
+    path, data = checkpoint.config_file, checkpoint.config
     if data.get("quantization_config") or data.get("compression_config"):
         raise AcquireError(
             f"{path}: the checkpoint is already quantised, which cannot be converted without loss.",
             advice="Use the original 16-bit checkpoint, or a ready-made GGUF file.",
         )
-    values = {**_SILENT[architecture], **data, "architecture": architecture}
+    values = {**architecture.assumed, **data, "architecture": data["architectures"][0]}
     values = {key: value for key, value in values.items() if value is not None}
-    if architecture == "LlamaForCausalLM":
-        values.pop("sliding_window", None)  # transformers has none for Llama, whatever the file says
     heads, hidden = values.get("num_attention_heads"), values.get("hidden_size")
     values.setdefault("num_key_value_heads", heads)
     if "head_dim" not in values and type(heads) is int and type(hidden) is int and heads > 0:
         if hidden % heads:
             raise InputError(
-                path, "key 'hidden_size'", f"{hidden} is no multiple of num_attention_heads {heads}"
+                path, "key 'hidden_size'", f"{hidden} is not a multiple of num_attention_heads {heads}"
             )
         values["head_dim"] = hidden // heads
     values.setdefault("head_dim", 2)
     _read_rope(path, values)
     try:
-        return ModelConfig.model_validate(values)
+        config = architecture.config.model_validate(values)
     except ValidationError as error:
-        raise _as_input_error(path, error) from error
-
-
-def _architecture(path: Path, data: dict[str, Any]) -> str:
-    names = data.get("architectures")
-    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
-        raise InputError(path, "key 'architectures'", f"expected a list of one name, not {names!r:.80}")
-    if names[0] not in SUPPORTED:
-        raise AcquireError(
-            f"{path}: {names[0]!r:.80} cannot be converted; supported are {' and '.join(SUPPORTED)}.",
-            advice="Convert it with llama.cpp's own converter (python convert_hf_to_gguf.py FOLDER --outfile "
-            "MODEL.gguf --outtype auto, from https://github.com/ggml-org/llama.cpp) and give MODEL.gguf "
-            "instead of the checkpoint.",
-        )
-    return names[0]
+        raise as_input_error(path, error) from error
+    for refusal in architecture.refusals:
+        if refusal.applies(config):
+            raise AcquireError(
+                f"{path}: {refusal.key} {getattr(config, refusal.key)!r:.80} cannot be converted: "
+                f"{refusal.reason}.",
+                advice="Convert it with llama.cpp's own converter, if that can, and give the GGUF file instead.",
+            )
+    return config
 
 
 def _read_rope(path: Path, values: dict[str, Any]) -> None:
@@ -150,14 +134,13 @@ def _read_rope(path: Path, values: dict[str, Any]) -> None:
         )
     if kind != "default" and "factor" not in rope:
         raise InputError(path, "key 'rope_scaling.factor'", f"required for rope scaling {kind!r}")
-    if values.get("partial_rotary_factor", rope.get("partial_rotary_factor", 1)) != 1:
-        raise AcquireError(
-            f"{path}: rotating only a part of each head (partial_rotary_factor) is not supported."
-        )
+    if "partial_rotary_factor" in rope:
+        values.setdefault("partial_rotary_factor", rope["partial_rotary_factor"])
     values["rope_scaling"] = {**rope, "rope_type": kind}
 
 
-def _as_input_error(path: Path, error: ValidationError) -> InputError:
+def as_input_error(path: Path, error: ValidationError) -> InputError:
+    """The first thing that does not fit in a JSON file, with its key."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     given = "" if first["type"] == "missing" or not place else f", not {first['input']!r:.80}"

@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from medbench_local.acquire.conversion.stored_tensor import ITEM_BYTES, StoredTensor
+from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import parse_json_object
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,20 @@ class SpecialTokens:
 
 
 def read_special_tokens(
-    folder: Path, config: dict[str, Any], tokenizer: dict[str, Any], tokens: Sequence[Token]
+    folder: Path,
+    config: dict[str, Any],
+    tokenizer: dict[str, Any],
+    tokens: Sequence[Token],
+    model: Mapping[str, Any],
 ) -> SpecialTokens:
     """Resolve the special tokens: tokenizer files first, then config.json, as llama.cpp's converter does.
 
     Args:
-        folder: of the checkpoint.
+        folder: with the tokenizer's files.
         config: tokenizer_config.json, empty if there is none.
         tokenizer: tokenizer.json, empty if there is none.
         tokens: the vocabulary as it will be written.
+        model: config.json.
 
     Raises:
         InputError: a file is damaged.
@@ -57,7 +62,6 @@ def read_special_tokens(
         for entry in reversed(tokenizer.get("added_tokens") or [])
         if isinstance(entry, dict) and {"content", "id"} <= entry.keys()
     }
-    model = read_json_object(folder / "config.json")
     texts = {token.text: i for i, token in enumerate(tokens)}
     ids: dict[str, int] = {}
     for kind in KINDS:

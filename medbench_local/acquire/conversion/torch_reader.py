@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.conversion.pickle_data import PickleError, load_pickle
-from medbench_local.acquire.conversion.stored_tensor import ITEM_BYTES, StoredTensor
+from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
 
 LARGEST_PICKLE = 64 << 20
@@ -142,11 +142,11 @@ class _Archive:
 
     def _storage(self, key: Any) -> _Storage:
         if not isinstance(key, tuple) or len(key) != 5 or key[0] != "storage":
-            raise PickleError(f"refers to {_short(key)}, which is no storage")
+            raise PickleError(f"refers to {_short(key)}, which is not a storage")
         _, kind, member, _, elements = key
         dtype = STORAGE_TYPES.get(getattr(kind, "name", ""))
         if dtype is None or not isinstance(member, str) or not _is_size(elements):
-            raise PickleError(f"refers to {_short(key)}, which is no storage")
+            raise PickleError(f"refers to {_short(key)}, which is not a storage")
         info = self.members.get(f"{self.root}data/{member}")
         if info is None:
             raise PickleError(f"the storage {member!r} is missing")
@@ -176,7 +176,7 @@ class _Archive:
 
     def _place(self, name: Any, tensor: Any) -> StoredTensor:
         if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-            problem = f"{_short(name)} is no tensor; expected a flat dictionary of tensors"
+            problem = f"{_short(name)} is not a tensor; expected a flat dictionary of tensors"
             raise InputError(self.path, "data.pkl", problem)
         offset = tensor.storage.offset + tensor.first * ITEM_BYTES[tensor.storage.dtype]
         strides = None if _contiguous(tensor.shape, tensor.strides) else tensor.strides

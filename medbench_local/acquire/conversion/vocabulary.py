@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,12 +40,13 @@ class Vocabulary:
     warnings: tuple[str, ...]
 
 
-def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
-    """Read the tokenizer of a checkpoint folder.
+def read_vocabulary(folder: Path, rows: int, model: Mapping[str, Any]) -> Vocabulary:
+    """Read the tokenizer of a checkpoint.
 
     Args:
         folder: with tokenizer.model or tokenizer.json, and the smaller files beside them.
         rows: of the embedding matrix; they decide: a shorter vocabulary is padded, a longer one cut.
+        model: config.json, which may name special tokens that the tokenizer's files do not.
 
     Raises:
         InputError: a file is missing or damaged, two tokens share an id or a text.
@@ -66,7 +68,7 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     prefix = config.get("add_prefix_space")
     entries, cut = _fit(table.tokens, rows)
     _refuse_repeated_texts(folder, entries)
-    special = read_special_tokens(folder, config, tokenizer, entries)
+    special = read_special_tokens(folder, config, tokenizer, entries, model)
     return Vocabulary(
         model=table.model,
         pre=table.pre,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from gguf import MODEL_ARCH, get_tensor_name_map
+from gguf import get_tensor_name_map
 
+from medbench_local.acquire.conversion.architecture import Architecture, C, ExpectedTensor
 from medbench_local.acquire.conversion.checkpoint import Checkpoint
-from medbench_local.acquire.conversion.model_config import ModelConfig
-from medbench_local.acquire.conversion.stored_tensor import MAPPED, StoredTensor
+from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
+from medbench_local.acquire.conversion.tensor_views import outputs, permuted, shifted, stacked
 from medbench_local.errors import AcquireError, InputError
-
-EMBEDDING = "model.embed_tokens.weight"
 
 
 @dataclass(frozen=True)
@@ -21,39 +22,32 @@ class Weight:
 
     Attributes:
         name: in the GGUF file, "blk.0.attn_q.weight".
-        source: in the checkpoint.
-        heads: rows are regrouped within this many heads (queries and keys), or 0.
+        source: in the checkpoint, or made of tensors of the checkpoint.
     """
 
     name: str
-    source: StoredTensor
-    heads: int = 0
+    source: Tensor
 
 
-@dataclass(frozen=True)
-class _Expected:
-    name: str
-    shape: tuple[int, ...]
-    heads: int = 0
-    optional: bool = False
-
-
-def embedding_rows(checkpoint: Checkpoint) -> int:
+def embedding_rows(checkpoint: Checkpoint, name: str) -> int:
     """Rows of the embedding matrix: the true size of the vocabulary, whatever the configuration says.
 
     Raises:
-        InputError: there is no embedding matrix.
+        InputError: there is no embedding matrix of this name.
     """
-    tensor = checkpoint.tensors.get(EMBEDDING)
+    tensor = checkpoint.tensors.get(name)
     if tensor is None or len(tensor.shape) != 2 or not 0 < tensor.shape[0] < 1 << 24:
-        raise InputError(
-            checkpoint.folder, f"tensor '{EMBEDDING}'", "missing, or not a matrix of plausible size"
-        )
+        raise InputError(checkpoint.origin, f"tensor '{name}'", "missing, or not a matrix of plausible size")
     return tensor.shape[0]
 
 
-def plan_weights(checkpoint: Checkpoint, config: ModelConfig) -> list[Weight]:
+def plan_weights(checkpoint: Checkpoint, architecture: Architecture[C], config: C) -> list[Weight]:
     """Match the checkpoint's tensors with the architecture's.
+
+    Args:
+        checkpoint: all its tensors must be accounted for.
+        architecture: what is expected.
+        config: with the embedding's rows as vocab_size.
 
     Returns:
         The tensors to write, in the order of the architecture, whatever the order and number of files.
@@ -62,62 +56,65 @@ def plan_weights(checkpoint: Checkpoint, config: ModelConfig) -> list[Weight]:
         InputError: a tensor is missing, unknown, or has a shape that contradicts config.json.
         AcquireError: a tensor of a type that cannot be converted.
     """
-    names = get_tensor_name_map(MODEL_ARCH.LLAMA, config.num_hidden_layers)
-    left = {name: tensor for name, tensor in checkpoint.tensors.items() if not _is_computed(name)}
+    names = get_tensor_name_map(architecture.gguf, config.num_hidden_layers)
+    skipped = re.compile("|".join(f"(?:{pattern})" for pattern in architecture.skipped) or "(?!)")
+    left = {name: tensor for name, tensor in checkpoint.tensors.items() if not skipped.fullmatch(name)}
     weights = []
-    for expected in _architecture(config, embedding_rows(checkpoint)):
-        source = left.pop(expected.name, None)
+    for expected, layer in architecture.expected(config):
+        source = _take(left, expected, config, layer, checkpoint.origin)
         if source is None:
-            if expected.optional:
-                continue
-            raise InputError(checkpoint.folder, f"tensor '{expected.name}'", "missing from the weight files")
-        _check(source, expected)
-        name = names.get_name(expected.name, try_suffixes=(".weight", ".bias"))
-        weights.append(Weight(str(name), source, expected.heads))
+            continue
+        for written, tensor in _written(source, expected, config):
+            name = names.get_name(written.format(layer=layer), try_suffixes=(".weight", ".bias"))
+            if name is None:
+                raise LookupError(f"llama.cpp has no name for {written} in {architecture.gguf.name}")
+            weights.append(Weight(name, tensor))
     if left:
         tensor = next(iter(left.values()))
         raise InputError(tensor.path, f"tensor {tensor.name!r:.120}", f"not part of a {config.architecture}")
     return weights
 
 
-def _is_computed(name: str) -> bool:
-    """Old checkpoints hold the rotary frequencies, which follow from config.json."""
-    return name.endswith(".rotary_emb.inv_freq")
+def _take(
+    left: dict[str, Tensor], expected: ExpectedTensor[C], config: C, layer: int, origin: Path
+) -> Tensor | None:
+    """Take one tensor, or those of all experts as one, out of those that are left; None if it may be missing."""
+    count = expected.experts(config) if expected.experts else 1
+    names = [expected.name.format(layer=layer, expert=expert) for expert in range(count)]
+    if not any(name in left for name in names) and expected.optional(config):
+        return None
+    shape = expected.shape(config)
+    parts = []
+    for name in names:
+        if name not in left:
+            raise InputError(origin, f"tensor '{name}'", "missing from the weight files")
+        parts.append(left.pop(name))
+        _check(parts[-1], shape, parts[0].dtype)
+    return stacked(_together(expected).format(layer=layer), parts) if expected.experts else parts[0]
 
 
-def _architecture(config: ModelConfig, rows: int) -> Iterator[_Expected]:
-    width, inner = config.hidden_size, config.intermediate_size
-    heads, shared = config.num_attention_heads, config.num_key_value_heads
-    queries, keys = heads * config.head_dim, shared * config.head_dim
-    yield _Expected(EMBEDDING, (rows, width))
-    for i in range(config.num_hidden_layers):
-        layer = f"model.layers.{i}"
-        yield _Expected(f"{layer}.input_layernorm.weight", (width,))
-        for part, outputs, inputs, permuted in (
-            ("self_attn.q_proj", queries, width, heads),
-            ("self_attn.k_proj", keys, width, shared),
-            ("self_attn.v_proj", keys, width, 0),
-            ("self_attn.o_proj", width, queries, 0),
-        ):
-            yield _Expected(f"{layer}.{part}.weight", (outputs, inputs), permuted)
-            yield _Expected(f"{layer}.{part}.bias", (outputs,), permuted, optional=True)
-        yield _Expected(f"{layer}.post_attention_layernorm.weight", (width,))
-        for part, outputs, inputs in (
-            ("mlp.gate_proj", inner, width),
-            ("mlp.up_proj", inner, width),
-            ("mlp.down_proj", width, inner),
-        ):
-            yield _Expected(f"{layer}.{part}.weight", (outputs, inputs))
-            yield _Expected(f"{layer}.{part}.bias", (outputs,), optional=True)
-    yield _Expected("model.norm.weight", (width,))
-    # without an output matrix llama.cpp takes the embedding; some tied checkpoints store it twice
-    yield _Expected("lm_head.weight", (rows, width), optional=config.tie_word_embeddings)
+def _together(expected: ExpectedTensor[C]) -> str:
+    """What the tensors of all experts are called together."""
+    return expected.name.replace(".{expert}", "")
 
 
-def _check(tensor: StoredTensor, expected: _Expected) -> None:
+def _written(source: Tensor, expected: ExpectedTensor[C], config: C) -> Iterator[tuple[str, Tensor]]:
+    """What a tensor becomes: the names by which gguf's table finds llama.cpp's, with {layer}, and the values."""
+    if expected.shift:
+        source = shifted(source, expected.shift)
+    if not expected.parts:
+        yield _together(expected), permuted(source, expected.heads(config)) if expected.heads else source
+    start = 0
+    for part in expected.parts:
+        tensor = outputs(source, start, part.outputs(config))
+        yield part.name, permuted(tensor, part.heads(config)) if part.heads else tensor
+        start += part.outputs(config)
+
+
+def _check(tensor: Tensor, shape: tuple[int, ...], dtype: str) -> None:
     where = f"tensor '{tensor.name}'"
-    if tensor.shape != expected.shape:
-        problem = f"shape {list(tensor.shape)}, config.json asks for {list(expected.shape)}"
+    if tensor.shape != shape:
+        problem = f"shape {list(tensor.shape)}, config.json asks for {list(shape)}"
         raise InputError(tensor.path, where, problem)
     if tensor.dtype not in MAPPED:
         raise AcquireError(
@@ -125,3 +122,5 @@ def _check(tensor: StoredTensor, expected: _Expected) -> None:
             f"supported are {', '.join(MAPPED)}.",
             advice="Use a checkpoint in 16 or 32 bits.",
         )
+    if tensor.dtype != dtype:
+        raise InputError(tensor.path, where, f"of type {tensor.dtype}, the other experts' are {dtype}")

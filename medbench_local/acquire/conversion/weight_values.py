@@ -7,24 +7,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType
-from gguf.quants import quantize
 from numpy.typing import NDArray
 
+from medbench_local.acquire.conversion.float_types import narrowed, widened
 from medbench_local.acquire.conversion.model_config import ModelConfig
-from medbench_local.acquire.conversion.weight_plan import Weight
-from medbench_local.errors import AcquireError
+from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
 
 BLOCK_BYTES = 16 << 20
 """Rows are taken together until they have this many bytes; a bound on memory, not on correctness."""
 
 
-def converted_blocks(weight: Weight, target: str) -> Iterator[NDArray[Any]]:
+def converted_blocks(tensor: Tensor, target: str) -> Iterator[NDArray[Any]]:
     """The values of a tensor as they are written, block of rows by block of rows.
 
     Args:
-        weight: the tensor; with ``heads``, rows are regrouped from "all first halves, then all second
-            halves" of a head to neighbouring pairs, which is how llama.cpp rotates.
+        tensor: F32, F16 or BF16.
         target: "F32", "F16" or "BF16".
 
     Yields:
@@ -33,35 +30,14 @@ def converted_blocks(weight: Weight, target: str) -> Iterator[NDArray[Any]]:
     Raises:
         AcquireError: a value does not fit into F16.
     """
-    values = weight.source.array()
-    together = len(values) // weight.heads if weight.heads else 1
-    row_bytes = max(1, values.itemsize * math.prod(values.shape[1:]))
-    step = together * max(1, BLOCK_BYTES // (row_bytes * together))
-    for begin in range(0, len(values), step):
-        block = values[begin : begin + step]
-        if weight.heads:
-            halves = block.reshape(-1, 2, together // 2, *block.shape[1:])
-            block = halves.swapaxes(1, 2).reshape(block.shape)
-        yield np.ascontiguousarray(_cast(block, weight, target))
-
-
-def _cast(block: NDArray[Any], weight: Weight, target: str) -> NDArray[Any]:
-    source = weight.source.dtype
-    if source == target:
-        return block
-    wide = (block.astype("<u4") << 16).view("<f4") if source == "BF16" else block.astype("<f4")
-    if target == "F32":
-        return wide
-    if target == "BF16":
-        return np.asarray(quantize(wide, GGMLQuantizationType.BF16))
-    with np.errstate(over="ignore"):
-        narrow = wide.astype("<f2")
-    if np.isinf(narrow).any() and not np.isinf(wide).any():
-        raise AcquireError(
-            f"{weight.source.name} has values beyond the range of f16 (65,504).",
-            advice="Convert with --type auto, bf16 or f32.",
-        )
-    return narrow
+    count = tensor.shape[0]
+    row_bytes = max(1, MAPPED[tensor.dtype].itemsize * math.prod(tensor.shape[1:]))
+    step = max(1, BLOCK_BYTES // row_bytes)
+    for begin in range(0, count, step):
+        block = tensor.rows(begin, min(begin + step, count))
+        if tensor.dtype != target:
+            block = narrowed(widened(block, tensor.dtype), target, name=tensor.name)
+        yield np.ascontiguousarray(block)
 
 
 def rope_factors(config: ModelConfig) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from medbench_local.acquire.conversion.checkpoint import open_checkpoint
+from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.errors import InputError
 from tests.acquire.checkpoints import config, edit_json, tensors, write_json, write_weights
 
@@ -24,16 +24,17 @@ def test_finds_every_layout(tmp_path: Path, kind: str, shards: int, index: bool)
     if not index:
         for path in tmp_path.glob("*.json"):
             path.unlink()
-    checkpoint = open_checkpoint(tmp_path)
+    checkpoint = CheckpointFolder(tmp_path)
     assert len(checkpoint.files) == shards
     assert checkpoint.tensors.keys() == STATE.keys()
-    assert checkpoint.nbytes == sum(tensor.nbytes for tensor in STATE.values())
+    nbytes = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+    assert nbytes == sum(tensor.nbytes for tensor in STATE.values())
 
 
 def test_prefers_safetensors(tmp_path: Path) -> None:
     write_weights(tmp_path, STATE, kind="safetensors")
     (tmp_path / "pytorch_model.bin").write_bytes(b"not even a checkpoint")
-    assert [path.name for path in open_checkpoint(tmp_path).files] == ["model.safetensors"]
+    assert [path.name for path in CheckpointFolder(tmp_path).files] == ["model.safetensors"]
 
 
 @pytest.mark.parametrize(
@@ -57,14 +58,14 @@ def test_an_index_cannot_leave_the_folder(tmp_path: Path, name: Any) -> None:
         tmp_path / "inner" / "model.safetensors.index.json", {"weight_map": dict.fromkeys(STATE, name)}
     )
     with pytest.raises(InputError, match="not the name of a file in the folder"):
-        open_checkpoint(tmp_path / "inner")
+        _ = CheckpointFolder(tmp_path / "inner").tensors
 
 
 @pytest.mark.parametrize("weight_map", [None, {}, [], "x"])
 def test_refuses_an_index_without_map(tmp_path: Path, weight_map: Any) -> None:
     write_json(tmp_path / "model.safetensors.index.json", {"weight_map": weight_map})
     with pytest.raises(InputError, match="weight_map"):
-        open_checkpoint(tmp_path)
+        _ = CheckpointFolder(tmp_path).tensors
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "bin"])
@@ -75,7 +76,7 @@ def test_names_the_missing_shard(tmp_path: Path, kind: str, index: bool) -> None
     if not index:
         next(tmp_path.glob("*.json")).unlink()
     with pytest.raises(InputError, match=r"00002-of-00003.*missing"):
-        open_checkpoint(tmp_path)
+        _ = CheckpointFolder(tmp_path).tensors
 
 
 def test_index_and_files_must_agree(tmp_path: Path) -> None:
@@ -85,13 +86,13 @@ def test_index_and_files_must_agree(tmp_path: Path) -> None:
     first, last = next(iter(right)), list(right)[-1]
     edit_json(path, weight_map={**right, "model.extra": right[first]})
     with pytest.raises(InputError, match=r"'model\.extra'.*not in"):
-        open_checkpoint(tmp_path)
+        _ = CheckpointFolder(tmp_path).tensors
     edit_json(path, weight_map={**right, first: right[last]})
     with pytest.raises(InputError, match="where the index places it"):
-        open_checkpoint(tmp_path)
+        _ = CheckpointFolder(tmp_path).tensors
     edit_json(path, weight_map={key: value for key, value in right.items() if key != first})
     with pytest.raises(InputError, match="which the index does not know"):
-        open_checkpoint(tmp_path)
+        _ = CheckpointFolder(tmp_path).tensors
 
 
 def test_refuses_a_tensor_in_two_files(tmp_path: Path) -> None:
@@ -99,11 +100,11 @@ def test_refuses_a_tensor_in_two_files(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").rename(tmp_path / "model-a.safetensors")
     write_weights(tmp_path, {"model.norm.weight": STATE["model.norm.weight"]})
     with pytest.raises(InputError, match="also in"):
-        open_checkpoint(tmp_path)
+        _ = CheckpointFolder(tmp_path).tensors
 
 
 def test_refuses_a_folder_without_weights(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no weights"):
-        open_checkpoint(tmp_path)
+        _ = CheckpointFolder(tmp_path).tensors
     with pytest.raises(InputError, match="no such folder"):
-        open_checkpoint(tmp_path / "absent")
+        _ = CheckpointFolder(tmp_path / "absent").tensors

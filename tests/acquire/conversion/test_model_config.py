@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import transformers
 
+from medbench_local.acquire.conversion.architectures import architecture_of
+from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.conversion.model_config import read_model_config
 from medbench_local.errors import AcquireError, InputError
 from tests.acquire.checkpoints import LLAMA3_ROPE, config, write_json
@@ -15,7 +17,12 @@ from tests.acquire.checkpoints import LLAMA3_ROPE, config, write_json
 
 def read(folder: Path, **changes: Any) -> Any:
     write_json(folder / "config.json", config(**changes))
-    return read_model_config(folder)
+    return read_folder(folder)
+
+
+def read_folder(folder: Path) -> Any:
+    checkpoint = CheckpointFolder(folder)
+    return read_model_config(checkpoint, architecture_of(checkpoint))
 
 
 @pytest.mark.parametrize("kind", ["Llama", "Mistral"])
@@ -29,7 +36,7 @@ def test_silence_means_what_transformers_assumes(tmp_path: Path, kind: str) -> N
         "vocab_size": 400,
     }
     write_json(tmp_path / "config.json", values)
-    ours = read_model_config(tmp_path)
+    ours = read_folder(tmp_path)
     theirs = getattr(transformers, f"{kind}Config")(
         **{k: v for k, v in values.items() if k != "architectures"}
     )
@@ -42,14 +49,14 @@ def test_silence_means_what_transformers_assumes(tmp_path: Path, kind: str) -> N
         "head_dim",
     ):
         assert getattr(ours, key) == getattr(theirs, key), key
-    assert ours.sliding_window == getattr(theirs, "sliding_window", None)
+    assert getattr(ours, "sliding_window", None) == getattr(theirs, "sliding_window", None)
     assert ours.rope_theta == 10000.0
 
 
 def test_null_is_not_silence(tmp_path: Path) -> None:
     values = config(architectures=["MistralForCausalLM"])
     write_json(tmp_path / "config.json", {**values, "sliding_window": None, "num_key_value_heads": None})
-    found = read_model_config(tmp_path)
+    found = read_folder(tmp_path)
     assert found.sliding_window is None
     assert found.num_key_value_heads == found.num_attention_heads
 
@@ -67,8 +74,8 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "zero heads": ({"num_attention_heads": 0}, "num_attention_heads"),
     "negative heads": ({"num_attention_heads": -4}, "num_attention_heads"),
     "zero shared heads": ({"num_key_value_heads": 0}, "num_key_value_heads"),
-    "heads no multiple": ({"num_attention_heads": 4, "num_key_value_heads": 3}, "no multiple"),
-    "width no multiple": ({"hidden_size": 65}, "no multiple"),
+    "heads no multiple": ({"num_attention_heads": 4, "num_key_value_heads": 3}, "not a multiple"),
+    "width no multiple": ({"hidden_size": 65}, "not a multiple"),
     "odd head": ({"head_dim": 15}, "head_dim"),
     "zero width": ({"hidden_size": 0}, "hidden_size"),
     "zero layers": ({"num_hidden_layers": 0}, "num_hidden_layers"),
@@ -82,7 +89,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "rope no object": ({"rope_scaling": "linear"}, "rope_scaling"),
     "rope without factor": ({"rope_scaling": {"type": "linear"}}, "factor"),
     "rope negative": ({"rope_scaling": {"type": "linear", "factor": -1.0}}, "factor"),
-    "other activation": ({"hidden_act": "gelu"}, "hidden_act"),
+    "activation no text": ({"hidden_act": 3}, "hidden_act"),
     "no architecture": ({"architectures": []}, "architectures"),
     "two architectures": ({"architectures": ["LlamaForCausalLM", "X"]}, "architectures"),
     "architecture as text": ({"architectures": "LlamaForCausalLM"}, "architectures"),
@@ -115,18 +122,19 @@ def test_another_architecture_is_told_what_to_do(tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
-        {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}},
-        {"partial_rotary_factor": 0.5},
-        {"quantization_config": {"quant_method": "gptq"}},
-    ],
-    ids=["dynamic", "yarn", "partial", "gptq"],
-)
-def test_unsupported_properties_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(AcquireError):
+UNSUPPORTED: dict[str, tuple[dict[str, Any], str]] = {
+    "dynamic": ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope scaling 'dynamic'"),
+    "yarn": ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope scaling 'yarn'"),
+    "partial": ({"partial_rotary_factor": 0.5}, r"partial_rotary_factor 0\.5 cannot"),
+    "partial, the newer way": ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
+    "activation": ({"hidden_act": "gelu"}, "hidden_act 'gelu' cannot be converted: .*silu"),
+    "gptq": ({"quantization_config": {"quant_method": "gptq"}}, "already quantised"),
+}
+
+
+@pytest.mark.parametrize(("changes", "says"), UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_unsupported_properties_are_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(AcquireError, match=says):
         read(tmp_path, **changes)
 
 
@@ -134,4 +142,4 @@ def test_unsupported_properties_are_refused(tmp_path: Path, changes: dict[str, A
 def test_refuses_a_damaged_file(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "config.json").write_bytes(text)
     with pytest.raises(InputError):
-        read_model_config(tmp_path)
+        read_folder(tmp_path)

@@ -12,8 +12,9 @@ from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer
 
 from medbench_local.acquire.conversion.convert import convert_checkpoint
-from medbench_local.acquire.conversion.vocabulary import read_vocabulary
+from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
 from medbench_local.errors import AcquireError, InputError, MedbenchError
+from medbench_local.files.json_objects import read_json_object
 from tests.acquire.checkpoints import (
     BPE_CONFIG,
     SPM_CONFIG,
@@ -51,6 +52,10 @@ def tokenise(model: Path, text: str) -> list[int]:
         return list(ids[:count])
     finally:
         llama_cpp.llama_model_free(loaded)
+
+
+def read(folder: Path, rows: int) -> Vocabulary:
+    return read_vocabulary(folder, rows, read_json_object(folder / "config.json"))
 
 
 @pytest.fixture(scope="module")
@@ -114,43 +119,43 @@ def _merged(pair: Any) -> dict[str, Any]:
 
 
 def test_merges_in_both_forms(tmp_path: Path) -> None:
-    texts = read_vocabulary(write(tmp_path / "a", tokenizer=bpe()), 400).merges
+    texts = read(write(tmp_path / "a", tokenizer=bpe()), 400).merges
     pairs = [merge.split(" ") for merge in texts]
-    assert read_vocabulary(write(tmp_path / "b", tokenizer=bpe_model(merges=pairs)), 400).merges == texts
+    assert read(write(tmp_path / "b", tokenizer=bpe_model(merges=pairs)), 400).merges == texts
     joined = [" ".join(pair) for pair in pairs]
-    assert read_vocabulary(write(tmp_path / "c", tokenizer=bpe_model(merges=joined)), 400).merges == texts
+    assert read(write(tmp_path / "c", tokenizer=bpe_model(merges=joined)), 400).merges == texts
 
 
 def test_bos_is_found_by_name_if_nothing_gives_its_id(tmp_path: Path) -> None:
     plain = {key: value for key, value in config().items() if not key.endswith("token_id")}
     files = {"config": plain, "tokenizer_config": SPM_CONFIG}
-    special = read_vocabulary(write(tmp_path / "m", spm=small_sentencepiece(), **files), 400).special
+    special = read(write(tmp_path / "m", spm=small_sentencepiece(), **files), 400).special
     assert (special.ids["bos"], special.ids["eos"]) == (1, 2)
     assert special.add == {"bos": True, "eos": False}
 
 
 def test_special_ids_beyond_the_vocabulary_are_ignored_with_a_warning(tmp_path: Path) -> None:
     files = {"config": config(pad_token_id=32000, eos_token_id=[2, 3])}
-    vocabulary = read_vocabulary(write(tmp_path / "m", spm=small_sentencepiece(), **files), 400)
+    vocabulary = read(write(tmp_path / "m", spm=small_sentencepiece(), **files), 400)
     assert vocabulary.special.ids == {"bos": 1}
     assert any("pad token" in warning for warning in vocabulary.warnings)
 
 
 def test_added_tokens_that_repeat_pieces_change_nothing(tmp_path: Path) -> None:
-    plain = read_vocabulary(write(tmp_path / "a", spm=small_sentencepiece()), 400)
+    plain = read(write(tmp_path / "a", spm=small_sentencepiece()), 400)
     added = {"<unk>": 0, "<s>": 1, "</s>": 2}
-    repeated = read_vocabulary(write(tmp_path / "b", spm=small_sentencepiece(), added_tokens=added), 400)
+    repeated = read(write(tmp_path / "b", spm=small_sentencepiece(), added_tokens=added), 400)
     assert repeated == plain
 
 
 def test_old_llama3_tokenizers_are_warned_of(tmp_path: Path) -> None:
     folder = write(tmp_path / "m", tokenizer=bpe_model(ignore_merges=False))
-    assert any("ignore_merges" in warning for warning in read_vocabulary(folder, 400).warnings)
+    assert any("ignore_merges" in warning for warning in read(folder, 400).warnings)
 
 
 def test_a_tiktoken_file_beside_tokenizer_json_is_passed_over(tmp_path: Path) -> None:
     folder = write(tmp_path / "m", spm=b"IQ== 0\nIg== 1\n", tokenizer=bpe(), tokenizer_config=BPE_CONFIG)
-    assert read_vocabulary(folder, 400).model == "gpt2"
+    assert read(folder, 400).model == "gpt2"
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -212,8 +217,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "model missing": ({"tokenizer": bpe(model=None)}, "model"),
     "word level": ({"tokenizer": bpe_model(type="WordLevel")}, "supported is BPE"),
     "byte fallback": ({"tokenizer": bpe_model(byte_fallback=True)}, "tokenizer.model"),
-    "unknown rule": ({"tokenizer": bpe(pre_tokenizer={"type": "Whitespace"})}, "split before merging"),
-    "normaliser": ({"tokenizer": bpe(normalizer={"type": "Lowercase"})}, "split before merging"),
+    "unknown rule": ({"tokenizer": bpe(pre_tokenizer={"type": "Whitespace"})}, "split text before merging"),
+    "normaliser": ({"tokenizer": bpe(normalizer={"type": "Lowercase"})}, "split text before merging"),
 }
 
 
@@ -221,7 +226,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_refuses_damaged_and_foreign_tokenizers(tmp_path: Path, files: dict[str, Any], says: str) -> None:
     folder = write(tmp_path / "model", **files)
     with pytest.raises(MedbenchError, match=says) as caught:
-        read_vocabulary(folder, 400)
+        read(folder, 400)
     assert isinstance(caught.value, InputError | AcquireError)
     assert "\n" not in str(caught.value)
 
@@ -229,10 +234,10 @@ def test_refuses_damaged_and_foreign_tokenizers(tmp_path: Path, files: dict[str,
 def test_a_split_rule_almost_like_llama3_is_refused(tmp_path: Path) -> None:
     data = bpe()
     data["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] += "|x"
-    with pytest.raises(AcquireError, match="split before merging"):
-        read_vocabulary(write(tmp_path / "m", tokenizer=data), 400)
+    with pytest.raises(AcquireError, match="split text before merging"):
+        read(write(tmp_path / "m", tokenizer=data), 400)
     edit_json(
         tmp_path / "m" / "tokenizer.json", pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}
     )
-    with pytest.raises(AcquireError, match="split before merging"):
-        read_vocabulary(tmp_path / "m", 400)
+    with pytest.raises(AcquireError, match="split text before merging"):
+        read(tmp_path / "m", 400)

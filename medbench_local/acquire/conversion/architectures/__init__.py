@@ -1,0 +1,45 @@
+"""The architectures that can be converted, one file each: every module of this package has an ``ARCHITECTURE``."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import Any
+
+from medbench_local.acquire.conversion.architecture import Architecture
+from medbench_local.acquire.conversion.checkpoint import Checkpoint
+from medbench_local.errors import AcquireError, InputError
+
+OTHER_CONVERTER = (
+    "Convert it with llama.cpp's own converter (python convert_hf_to_gguf.py FOLDER --outfile "
+    "MODEL.gguf --outtype auto, from https://github.com/ggml-org/llama.cpp) and give MODEL.gguf "
+    "instead of the checkpoint."
+)
+
+
+def architectures() -> dict[str, Architecture[Any]]:
+    """Every architecture by the names of its classes."""
+    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    return {name: module.ARCHITECTURE for module in modules for name in module.ARCHITECTURE.classes}
+
+
+def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
+    """The architecture that config.json names.
+
+    Raises:
+        InputError: it does not name exactly one.
+        AcquireError: it cannot be converted.
+    """
+    names = checkpoint.config.get("architectures")
+    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
+        raise InputError(
+            checkpoint.config_file, "key 'architectures'", f"expected a list of one name, not {names!r:.80}"
+        )
+    known = architectures()
+    if names[0] not in known:
+        raise AcquireError(
+            f"{checkpoint.config_file}: {names[0]!r:.80} cannot be converted; "
+            f"supported are {' and '.join(known)}.",
+            advice=OTHER_CONVERTER,
+        )
+    return known[names[0]]

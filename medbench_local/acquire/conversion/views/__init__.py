@@ -1,0 +1,1 @@
+"""Checkpoints put together from others: the converter sees no difference."""
