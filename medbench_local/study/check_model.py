@@ -10,7 +10,6 @@ from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.errors import UsageError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
-from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.results.checks import EquivalenceRecord
 from medbench_local.results.folder import RUNS, SCORES, neighbouring_stores
@@ -30,6 +29,7 @@ from medbench_local.study.precision_changes import (
     compare_precisions,
     record,
 )
+from medbench_local.study.tools import Tools
 
 Outcome = Literal["equivalent", "different", "inconclusive"]
 
@@ -106,7 +106,7 @@ class ModelCheck:
         }
 
 
-def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelCheck:
+def run_check(model: str, options: CompareOptions, tools: Tools) -> ModelCheck:
     """Ask a model the same questions with the same prompts at both precisions.
 
     The default prompts are used; what was scored in an earlier check or comparison is found again.
@@ -117,7 +117,7 @@ def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelC
     """
     if options.output is not None:
         need_place(options.output)
-    planner = Planner(model, model, options, progress)
+    planner = Planner(model, model, options, tools.progress)
     plan = planner.plan(planner.quants[0])
     prepared = plan.medical
     if prepared.full is None or not plan.checkable:
@@ -139,8 +139,8 @@ def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelC
         or RUNS / f"check-{prepared.name}-{plan.quant.name}-{identity_of(plan, planner.quants)}"
     )
     with only_process(folder), ScoreStore(folder / SCORES, neighbouring_stores(folder)) as store:
-        quantised = _answers(plan, prepared, rows, store, full=False, progress=progress)
-        full = _answers(plan, prepared, rows, store, full=True, progress=progress)
+        quantised = _answers(plan, prepared, rows, store, full=False, tools=tools)
+        full = _answers(plan, prepared, rows, store, full=True, tools=tools)
     return _judge(plan, settings, rows, full, quantised)
 
 
@@ -151,7 +151,7 @@ def _answers(
     store: ScoreStore,
     *,
     full: bool,
-    progress: Progress,
+    tools: Tools,
 ) -> dict[CellKey, tuple[Answer, ...]]:
     file = plan.reference_file(model) if full else model.quantised
     seed = plan.protocol.demonstration_seed
@@ -168,15 +168,17 @@ def _answers(
                 chosen,
                 rows,
                 label=f"{model.name} ({name})",
-                progress=progress,
+                progress=tools.progress,
             )
         )
 
     with_retries(
-        lambda: session_for(plan, model, file, reference=full, store=store, meter=Meter()),
+        lambda: session_for(
+            plan, model, file, start=tools.start_engine, reference=full, store=store, meter=Meter()
+        ),
         work,
         retries=plan.options.retries,
-        progress=progress,
+        progress=tools.progress,
     )
     return found
 

@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
-from medbench_local.progress import Progress
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.folder import RUNS, RunFolder, neighbouring_stores
 from medbench_local.results.samples import sample_rows
@@ -43,10 +41,8 @@ from medbench_local.study.plan import Cell, CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision_changes import check_settings
 from medbench_local.study.precision_check import LADDER_SHARE, check_verdicts, finding, unchecked
+from medbench_local.study.tools import Tools
 from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison, doubts
-
-WriteReports = Callable[[Path, Results], None]
-"""Makes the reports of a run in its folder, which this room knows nothing of."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +63,14 @@ class Run:
         return f"{self.results}\nfiles: {self.folder.path}"
 
 
-def run_comparison(
-    medical: str, base: str, options: CompareOptions, progress: Progress, write_reports: WriteReports
-) -> Run:
+def run_comparison(medical: str, base: str, options: CompareOptions, tools: Tools) -> Run:
     """Compare two models; a comparison that was finished before is read, an interrupted one goes on.
 
     Args:
         medical: the medical model, as `resolve_model` reads it.
         base: the model it was built from.
         options: everything else.
-        progress: listens.
-        write_reports: makes the reports in the run's folder.
+        tools: the engine, who listens, and who makes the reports.
 
     Raises:
         MedbenchError: see the errors of the parts; what was computed before is kept.
@@ -86,8 +79,8 @@ def run_comparison(
     if options.output is not None and not RunFolder(options.output).results_file.is_file():
         need_place(options.output)
     for note in options.protocol.notes:
-        progress.note(note)
-    planner = Planner(medical, base, options, progress)
+        tools.progress.note(note)
+    planner = Planner(medical, base, options, tools.progress)
     quants = planner.quants
     first = planner.plan(quants[0])
     refuse_plan(first)
@@ -102,11 +95,11 @@ def run_comparison(
         folder.write_manifest(describe(first, quants, started))
         meter = Meter()
         with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
-            work = _Work(folder, store, meter, progress, identity_of(first, quants))
+            work = _Work(folder, store, meter, tools, identity_of(first, quants))
             outcome, steps = _climb(quants, planner, work)
         results = _results(outcome, steps, started, time.monotonic() - clock, meter)
         folder.write_manifest(describe(outcome.plan, quants, started, work.models))
-        write_reports(folder.path, results)
+        tools.write_reports(folder.path, results)
         folder.write_results(results)
     return Run(folder, results, computed=True)
 
@@ -118,7 +111,7 @@ class _Work:
     folder: RunFolder
     store: ScoreStore
     meter: Meter
-    progress: Progress
+    tools: Tools
     identity: str
     models: dict[str, dict[str, object]] = field(default_factory=dict)
 
@@ -177,7 +170,7 @@ def _climb(
         )
         if verified == len(comparisons) or last:
             break
-        work.progress.note(
+        work.tools.progress.note(
             f"{quant.name}: {verified} of {len(comparisons)} comparisons settled; trying "
             f"{quants[len(steps)].name}"
         )
@@ -196,19 +189,19 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
     work.folder.clear_samples()  # of a precision that was tried before
     obstacle = obstacle_to_checking(plan)
     if obstacle == "does-not-fit":
-        work.progress.note(why_it_does_not_fit(plan))
+        work.tools.progress.note(why_it_does_not_fit(plan))
     sides: dict[Role, dict[CellKey, CellAnswers]] = {}
     shared: dict[CellKey, tuple[Answer, ...]] = {}
 
     def answer_medical(session: ModelSession) -> None:
         _remember(work, "medical", session, plan)
         label = f"{plan.medical.name} ({plan.quant.name})"
-        sides["medical"] = answer_all(session, plan, label=label, progress=work.progress)
+        sides["medical"] = answer_all(session, plan, label=label, progress=work.tools.progress)
 
     def answer_base(session: ModelSession) -> None:
         _remember(work, "base", session, plan)
         label = f"{plan.base.name} ({plan.quant.name})"
-        sides["base"] = answer_all(session, plan, label=label, progress=work.progress)
+        sides["base"] = answer_all(session, plan, label=label, progress=work.tools.progress)
         if plan.options.ablation:
             chosen = {key: found.candidate for key, found in sides["medical"].items()}
             shared.update(
@@ -219,7 +212,7 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
                     chosen,
                     {key_of(cell): range(len(test_questions(plan, cell))) for cell in plan.cells},
                     label=f"{plan.base.name} with the prompts of {plan.medical.name}",
-                    progress=work.progress,
+                    progress=work.tools.progress,
                 )
             )
 
@@ -273,7 +266,7 @@ def _findings(
                 work,
                 reference=True,
             ),
-            progress=work.progress,
+            progress=work.tools.progress,
         )
     settings = check_settings(
         plan.protocol,
@@ -303,10 +296,18 @@ def _with_model(
     reference: bool = False,
 ) -> None:
     with_retries(
-        lambda: session_for(plan, model, file, reference=reference, store=work.store, meter=work.meter),
+        lambda: session_for(
+            plan,
+            model,
+            file,
+            start=work.tools.start_engine,
+            reference=reference,
+            store=work.store,
+            meter=work.meter,
+        ),
         work_with,
         retries=plan.options.retries,
-        progress=work.progress,
+        progress=work.tools.progress,
     )
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from medbench_local.catalog.model import models, pairs, vision_pairs
 from medbench_local.errors import UsageError
-from medbench_local.progress import Progress
 from medbench_local.results.schema import Comparison
 from medbench_local.statistics.paired import Verdict
 from medbench_local.statistics.summary import Rates, mean_rates, pooled_rates, verdict_rates
-from medbench_local.study.compare import Run, WriteReports, run_comparison
+from medbench_local.study.compare import Run, run_comparison
 from medbench_local.study.plan import CompareOptions
+from medbench_local.study.tools import Tools
 
 PAIR_FORMS = "a medical model of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for models of your own"
 
@@ -128,9 +128,7 @@ def each_once(wanted: Sequence[PairNames]) -> tuple[PairNames, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def run_sweep(
-    wanted: Sequence[PairNames], options: CompareOptions, progress: Progress, write_reports: WriteReports
-) -> Sweep:
+def run_sweep(wanted: Sequence[PairNames], options: CompareOptions, tools: Tools) -> Sweep:
     """Compare every pair and summarise; finished comparisons are read, interrupted ones go on.
 
     Raises:
@@ -140,9 +138,9 @@ def run_sweep(
     wanted = each_once(wanted)
     runs = []
     for number, pair in enumerate(wanted, start=1):
-        progress.note(f"pair {number} of {len(wanted)}: {pair.label}")
+        tools.progress.note(f"pair {number} of {len(wanted)}: {pair.label}")
         own = replace(options, output=options.output / f"{number:02d}") if options.output else options
-        runs.append(run_comparison(pair.medical, pair.base, own, progress, write_reports))
+        runs.append(run_comparison(pair.medical, pair.base, own, tools))
     labels = tuple(pair.label for pair in wanted)
     return Sweep(tuple(runs), labels, summarise(labels, [run.results.comparisons for run in runs]))
 
