@@ -33,15 +33,18 @@ from medbench_local.reference.rows import read_rows, read_samples
 from medbench_local.reference.validate import validate as compare_with
 from medbench_local.reference.validation import Validation
 from medbench_local.report.files import write_reports
-from medbench_local.results.folder import find_run
+from medbench_local.results.cost import ComparisonCost
+from medbench_local.results.folder import Run, find_run
+from medbench_local.results.model_check import ModelCheck
+from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_prompts import UserRequest, score_on
 from medbench_local.settings import read_settings
-from medbench_local.study.check_model import ModelCheck, run_check
-from medbench_local.study.compare import Run, run_comparison
-from medbench_local.study.cost import ComparisonCost, plan_comparison
+from medbench_local.study.check_model import run_check
+from medbench_local.study.compare import run_comparison
+from medbench_local.study.cost import plan_comparison
 from medbench_local.study.plan import CheckScope, CompareOptions
-from medbench_local.study.sweep import PairNames, Sweep, parse_pair, run_sweep
+from medbench_local.study.sweep import PairNames, parse_pair, run_sweep
 from medbench_local.study.tools import Tools
 
 if TYPE_CHECKING:

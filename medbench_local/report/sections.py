@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medbench_local.report import words
+from medbench_local.report import identity, words
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.schema import Comparison, Results
 
@@ -107,7 +107,7 @@ def evidence(results: Results) -> list[Section]:
         "Questions that only one model answers correctly; p adjusted over all comparisons (Holm); for a tie, the "
         "smallest difference that would have been found with 80 % power."
     )
-    return [Section("Beside the verdicts", note, columns, rows)]
+    return [Section("Evidence", note, columns, rows)]
 
 
 def prompts(results: Results) -> list[Section]:
@@ -253,8 +253,15 @@ def ablations(results: Results) -> list[Section]:
     return [Section("Ablations", note, columns, rows)]
 
 
+def provenance(results: Results) -> list[Section]:
+    """What made the results, and of what."""
+    columns = (Column("what", name_of_row=True), Column("which"))
+    rows = tuple((fact.name, fact.text) for fact in identity.facts(results))
+    return [Section("Provenance", "", columns, rows)]
+
+
 def ladder(results: Results) -> list[Section]:
-    """The precisions that ``--quant auto`` tried; nothing for another choice."""
+    """The precisions that were tried, if they were climbed; nothing for another choice."""
     if not results.ladder:
         return []
     columns = (Column("precision", name_of_row=True), _number("settled"), _number("questions checked"))

@@ -12,8 +12,8 @@ from rich.text import Text
 from medbench_local.reference.published import published_rates
 from medbench_local.report import words
 from medbench_local.report.terminal import show_results
+from medbench_local.results.sweep import AblationTable, ShotsSummary, Sweep
 from medbench_local.statistics.summary import Rates
-from medbench_local.study.sweep import AblationTable, ShotsSummary, Sweep
 
 
 def show_sweep(found: Sweep) -> RenderableType:

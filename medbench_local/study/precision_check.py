@@ -22,12 +22,12 @@ from medbench_local.results.checks import (
     EquivalenceRecord,
     PrecisionChanges,
 )
-from medbench_local.results.record import VERDICTS
+from medbench_local.results.record import ROLES, VERDICTS, Role
 from medbench_local.scoring.answers import Answer, CellScorer
 from medbench_local.scoring.session import ModelSession
 from medbench_local.statistics.verification import CONFIDENCE
 from medbench_local.study.cell_answers import CellAnswers, CellKey, key_of
-from medbench_local.study.cell_check import ROLES, CellCheck, Role
+from medbench_local.study.cell_check import CellCheck
 from medbench_local.study.opening import scorer_of
 from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.precision_changes import (

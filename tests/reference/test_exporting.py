@@ -12,7 +12,7 @@ from medbench_local import InputError, UsageError, WorkerDied, export_prompts, v
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.engine.base import Pack, ScoreRequest
 from medbench_local.prompts.export import ExportedPrompt
-from medbench_local.study.compare import Run
+from medbench_local.results.folder import Run
 from tests.study.conftest import Fakes, knowing
 
 SMALL = Protocol(

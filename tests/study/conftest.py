@@ -14,9 +14,12 @@ from medbench_local.api import compare_options
 from medbench_local.catalog.protocol import default_protocol
 from medbench_local.engine.base import EngineOptions, Tokens
 from medbench_local.engine.fake import FakeEngine
-from medbench_local.study.check_model import ModelCheck, run_check
-from medbench_local.study.compare import Run, run_comparison
-from medbench_local.study.sweep import PairNames, Sweep, run_sweep
+from medbench_local.results.folder import Run
+from medbench_local.results.model_check import ModelCheck
+from medbench_local.results.sweep import Sweep
+from medbench_local.study.check_model import run_check
+from medbench_local.study.compare import run_comparison
+from medbench_local.study.sweep import PairNames, run_sweep
 from medbench_local.study.tools import Tools
 
 Make = Callable[[Path], FakeEngine]

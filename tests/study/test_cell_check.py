@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from medbench_local.catalog.protocol import BootstrapSettings
+from medbench_local.results.record import ROLES, Role
 from medbench_local.scoring.answers import Answer
-from medbench_local.study.cell_check import LEAST_AHEAD, ROLES, CellCheck, Role, order_of
+from medbench_local.study.cell_check import LEAST_AHEAD, CellCheck, order_of
 from tests.study.material import answer_of, answers_of, questions
 
 N = 1000

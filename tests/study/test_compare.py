@@ -14,8 +14,8 @@ from medbench_local.acquire.source import DEMO
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import InputError
+from medbench_local.results.folder import Run
 from medbench_local.results.summary import summary
-from medbench_local.study.compare import Run
 from tests.study.conftest import Fakes, knowing, model_of, precision_of, write_task
 
 SMALL = Protocol(

@@ -85,7 +85,7 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     assert 100 < many.check_expected < many.check_most == 300
     assert many.tokens_expected < many.tokens
     assert fakes.started == []
-    assert full.medical.files.name in str(full)
+    assert full.medical.name in str(full)
     assert full.to_dict()["medical"]["cells"][0]["task"] == "made-up"
 
 

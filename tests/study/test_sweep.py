@@ -1,4 +1,4 @@
-"""MultipleLetters pairs, and the study's tables over them."""
+"""Several pairs, and the study's tables over them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from medbench_local.catalog.model import pairs
 from medbench_local.catalog.protocol import BootstrapSettings, Protocol, SelectionSettings
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.results.schema import Ablation, Comparison
+from medbench_local.results.sweep import summarise
 from medbench_local.study.prompt_search import unsearched
-from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs, summarise
+from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs
 from medbench_local.study.verdicts import Side, comparison
 from tests.study.conftest import Fakes
 from tests.study.material import answers_of, known, questions
