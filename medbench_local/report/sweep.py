@@ -79,7 +79,7 @@ def _published_table() -> Table:
         if rate.win_rate_above is not None:
             shares[0] = f"> {words.percent(rate.win_rate_above)}"
         shots = "" if rate.shots is None else str(rate.shots)
-        doubt = "" if rate.certainty == "read" else " (at second hand)"
+        doubt = "" if rate.certainty == "read" else " (secondary source)"
         table.add_row(f"{rate.name}{doubt}", shots, *shares)
     return table
 

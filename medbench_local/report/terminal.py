@@ -121,13 +121,13 @@ def show_check(found: ModelCheck) -> RenderableType:
     for name in (
         "task",
         "n",
-        "differ",
+        "flips",
         "correct→wrong",
         "wrong→correct",
         "accuracy",
         "difference",
         "interval",
-        "KL mean",
+        "mean KL",
         "outcome",
     ):
         table.add_column(name, justify="left" if name in ("task", "outcome") else "right", no_wrap=True)
@@ -139,7 +139,7 @@ def show_check(found: ModelCheck) -> RenderableType:
     why = f"accuracy {words.points(overall.difference)} {words.interval(overall.ci)} points, "
     why += f"margin ±{overall.margin * 100:g}: {overall.outcome}"
     if overall.outcome == "inconclusive" and overall.questions_needed:
-        why += f"; about {overall.questions_needed:,} questions would settle it"
+        why += f"; questions needed: about {overall.questions_needed:,}"
     moved = [
         f"{words.plain(c.task)}, {c.shots}-shot"
         for c in found.tasks
@@ -178,7 +178,7 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
     """What a comparison would fetch, make and compute."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("cell", no_wrap=True)
-    for name in ("candidates", "validation prompts", "test prompts", "check", "tokens, up to"):
+    for name in ("candidates", "validation prompts", "test prompts", "check", "tokens, at most"):
         table.add_column(name, justify="right", no_wrap=True)
     parts: list[RenderableType] = []
     for model in (cost.medical, cost.base):
