@@ -13,18 +13,18 @@ from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.cell_answers import CellKey, answer_with, key_of, with_retries
-from medbench_local.study.manifest import identity_of
-from medbench_local.study.memory import refuse_plan
-from medbench_local.study.opening import session_for
-from medbench_local.study.plan import CompareOptions, Plan, test_questions
-from medbench_local.study.planner import Planner
-from medbench_local.study.precision_changes import (
+from medbench_local.study.equivalence import (
     CheckSettings,
     check_settings,
     checked_rows,
     compare_precisions,
     record,
 )
+from medbench_local.study.manifest import identity_of
+from medbench_local.study.memory import refuse_plan
+from medbench_local.study.opening import session_for
+from medbench_local.study.plan import CompareOptions, Plan, test_questions
+from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
 
 

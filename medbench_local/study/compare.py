@@ -28,7 +28,8 @@ from medbench_local.study.cell_answers import (
     key_of,
     with_retries,
 )
-from medbench_local.study.cell_check import CellCheck
+from medbench_local.study.cell_verification import CellVerification
+from medbench_local.study.equivalence import check_settings
 from medbench_local.study.identification import LoadedModel, identification, loaded
 from medbench_local.study.manifest import describe, identity_of, run_name
 from medbench_local.study.memory import (
@@ -40,11 +41,10 @@ from medbench_local.study.memory import (
 from medbench_local.study.opening import session_for
 from medbench_local.study.plan import CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
-from medbench_local.study.precision_changes import check_settings
-from medbench_local.study.precision_check import LADDER_SHARE, check_verdicts, finding, unchecked
 from medbench_local.study.sample_files import write_samples
 from medbench_local.study.tools import Tools
 from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison
+from medbench_local.study.verification import LADDER_SHARE, finding, unchecked, verify_verdicts
 
 
 def run_comparison(medical: str, base: str, options: CompareOptions, tools: Tools) -> Run:
@@ -242,9 +242,9 @@ def _findings(
     work: _Work,
 ) -> dict[CellKey, AtFullPrecision]:
     """What is known of every comparison at full precision; writes the samples of both precisions."""
-    checks: Mapping[CellKey, CellCheck] = {}
+    checks: Mapping[CellKey, CellVerification] = {}
     if plan.options.check != "none" and plan.checkable and obstacle is None:
-        checks = check_verdicts(
+        checks = verify_verdicts(
             plan,
             sides,
             key=work.identity,

@@ -8,7 +8,7 @@ from medbench_local.results.folder import RunFolder
 from medbench_local.results.record import Role
 from medbench_local.results.samples import sample_rows
 from medbench_local.scoring.answers import Answer
-from medbench_local.study.cell_check import CellCheck
+from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.verdicts import AtFullPrecision
 
@@ -19,7 +19,7 @@ def write_samples(
     cell: Cell,
     role: Role,
     scored: Sequence[Answer],
-    check: CellCheck | None,
+    check: CellVerification | None,
     found: AtFullPrecision,
 ) -> None:
     """Write one model's answers in one cell.

@@ -27,7 +27,7 @@ LEAST_AHEAD = 100
 """Questions that the model which goes first answers at least before the other one: loading a model is not free."""
 
 
-class CellCheck:
+class CellVerification:
     """Which questions were asked again, what they say, and which come next.
 
     Args:
