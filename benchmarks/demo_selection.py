@@ -18,10 +18,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from medbench_local.api import compare_options
+from medbench_local.api import compare_options, tools_for
 from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.cli.progress import progress
-from medbench_local.report.files import write_reports
 from medbench_local.results.choices import PromptChoice
 from medbench_local.study.compare import run_comparison
 
@@ -39,7 +38,7 @@ def searches(protocol: Protocol, shots: int, name: str) -> Searches:
         ablation=False,
         output=Path("runs") / name,
     )
-    run = run_comparison("demo-med", "demo-base", options, progress(), write_reports)
+    run = run_comparison("demo-med", "demo-base", options, tools_for(progress()))
     return {
         (comparison.task, role): getattr(comparison.prompt, role)
         for comparison in run.results.comparisons

@@ -21,10 +21,9 @@ from pathlib import Path
 
 import psutil
 
-from medbench_local.api import compare_options
+from medbench_local.api import compare_options, tools_for
 from medbench_local.cli.progress import Pace
 from medbench_local.progress import Advance
-from medbench_local.report.files import write_reports
 from medbench_local.study.compare import run_comparison
 
 PROTOCOL = """\
@@ -135,7 +134,7 @@ def main(words: Sequence[str] | None = None) -> int:
         watcher = threading.Thread(target=watch, args=(recorder, ended))
         watcher.start()
         try:
-            run = run_comparison("demo-med", "demo-base", options, recorder, write_reports)
+            run = run_comparison("demo-med", "demo-base", options, tools_for(recorder))
         finally:
             ended.set()
             watcher.join()

@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from medbench_local.prompts.export import ExportedPrompt
     from medbench_local.reference.file_verdicts import FileVerdicts
     from medbench_local.reference.validation import Validation
+    from medbench_local.results.cost import ComparisonCost
+    from medbench_local.results.folder import Run
+    from medbench_local.results.model_check import ModelCheck
     from medbench_local.results.reading import read_results
     from medbench_local.results.schema import Comparison, Results
+    from medbench_local.results.sweep import Sweep
     from medbench_local.scoring.own_prompts import UserRequest, read_requests
-    from medbench_local.study.check_model import ModelCheck
-    from medbench_local.study.compare import Run
-    from medbench_local.study.cost import ComparisonCost
-    from medbench_local.study.sweep import Sweep
 
 
 __all__ = [
@@ -86,14 +86,14 @@ _HOMES = {
     "errors": "AcquireError EngineError InputError MedbenchError StoreError UsageError WorkerDied",
     "prompts.export": "ExportedPrompt",
     "reference.validation": "Validation",
-    "study.check_model": "ModelCheck",
-    "study.compare": "Run",
-    "study.cost": "ComparisonCost",
+    "results.model_check": "ModelCheck",
+    "results.folder": "Run",
+    "results.cost": "ComparisonCost",
     "reference.file_verdicts": "FileVerdicts",
     "scoring.own_prompts": "UserRequest read_requests",
     "results.schema": "Comparison Results",
     "results.reading": "read_results",
-    "study.sweep": "Sweep",
+    "results.sweep": "Sweep",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

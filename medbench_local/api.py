@@ -22,6 +22,7 @@ from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolv
 from medbench_local.catalog.protocol import Protocol, Scoring, default_protocol, load_protocol
 from medbench_local.catalog.quantisation import QuantConfig, load_quant
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
+from medbench_local.engine.remote import start_engine
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.export import ExportedPrompt
@@ -32,15 +33,19 @@ from medbench_local.reference.rows import read_rows, read_samples
 from medbench_local.reference.validate import validate as compare_with
 from medbench_local.reference.validation import Validation
 from medbench_local.report.files import write_reports
-from medbench_local.results.folder import find_run
+from medbench_local.results.cost import ComparisonCost
+from medbench_local.results.folder import Run, find_run
+from medbench_local.results.model_check import ModelCheck
+from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_prompts import UserRequest, score_on
 from medbench_local.settings import read_settings
-from medbench_local.study.check_model import ModelCheck, run_check
-from medbench_local.study.compare import Run, run_comparison
-from medbench_local.study.cost import ComparisonCost, plan_comparison
+from medbench_local.study.check_model import run_check
+from medbench_local.study.compare import run_comparison
+from medbench_local.study.cost import plan_comparison
 from medbench_local.study.plan import CheckScope, CompareOptions
-from medbench_local.study.sweep import PairNames, Sweep, parse_pair, run_sweep
+from medbench_local.study.sweep import PairNames, parse_pair, run_sweep
+from medbench_local.study.tools import Tools
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -86,7 +91,7 @@ def compare(medical: str, base: str, *, progress: Progress | None = None, **opti
         MedbenchError: with one line that says what happened and one that says what to do.
     """
     asked: Options = {"protocol": default_protocol(medical, base), **options}
-    return run_comparison(medical, base, compare_options(**asked), progress or Silent(), write_reports)
+    return run_comparison(medical, base, compare_options(**asked), tools_for(progress))
 
 
 def plan(
@@ -112,7 +117,7 @@ def sweep(
     """
     wanted = [parse_pair(pair) if isinstance(pair, str) else PairNames(*pair) for pair in pairs]
     asked: Options = {"ablation": True, **options}
-    return run_sweep(wanted, compare_options(**asked), progress or Silent(), write_reports)
+    return run_sweep(wanted, compare_options(**asked), tools_for(progress))
 
 
 def check(
@@ -129,7 +134,7 @@ def check(
     Raises:
         MedbenchError: as `compare`.
     """
-    return run_check(model, compare_options(quant=quant, ablation=False, **options), progress or Silent())
+    return run_check(model, compare_options(quant=quant, ablation=False, **options), tools_for(progress))
 
 
 class CheckOptions(TypedDict, total=False):
@@ -237,7 +242,13 @@ def score_requests(
     listener = progress or Silent()
     options = EngineOptions(mode=mode, threads=threads, gpu_layers=gpu_layers)
     with open_model(
-        model, quant=quant, options=options, offline=bool(offline), force=force, progress=listener
+        model,
+        start_engine,
+        quant=quant,
+        options=options,
+        offline=bool(offline),
+        force=force,
+        progress=listener,
     ) as opened:
         packs = score_on(
             opened.engine, requests, special=special, label=opened.prepared.name, progress=listener
@@ -422,6 +433,15 @@ def compare_options(
         retries=retries,
         engine=replace(EngineOptions(), mode=mode, threads=threads, gpu_layers=gpu_layers),
     )
+
+
+def tools_for(progress: Progress | None = None) -> Tools:
+    """llama.cpp in worker processes, and the reports in a run's folder: the only place that chooses an engine.
+
+    Args:
+        progress: listens to the work.
+    """
+    return Tools(start_engine, progress or Silent(), write_reports)
 
 
 def _protocol(given: str | Path | Protocol) -> Protocol:

@@ -72,7 +72,7 @@ def check(
 
     Example: medbench-local check demo-med --quant q8_0
     """
-    from medbench_local.api import compare_options
+    from medbench_local.api import compare_options, tools_for
     from medbench_local.report.terminal import show_check
     from medbench_local.study.check_model import run_check
 
@@ -96,7 +96,7 @@ def check(
         threads=threads,
         gpu_layers=gpu_layers,
     )
-    found = run_check(model, options, progress())
+    found = run_check(model, options, tools_for(progress()))
     if json:
         print_json(found.to_dict())
     else:

@@ -119,9 +119,8 @@ def compare(
 
     Example: medbench-local compare meditron-7b llama-2-7b --tasks medqa,pubmedqa
     """
-    from medbench_local.api import compare_options
+    from medbench_local.api import compare_options, tools_for
     from medbench_local.catalog.protocol import default_protocol
-    from medbench_local.report.files import write_reports
     from medbench_local.report.terminal import show_plan, show_results
     from medbench_local.study.compare import run_comparison
     from medbench_local.study.cost import plan_comparison
@@ -154,7 +153,7 @@ def compare(
         else:
             out().print(show_plan(cost))
         return
-    run = run_comparison(medical, base, options, listener, write_reports)
+    run = run_comparison(medical, base, options, tools_for(listener))
     if not run.computed:
         err().print(f"found the finished run {run.folder.path}", markup=False)
     if json:

@@ -39,6 +39,7 @@ def score(
     """
     import json
 
+    from medbench_local.api import tools_for
     from medbench_local.engine.base import EngineOptions
     from medbench_local.files.lock import only_writer
     from medbench_local.scoring.opened import open_model
@@ -47,11 +48,12 @@ def score(
     target = None if output is None else _target(output, requests, model, quant)
     asked = read_requests(requests)
     listener = progress()
+    start = tools_for().start_engine
     options = EngineOptions(mode=mode.value, threads=threads, gpu_layers=gpu_layers)
     with (
         nullcontext() if target is None else only_writer(target),
         open_model(
-            model, quant=quant, options=options, offline=offline, force=force, progress=listener
+            model, start, quant=quant, options=options, offline=offline, force=force, progress=listener
         ) as opened,
     ):
         label = f"scoring with {opened.prepared.name}"

@@ -66,8 +66,7 @@ def sweep(
 
     Example: medbench-local sweep meditron-7b biomistral-7b --tasks mmlu
     """
-    from medbench_local.api import compare_options
-    from medbench_local.report.files import write_reports
+    from medbench_local.api import compare_options, tools_for
     from medbench_local.report.sweep import show_sweep, sweep_dict
     from medbench_local.report.terminal import show_plan
     from medbench_local.study.cost import plan_comparison
@@ -103,7 +102,7 @@ def sweep(
             for cost in costs:
                 out().print(show_plan(cost))
         return
-    found = run_sweep(wanted, options, listener, write_reports)
+    found = run_sweep(wanted, options, tools_for(listener))
     if json:
         print_json(sweep_dict(found))
     else:

@@ -10,8 +10,8 @@ import numpy as np
 
 from medbench_local.engine.base import GenerateRequest
 from medbench_local.engine.bindings import Context, Model, Row
+from medbench_local.engine.logits import not_finite
 from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache
-from medbench_local.errors import EngineError
 
 
 class Continuation:
@@ -49,10 +49,7 @@ def _best(context: Context, index: int) -> int:
     row = context.logits(index)
     token = int(np.argmax(row))
     if not math.isfinite(row[token]):
-        raise EngineError(
-            "The model computed a logit that is not a number (NaN or infinity).",
-            advice="The file is damaged or its precision too low: convert it again, or use bf16 or f32.",
-        )
+        raise not_finite()
     return token
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from medbench_local.engine.base import ROWS, OptionScores, ScoreRequest, Tokens
 from medbench_local.engine.bindings import SEQUENCES, Context, Row
+from medbench_local.engine.logits import not_finite
 from medbench_local.engine.packs import new_tokens, shared_beginning
 from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache
-from medbench_local.errors import EngineError
 
 
 def log_probabilities(logits: NDArray[np.float32], tokens: Sequence[int]) -> list[float]:
@@ -27,10 +27,7 @@ def log_probabilities(logits: NDArray[np.float32], tokens: Sequence[int]) -> lis
     normaliser = largest + np.log(np.exp(row - largest).sum()) if math.isfinite(largest) else math.nan
     found = [float(row[token] - normaliser) for token in tokens]
     if not all(map(math.isfinite, found)):
-        raise EngineError(
-            "The model computed a logit that is not a number (NaN or infinity).",
-            advice="The file is damaged or its precision too low: convert it again, or use bf16 or f32.",
-        )
+        raise not_finite()
     return found
 
 

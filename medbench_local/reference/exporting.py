@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gguf
 
@@ -25,13 +25,11 @@ from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import ExportedPrompt, exported_prompt
 from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for
 from medbench_local.results.folder import RunFolder
+from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import Comparison
 from medbench_local.scoring.rules import RULES
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Task
-
-Role = Literal["medical", "base"]
-ROLES: tuple[Role, Role] = ("medical", "base")
 
 
 def prompts_of_run(

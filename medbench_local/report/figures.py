@@ -103,7 +103,7 @@ def _forest(results: Results) -> Figure | None:
         f"Each bar is the {results.confidence * 100:g} % interval of one difference. To the right of the zero line "
         "the medical model is better. Arrowheads: win or loss; circle: tie; cross: not verified."
     )
-    return Figure("Differences", caption, svg)
+    return Figure("Accuracy differences", caption, svg)
 
 
 def _equivalence(results: Results) -> Figure | None:
@@ -131,7 +131,7 @@ def _equivalence(results: Results) -> Figure | None:
         "What quantisation did to each model's accuracy. Equivalent: the whole interval lies inside the shaded "
         "margin. Cross: inconclusive; diamond: different."
     )
-    return Figure("Quantisation check", caption, svg)
+    return Figure("Equivalence of precisions", caption, svg)
 
 
 def _candidates(results: Results) -> Figure | None:
@@ -162,7 +162,7 @@ def _candidates(results: Results) -> Figure | None:
         "strip, the more an accuracy hangs on the prompt, or on chance where there are few questions: the chosen one "
         "is the best on these very questions, and other questions will show less of its lead."
     )
-    return Figure("Candidates", caption, svg)
+    return Figure("Prompt candidates", caption, svg)
 
 
 def _spoken(choice: PromptChoice) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
-from medbench_local._version import __version__
 from medbench_local.report import sections, words
+from medbench_local.report.identity import signature
 from medbench_local.report.reading import HOW_TO_READ
 from medbench_local.report.sections import Column, Section
 from medbench_local.results.schema import Results
@@ -45,9 +45,11 @@ def _lines(results: Results) -> Iterator[str]:
         *sections.ladder(results),
     ):
         yield from _section(section)
-    yield from _named("Noticed", words.noticed(results))
+    yield from _named("Notes", words.notes(results))
     yield from _named("Warnings", [words.plain(line) for line in results.warnings])
-    yield from ["", "## Signature", "", "```text", _fenced(words.signature(results, __version__)), "```", ""]
+    for section in sections.provenance(results):
+        yield from _section(section)
+    yield from ["", "## Signature", "", "```text", _fenced(signature(results)), "```", ""]
     yield escaped(words.work(results))
 
 

@@ -8,9 +8,9 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from medbench_local._version import __version__
 from medbench_local.report import sections, words
 from medbench_local.report.figures import figures
+from medbench_local.report.identity import signature
 from medbench_local.report.reading import HOW_TO_READ
 from medbench_local.report.tabular import as_csv
 from medbench_local.results.schema import Results
@@ -37,15 +37,16 @@ def html(results: Results) -> str:
             {"title": figure.title, "caption": figure.caption, "svg": Markup(figure.svg)}
             for figure in figures(results)
         ],
-        beside=[
+        details=[
             *sections.evidence(results),
             *sections.prompts(results),
             *sections.ablations(results),
             *sections.checks(results),
             *sections.ladder(results),
         ],
-        noticed=words.noticed(results),
-        signature=words.signature(results, __version__),
+        notes=words.notes(results),
+        provenance=sections.provenance(results),
+        signature=signature(results),
         csv="\n".join(words.plain(line) for line in as_csv(results).splitlines()),
         work=words.work(results),
     )

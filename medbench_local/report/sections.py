@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medbench_local.report import words
+from medbench_local.report import identity, words
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.schema import Comparison, Results
 
@@ -107,7 +107,7 @@ def evidence(results: Results) -> list[Section]:
         "Questions that only one model answers correctly; p adjusted over all comparisons (Holm); for a tie, the "
         "smallest difference that would have been found with 80 % power."
     )
-    return [Section("Beside the verdicts", note, columns, rows)]
+    return [Section("Evidence", note, columns, rows)]
 
 
 def prompts(results: Results) -> list[Section]:
@@ -118,7 +118,7 @@ def prompts(results: Results) -> list[Section]:
         Column("comparison", name_of_row=True),
         Column("model"),
         Column("prompt"),
-        *map(_number, ("validation*", "gain, estimated", "scored", "error")),
+        *map(_number, ("validation*", "estimated gain", "prompts scored", "selection error")),
     )
     rows: list[tuple[str, ...]] = []
     for comparison in results.comparisons:
@@ -131,8 +131,8 @@ def prompts(results: Results) -> list[Section]:
     )
     note = (
         f"Validation: accuracy in %. {footnote} Gain: points over the default prompt to expect on other questions, "
-        "estimated with that luck taken out. Prompts scored of those an exhaustive search needs; error: probability "
-        "that that search would have chosen another prompt."
+        "estimated with that luck taken out. Prompts scored: of those an exhaustive search needs. Selection error: "
+        "probability that that search would have chosen another prompt."
     )
     return [Section("Prompts", note, columns, tuple(rows), footnote)]
 
@@ -161,7 +161,7 @@ def checks(results: Results) -> list[Section]:
     columns = (
         Column("comparison", name_of_row=True),
         _number("checked"),
-        Column("check"),
+        Column("status"),
         Column(precision, state=True),
         _number(f"difference at {precision}"),
         Column("full precision" if against == "full" else against, state=True),
@@ -195,7 +195,7 @@ def _changes(checked: Sequence[Comparison], precision: str, fuller: str) -> list
     columns = (
         Column("comparison", name_of_row=True),
         Column("model"),
-        *map(_number, ("asked", "other answer", "correct→wrong", "wrong→correct", "KL mean")),
+        *map(_number, ("questions", "flips", "correct→wrong", "wrong→correct", "mean KL")),
     )
     rows: list[tuple[str, ...]] = []
     for comparison in checked:
@@ -210,10 +210,10 @@ def _changes(checked: Sequence[Comparison], precision: str, fuller: str) -> list
     if not rows:
         return []
     note = (
-        f"The checked questions, at {fuller} and at {precision}. Unless all were checked they are no random "
-        "sample: those with the closest choice come first."
+        f"The checked questions, at {fuller} and at {precision}; flips are other predictions. Unless all were checked "
+        "they are no random sample: those with the closest choice come first."
     )
-    return [Section("What quantisation changed", note, columns, tuple(rows))]
+    return [Section("Changes by quantisation", note, columns, tuple(rows))]
 
 
 def ablations(results: Results) -> list[Section]:
@@ -253,8 +253,15 @@ def ablations(results: Results) -> list[Section]:
     return [Section("Ablations", note, columns, rows)]
 
 
+def provenance(results: Results) -> list[Section]:
+    """What made the results, and of what."""
+    columns = (Column("item", name_of_row=True), Column("value"))
+    rows = tuple((fact.name, fact.text) for fact in identity.facts(results))
+    return [Section("Provenance", "", columns, rows)]
+
+
 def ladder(results: Results) -> list[Section]:
-    """The precisions that ``--quant auto`` tried; nothing for another choice."""
+    """The precisions that were tried, if they were climbed; nothing for another choice."""
     if not results.ladder:
         return []
     columns = (Column("precision", name_of_row=True), _number("settled"), _number("questions checked"))

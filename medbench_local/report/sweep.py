@@ -12,8 +12,8 @@ from rich.text import Text
 from medbench_local.reference.published import published_rates
 from medbench_local.report import words
 from medbench_local.report.terminal import show_results
+from medbench_local.results.sweep import AblationTable, ShotsSummary, Sweep
 from medbench_local.statistics.summary import Rates
-from medbench_local.study.sweep import AblationTable, ShotsSummary, Sweep
 
 
 def show_sweep(found: Sweep) -> RenderableType:
@@ -79,7 +79,7 @@ def _published_table() -> Table:
         if rate.win_rate_above is not None:
             shares[0] = f"> {words.percent(rate.win_rate_above)}"
         shots = "" if rate.shots is None else str(rate.shots)
-        doubt = "" if rate.certainty == "read" else " (at second hand)"
+        doubt = "" if rate.certainty == "read" else " (secondary source)"
         table.add_row(f"{rate.name}{doubt}", shots, *shares)
     return table
 

@@ -13,7 +13,20 @@ from pydantic import BaseModel
 from medbench_local.report import words
 from medbench_local.results.schema import Comparison, Results
 
-OF_THE_RUN = ("medical", "base", "precision", "mode", "protocol", "confidence")
+OF_THE_RUN = (
+    "identity",
+    "version",
+    "llama_cpp",
+    "medical",
+    "base",
+    "precision",
+    "mode",
+    "protocol",
+    "limit",
+    "confidence",
+)
+"""Columns of the run; empty where the file does not say."""
+
 PAIRS = {"ci": ("low", "high"), "flip_ci": ("low", "high")}
 """Fields that are two numbers, and the names of their columns."""
 
@@ -29,8 +42,11 @@ def as_csv(results: Results) -> str:
     writer = csv.DictWriter(text, columns(), lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     models = results.models
-    run = {name: getattr(results, name) for name in OF_THE_RUN[2:]}
+    run = {
+        name: getattr(results, name) for name in OF_THE_RUN if name not in ("medical", "base", "llama_cpp")
+    }
     run |= {"medical": models.medical.name, "base": models.base.name}
+    run["llama_cpp"] = results.llama_cpp.build if results.llama_cpp else None
     run = {name: _cell(value) for name, value in run.items()}
     for comparison in results.comparisons:
         cells = dict(_cells(comparison, ""))

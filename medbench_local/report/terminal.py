@@ -11,13 +11,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from medbench_local._version import __version__
 from medbench_local.report import sections, words
+from medbench_local.report.identity import signature
 from medbench_local.report.sections import Section
 from medbench_local.results.checks import EquivalenceRecord
+from medbench_local.results.cost import ComparisonCost
+from medbench_local.results.model_check import STANDING, ModelCheck
 from medbench_local.results.schema import Results
-from medbench_local.study.check_model import STANDING, ModelCheck
-from medbench_local.study.cost import ComparisonCost
 
 STYLES = {
     "win": "bold green",
@@ -42,9 +42,9 @@ def show_results(results: Results, folder: Path, *, brief: bool = False) -> Rend
     parts += [Text(line) for line in words.rates(results)]
     parts += [Text(line, style="yellow" if "not " in line else "") for line in words.verification(results)]
     if not brief:
-        parts += [block for section in _beside(results) for block in (Text(""), *_titled(section))]
+        parts += [block for section in _details(results) for block in (Text(""), *_titled(section))]
     parts.append(Text(""))
-    parts += [Text(f"note: {line}") for line in words.noticed(results)]
+    parts += [Text(f"note: {line}") for line in words.notes(results)]
     parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in results.warnings]
     parts += [Text(line, style="dim") for line in _closing(results, folder)]
     return Group(*parts)
@@ -60,7 +60,7 @@ def _verdicts(results: Results) -> Iterator[RenderableType]:
     yield Text("")
 
 
-def _beside(results: Results) -> list[Section]:
+def _details(results: Results) -> list[Section]:
     return [
         *sections.evidence(results),
         *sections.prompts(results),
@@ -112,7 +112,7 @@ class FittedTable:
 def _closing(results: Results, folder: Path) -> Iterator[str]:
     yield words.work(results)
     yield f"files: {words.plain(str(folder))}"
-    yield f"signature: {words.signature(results, __version__)}"
+    yield f"signature: {signature(results)}"
 
 
 def show_check(found: ModelCheck) -> RenderableType:
@@ -121,12 +121,13 @@ def show_check(found: ModelCheck) -> RenderableType:
     for name in (
         "task",
         "n",
-        "differ",
-        "lost/won",
+        "flips",
+        "correct→wrong",
+        "wrong→correct",
         "accuracy",
         "difference",
         "interval",
-        "KL mean",
+        "mean KL",
         "outcome",
     ):
         table.add_column(name, justify="left" if name in ("task", "outcome") else "right", no_wrap=True)
@@ -138,7 +139,7 @@ def show_check(found: ModelCheck) -> RenderableType:
     why = f"accuracy {words.points(overall.difference)} {words.interval(overall.ci)} points, "
     why += f"margin ±{overall.margin * 100:g}: {overall.outcome}"
     if overall.outcome == "inconclusive" and overall.questions_needed:
-        why += f"; about {overall.questions_needed:,} questions would settle it"
+        why += f"; questions needed: about {overall.questions_needed:,}"
     moved = [
         f"{words.plain(c.task)}, {c.shots}-shot"
         for c in found.tasks
@@ -163,7 +164,8 @@ def _check_row(found: EquivalenceRecord) -> tuple[RenderableType, ...]:
     return (
         f"{found.n:,}",
         str(found.flips),
-        f"{found.correct_to_wrong}/{found.wrong_to_correct}",
+        f"{found.correct_to_wrong:,}",
+        f"{found.wrong_to_correct:,}",
         f"{words.percent(found.accuracy_full)} → {words.percent(found.accuracy_quantised)}",
         words.points(found.difference),
         words.interval(found.ci),
@@ -176,14 +178,13 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
     """What a comparison would fetch, make and compute."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("cell", no_wrap=True)
-    for name in ("candidates", "validation prompts", "test prompts", "check", "tokens, up to"):
+    for name in ("candidates", "validation prompts", "test prompts", "check", "tokens, at most"):
         table.add_column(name, justify="right", no_wrap=True)
     parts: list[RenderableType] = []
     for model in (cost.medical, cost.base):
-        files = model.files
-        here = "ready" if files.quantised_here else f"{files.download / 1e9:.2f} GB to fetch"
+        here = "ready" if model.ready else f"{model.download / 1e9:.2f} GB to fetch"
         parts.append(
-            Text(f"{files.name} at {model.precision}: {here}, {files.room / 1e9:.2f} GB of disk still needed")
+            Text(f"{model.name} at {model.precision}: {here}, {model.disk / 1e9:.2f} GB of disk still needed")
         )
     for medical, base in zip(cost.medical.cells, cost.base.cells, strict=True):
         table.add_row(

@@ -114,7 +114,7 @@ def _accuracies(cell: CellAgreement) -> tuple[str, str, str]:
 
 def _checks(found: Validation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("threshold", "found", "limit", ""):
+    for name in ("threshold", "observed", "limit", "outcome"):
         table.add_column(name)
     for check in found.checks:
         table.add_row(

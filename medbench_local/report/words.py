@@ -246,23 +246,23 @@ def _open(comparison: Comparison) -> str:
     return f"after {asked} full precision may still give {may}; --check full settles it"
 
 
-def noticed(results: Results) -> list[str]:
+def notes(results: Results) -> list[str]:
     """What happened to prompts that a careful reader should know of, gathered over the comparisons."""
     medical, base = names(results)
     comparisons = results.comparisons
     # Whole texts are always improbable.
     labelled = [c for c in comparisons if not RULES[c.scoring].scores_option_texts]
     return [
-        *_noticed(medical, [(cell(c), c.counts.medical) for c in comparisons]),
+        *_notes_on_prompts(medical, [(cell(c), c.counts.medical) for c in comparisons]),
         *_unexpected(medical, [c.counts.medical for c in labelled]),
-        *_noticed_in_search(medical, [(cell(c), c.prompt.medical) for c in comparisons]),
-        *_noticed(base, [(cell(c), c.counts.base) for c in comparisons]),
+        *_notes_on_search(medical, [(cell(c), c.prompt.medical) for c in comparisons]),
+        *_notes_on_prompts(base, [(cell(c), c.counts.base) for c in comparisons]),
         *_unexpected(base, [c.counts.base for c in labelled]),
-        *_noticed_in_search(base, [(cell(c), c.prompt.base) for c in comparisons]),
+        *_notes_on_search(base, [(cell(c), c.prompt.base) for c in comparisons]),
     ]
 
 
-def _noticed_in_search(model: str, found: Sequence[tuple[str, PromptChoice]]) -> Iterator[str]:
+def _notes_on_search(model: str, found: Sequence[tuple[str, PromptChoice]]) -> Iterator[str]:
     """Prompts that did not fit: the search then prefers shorter formats and demonstrations."""
     for field, what in _UNFIT:
         counts = [(name, getattr(choice, field)) for name, choice in found]
@@ -283,7 +283,7 @@ _UNFIT = (
 """What happens to prompts that do not fit; names of fields of `Counts` and of `PromptChoice`."""
 
 
-def _noticed(model: str, found: Sequence[tuple[str, Counts]]) -> Iterator[str]:
+def _notes_on_prompts(model: str, found: Sequence[tuple[str, Counts]]) -> Iterator[str]:
     kinds = (
         *((field, "prompt", what) for field, what in _UNFIT),
         ("exact_ties", "question", "with equal best options, the first one taken"),
@@ -315,20 +315,4 @@ def work(results: Results) -> str:
     return (
         f"{counted(timing.prompts_scored, 'prompt')} scored, {timing.prompts_reused:,} known before; "
         f"{timing.tokens_decoded:,} tokens in {timing.seconds:,.0f} s{speed}"
-    )
-
-
-def signature(results: Results, version: str) -> str:
-    """A line to paste beside a published figure: everything that identifies the run."""
-    models = results.models
-    return "|".join(
-        [
-            f"medbench-local:{version}",
-            f"medical:{plain(models.medical.name)}@{plain(models.medical.sha256[:12])}",
-            f"base:{plain(models.base.name)}@{plain(models.base.sha256[:12])}",
-            f"precision:{plain(results.precision)}",
-            f"reported:{'+'.join(dict.fromkeys(plain(c.precision) for c in results.comparisons)) or 'nothing'}",
-            f"protocol:{plain(results.protocol)}",
-            f"engine:{plain(results.mode)}",
-        ]
     )

@@ -123,6 +123,24 @@ class RunFolder:
         write_atomic(self.samples_file(name), text)
 
 
+@dataclass(frozen=True)
+class Run:
+    """A finished comparison.
+
+    Attributes:
+        folder: where everything about it lies.
+        results: what it found.
+        computed: False if it had been finished before and was only read.
+    """
+
+    folder: RunFolder
+    results: Results
+    computed: bool
+
+    def __str__(self) -> str:
+        return f"{self.results}\nfiles: {self.folder.path}"
+
+
 def neighbouring_stores(folder: Path) -> list[Path]:
     """Score stores of the comparisons and checks beside ``folder``."""
     found = sorted(folder.parent.glob(f"*/{SCORES}"))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from medbench_local.catalog.load import in_words, read_text
 from medbench_local.errors import InputError
-from medbench_local.results.record import VERDICTS
+from medbench_local.results.record import ROLES, VERDICTS
 from medbench_local.results.schema import SCHEMA, Results
 from medbench_local.results.summary import summary
 
@@ -74,7 +74,7 @@ def _check_of(comparison: dict[str, Any], *, full: bool) -> dict[str, Any]:
         "of": asked,
         "possible_verdicts": [verdict] if full else list(VERDICTS),
     }
-    sides = [equivalence.get(role) for role in ("medical", "base")] if isinstance(equivalence, dict) else []
+    sides = [equivalence.get(role) for role in ROLES] if isinstance(equivalence, dict) else []
     checked = [side for side in sides if isinstance(side, dict)]
     if not checked or not isinstance(equivalence, dict):
         return check

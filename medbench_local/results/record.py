@@ -12,6 +12,8 @@ from medbench_local.text import whole
 
 Verdict = Literal["win", "tie", "loss"]
 VERDICTS: tuple[Verdict, ...] = ("loss", "tie", "win")
+Role = Literal["medical", "base"]
+ROLES: tuple[Role, Role] = ("medical", "base")
 Share = Annotated[float, Field(ge=0, le=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(ge=0)]

@@ -14,6 +14,7 @@ from pydantic import ValidationInfo, field_validator
 from medbench_local.catalog.protocol import Scoring
 from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
 from medbench_local.results.choices import PromptChoices
+from medbench_local.results.identification import HashedFile, Identification
 from medbench_local.results.record import (
     VERDICTS,
     Accuracies,
@@ -41,6 +42,8 @@ class ModelRecord(Record):
         sha256: hash of the GGUF that was scored.
         file_type: its quantisation ("q4_k_m", "f16").
         size: its bytes.
+        full_sha256: hash of the lossless GGUF that it was made of; null if there is none, or if nobody wrote it down.
+        files: of the checkpoint or GGUF that was given; null in files of releases that did not write it.
     """
 
     name: str
@@ -48,6 +51,8 @@ class ModelRecord(Record):
     sha256: str
     file_type: str
     size: Count
+    full_sha256: str | None = None
+    files: tuple[HashedFile, ...] | None = None
 
 
 class PairOf(Record):
@@ -221,7 +226,7 @@ class Summary(RatesOfSome):
 
 
 class LadderStep(Record):
-    """One precision that ``--quant auto`` tried.
+    """One precision that was tried on the way up ("auto").
 
     Attributes:
         precision: its name.
@@ -258,16 +263,17 @@ class Timing(Record):
     tokens_per_second: Positive | None
 
 
-class Results(Record):
-    """All of ``results.json``.
+class Results(Identification):
+    """All of ``results.json``; what it says of itself is described in `Identification`.
 
     Attributes:
+        protocol: the protocol's name.
         precision: name of the quantisation config that was scored.
         mode: the engine's mode, "exact" or "fast".
         confidence: level of the intervals of the differences.
         summary: rates of win, tie and loss.
         warnings: what a careful reader must know (incomplete data, stand-ins, tokenizer trouble).
-        ladder: precisions tried, in order; empty unless ``--quant auto``.
+        ladder: precisions tried, in order; empty unless they were climbed ("auto").
     """
 
     schema_version: int = SCHEMA

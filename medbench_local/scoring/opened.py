@@ -11,9 +11,9 @@ from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.engine.base import Engine, EngineOptions
 from medbench_local.engine.memory import refuse_what_does_not_fit
-from medbench_local.engine.remote import start_engine
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Progress
+from medbench_local.scoring.session import StartEngine
 from medbench_local.settings import read_settings
 
 
@@ -27,9 +27,16 @@ class OpenedModel:
 
 @contextmanager
 def open_model(
-    model: str, *, quant: str, options: EngineOptions, offline: bool, force: bool, progress: Progress
+    model: str,
+    start: StartEngine,
+    *,
+    quant: str,
+    options: EngineOptions,
+    offline: bool,
+    force: bool,
+    progress: Progress,
 ) -> Iterator[OpenedModel]:
-    """Prepare ``model`` at precision ``quant`` ("none" for full) and load it; closed at the end.
+    """Prepare ``model`` at precision ``quant`` ("none" for full) and load it with ``start``; closed at the end.
 
     Raises:
         MedbenchError: it cannot be had, does not fit into memory, or cannot be loaded.
@@ -45,7 +52,7 @@ def open_model(
     path = prepared.quantised.path
     fitted = replace(options, n_ctx=read_gguf_header(path).context)
     refuse_what_does_not_fit([(prepared.name, path)], fitted, force=force)
-    engine = start_engine(path, fitted)
+    engine = start(path, fitted)
     try:
         yield OpenedModel(engine, prepared)
     finally:

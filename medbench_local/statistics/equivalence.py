@@ -75,11 +75,6 @@ class Equivalence:
     near_ties: int | None
     noise: float
 
-    @property
-    def flip_rate(self) -> float:
-        """Share of questions whose predicted option differs."""
-        return self.flips / self.n
-
 
 def equivalence(
     full: ArrayLike,

@@ -36,15 +36,6 @@ class Rates:
         shown = [f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}" for low, high in bounds]
         return ", ".join(f"{name} {share}" for name, share in zip(names, shown, strict=True))
 
-    @property
-    def settled(self) -> bool:
-        """Whether every comparison has one verdict left."""
-        return (self.win_rate, self.tie_rate, self.loss_rate) == (
-            self.win_rate_high,
-            self.tie_rate_high,
-            self.loss_rate_high,
-        )
-
 
 def verdict_rates(possible: Sequence[Collection[Verdict]]) -> Rates:
     """Rates over the comparisons of one pair, or of any other collection.

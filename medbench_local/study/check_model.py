@@ -2,111 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
-
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.errors import UsageError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
-from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.results.checks import EquivalenceRecord
 from medbench_local.results.folder import RUNS, SCORES, neighbouring_stores
+from medbench_local.results.model_check import ModelCheck, TaskCheck
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.cell_answers import CellKey, answer_with, key_of, with_retries
-from medbench_local.study.manifest import identity_of
-from medbench_local.study.memory import refuse_plan
-from medbench_local.study.opening import session_for
-from medbench_local.study.plan import CompareOptions, Plan, test_questions
-from medbench_local.study.planner import Planner
-from medbench_local.study.precision_changes import (
+from medbench_local.study.equivalence import (
     CheckSettings,
     check_settings,
     checked_rows,
     compare_precisions,
     record,
 )
-
-Outcome = Literal["equivalent", "different", "inconclusive"]
-
-STANDING: Mapping[Outcome, str] = {
-    "equivalent": "may stand in for",
-    "different": "may not stand in for",
-    "inconclusive": "was asked too few questions to tell whether it may stand in for",
-}
-"""An outcome in words, between the two precisions."""
+from medbench_local.study.manifest import identity_of
+from medbench_local.study.memory import refuse_plan
+from medbench_local.study.opening import session_for
+from medbench_local.study.plan import CompareOptions, Plan, test_questions
+from medbench_local.study.planner import Planner
+from medbench_local.study.tools import Tools
 
 
-@dataclass(frozen=True)
-class TaskCheck:
-    """One task of a check."""
-
-    task: str
-    shots: int
-    equivalence: EquivalenceRecord
-
-
-@dataclass(frozen=True)
-class ModelCheck:
-    """What a check found.
-
-    Attributes:
-        model: its name.
-        precision: what was checked.
-        reference_precision: against what.
-        tasks: task by task.
-        overall: over all checked questions together.
-    """
-
-    model: str
-    precision: str
-    reference_precision: str
-    tasks: tuple[TaskCheck, ...]
-    overall: EquivalenceRecord
-
-    @property
-    def outcome(self) -> Outcome:
-        """Whether the quantised model may stand in for the full one.
-
-        It may ("equivalent") if it is equivalent over all questions together and on no task different or moved by more
-        than the margin: gains on one task must not hide losses on another. "different" if that is shown for all
-        questions together or for a task; else too few questions were asked to tell ("inconclusive").
-        """
-        if "different" in (self.overall.outcome, *(task.equivalence.outcome for task in self.tasks)):
-            return "different"
-        still = all(abs(t.equivalence.difference) <= t.equivalence.margin for t in self.tasks)
-        return "equivalent" if self.overall.outcome == "equivalent" and still else "inconclusive"
-
-    def __str__(self) -> str:
-        lines = [f"{self.model}: {self.precision} {STANDING[self.outcome]} {self.reference_precision}"]
-        named = [(f"{t.task}, {t.shots}-shot", t.equivalence) for t in self.tasks] + [("all", self.overall)]
-        lines += [
-            f"{name}: {found.outcome}; {found.difference:+.1%} [{found.ci[0]:+.1%}, {found.ci[1]:+.1%}], "
-            f"{found.flips} of {found.n:,} predictions differ"
-            for name, found in named
-        ]
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "model": self.model,
-            "precision": self.precision,
-            "reference_precision": self.reference_precision,
-            "outcome": self.outcome,
-            "overall": self.overall.model_dump(mode="json"),
-            "tasks": [
-                {"task": t.task, "shots": t.shots, "equivalence": t.equivalence.model_dump(mode="json")}
-                for t in self.tasks
-            ],
-        }
-
-
-def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelCheck:
+def run_check(model: str, options: CompareOptions, tools: Tools) -> ModelCheck:
     """Ask a model the same questions with the same prompts at both precisions.
 
     The default prompts are used; what was scored in an earlier check or comparison is found again.
@@ -117,7 +39,7 @@ def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelC
     """
     if options.output is not None:
         need_place(options.output)
-    planner = Planner(model, model, options, progress)
+    planner = Planner(model, model, options, tools.progress)
     plan = planner.plan(planner.quants[0])
     prepared = plan.medical
     if prepared.full is None or not plan.checkable:
@@ -139,8 +61,8 @@ def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelC
         or RUNS / f"check-{prepared.name}-{plan.quant.name}-{identity_of(plan, planner.quants)}"
     )
     with only_process(folder), ScoreStore(folder / SCORES, neighbouring_stores(folder)) as store:
-        quantised = _answers(plan, prepared, rows, store, full=False, progress=progress)
-        full = _answers(plan, prepared, rows, store, full=True, progress=progress)
+        quantised = _answers(plan, prepared, rows, store, full=False, tools=tools)
+        full = _answers(plan, prepared, rows, store, full=True, tools=tools)
     return _judge(plan, settings, rows, full, quantised)
 
 
@@ -151,7 +73,7 @@ def _answers(
     store: ScoreStore,
     *,
     full: bool,
-    progress: Progress,
+    tools: Tools,
 ) -> dict[CellKey, tuple[Answer, ...]]:
     file = plan.reference_file(model) if full else model.quantised
     seed = plan.protocol.demonstration_seed
@@ -168,15 +90,17 @@ def _answers(
                 chosen,
                 rows,
                 label=f"{model.name} ({name})",
-                progress=progress,
+                progress=tools.progress,
             )
         )
 
     with_retries(
-        lambda: session_for(plan, model, file, reference=full, store=store, meter=Meter()),
+        lambda: session_for(
+            plan, model, file, start=tools.start_engine, reference=full, store=store, meter=Meter()
+        ),
         work,
         retries=plan.options.retries,
-        progress=progress,
+        progress=tools.progress,
     )
     return found
 

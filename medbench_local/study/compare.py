@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
-from medbench_local.progress import Progress
 from medbench_local.results.checks import CheckObstacle
-from medbench_local.results.folder import RUNS, RunFolder, neighbouring_stores
-from medbench_local.results.samples import sample_rows
-from medbench_local.results.schema import Comparison, LadderStep, ModelRecord, PairOf, Results, Timing
-from medbench_local.results.summary import summary
+from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_stores
+from medbench_local.results.record import ROLES, Role
+from medbench_local.results.schema import Comparison, LadderStep, Results
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
+from medbench_local.study.assembly import assemble, timing_of
 from medbench_local.study.cell_answers import (
     CellAnswers,
     CellKey,
@@ -30,8 +28,10 @@ from medbench_local.study.cell_answers import (
     key_of,
     with_retries,
 )
-from medbench_local.study.cell_check import ROLES, CellCheck, Role
-from medbench_local.study.manifest import describe, identity_of, origin, run_name
+from medbench_local.study.cell_verification import CellVerification
+from medbench_local.study.equivalence import check_settings
+from medbench_local.study.identification import LoadedModel, identification, loaded
+from medbench_local.study.manifest import describe, identity_of, run_name
 from medbench_local.study.memory import (
     obstacle_to_checking,
     refuse_plan,
@@ -39,45 +39,22 @@ from medbench_local.study.memory import (
     why_it_does_not_fit,
 )
 from medbench_local.study.opening import session_for
-from medbench_local.study.plan import Cell, CompareOptions, Plan, test_questions
+from medbench_local.study.plan import CompareOptions, Plan, test_questions
 from medbench_local.study.planner import Planner
-from medbench_local.study.precision_changes import check_settings
-from medbench_local.study.precision_check import LADDER_SHARE, check_verdicts, finding, unchecked
-from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison, doubts
-
-WriteReports = Callable[[Path, Results], None]
-"""Makes the reports of a run in its folder, which this room knows nothing of."""
+from medbench_local.study.sample_files import write_samples
+from medbench_local.study.tools import Tools
+from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison
+from medbench_local.study.verification import LADDER_SHARE, finding, unchecked, verify_verdicts
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished comparison.
-
-    Attributes:
-        folder: where everything about it lies.
-        results: what it found.
-        computed: False if it had been finished before and was only read.
-    """
-
-    folder: RunFolder
-    results: Results
-    computed: bool
-
-    def __str__(self) -> str:
-        return f"{self.results}\nfiles: {self.folder.path}"
-
-
-def run_comparison(
-    medical: str, base: str, options: CompareOptions, progress: Progress, write_reports: WriteReports
-) -> Run:
+def run_comparison(medical: str, base: str, options: CompareOptions, tools: Tools) -> Run:
     """Compare two models; a comparison that was finished before is read, an interrupted one goes on.
 
     Args:
         medical: the medical model, as `resolve_model` reads it.
         base: the model it was built from.
         options: everything else.
-        progress: listens.
-        write_reports: makes the reports in the run's folder.
+        tools: the engine, who listens, and who makes the reports.
 
     Raises:
         MedbenchError: see the errors of the parts; what was computed before is kept.
@@ -86,8 +63,8 @@ def run_comparison(
     if options.output is not None and not RunFolder(options.output).results_file.is_file():
         need_place(options.output)
     for note in options.protocol.notes:
-        progress.note(note)
-    planner = Planner(medical, base, options, progress)
+        tools.progress.note(note)
+    planner = Planner(medical, base, options, tools.progress)
     quants = planner.quants
     first = planner.plan(quants[0])
     refuse_plan(first)
@@ -99,14 +76,22 @@ def run_comparison(
     with only_process(folder.path):
         if (finished := _finished(folder, first, quants)) is not None:
             return Run(folder, finished, computed=False)
-        folder.write_manifest(describe(first, quants, started))
+        folder.write_manifest(describe(first, quants, started, identification(first, quants, {}), {}))
         meter = Meter()
         with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
-            work = _Work(folder, store, meter, progress, identity_of(first, quants))
+            work = _Work(folder, store, meter, tools, identity_of(first, quants))
             outcome, steps = _climb(quants, planner, work)
-        results = _results(outcome, steps, started, time.monotonic() - clock, meter)
-        folder.write_manifest(describe(outcome.plan, quants, started, work.models))
-        write_reports(folder.path, results)
+        said = identification(outcome.plan, quants, work.models)
+        results = assemble(
+            outcome.plan,
+            outcome.comparisons,
+            said=said,
+            ladder=steps,
+            timing=timing_of(meter, started=started, seconds=time.monotonic() - clock),
+        )
+        models = {role: asdict(model) for role, model in work.models.items()}
+        folder.write_manifest(describe(outcome.plan, quants, started, said, models))
+        tools.write_reports(folder.path, results)
         folder.write_results(results)
     return Run(folder, results, computed=True)
 
@@ -118,9 +103,9 @@ class _Work:
     folder: RunFolder
     store: ScoreStore
     meter: Meter
-    progress: Progress
+    tools: Tools
     identity: str
-    models: dict[str, dict[str, object]] = field(default_factory=dict)
+    models: dict[str, LoadedModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,7 +162,7 @@ def _climb(
         )
         if verified == len(comparisons) or last:
             break
-        work.progress.note(
+        work.tools.progress.note(
             f"{quant.name}: {verified} of {len(comparisons)} comparisons settled; trying "
             f"{quants[len(steps)].name}"
         )
@@ -196,19 +181,19 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
     work.folder.clear_samples()  # of a precision that was tried before
     obstacle = obstacle_to_checking(plan)
     if obstacle == "does-not-fit":
-        work.progress.note(why_it_does_not_fit(plan))
+        work.tools.progress.note(why_it_does_not_fit(plan))
     sides: dict[Role, dict[CellKey, CellAnswers]] = {}
     shared: dict[CellKey, tuple[Answer, ...]] = {}
 
     def answer_medical(session: ModelSession) -> None:
-        _remember(work, "medical", session, plan)
+        work.models["medical"] = loaded(session, plan)
         label = f"{plan.medical.name} ({plan.quant.name})"
-        sides["medical"] = answer_all(session, plan, label=label, progress=work.progress)
+        sides["medical"] = answer_all(session, plan, label=label, progress=work.tools.progress)
 
     def answer_base(session: ModelSession) -> None:
-        _remember(work, "base", session, plan)
+        work.models["base"] = loaded(session, plan)
         label = f"{plan.base.name} ({plan.quant.name})"
-        sides["base"] = answer_all(session, plan, label=label, progress=work.progress)
+        sides["base"] = answer_all(session, plan, label=label, progress=work.tools.progress)
         if plan.options.ablation:
             chosen = {key: found.candidate for key, found in sides["medical"].items()}
             shared.update(
@@ -219,7 +204,7 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
                     chosen,
                     {key_of(cell): range(len(test_questions(plan, cell))) for cell in plan.cells},
                     label=f"{plan.base.name} with the prompts of {plan.medical.name}",
-                    progress=work.progress,
+                    progress=work.tools.progress,
                 )
             )
 
@@ -257,9 +242,9 @@ def _findings(
     work: _Work,
 ) -> dict[CellKey, AtFullPrecision]:
     """What is known of every comparison at full precision; writes the samples of both precisions."""
-    checks: Mapping[CellKey, CellCheck] = {}
+    checks: Mapping[CellKey, CellVerification] = {}
     if plan.options.check != "none" and plan.checkable and obstacle is None:
-        checks = check_verdicts(
+        checks = verify_verdicts(
             plan,
             sides,
             key=work.identity,
@@ -273,7 +258,7 @@ def _findings(
                 work,
                 reference=True,
             ),
-            progress=work.progress,
+            progress=work.tools.progress,
         )
     settings = check_settings(
         plan.protocol,
@@ -289,7 +274,7 @@ def _findings(
         found = unchecked(plan, cell, obstacle) if check is None else finding(plan, check, settings)
         findings[key] = found
         for role in ROLES:
-            _write_samples(plan, cell, role, sides[role][key].answers, check, found, work)
+            write_samples(work.folder, plan, cell, role, sides[role][key].answers, check, found)
     return findings
 
 
@@ -303,105 +288,16 @@ def _with_model(
     reference: bool = False,
 ) -> None:
     with_retries(
-        lambda: session_for(plan, model, file, reference=reference, store=work.store, meter=work.meter),
+        lambda: session_for(
+            plan,
+            model,
+            file,
+            start=work.tools.start_engine,
+            reference=reference,
+            store=work.store,
+            meter=work.meter,
+        ),
         work_with,
         retries=plan.options.retries,
-        progress=work.progress,
-    )
-
-
-def _remember(work: _Work, role: str, session: ModelSession, plan: Plan) -> None:
-    """What the manifest says of a loaded model."""
-    info = session.info
-    work.models[role] = {
-        "description": info.description,
-        "device": info.device,
-        "numerics": info.numerics,
-        "context": session.settings.context,
-        "first_prompt": session.first_prompt(
-            plan.cells[0].task, plan.cells[0].shots, plan.protocol.demonstration_seed
-        ),
-    }
-
-
-def _write_samples(
-    plan: Plan,
-    cell: Cell,
-    role: Role,
-    scored: Sequence[Answer],
-    check: CellCheck | None,
-    found: AtFullPrecision,
-    work: _Work,
-) -> None:
-    """The answers that are reported in ``samples``, those at the other precision in a folder of its name below it."""
-    name = f"{role}.{cell.task.id}.{cell.shots}-shot"
-    questions = test_questions(plan, cell)
-    model = plan.models[role]
-
-    def write(path: str, rows: Sequence[int], answers: Sequence[Answer], precision: str) -> None:
-        work.folder.write_samples(
-            path,
-            sample_rows(
-                [questions[row] for row in rows],
-                answers,
-                model=model.name,
-                role=role,
-                precision=precision,
-                task=cell.task.id,
-                shots=cell.shots,
-                scoring=plan.scoring,
-            ),
-        )
-
-    every = range(len(questions))
-    if check is None or plan.scored_at_reference(role):
-        write(name, every, scored, model.precision)
-        return
-    fuller = plan.reference_precision
-    reported = found.medical if role == "medical" else found.base
-    if reported is not None:
-        write(name, every, reported, fuller)
-        write(f"{model.precision}/{name}", every, scored, model.precision)
-        return
-    rows = sorted(check.checked)
-    write(name, every, scored, model.precision)
-    write(f"{fuller}/{name}", rows, [check.full[role][row] for row in rows], fuller)
-
-
-def _results(
-    outcome: _Outcome, steps: tuple[LadderStep, ...], started: datetime, seconds: float, meter: Meter
-) -> Results:
-    plan = outcome.plan
-    return Results(
-        models=PairOf(medical=_model_record(plan.medical), base=_model_record(plan.base)),
-        precision=plan.precision,
-        mode=plan.options.engine.mode,
-        protocol=plan.protocol.name,
-        confidence=plan.protocol.bootstrap.confidence,
-        comparisons=outcome.comparisons,
-        summary=summary(outcome.comparisons),
-        warnings=(
-            *plan.warnings,
-            *doubts(outcome.comparisons, confidence=plan.protocol.bootstrap.confidence),
-        ),
-        ladder=steps,
-        timing=Timing(
-            started=started.isoformat(timespec="seconds"),
-            seconds=round(seconds, 3),
-            tokens_decoded=meter.tokens_decoded,
-            prompts_scored=meter.prompts_scored,
-            prompts_reused=meter.prompts_reused,
-            tokens_per_second=round(meter.tokens_decoded / meter.seconds, 1) if meter.seconds else None,
-        ),
-    )
-
-
-def _model_record(model: PreparedModel) -> ModelRecord:
-    file = model.quantised
-    return ModelRecord(
-        name=model.name,
-        source=origin(model),
-        sha256=file.sha256,
-        file_type=file.file_type,
-        size=file.size,
+        progress=work.tools.progress,
     )

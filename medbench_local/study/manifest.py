@@ -12,9 +12,9 @@ from typing import Any
 from medbench_local._version import __version__
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.engine.bindings import versions as engine_versions
 from medbench_local.files.hashes import file_sha256
 from medbench_local.results.folder import identity
+from medbench_local.results.identification import Identification
 from medbench_local.results.schema import SCHEMA
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.plan import Plan
@@ -70,7 +70,8 @@ def describe(
     plan: Plan,
     quants: Sequence[QuantConfig],
     started: datetime,
-    models: Mapping[str, Mapping[str, object]] | None = None,
+    said: Identification,
+    models: Mapping[str, Mapping[str, object]],
 ) -> dict[str, Any]:
     """The manifest of a run.
 
@@ -78,32 +79,34 @@ def describe(
         plan: at the precision that is reported (at first: the one that is tried first).
         quants: all precisions that may be tried.
         started: when the run was started or resumed.
+        said: what results.json says of the run.
         models: what was noted of each loaded model (device, features, first prompt), by role.
     """
     options = plan.options
     return {
         "schema": SCHEMA,
-        "identity": identity_of(plan, quants),
+        "identity": said.identity,
         "started": started.isoformat(timespec="seconds"),
         "versions": {
-            "medbench-local": __version__,
-            **{name: version for name, version in engine_versions().items() if name != "features"},
+            "medbench-local": said.version,
+            "llama-cpp-python": metadata.version("llama-cpp-python"),
+            "llama.cpp": said.llama_cpp.build if said.llama_cpp else None,
             "python": platform.python_version(),
             "platform": platform.platform(),
         },
         "models": {
-            role: _describe_model(plan, model) | dict((models or {}).get(role, {}))
-            for role, model in (("medical", plan.medical), ("base", plan.base))
+            role: _describe_model(plan, model) | dict(models.get(role, {}))
+            for role, model in plan.models.items()
         },
         "data": {cell.task.id: describe_task(cell.task) for cell in plan.cells},
         "quantisation": plan.quant.model_dump(mode="json"),
         "precisions": [quant.name for quant in quants],
-        "protocol": plan.protocol.model_dump(mode="json"),
+        "protocol": said.protocol_content,
         "settings": {
             "tasks": list(dict.fromkeys(cell.task.id for cell in plan.cells)),
-            "shots": list(dict.fromkeys(cell.shots for cell in plan.cells)),
-            "scoring": plan.scoring,
-            "limit": options.limit,
+            "shots": list(said.shots or ()),
+            "scoring": said.scoring,
+            "limit": said.limit,
             "check": options.check,
             "check_precision": options.check_precision,
             "ablation": options.ablation,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
-from medbench_local.engine.remote import start_engine
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt_style import PromptStyle
@@ -14,7 +13,7 @@ from medbench_local.scoring.answers import CellScorer, Meter
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.scoring.rule import ScoringSettings
 from medbench_local.scoring.rules import RULES
-from medbench_local.scoring.session import AskedRows, ModelSession
+from medbench_local.scoring.session import AskedRows, ModelSession, StartEngine
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.plan import FULL_CACHE, Cell, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
@@ -22,7 +21,14 @@ from medbench_local.tasks.question import SplitName
 
 
 def session_for(
-    plan: Plan, model: PreparedModel, file: GgufFile, *, reference: bool, store: ScoreStore, meter: Meter
+    plan: Plan,
+    model: PreparedModel,
+    file: GgufFile,
+    *,
+    start: StartEngine,
+    reference: bool,
+    store: ScoreStore,
+    meter: Meter,
 ) -> ModelSession:
     """A session with one of a plan's models.
 
@@ -30,6 +36,7 @@ def session_for(
         plan: what is being compared.
         model: the model.
         file: which of its files is loaded.
+        start: loads it.
         reference: whether it is loaded as what the scored precision is checked against.
         store: where scores are kept.
         meter: counts the work.
@@ -37,7 +44,7 @@ def session_for(
     return ModelSession(
         model,
         file,
-        start=start_engine,
+        start=start,
         options=replace(plan.options.engine, cache=FULL_CACHE if reference else plan.quant.kv_cache),
         settings=_settings(plan, model, file),
         system_prompt=plan.options.system_prompt,

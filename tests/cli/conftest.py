@@ -8,7 +8,6 @@ import pytest
 
 from tests.acquire.conftest import hub as hub  # the loopback hub, for whoever asks for it
 from tests.cli.command import Command
-from tests.study.conftest import fakes as fakes
 
 
 @pytest.fixture

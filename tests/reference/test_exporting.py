@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from medbench_local import InputError, UsageError, WorkerDied, compare, export_prompts, validate
+from medbench_local import InputError, UsageError, WorkerDied, export_prompts, validate
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.engine.base import Pack, ScoreRequest
 from medbench_local.prompts.export import ExportedPrompt
-from medbench_local.study.compare import Run
+from medbench_local.results.folder import Run
 from tests.study.conftest import Fakes, knowing
 
 SMALL = Protocol(
@@ -42,7 +42,7 @@ def test_validation_matches_every_question_of_both_models(
     fakes: Fakes, tmp_path: Path, context: int | None
 ) -> None:
     protocol = SMALL.model_copy(update={"context": context})
-    run = compare("demo-med", "demo-base", **(SOME | {"protocol": protocol}))
+    run = fakes.compare("demo-med", "demo-base", **(SOME | {"protocol": protocol}))
     dropped = sum(c.counts.base.dropped_demonstrations for c in run.results.comparisons)
     assert (dropped > 0) == (context is not None)
     rows = export_prompts(run)
@@ -61,7 +61,7 @@ def test_validation_matches_every_question_of_both_models(
 
 
 def test_a_wrong_reference_does_not_pass(fakes: Fakes, tmp_path: Path) -> None:
-    run = compare("demo-med", "demo-base", **SOME)
+    run = fakes.compare("demo-med", "demo-base", **SOME)
     path = _answer(export_prompts(run), tmp_path / "reference.jsonl")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows[:20]:
@@ -73,7 +73,7 @@ def test_a_wrong_reference_does_not_pass(fakes: Fakes, tmp_path: Path) -> None:
 
 
 def test_data_that_changed_since_the_run_are_noticed(fakes: Fakes) -> None:
-    run = compare("demo-med", "demo-base", **SOME)
+    run = fakes.compare("demo-med", "demo-base", **SOME)
     test = Path("made-up/test.jsonl")
     test.write_text(test.read_text().replace("item 7 point", "item 7 refer"))
     with pytest.raises(InputError, match=r"line 8.*test-7 is not the one that the run asked"):
@@ -82,7 +82,7 @@ def test_data_that_changed_since_the_run_are_noticed(fakes: Fakes) -> None:
 
 def test_cloze_and_greedy_runs_are_exported_too(fakes: Fakes) -> None:
     for scoring in ("cloze", "greedy"):
-        run = compare("demo-med", "demo-base", **(SOME | {"scoring": scoring, "shots": [2]}))
+        run = fakes.compare("demo-med", "demo-base", **(SOME | {"scoring": scoring, "shots": [2]}))
         rows = export_prompts(run)
         assert len(rows) == 30
         assert ("(A)" in rows[0].prompt or "place 0 1" in rows[0].prompt) == (scoring == "greedy")
@@ -102,7 +102,7 @@ def _samples(run: Run, role: str) -> list[dict[str, Any]]:
 def test_an_unfinished_run_is_refused(fakes: Fakes) -> None:
     fakes.make = lambda path: knowing("demo-med", die_after=1)
     with pytest.raises(WorkerDied):
-        compare("demo-med", "demo-base", output=Path("mine"), **SOME)
+        fakes.compare("demo-med", "demo-base", output=Path("mine"), **SOME)
     with pytest.raises(UsageError, match="not finished"):
         export_prompts("mine")
 
@@ -125,7 +125,7 @@ def _damaged(run: Run, change: Any) -> None:
     ],
 )
 def test_a_manifest_that_is_none_is_named(fakes: Fakes, change: Any) -> None:
-    run = compare("demo-med", "demo-base", **(SOME | {"shots": [0]}))
+    run = fakes.compare("demo-med", "demo-base", **(SOME | {"shots": [0]}))
     _damaged(run, change)
     with pytest.raises(InputError, match=r"manifest\.json"):
         export_prompts(run)

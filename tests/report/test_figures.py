@@ -47,8 +47,14 @@ def test_figures_are_named_and_hold_nothing_but_drawing(case: str) -> None:
 
 def test_what_has_nothing_to_show_is_left_out() -> None:
     assert [f.title for f in figures(CASES["no comparison"])] == []
-    assert [f.title for f in figures(CASES["no candidates"])] == ["Differences", "Quantisation check"]
-    assert [f.title for f in figures(CASES["all not verified"])] == ["Differences", "Candidates"]
+    assert [f.title for f in figures(CASES["no candidates"])] == [
+        "Accuracy differences",
+        "Equivalence of precisions",
+    ]
+    assert [f.title for f in figures(CASES["all not verified"])] == [
+        "Accuracy differences",
+        "Prompt candidates",
+    ]
     assert len(figures(CASES["every kind"])) == 3
 
 

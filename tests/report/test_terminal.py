@@ -70,7 +70,7 @@ def test_everything_that_was_scored_is_shown() -> None:
         "Precisions tried",
         "pubmedqa, 0-shot is not verified: after 318 of 1,273",
         "Check against full precision",
-        "What quantisation changed",
+        "Changes by quantisation",
         "tie or win",
         "43.2",
     ):

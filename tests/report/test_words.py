@@ -152,7 +152,7 @@ def test_everything_that_happened_to_prompts_is_said_once() -> None:
     counts = Counts(
         dropped_demonstrations=3, overlong=2, exact_ties=1, near_ties=4, smallest_mass=1e-5, median_mass=0.004
     )
-    lines = words.noticed(results([comparison(counts=counts), comparison("pubmedqa", counts=counts)]))
+    lines = words.notes(results([comparison(counts=counts), comparison("pubmedqa", counts=counts)]))
     assert len(lines) == 5
     assert all(line.startswith("meditron-7b") for line in lines)
     assert (
@@ -163,8 +163,8 @@ def test_everything_that_happened_to_prompts_is_said_once() -> None:
         "in 2 of 2 comparisons the options together get a median probability of only 0.004"
     )
     cloze = comparison(counts=counts).model_copy(update={"scoring": "cloze"})
-    assert not any("expects a label" in line for line in words.noticed(results([cloze])))
-    assert words.noticed(results([comparison()])) == []
+    assert not any("expects a label" in line for line in words.notes(results([cloze])))
+    assert words.notes(results([comparison()])) == []
 
 
 def test_a_verdict_that_an_exact_test_does_not_support_does_not_look_like_one() -> None:

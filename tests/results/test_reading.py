@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from medbench_local import InputError, compare, read_results
+from medbench_local import InputError, read_results
 from tests.report.examples import checked, results
 from tests.report.examples import comparison as example
 from tests.study.conftest import Fakes
@@ -16,7 +16,7 @@ from tests.study.conftest import Fakes
 
 def _old(fakes: Fakes, tmp_path: Path, **changes: Any) -> tuple[Path, dict[str, Any]]:
     """A results.json as release 0.1 wrote it, and what it holds."""
-    run = compare("demo-med", "demo-base", tasks=["./made-up"], shots=[0], limit=20, **changes)
+    run = fakes.compare("demo-med", "demo-base", tasks=["./made-up"], shots=[0], limit=20, **changes)
     data = json.loads(run.folder.results_file.read_text())
     data["schema"] = 1
     for comparison in data["comparisons"]:

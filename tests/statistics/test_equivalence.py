@@ -32,7 +32,7 @@ def test_what_is_counted() -> None:
     assert (got.accuracy_full, got.accuracy_quantised) == (0.5, 0.49)
     assert got.difference == pytest.approx(-0.01)
     assert got.low < got.difference < got.high
-    assert got.flips_low < got.flip_rate == 0.045 < got.flips_high
+    assert got.flips_low < got.flips / got.n == 0.045 < got.flips_high
     assert (got.kl_mean, got.kl_max, got.near_ties, got.flip_margins) == (None, None, None, ())
 
 

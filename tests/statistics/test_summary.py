@@ -50,8 +50,10 @@ def test_what_is_not_settled_makes_bounds() -> None:
     assert (rates.win_rate, rates.win_rate_high) == (0.25, 0.75)
     assert (rates.tie_rate, rates.tie_rate_high) == (0.25, 0.75)
     assert (rates.loss_rate, rates.loss_rate_high) == (0.0, 0.25)
-    assert not rates.settled
-    assert verdict_rates(verdicts(1, 1, 0)).settled
+    settled = verdict_rates(verdicts(1, 1, 0))
+    assert (
+        (settled.win_rate, settled.tie_rate) == (settled.win_rate_high, settled.tie_rate_high) == (0.5, 0.5)
+    )
     both = {"settled": verdicts(2, 0, 0), "open": possible[3:]}
     assert (mean_rates(both).win_rate, mean_rates(both).win_rate_high) == (0.5, 1.0)
 

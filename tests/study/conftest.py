@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from medbench_local.api import compare_options
+from medbench_local.catalog.protocol import default_protocol
 from medbench_local.engine.base import EngineOptions, Tokens
 from medbench_local.engine.fake import FakeEngine
-from medbench_local.study import opening
+from medbench_local.results.folder import Run
+from medbench_local.results.model_check import ModelCheck
+from medbench_local.results.sweep import Sweep
+from medbench_local.study.check_model import run_check
+from medbench_local.study.compare import run_comparison
+from medbench_local.study.sweep import PairNames, run_sweep
+from medbench_local.study.tools import Tools
 
 Make = Callable[[Path], FakeEngine]
 KEYS = ("north", "south", "east", "west")
@@ -19,7 +28,7 @@ KNOWN = {"demo-med": 0.9, "demo-base": 0.4}
 
 
 class Fakes:
-    """Stands in for the worker processes of a test.
+    """Stands in for the worker processes of a test; compares and checks with them.
 
     Attributes:
         started: the engines, in the order of their start.
@@ -35,6 +44,20 @@ class Fakes:
         engine = self.make(path)
         self.started.append(engine)
         return engine
+
+    def compare(self, medical: str = "demo-med", base: str = "demo-base", **options: Any) -> Run:
+        """`medbench_local.compare` with these engines."""
+        asked = {"protocol": default_protocol(medical, base), **options}
+        return run_comparison(medical, base, compare_options(**asked), Tools(self.start))
+
+    def check(self, model: str, *, quant: str, **options: Any) -> ModelCheck:
+        """`medbench_local.check` with these engines."""
+        return run_check(model, compare_options(quant=quant, ablation=False, **options), Tools(self.start))
+
+    def sweep(self, pairs: Sequence[tuple[str, str]], **options: Any) -> Sweep:
+        """`medbench_local.sweep` with these engines."""
+        asked = {"ablation": True, **options}
+        return run_sweep([PairNames(*pair) for pair in pairs], compare_options(**asked), Tools(self.start))
 
     @property
     def prompts(self) -> int:
@@ -89,7 +112,6 @@ def write_task(folder: Path, *, test: int = 60) -> Path:
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, demo_home: Path) -> Fakes:
     """Fake engines; in a current folder of the test's own the task ``./made-up``, and later its runs."""
     found = Fakes()
-    monkeypatch.setattr(opening, "start_engine", found.start)
     monkeypatch.setenv("MEDBENCH_HOME", str(demo_home))
     monkeypatch.delenv("MEDBENCH_DATA", raising=False)
     monkeypatch.chdir(tmp_path)

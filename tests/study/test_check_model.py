@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from medbench_local import UsageError, check, compare
+from medbench_local import UsageError
 from medbench_local.catalog.protocol import load_protocol
 from tests.study.conftest import Fakes, knowing, precision_of
 
@@ -20,16 +20,16 @@ def _lenient() -> Any:
 
 
 def test_the_same_answers_are_equivalent(fakes: Fakes) -> None:
-    found = check("demo-med", quant="q8_0", protocol=_lenient(), **SOME)
+    found = fakes.check("demo-med", quant="q8_0", protocol=_lenient(), **SOME)
     assert found.outcome == "equivalent"
     assert (found.overall.outcome, found.overall.n, found.overall.flips) == ("equivalent", 60, 0)
     assert str(found).startswith("demo-med: q8_0 may stand in for full\nmade-up, 0-shot: equivalent;")
     assert found.to_dict()["outcome"] == "equivalent"
     # what was scored is found again, also by a check of another precision for the full one
     scored = fakes.prompts
-    check("demo-med", quant="q8_0", protocol=_lenient(), **SOME)
+    fakes.check("demo-med", quant="q8_0", protocol=_lenient(), **SOME)
     assert fakes.prompts == scored
-    check("demo-med", quant="q4_0", protocol=_lenient(), **SOME)
+    fakes.check("demo-med", quant="q4_0", protocol=_lenient(), **SOME)
     assert fakes.prompts == scored + 60
 
 
@@ -38,16 +38,16 @@ def test_a_comparison_finds_what_a_check_scored(fakes: Fakes) -> None:
     protocol = protocol.model_copy(
         update={"selection": protocol.selection.model_copy(update={"method": "none"})}
     )
-    check("demo-med", quant="q8_0", protocol=protocol, **SOME)
+    fakes.check("demo-med", quant="q8_0", protocol=protocol, **SOME)
     scored = fakes.prompts
-    run = compare("demo-med", "demo-base", quant="q8_0", protocol=protocol, ablation=False, **SOME)
+    run = fakes.compare("demo-med", "demo-base", quant="q8_0", protocol=protocol, ablation=False, **SOME)
     assert run.results.timing.prompts_reused == scored == 2 * 60
     assert run.results.timing.prompts_scored == 2 * 60
 
 
 def test_a_damaged_model_is_different(fakes: Fakes) -> None:
     fakes.make = lambda path: knowing("demo-med", 0.9 if precision_of(path) == "full" else 0.3)
-    found = check("demo-med", quant="q8_0", **SOME)
+    found = fakes.check("demo-med", quant="q8_0", **SOME)
     assert found.outcome == "different"
     assert found.overall.outcome == "different"
     assert found.overall.difference < -0.3
@@ -56,7 +56,7 @@ def test_a_damaged_model_is_different(fakes: Fakes) -> None:
 
 
 def test_too_few_questions_leave_it_open(fakes: Fakes) -> None:
-    found = check("demo-med", quant="q8_0", limit=10, **SOME)
+    found = fakes.check("demo-med", quant="q8_0", limit=10, **SOME)
     assert found.outcome == found.overall.outcome == "inconclusive"
     assert "too few questions" in str(found)
     assert found.overall.questions_needed
@@ -64,8 +64,8 @@ def test_too_few_questions_leave_it_open(fakes: Fakes) -> None:
 
 def test_there_must_be_something_fuller_to_check_against(fakes: Fakes, demo_home: Path) -> None:
     with pytest.raises(UsageError, match="no fuller precision"):
-        check("demo-med", quant="none", **SOME)
-    check("demo-med", quant="q8_0", limit=5, **SOME)
+        fakes.check("demo-med", quant="none", **SOME)
+    fakes.check("demo-med", quant="q8_0", limit=5, **SOME)
     quantised = next(demo_home.glob("models/demo-med-*/q8_0-*.gguf"))
     with pytest.raises(UsageError):
-        check(str(quantised), quant="q4_0", **SOME)
+        fakes.check(str(quantised), quant="q4_0", **SOME)

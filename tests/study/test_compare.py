@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from medbench_local import StoreError, UsageError, WorkerDied, compare
+from medbench_local import StoreError, UsageError, WorkerDied
 from medbench_local.acquire.source import DEMO
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import InputError
+from medbench_local.results.folder import Run
 from medbench_local.results.summary import summary
-from medbench_local.study.compare import Run
 from tests.study.conftest import Fakes, knowing, model_of, precision_of, write_task
 
 SMALL = Protocol(
@@ -27,8 +27,8 @@ SMALL = Protocol(
 SOME: dict[str, Any] = {"protocol": SMALL, "tasks": ["./made-up"], "limit": 15}
 
 
-def _compare(**changes: Any) -> Run:
-    return compare("demo-med", "demo-base", **(SOME | changes))
+def _compare(fakes: Fakes, **changes: Any) -> Run:
+    return fakes.compare("demo-med", "demo-base", **(SOME | changes))
 
 
 def _bytes_but_timing(run: Run) -> str:
@@ -42,7 +42,7 @@ def _samples(run: Run, name: str) -> list[dict[str, Any]]:
 
 
 def test_a_run_leaves_everything_that_is_promised(fakes: Fakes) -> None:
-    run = _compare()
+    run = _compare(fakes)
     names = {path.name for path in run.folder.path.iterdir()}
     assert {"manifest.json", "results.json", "scores.sqlite", "samples"} <= names
     cells = [(c.task, c.shots, c.scoring, c.n) for c in run.results.comparisons]
@@ -65,10 +65,10 @@ def test_a_run_leaves_everything_that_is_promised(fakes: Fakes) -> None:
 
 
 def test_the_same_command_finds_its_finished_run(fakes: Fakes) -> None:
-    first = _compare()
+    first = _compare(fakes)
     before = first.folder.results_file.read_bytes()
     scored = fakes.prompts
-    again = _compare(threads=1)
+    again = _compare(fakes, threads=1)
     assert (first.computed, again.computed) == (True, False)
     assert again.results == first.results
     assert again.folder.results_file.read_bytes() == before
@@ -98,37 +98,37 @@ def test_whatever_decides_the_result_decides_the_folder(
     fakes.make = lambda path: FakeEngine("same", die_after=0)
     for options in ({}, change):
         with pytest.raises(WorkerDied):
-            _compare(**options)
+            _compare(fakes, **options)
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
 def test_a_folder_that_holds_another_run_is_refused_and_left_alone(fakes: Fakes, tmp_path: Path) -> None:
-    run = _compare(output=tmp_path / "mine")
+    run = _compare(fakes, output=tmp_path / "mine")
     before = {p: p.read_bytes() for p in run.folder.path.rglob("*") if p.is_file()}
     with pytest.raises(StoreError, match=r"holds another run.*--output"):
-        _compare(output=tmp_path / "mine", limit=5)
+        _compare(fakes, output=tmp_path / "mine", limit=5)
     assert {p: p.read_bytes() for p in before} == before
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("medbench_local.study.compare.Planner", None)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot be written.*--output"):
-        _compare(output=tmp_path / "file" / "run")
+        _compare(fakes, output=tmp_path / "file" / "run")
 
 
 def test_two_undisturbed_runs_are_equal_but_for_timing(fakes: Fakes, tmp_path: Path) -> None:
-    first = _compare(output=tmp_path / "1" / "run")
-    second = _compare(output=tmp_path / "2" / "run")
+    first = _compare(fakes, output=tmp_path / "1" / "run")
+    second = _compare(fakes, output=tmp_path / "2" / "run")
     assert second.computed
     assert _bytes_but_timing(first) == _bytes_but_timing(second)
     assert _samples(first, "base.made-up.2-shot") == _samples(second, "base.made-up.2-shot")
 
 
 def test_a_run_whose_workers_die_goes_on_where_it_stopped(fakes: Fakes, tmp_path: Path) -> None:
-    undisturbed = _compare(output=tmp_path / "whole" / "run")
+    undisturbed = _compare(fakes, output=tmp_path / "whole" / "run")
     needed = fakes.prompts
     fakes.started.clear()
     fakes.make = lambda path: knowing(model_of(path), die_after=1)
@@ -136,7 +136,7 @@ def test_a_run_whose_workers_die_goes_on_where_it_stopped(fakes: Fakes, tmp_path
     while attempts < 100:
         attempts += 1
         try:
-            run = _compare(output=tmp_path / "broken" / "run")
+            run = _compare(fakes, output=tmp_path / "broken" / "run")
             break
         except WorkerDied:
             assert not (tmp_path / "broken" / "run" / "results.json").exists()
@@ -146,26 +146,26 @@ def test_a_run_whose_workers_die_goes_on_where_it_stopped(fakes: Fakes, tmp_path
 
 
 def test_retries_start_a_dead_worker_again(fakes: Fakes, tmp_path: Path) -> None:
-    undisturbed = _compare(output=tmp_path / "whole" / "run")
+    undisturbed = _compare(fakes, output=tmp_path / "whole" / "run")
     fakes.make = lambda path: knowing(model_of(path), die_after=3)
     with pytest.raises(WorkerDied):
-        _compare(output=tmp_path / "few" / "run", retries=1)
-    run = _compare(output=tmp_path / "many" / "run", retries=5)
+        _compare(fakes, output=tmp_path / "few" / "run", retries=1)
+    run = _compare(fakes, output=tmp_path / "many" / "run", retries=5)
     assert _bytes_but_timing(run) == _bytes_but_timing(undisturbed)
 
 
 def test_neighbouring_runs_share_their_scores(fakes: Fakes) -> None:
-    _compare()
+    _compare(fakes)
     fakes.started.clear()
     wider = SMALL.model_copy(update={"selection": SMALL.selection.model_copy(update={"formats": (1, 2)})})
-    run = _compare(protocol=wider)
+    run = _compare(fakes, protocol=wider)
     timing = run.results.timing
     assert timing.prompts_reused > timing.prompts_scored > 0
     assert timing.prompts_scored == fakes.prompts
 
 
 def test_the_manifest_says_what_went_into_the_run(fakes: Fakes) -> None:
-    run = _compare(system_prompt="Be brief.")
+    run = _compare(fakes, system_prompt="Be brief.")
     manifest = run.folder.manifest()
     assert run.folder.name == f"demo-med-vs-demo-base-{manifest['identity']}"
     assert {"medbench-local", "llama-cpp-python", "llama.cpp", "python", "platform"} <= set(
@@ -189,7 +189,7 @@ def test_the_manifest_says_what_went_into_the_run(fakes: Fakes) -> None:
 
 
 def test_samples_hold_one_line_a_question(fakes: Fakes) -> None:
-    run = _compare()
+    run = _compare(fakes)
     rows = _samples(run, "medical.made-up.0-shot")
     assert len(rows) == 15
     right = sum(row["correct"] for row in rows)
@@ -205,8 +205,8 @@ def test_samples_hold_one_line_a_question(fakes: Fakes) -> None:
 
 def test_a_verdict_that_full_precision_changes_is_replaced_by_it(fakes: Fakes) -> None:
     fakes.make = lambda path: knowing(model_of(path), None if precision_of(path) == "full" else 0.0)
-    run = _compare(limit=60)
-    full = _compare(limit=60, quant="none")
+    run = _compare(fakes, limit=60)
+    full = _compare(fakes, limit=60, quant="none")
     for comparison, alone in zip(run.results.comparisons, full.results.comparisons, strict=True):
         assert (comparison.check.state, comparison.reported) == ("full", comparison.verdict)
         assert comparison.quantised is not None
@@ -227,7 +227,7 @@ def many_questions(fakes: Fakes, folder: Path, count: int = 900) -> list[str]:
 
 def test_a_check_ends_where_the_verdict_is_settled(fakes: Fakes, tmp_path: Path) -> None:
     tasks = many_questions(fakes, tmp_path / "many")
-    run = _compare(tasks=tasks, limit=None, shots=[0])
+    run = _compare(fakes, tasks=tasks, limit=None, shots=[0])
     (comparison,) = run.results.comparisons
     check = comparison.check
     assert (check.state, check.confidence, comparison.reported) == ("confident", 0.95, comparison.verdict)
@@ -239,7 +239,7 @@ def test_a_check_ends_where_the_verdict_is_settled(fakes: Fakes, tmp_path: Path)
     assert {row["precision"] for row in _samples(run, "base.many.0-shot")} == {"q8_0"}
     # whoever asks for everything gets the same verdict, and nothing is asked twice
     asked = fakes.prompts
-    whole = _compare(tasks=tasks, limit=None, shots=[0], check="full")
+    whole = _compare(fakes, tasks=tasks, limit=None, shots=[0], check="full")
     assert whole.results.comparisons[0].check.state == "full"
     assert whole.results.comparisons[0].verdict == comparison.verdict
     assert fakes.prompts - asked <= 2 * (900 - check.checked)
@@ -248,11 +248,11 @@ def test_a_check_ends_where_the_verdict_is_settled(fakes: Fakes, tmp_path: Path)
 def test_a_check_ends_at_the_same_place_after_interruptions(fakes: Fakes, tmp_path: Path) -> None:
     tasks = many_questions(fakes, tmp_path / "many")
     options: dict[str, Any] = {"tasks": tasks, "limit": None, "shots": [0]}
-    undisturbed = _compare(output=tmp_path / "whole" / "run", **options)
+    undisturbed = _compare(fakes, output=tmp_path / "whole" / "run", **options)
     fakes.make = lambda path: knowing(model_of(path), die_after=3)
     for _ in range(200):
         try:
-            run = _compare(output=tmp_path / "broken" / "run", **options)
+            run = _compare(fakes, output=tmp_path / "broken" / "run", **options)
             break
         except WorkerDied:
             continue
@@ -265,10 +265,10 @@ def test_scores_that_are_known_change_neither_the_order_nor_the_end_of_a_check(
 ) -> None:
     tasks = many_questions(fakes, tmp_path / "many")
     options: dict[str, Any] = {"tasks": tasks, "limit": None, "shots": [0]}
-    alone = _compare(output=tmp_path / "alone" / "run", **options)
-    _compare(output=tmp_path / "beside" / "everything", check="full", **options)
+    alone = _compare(fakes, output=tmp_path / "alone" / "run", **options)
+    _compare(fakes, output=tmp_path / "beside" / "everything", check="full", **options)
     scored = fakes.prompts
-    again = _compare(output=tmp_path / "beside" / "run", **options)
+    again = _compare(fakes, output=tmp_path / "beside" / "run", **options)
     assert fakes.prompts == scored
     assert _bytes_but_timing(again) == _bytes_but_timing(alone)
 
@@ -279,7 +279,7 @@ def test_auto_climbs_until_verdicts_are_settled(fakes: Fakes, tmp_path: Path) ->
 
     fakes.make = make
     tasks = many_questions(fakes, tmp_path / "many")
-    run = _compare(quant="auto", tasks=tasks, limit=None, shots=[0])
+    run = _compare(fakes, quant="auto", tasks=tasks, limit=None, shots=[0])
     first, second = run.results.ladder
     assert (first.precision, first.verified, first.comparisons, first.questions) == ("q4_0", 0, 1, 900)
     assert first.checked is not None
@@ -289,12 +289,12 @@ def test_auto_climbs_until_verdicts_are_settled(fakes: Fakes, tmp_path: Path) ->
     assert run.results.comparisons[0].reported == run.results.comparisons[0].verdict
     assert {row["precision"] for row in _samples(run, "base.many.0-shot")} == {second.precision}
     assert run.folder.manifest()["quantisation"]["name"] == second.precision
-    assert _compare(quant="auto", tasks=tasks, limit=None, shots=[0]).computed is False
+    assert _compare(fakes, quant="auto", tasks=tasks, limit=None, shots=[0]).computed is False
 
 
 def test_samples_of_precisions_that_were_tried_before_are_gone(fakes: Fakes, tmp_path: Path) -> None:
     fakes.make = lambda path: knowing(model_of(path), 0.0 if precision_of(path) == "q4_0" else None)
-    run = _compare(quant="auto", tasks=many_questions(fakes, tmp_path / "many"), limit=None, shots=[0])
+    run = _compare(fakes, quant="auto", tasks=many_questions(fakes, tmp_path / "many"), limit=None, shots=[0])
     assert run.results.precision != "q4_0"
     rows = [
         json.loads(line)
@@ -307,7 +307,7 @@ def test_samples_of_precisions_that_were_tried_before_are_gone(fakes: Fakes, tmp
 def test_auto_ends_at_full_precision_where_nothing_else_is_verified(fakes: Fakes, tmp_path: Path) -> None:
     fakes.make = lambda path: knowing(model_of(path), None if precision_of(path) == "full" else 0.0)
     tasks = many_questions(fakes, tmp_path / "many")
-    run = _compare(quant="auto", tasks=tasks, limit=None, shots=[0])
+    run = _compare(fakes, quant="auto", tasks=tasks, limit=None, shots=[0])
     assert run.results.precision == "full"
     assert [step.verified for step in run.results.ladder] == [0] * (len(run.results.ladder) - 1) + [1]
     (comparison,) = run.results.comparisons
@@ -324,7 +324,7 @@ def test_a_stand_in_is_loaded_checked_against_and_named(fakes: Fakes) -> None:
         return knowing(model_of(path))
 
     fakes.make = make
-    run = _compare(quant="q4_0", check_precision="q8_0")
+    run = _compare(fakes, quant="q4_0", check_precision="q8_0")
     assert seen == ["q4_0", "q4_0", "q8_0", "q8_0"]
     equivalence = run.results.comparisons[0].equivalence
     assert equivalence is not None
@@ -349,11 +349,11 @@ def test_a_stand_in_is_loaded_checked_against_and_named(fakes: Fakes) -> None:
 )
 def test_a_stand_in_must_be_more_precise(fakes: Fakes, quant: str, higher: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        _compare(quant=quant, check_precision=higher)
+        _compare(fakes, quant=quant, check_precision=higher)
 
 
 def test_without_a_check_the_report_says_so(fakes: Fakes) -> None:
-    run = _compare(check="none")
+    run = _compare(fakes, check="none")
     assert len(fakes.started) == 2
     comparison = run.results.comparisons[0]
     assert (comparison.check.state, comparison.check.checked, comparison.check.confidence) == (
@@ -366,14 +366,14 @@ def test_without_a_check_the_report_says_so(fakes: Fakes) -> None:
 
 
 def test_full_precision_needs_no_check(fakes: Fakes) -> None:
-    run = _compare(quant="none")
+    run = _compare(fakes, quant="none")
     assert len(fakes.started) == 2
     assert (run.results.precision, run.results.warnings) == ("full", ())
     assert all(c.check.state == "full" and c.reported == c.verdict for c in run.results.comparisons)
 
 
 def test_the_ablation_asks_the_base_model_with_the_medical_prompts(fakes: Fakes) -> None:
-    plain, found = _compare(), _compare(ablation=True)
+    plain, found = _compare(fakes), _compare(fakes, ablation=True)
     for without, comparison in zip(plain.results.comparisons, found.results.comparisons, strict=True):
         assert without.ablation is not None
         assert without.ablation.shared_prompt is None
@@ -386,27 +386,27 @@ def test_the_ablation_asks_the_base_model_with_the_medical_prompts(fakes: Fakes)
 
 def test_all_four_scorings_run_through(fakes: Fakes) -> None:
     for scoring in ("constrained", "label", "cloze", "greedy"):
-        run = _compare(scoring=scoring, shots=[0])
+        run = _compare(fakes, scoring=scoring, shots=[0])
         assert run.results.comparisons[0].scoring == scoring
 
 
 def test_more_shots_than_demonstrations_is_refused_before_anything_is_loaded(fakes: Fakes) -> None:
     with pytest.raises(UsageError, match=r"8 demonstrations.*at most 8"):
-        _compare(shots=[9])
+        _compare(fakes, shots=[9])
     assert fakes.started == []
 
 
 def test_a_damaged_result_is_named_not_computed_over(fakes: Fakes) -> None:
-    run = _compare()
+    run = _compare(fakes)
     run.folder.results_file.write_text("{")
     with pytest.raises(InputError, match=r"results\.json"):
-        _compare()
+        _compare(fakes)
 
 
 def test_models_given_quantised_are_never_called_verified(fakes: Fakes, demo_home: Path) -> None:
-    assert _compare().results.warnings == ()
+    assert _compare(fakes).results.warnings == ()
     given = next(demo_home.glob("models/demo-med-*/q8_0-*.gguf"))
-    run = compare(str(given), "demo-base", **SOME, quant="none")
+    run = fakes.compare(str(given), "demo-base", **SOME, quant="none")
     assert run.results.precision == "q8_0 against full"
     assert all(c.check.obstacle == "no-fuller-file" for c in run.results.comparisons)
     assert all(c.reported == "not verified" for c in run.results.comparisons)
@@ -414,7 +414,7 @@ def test_models_given_quantised_are_never_called_verified(fakes: Fakes, demo_hom
     assert "quantised differently" in warning
     assert {row["precision"] for row in _samples(run, "medical.made-up.0-shot")} == {"q8_0"}
     assert {row["precision"] for row in _samples(run, "base.made-up.0-shot")} == {"full"}
-    alike = compare(str(given), str(next(demo_home.glob("models/demo-base-*/q8_0-*.gguf"))), **SOME)
+    alike = fakes.compare(str(given), str(next(demo_home.glob("models/demo-base-*/q8_0-*.gguf"))), **SOME)
     assert alike.results.precision == "q8_0"
     assert [w for w in alike.results.warnings if "differently" in w] == []
 
@@ -422,15 +422,15 @@ def test_models_given_quantised_are_never_called_verified(fakes: Fakes, demo_hom
 def test_the_files_of_a_catalog_model_in_a_folder_of_its_name_are_another_run(
     fakes: Fakes, tmp_path: Path
 ) -> None:
-    known = _compare()
+    known = _compare(fakes)
     shutil.copytree(DEMO / "demo-med", tmp_path / "mine" / "demo-med")
-    other = compare(str(tmp_path / "mine" / "demo-med"), "demo-base", **SOME)
+    other = fakes.compare(str(tmp_path / "mine" / "demo-med"), "demo-base", **SOME)
     assert other.results.models.medical.sha256 == known.results.models.medical.sha256
     assert other.folder.path != known.folder.path
 
 
 def test_results_of_unknown_origin_are_not_taken_for_this_run_s(fakes: Fakes) -> None:
-    run = _compare()
+    run = _compare(fakes)
     run.folder.manifest_file.unlink()
     with pytest.raises(StoreError, match=r"without a manifest\.json"):
-        _compare()
+        _compare(fakes)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from medbench_local import EngineError, UsageError, compare
+from medbench_local import EngineError, UsageError
 from medbench_local.engine import memory
 from medbench_local.engine.memory import memory_needed
-from medbench_local.study import opening
 from tests.study.conftest import Fakes
 
 SOME: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0], "limit": 5}
@@ -21,10 +20,10 @@ def test_a_model_that_does_not_fit_is_refused_unless_forced(
 ) -> None:
     monkeypatch.setattr(memory, "memory_available", lambda: 10_000_000)
     with pytest.raises(EngineError, match=r"demo-med \(q8_0\) needs about .* are free") as caught:
-        compare("demo-med", "demo-base", output=tmp_path / "run", **SOME)
+        fakes.compare("demo-med", "demo-base", output=tmp_path / "run", **SOME)
     assert "--force" in caught.value.advice
     assert fakes.prompts == 0
-    assert compare("demo-med", "demo-base", output=tmp_path / "run", force=True, **SOME).computed
+    assert fakes.compare("demo-med", "demo-base", output=tmp_path / "run", force=True, **SOME).computed
 
 
 def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
@@ -39,30 +38,29 @@ def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
         return found
 
     monkeypatch.setattr(memory, "memory_needed", needed)
-    compare("demo-med", "demo-base", limit=4, **{k: v for k, v in SOME.items() if k != "limit"})
+    fakes.compare("demo-med", "demo-base", limit=4, **{k: v for k, v in SOME.items() if k != "limit"})
     between = (min(sizes) + max(sizes)) // 2
     monkeypatch.setattr(memory, "memory_available", lambda: between)
     scored = fakes.prompts
     with pytest.raises(EngineError, match=r"\(full\) needs about") as caught:
-        compare("demo-med", "demo-base", check="full", **SOME)
+        fakes.compare("demo-med", "demo-base", check="full", **SOME)
     for way in ("--check-precision q8_0", "--force (memory-mapped and slow"):
         assert way in caught.value.advice
     with pytest.raises(UsageError, match=r"\(full\) needs about") as climb:
-        compare("demo-med", "demo-base", quant="auto", **SOME)
+        fakes.compare("demo-med", "demo-base", quant="auto", **SOME)
     assert "--quant" in climb.value.advice
     assert fakes.prompts == scored
-    run = compare("demo-med", "demo-base", **SOME)
+    run = fakes.compare("demo-med", "demo-base", **SOME)
     check = run.results.comparisons[0].check
     assert (check.state, check.obstacle, check.checked) == ("unavailable", "does-not-fit", 0)
     assert run.results.comparisons[0].reported == "not verified"
     assert run.results.summary.win_rate_high == 1.0
-    assert not compare("demo-med", "demo-base", **SOME).computed, "it still does not fit"
+    assert not fakes.compare("demo-med", "demo-base", **SOME).computed, "it still does not fit"
     here = Path.cwd()
     monkeypatch.undo()
-    monkeypatch.setattr(opening, "start_engine", fakes.start)
     monkeypatch.chdir(here)
     monkeypatch.setenv("MEDBENCH_HOME", str(demo_home))
-    again = compare("demo-med", "demo-base", **SOME)
+    again = fakes.compare("demo-med", "demo-base", **SOME)
     assert again.computed, "what did not fit once may fit now"
     assert again.folder == run.folder
     assert again.results.comparisons[0].verified

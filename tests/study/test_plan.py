@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from medbench_local import UsageError, compare, plan
+from medbench_local import UsageError, plan
 from medbench_local.api import Options, compare_options
 from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides
@@ -19,7 +19,7 @@ from medbench_local.engine.fake import FakeEngine
 from medbench_local.progress import Silent
 from medbench_local.scoring.answers import Meter
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study import manifest, opening
+from medbench_local.study import manifest
 from medbench_local.study.ladder import ladder
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.opening import session_for
@@ -86,7 +86,7 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     assert 100 < many.check_expected < many.check_most == 300
     assert many.tokens_expected < many.tokens
     assert fakes.started == []
-    assert full.medical.files.name in str(full)
+    assert full.medical.name in str(full)
     assert full.to_dict()["medical"]["cells"][0]["task"] == "made-up"
 
 
@@ -176,7 +176,7 @@ def test_system_prompts_for_nobody_are_refused(
     fakes: Fakes, demo_home: Path, prompts: dict[str, dict[str, str]], says: str
 ) -> None:
     protocol = RACING.model_copy(update={"prompts": PromptOverrides(prompts)})
-    for go in (plan, compare):
+    for go in (plan, fakes.compare):
         with pytest.raises(UsageError, match=says):
             go("demo-med", "demo-base", protocol=protocol, tasks=["./made-up"], limit=5)
     known = {"llama-2-7b": {"medqa": "Answer."}, "all": {"made-up": "Answer."}}
@@ -207,11 +207,16 @@ def test_the_same_weights_with_another_attention_cache_are_not_full_precision(
         caches.append(options.cache)
         return FakeEngine()
 
-    monkeypatch.setattr(opening, "start_engine", start)
     with ScoreStore(tmp_path / "scores.sqlite") as store:
         for reference in (False, True):
             with session_for(
-                changed, plan.medical, plan.medical.quantised, reference=reference, store=store, meter=Meter()
+                changed,
+                plan.medical,
+                plan.medical.quantised,
+                start=start,
+                reference=reference,
+                store=store,
+                meter=Meter(),
             ):
                 pass
     assert caches == ["f16", "f32"]
@@ -231,10 +236,10 @@ def test_the_plan_of_a_ladder_counts_every_precision(fakes: Fakes, demo_home: Pa
 
 def test_the_plan_of_a_gguf_that_is_quantised_already_says_so(fakes: Fakes, demo_home: Path) -> None:
     options: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0], "limit": 5}
-    compare("demo-med", "demo-base", **options)
+    fakes.compare("demo-med", "demo-base", **options)
     given = next(demo_home.glob("models/demo-med-*/q8_0-*.gguf"))
     cost = plan(str(given), "demo-base", **options)
     assert (cost.medical.precision, cost.base.precision) == ("q8_0", "q8_0")
     assert cost.medical.cells[0].check_most == 0, "there is nothing fuller to check against"
     with pytest.raises(UsageError, match="nothing fuller"):
-        compare(str(given), "demo-base", check="full", **options)
+        fakes.compare(str(given), "demo-base", check="full", **options)

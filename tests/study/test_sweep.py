@@ -1,16 +1,17 @@
-"""MultipleLetters pairs, and the study's tables over them."""
+"""Several pairs, and the study's tables over them."""
 
 from __future__ import annotations
 
 import pytest
 
-from medbench_local import UsageError, sweep
+from medbench_local import UsageError
 from medbench_local.catalog.model import pairs
 from medbench_local.catalog.protocol import BootstrapSettings, Protocol, SelectionSettings
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.results.schema import Ablation, Comparison
+from medbench_local.results.sweep import summarise
 from medbench_local.study.prompt_search import unsearched
-from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs, summarise
+from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs
 from medbench_local.study.verdicts import Side, comparison
 from tests.study.conftest import Fakes
 from tests.study.material import answers_of, known, questions
@@ -95,14 +96,14 @@ def test_the_ablation_table_is_the_two_by_two_of_the_study() -> None:
 
 def test_a_sweep_compares_every_pair_and_reads_finished_ones(fakes: Fakes) -> None:
     options = {"protocol": SMALL, "tasks": ["./made-up"], "limit": 12}
-    wanted = ["demo-med=demo-base", ("demo-base", "demo-med")]
-    found = sweep(wanted, **options)  # type: ignore[arg-type]
+    wanted = [("demo-med", "demo-base"), ("demo-base", "demo-med")]
+    found = fakes.sweep(wanted, **options)
     assert found.labels == ("demo-med against demo-base", "demo-base against demo-med")
     assert found.runs[0].results.comparisons[0].difference == -found.runs[1].results.comparisons[0].difference
     (summary,) = found.summaries
     assert summary.ablation.medical_bootstrap is not None, "a sweep asks for the ablation"
     assert "pooled: win" in str(found)
-    again = sweep(wanted, **options)  # type: ignore[arg-type]
+    again = fakes.sweep(wanted, **options)
     assert [run.computed for run in again.runs] == [False, False]
 
 
@@ -125,6 +126,6 @@ def test_a_pair_named_twice_is_compared_once() -> None:
     assert each_once([first, second, first]) == (first, second)
 
 
-def test_a_sweep_of_nothing_is_refused() -> None:
+def test_a_sweep_of_nothing_is_refused(fakes: Fakes) -> None:
     with pytest.raises(UsageError, match=r"No pair is named.*--all"):
-        sweep([])
+        fakes.sweep([])

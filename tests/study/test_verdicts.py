@@ -14,7 +14,7 @@ from medbench_local.results.schema import Comparison
 from medbench_local.results.summary import summary
 from medbench_local.statistics.paired import paired_bootstrap
 from medbench_local.statistics.significance import minimum_detectable_difference
-from medbench_local.study.precision_changes import CheckSettings, compare_precisions
+from medbench_local.study.equivalence import CheckSettings, compare_precisions
 from medbench_local.study.prompt_search import unsearched
 from medbench_local.study.verdicts import (
     Side,

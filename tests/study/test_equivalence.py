@@ -10,7 +10,7 @@ import pytest
 
 from medbench_local.catalog.protocol import load_protocol
 from medbench_local.catalog.quantisation import load_quant
-from medbench_local.study.precision_changes import (
+from medbench_local.study.equivalence import (
     CheckSettings,
     check_settings,
     checked_rows,

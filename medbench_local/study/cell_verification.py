@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
 from medbench_local.catalog.protocol import BootstrapSettings
-from medbench_local.results.record import VERDICTS
+from medbench_local.results.record import ROLES, VERDICTS, Role
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.options import margins
 from medbench_local.statistics.verification import (
@@ -24,14 +23,11 @@ from medbench_local.statistics.verification import (
 from medbench_local.study.verdicts import correctness, paired
 from medbench_local.tasks.question import Question
 
-Role = Literal["medical", "base"]
-ROLES: tuple[Role, Role] = ("medical", "base")
-
 LEAST_AHEAD = 100
 """Questions that the model which goes first answers at least before the other one: loading a model is not free."""
 
 
-class CellCheck:
+class CellVerification:
     """Which questions were asked again, what they say, and which come next.
 
     Args:

@@ -22,20 +22,20 @@ from medbench_local.results.checks import (
     EquivalenceRecord,
     PrecisionChanges,
 )
-from medbench_local.results.record import VERDICTS
+from medbench_local.results.record import ROLES, VERDICTS, Role
 from medbench_local.scoring.answers import Answer, CellScorer
 from medbench_local.scoring.session import ModelSession
 from medbench_local.statistics.verification import CONFIDENCE
 from medbench_local.study.cell_answers import CellAnswers, CellKey, key_of
-from medbench_local.study.cell_check import ROLES, CellCheck, Role
-from medbench_local.study.opening import scorer_of
-from medbench_local.study.plan import Cell, Plan, test_questions
-from medbench_local.study.precision_changes import (
+from medbench_local.study.cell_verification import CellVerification
+from medbench_local.study.equivalence import (
     CheckSettings,
     compare_precisions,
     precision_changes,
     record,
 )
+from medbench_local.study.opening import scorer_of
+from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.verdicts import AtFullPrecision, paired
 from medbench_local.tasks.question import Question
 
@@ -49,7 +49,7 @@ LADDER_SHARE = 0.25
 """Share of a comparison's questions that ``--quant auto`` checks at one precision before it tries the next."""
 
 
-def check_verdicts(
+def verify_verdicts(
     plan: Plan,
     sides: Sides,
     *,
@@ -58,7 +58,7 @@ def check_verdicts(
     share: float,
     with_model: WithModel,
     progress: Progress,
-) -> dict[CellKey, CellCheck]:
+) -> dict[CellKey, CellVerification]:
     """Check every comparison of ``plan`` as far as its options want.
 
     Args:
@@ -74,7 +74,7 @@ def check_verdicts(
         MedbenchError: of the engine and the store; what was computed is kept.
     """
     checks = {
-        key_of(cell): CellCheck(
+        key_of(cell): CellVerification(
             test_questions(plan, cell),
             {role: sides[role][key_of(cell)].answers for role in ROLES},
             key=f"{key} {plan.quant.name} {cell.label}",
@@ -101,7 +101,7 @@ class _Work:
     """The visits of the two models; each goes on where an interrupted one stopped."""
 
     def __init__(
-        self, plan: Plan, sides: Sides, checks: Mapping[CellKey, CellCheck], progress: Progress
+        self, plan: Plan, sides: Sides, checks: Mapping[CellKey, CellVerification], progress: Progress
     ) -> None:
         self._plan = plan
         self._sides = sides
@@ -134,8 +134,8 @@ class _Work:
         role: Role,
         answers: Mapping[CellKey, Answerer],
         counted: _Counted,
-        act: Callable[[CellCheck, Role, Answerer], None],
-        goal: Callable[[CellCheck], int],
+        act: Callable[[CellVerification, Role, Answerer], None],
+        goal: Callable[[CellVerification], int],
     ) -> None:
         """One announced piece of a visit: ``act`` on every check that is not finished."""
         unfinished = {key: self._checks[key] for key in answers if self._checks[key].unfinished}
@@ -146,7 +146,7 @@ class _Work:
                 act(check, role, answers[key])
             counted.end(total)
 
-    def _follow(self, check: CellCheck, role: Role, answer: Answerer | None) -> None:
+    def _follow(self, check: CellVerification, role: Role, answer: Answerer | None) -> None:
         for look in check.looks_to_follow:
             if not check.unfinished:
                 return
@@ -154,7 +154,7 @@ class _Work:
                 answer(look)
             check.assess(look)
 
-    def _lead(self, check: CellCheck, role: Role, answer: Answerer | None) -> None:
+    def _lead(self, check: CellVerification, role: Role, answer: Answerer | None) -> None:
         if check.unfinished and not check.looks_to_follow:
             goal = check.next_goal
             if answer is not None and check.missing(role, goal):
@@ -184,7 +184,7 @@ class _Counted:
         self(max(total - self._done, 0.0), known=True)
 
 
-def _answerer(scorer: CellScorer, side: CellAnswers, check: CellCheck, role: Role) -> Answerer:
+def _answerer(scorer: CellScorer, side: CellAnswers, check: CellVerification, role: Role) -> Answerer:
     """Answers what is missing up to a look, with the prompt that the scored precision was asked with."""
 
     def answer(look: int) -> None:
@@ -194,7 +194,7 @@ def _answerer(scorer: CellScorer, side: CellAnswers, check: CellCheck, role: Rol
     return answer
 
 
-def finding(plan: Plan, check: CellCheck, settings: CheckSettings) -> AtFullPrecision:
+def finding(plan: Plan, check: CellVerification, settings: CheckSettings) -> AtFullPrecision:
     """What a check found, as the comparison records it.
 
     Args:
@@ -257,7 +257,7 @@ def unchecked(plan: Plan, cell: Cell, obstacle: CheckObstacle | None) -> AtFullP
     )
 
 
-def _both(check: CellCheck, role: Role) -> tuple[list[Question], list[Answer], list[Answer]]:
+def _both(check: CellVerification, role: Role) -> tuple[list[Question], list[Answer], list[Answer]]:
     """The checked questions with the model's answers at full precision and as scored."""
     rows = check.checked
     return (
@@ -267,12 +267,12 @@ def _both(check: CellCheck, role: Role) -> tuple[list[Question], list[Answer], l
     )
 
 
-def _changes(plan: Plan, check: CellCheck, role: Role) -> PrecisionChanges | None:
+def _changes(plan: Plan, check: CellVerification, role: Role) -> PrecisionChanges | None:
     return None if plan.scored_at_reference(role) else precision_changes(*_both(check, role))
 
 
 def _equivalence(
-    plan: Plan, check: CellCheck, role: Role, settings: CheckSettings
+    plan: Plan, check: CellVerification, role: Role, settings: CheckSettings
 ) -> EquivalenceRecord | None:
     if plan.scored_at_reference(role) or not check.checked:
         return None

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from medbench_local.catalog.protocol import BootstrapSettings
+from medbench_local.results.record import ROLES, Role
 from medbench_local.scoring.answers import Answer
-from medbench_local.study.cell_check import LEAST_AHEAD, ROLES, CellCheck, Role, order_of
+from medbench_local.study.cell_verification import LEAST_AHEAD, CellVerification, order_of
 from tests.study.material import answer_of, answers_of, questions
 
 N = 1000
@@ -19,15 +20,15 @@ WRONG = [(a + 1) % 4 for a in RIGHT]
 SETTINGS = BootstrapSettings()
 
 
-def _check(medical: int = 600, base: int = 450, **options: object) -> CellCheck:
+def _check(medical: int = 600, base: int = 450, **options: object) -> CellVerification:
     scored = {
         "medical": answers_of(RIGHT[:medical] + WRONG[medical:]),
         "base": answers_of(WRONG[: N - base] + RIGHT[N - base :]),
     }
-    return CellCheck(ASKED, scored, key="a run", settings=SETTINGS, **options)  # type: ignore[arg-type]
+    return CellVerification(ASKED, scored, key="a run", settings=SETTINGS, **options)  # type: ignore[arg-type]
 
 
-def _run(check: CellCheck, full: Mapping[Role, Sequence[Answer]]) -> int:
+def _run(check: CellVerification, full: Mapping[Role, Sequence[Answer]]) -> int:
     """Check as the models would; how many rounds it took."""
     rounds = 0
     while check.unfinished:
@@ -89,7 +90,7 @@ def test_a_task_whose_first_part_is_large_may_still_be_settled_within_the_limit(
     asked = questions("test", 300)
     right, wrong = [q.answer for q in asked], [(q.answer + 1) % 4 for q in asked]
     scored = {"medical": answers_of(right[:240] + wrong[240:]), "base": answers_of(wrong)}
-    check = CellCheck(asked, scored, key="a run", settings=SETTINGS, share=0.25)  # type: ignore[arg-type]
+    check = CellVerification(asked, scored, key="a run", settings=SETTINGS, share=0.25)  # type: ignore[arg-type]
     _run(check, {role: tuple(check.scored[role]) for role in ROLES})
     assert check.settled
     assert len(check.checked) <= 100 + 50
@@ -100,7 +101,7 @@ def test_prompts_that_fit_nowhere_are_certain_and_never_asked() -> None:
         "medical": (*answers_of(RIGHT[:800]), *(answer_of(None) for _ in range(200))),
         "base": (*answers_of(WRONG[:900]), *(answer_of(None) for _ in range(100))),
     }
-    check = CellCheck(ASKED, scored, key="a run", settings=SETTINGS, everything=True)
+    check = CellVerification(ASKED, scored, key="a run", settings=SETTINGS, everything=True)
     assert sorted(check.missing("medical", 0)) == list(range(900))
     _run(check, {role: tuple(scored[role]) for role in ROLES})
     assert check.found.state == "full"

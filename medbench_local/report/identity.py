@@ -1,0 +1,143 @@
+"""What identifies a run, from results.json alone: whoever prints it, and whenever, says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from medbench_local.files.hashes import content_key
+from medbench_local.report.words import counted, isolated, plain
+from medbench_local.results.identification import SplitRecord
+from medbench_local.results.schema import ModelRecord, Results
+
+UNKNOWN = "unknown"
+"""What a file of an earlier release does not say."""
+
+HEX = 12
+"""Digits of a hash that are shown."""
+
+
+def signature(results: Results) -> str:
+    """A line to paste beside a published figure: everything that identifies the run."""
+    models, engine = results.models, results.llama_cpp
+    known = results.identity is not None
+    scoring = [results.scoring] if results.scoring else [c.scoring for c in results.comparisons]
+    shots = results.shots or [c.shots for c in results.comparisons]
+    parts = {
+        "medbench-local": results.version or UNKNOWN,
+        "run": results.identity or UNKNOWN,
+        "medical": _named(models.medical.name, models.medical.sha256[:HEX]),
+        "base": _named(models.base.name, models.base.sha256[:HEX]),
+        "precision": results.precision,
+        "reported": _several(c.precision for c in results.comparisons),
+        "protocol": _named(results.protocol, _digest(results.protocol_content)),
+        "scoring": _several(scoring),
+        "shots": _several(str(number) for number in shots),
+        "limit": UNKNOWN if not known else "none" if results.limit is None else str(results.limit),
+        "system-prompt": UNKNOWN if not known else _digest(results.system_prompt) or "default",
+        "data": _digest(_hashes(results.data)) or UNKNOWN,
+        "engine": results.mode,
+        "llama.cpp": (engine and engine.build) or UNKNOWN,
+        "llama-cpp-python": (engine and engine.bindings) or UNKNOWN,
+        "device": (engine and engine.device) or UNKNOWN,
+    }
+    # a name that holds the mark between the parts must not make up a part
+    return "|".join(f"{name}:{plain(value).replace('|', '/')}" for name, value in parts.items())
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that identifies a run.
+
+    Attributes:
+        name: what it is.
+        text: what it was; says so where the file does not tell.
+    """
+
+    name: str
+    text: str
+
+
+def facts(results: Results) -> list[Fact]:
+    """What made the results, for people."""
+    unsaid = "not known: the file is of a release that did not write it down"
+    engine, models = results.llama_cpp, results.models
+    found = [
+        Fact("run", results.identity or unsaid),
+        Fact("computed by", f"medbench-local {results.version}" if results.version else unsaid),
+        Fact(
+            "engine",
+            f"{_engine(results)}; {results.mode} mode" if engine else f"{results.mode} mode; {unsaid}",
+        ),
+        Fact("medical", _model(models.medical)),
+        Fact("base", _model(models.base)),
+        Fact("protocol", _protocol(results) or f"{results.protocol}; its content is {unsaid}"),
+    ]
+    if results.identity is None:
+        found.append(Fact("data, limit", unsaid))
+    else:
+        most = (
+            "none" if results.limit is None else f"{counted(results.limit, 'question')} of a task and split"
+        )
+        prompt = "the default ones" if results.system_prompt is None else results.system_prompt
+        found += [Fact("limit", most), Fact("system prompts", prompt)]
+    found += [
+        Fact(f"data of {isolated(plain(task))}", _data(splits))
+        for task, splits in (results.data or {}).items()
+    ]
+    return [Fact(fact.name, plain(fact.text)) for fact in found]
+
+
+def _engine(results: Results) -> str:
+    engine = results.llama_cpp
+    if engine is None:
+        return UNKNOWN
+    return (
+        f"llama.cpp {engine.build or UNKNOWN}, llama-cpp-python {engine.bindings or UNKNOWN}, "
+        f"{engine.device or 'unknown device'}"
+    )
+
+
+def _model(model: ModelRecord) -> str:
+    return f"{model.name}, {model.source}, {model.file_type}, sha256 {model.sha256}"
+
+
+def _protocol(results: Results) -> str:
+    digest = _digest(results.protocol_content)
+    return f"{results.protocol}, content {digest}" if digest else ""
+
+
+def _data(splits: Mapping[str, SplitRecord]) -> str:
+    return "; ".join(
+        f"{name} {_expected(split)}, "
+        + ", ".join(f"{file.name} sha256 {file.sha256[:HEX]}" for file in split.files)
+        for name, split in splits.items()
+    )
+
+
+def _expected(split: SplitRecord) -> str:
+    of = "" if split.expected in (None, split.questions) else f" of {split.expected:,}"
+    return f"{split.questions:,}{of}"
+
+
+def _hashes(data: Mapping[str, Mapping[str, SplitRecord]] | None) -> object:
+    """The contents of all files, whatever they are called and wherever they lay."""
+    if data is None:
+        return None
+    return {
+        task: {name: [file.sha256 for file in split.files] for name, split in splits.items()}
+        for task, splits in data.items()
+    }
+
+
+def _digest(value: object) -> str:
+    """The first digits of a hash of ``value``; "" for nothing."""
+    return "" if value is None else content_key(value)[:HEX]
+
+
+def _named(name: str, digest: str) -> str:
+    return f"{name}@{digest or UNKNOWN}"
+
+
+def _several(values: Iterable[str]) -> str:
+    return "+".join(dict.fromkeys(values)) or "nothing"

@@ -1,0 +1,107 @@
+"""What a comparison would cost: files to fetch, prompts and tokens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CellCost:
+    """What one model costs in one cell; tokens are estimated from the length of the text.
+
+    Attributes:
+        task: its id.
+        shots: demonstrations in a prompt.
+        candidates: prompts to choose from.
+        selection_prompts: most validation prompts that are scored to choose one.
+        test_prompts: test questions, with those of the ablation.
+        check_expected: test questions that the check is expected to ask again at full precision.
+        check_most: how many it asks at most.
+        tokens: tokens decoded at most, over all precisions that may be tried; each shared prefix counted once.
+        tokens_expected: the same at the first precision, with the expected check.
+    """
+
+    task: str
+    shots: int
+    candidates: int
+    selection_prompts: int
+    test_prompts: int
+    check_expected: int
+    check_most: int
+    tokens: int
+    tokens_expected: int
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What one model costs.
+
+    Attributes:
+        name: of the model.
+        precision: that is tried first.
+        download: bytes still to be fetched.
+        disk: bytes of disk still needed, for the download and for what is made of it.
+        ready: whether the file at ``precision`` is there already.
+        cells: one for each task and number of shots.
+    """
+
+    name: str
+    precision: str
+    download: int
+    disk: int
+    ready: bool
+    cells: tuple[CellCost, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Most tokens decoded."""
+        return sum(cell.tokens for cell in self.cells)
+
+    @property
+    def tokens_expected(self) -> int:
+        """Tokens decoded if the check ends where it is expected to."""
+        return sum(cell.tokens_expected for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class ComparisonCost:
+    """What a comparison would cost.
+
+    Attributes:
+        medical, base: each model.
+        precisions: those that may be tried, in order.
+        warnings: of the tasks.
+    """
+
+    medical: ModelCost
+    base: ModelCost
+    precisions: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = []
+        for model in (self.medical, self.base):
+            lines.append(f"{model.name} at {model.precision}: {model.download / 1e9:.2f} GB to fetch")
+            lines += [
+                f"  {cell.task}, {cell.shots}-shot: {cell.selection_prompts:,} validation and "
+                f"{cell.test_prompts:,} test prompts, check {cell.check_expected:,} to {cell.check_most:,}, "
+                f"up to {cell.tokens:,} tokens"
+                for cell in model.cells
+            ]
+        return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        data: dict[str, Any] = {"precisions": list(self.precisions), "warnings": list(self.warnings)}
+        for role, model in (("medical", self.medical), ("base", self.base)):
+            data[role] = {
+                "model": model.name,
+                "precision": model.precision,
+                "download": model.download,
+                "disk": model.disk,
+                "tokens": model.tokens,
+                "tokens_expected": model.tokens_expected,
+                "cells": [asdict(cell) for cell in model.cells],
+            }
+        return data

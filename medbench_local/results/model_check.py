@@ -1,0 +1,83 @@
+"""What a check of one model found: does its quantised form answer as its full precision does?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from medbench_local.results.checks import EquivalenceRecord
+
+Outcome = Literal["equivalent", "different", "inconclusive"]
+
+STANDING: Mapping[Outcome, str] = {
+    "equivalent": "may stand in for",
+    "different": "may not stand in for",
+    "inconclusive": "was asked too few questions to tell whether it may stand in for",
+}
+"""An outcome in words, between the two precisions."""
+
+
+@dataclass(frozen=True)
+class TaskCheck:
+    """One task of a check."""
+
+    task: str
+    shots: int
+    equivalence: EquivalenceRecord
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What a check found.
+
+    Attributes:
+        model: its name.
+        precision: what was checked.
+        reference_precision: against what.
+        tasks: task by task.
+        overall: over all checked questions together.
+    """
+
+    model: str
+    precision: str
+    reference_precision: str
+    tasks: tuple[TaskCheck, ...]
+    overall: EquivalenceRecord
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the quantised model may stand in for the full one.
+
+        It may ("equivalent") if it is equivalent over all questions together and on no task different or moved by more
+        than the margin: gains on one task must not hide losses on another. "different" if that is shown for all
+        questions together or for a task; else too few questions were asked to tell ("inconclusive").
+        """
+        if "different" in (self.overall.outcome, *(task.equivalence.outcome for task in self.tasks)):
+            return "different"
+        still = all(abs(t.equivalence.difference) <= t.equivalence.margin for t in self.tasks)
+        return "equivalent" if self.overall.outcome == "equivalent" and still else "inconclusive"
+
+    def __str__(self) -> str:
+        lines = [f"{self.model}: {self.precision} {STANDING[self.outcome]} {self.reference_precision}"]
+        named = [(f"{t.task}, {t.shots}-shot", t.equivalence) for t in self.tasks] + [("all", self.overall)]
+        lines += [
+            f"{name}: {found.outcome}; {found.difference:+.1%} [{found.ci[0]:+.1%}, {found.ci[1]:+.1%}], "
+            f"{found.flips} of {found.n:,} predictions differ"
+            for name, found in named
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "model": self.model,
+            "precision": self.precision,
+            "reference_precision": self.reference_precision,
+            "outcome": self.outcome,
+            "overall": self.overall.model_dump(mode="json"),
+            "tasks": [
+                {"task": t.task, "shots": t.shots, "equivalence": t.equivalence.model_dump(mode="json")}
+                for t in self.tasks
+            ],
+        }

@@ -1,0 +1,33 @@
+"""What a study works with and is handed: it neither chooses an engine nor knows how reports are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medbench_local.progress import Progress, Silent
+from medbench_local.results.schema import Results
+from medbench_local.scoring.session import StartEngine
+
+WriteReports = Callable[[Path, Results], None]
+"""Makes the reports of a run in its folder."""
+
+
+def no_reports(folder: Path, results: Results) -> None:
+    """For who wants no reports."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What is handed in.
+
+    Attributes:
+        start_engine: loads a model; see `medbench_local.engine.base.Engine`.
+        progress: listens.
+        write_reports: makes the reports of a finished run.
+    """
+
+    start_engine: StartEngine
+    progress: Progress = field(default_factory=Silent)
+    write_reports: WriteReports = no_reports
