@@ -21,7 +21,8 @@ from medbench_local.study.cell_answers import CellKey, answer_with, key_of, with
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
 from medbench_local.study.opening import session_for
-from medbench_local.study.plan import CompareOptions, Plan, test_questions
+from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.plan import Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision_changes import (
     CheckSettings,
@@ -106,7 +107,7 @@ class ModelCheck:
         }
 
 
-def run_check(model: str, options: CompareOptions, progress: Progress) -> ModelCheck:
+def run_check(model: str, options: ResolvedOptions, progress: Progress) -> ModelCheck:
     """Ask a model the same questions with the same prompts at both precisions.
 
     The default prompts are used; what was scored in an earlier check or comparison is found again.

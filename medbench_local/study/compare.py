@@ -39,7 +39,8 @@ from medbench_local.study.memory import (
     why_it_does_not_fit,
 )
 from medbench_local.study.opening import session_for
-from medbench_local.study.plan import Cell, CompareOptions, Plan, test_questions
+from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision_changes import check_settings
 from medbench_local.study.precision_check import LADDER_SHARE, check_verdicts, finding, unchecked
@@ -68,7 +69,7 @@ class Run:
 
 
 def run_comparison(
-    medical: str, base: str, options: CompareOptions, progress: Progress, write_reports: WriteReports
+    medical: str, base: str, options: ResolvedOptions, progress: Progress, write_reports: WriteReports
 ) -> Run:
     """Compare two models; a comparison that was finished before is read, an interrupted one goes on.
 

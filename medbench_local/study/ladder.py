@@ -5,13 +5,13 @@ from __future__ import annotations
 from medbench_local.catalog import quantisation
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.errors import UsageError
-from medbench_local.study.plan import DEFAULT_QUANT, CompareOptions
+from medbench_local.study.options import DEFAULT_QUANT, ResolvedOptions
 
 FIRST_STEP = "q4_0"
-"""Where ``--quant auto`` begins: the smallest built-in precision that is not known to be too coarse."""
+"""Where ``quant="auto"`` begins: the smallest built-in precision that is not known to be too coarse."""
 
 
-def ladder(options: CompareOptions) -> tuple[QuantConfig, ...]:
+def ladder(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
     """The precisions to try: one, or for ``auto`` from the smallest upwards by each config's ``next``.
 
     Raises:
@@ -28,10 +28,8 @@ def ladder(options: CompareOptions) -> tuple[QuantConfig, ...]:
     return steps
 
 
-def _steps(options: CompareOptions) -> tuple[QuantConfig, ...]:
+def _steps(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
     higher = stand_in(options)
-    if options.quant == "none":
-        return (load_quant(FULL),)
     if options.quant != "auto":
         quant = load_quant(options.quant or DEFAULT_QUANT)
         if higher is not None and quant.name != FULL and quant.bits_per_weight >= higher.bits_per_weight:
@@ -52,7 +50,7 @@ def _steps(options: CompareOptions) -> tuple[QuantConfig, ...]:
     return below
 
 
-def stand_in(options: CompareOptions) -> QuantConfig | None:
+def stand_in(options: ResolvedOptions) -> QuantConfig | None:
     """What quantised models are checked against in place of full precision; None for full precision itself.
 
     Raises:

@@ -16,6 +16,7 @@ from medbench_local.engine.bindings import versions as engine_versions
 from medbench_local.files.hashes import file_sha256
 from medbench_local.results.folder import identity
 from medbench_local.results.schema import SCHEMA
+from medbench_local.study.options import record
 from medbench_local.study.plan import Plan
 from medbench_local.tasks.question import Task
 
@@ -39,6 +40,8 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     version is, because prompts and statistics are its own.
     """
     options = plan.options
+    asked = record(options)
+    asked["check"] = [asked["check"], asked.pop("check_precision")]
     engine: dict[str, str] = {"mode": options.engine.mode}
     if plan.scoring == "greedy":
         engine["parallel"] = str(options.engine.parallel)
@@ -56,11 +59,8 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
             "scoring": plan.scoring,
             "quants": [_quant_identity(quant, options.home) for quant in quants],
             "protocol": plan.protocol.model_dump(mode="json"),
-            "system_prompt": options.system_prompt,
-            "limit": options.limit,
-            "check": [options.check, options.check_precision],
-            "ablation": options.ablation,
             "engine": engine,
+            **asked,
         }
     )
 
@@ -102,11 +102,7 @@ def describe(
             "tasks": list(dict.fromkeys(cell.task.id for cell in plan.cells)),
             "shots": list(dict.fromkeys(cell.shots for cell in plan.cells)),
             "scoring": plan.scoring,
-            "limit": options.limit,
-            "check": options.check,
-            "check_precision": options.check_precision,
-            "ablation": options.ablation,
-            "system_prompt": options.system_prompt,
+            **record(options),
             "engine": {
                 "mode": options.engine.mode,
                 "threads": options.engine.threads,

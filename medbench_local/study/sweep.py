@@ -12,7 +12,7 @@ from medbench_local.results.schema import Comparison
 from medbench_local.statistics.paired import Verdict
 from medbench_local.statistics.summary import Rates, mean_rates, pooled_rates, verdict_rates
 from medbench_local.study.compare import Run, WriteReports, run_comparison
-from medbench_local.study.plan import CompareOptions
+from medbench_local.study.options import ResolvedOptions
 
 PAIR_FORMS = "a medical model of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for models of your own"
 
@@ -129,7 +129,7 @@ def each_once(wanted: Sequence[PairNames]) -> tuple[PairNames, ...]:
 
 
 def run_sweep(
-    wanted: Sequence[PairNames], options: CompareOptions, progress: Progress, write_reports: WriteReports
+    wanted: Sequence[PairNames], options: ResolvedOptions, progress: Progress, write_reports: WriteReports
 ) -> Sweep:
     """Compare every pair and summarise; finished comparisons are read, interrupted ones go on.
 
