@@ -20,10 +20,20 @@ from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.prepare import PreparedModel, find_checkpoint, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
-from medbench_local.catalog.protocol import Protocol, default_protocol
-from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
+from medbench_local.catalog.model import model_names
+from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
+from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant, quant_names
+from medbench_local.catalog.task import task_names
 from medbench_local.engine.base import Mode
-from medbench_local.errors import UsageError
+from medbench_local.errors import (
+    AcquireError,
+    EngineError,
+    InputError,
+    MedbenchError,
+    StoreError,
+    UsageError,
+    WorkerDied,
+)
 from medbench_local.files.lock import only_writer
 from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.demonstrations import DEFAULT_SEED
@@ -38,7 +48,9 @@ from medbench_local.reference.transformers_model import DType
 from medbench_local.reference.validate import validate as compare_with
 from medbench_local.reference.validation import Validation
 from medbench_local.report.files import write_reports
-from medbench_local.results.folder import find_run
+from medbench_local.results.folder import RunFolder, find_run, list_runs
+from medbench_local.results.reading import read_results
+from medbench_local.results.schema import Comparison, Results
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_prompts import UserRequest, read_requests, score_on
 from medbench_local.scoring.scored_file import write_scores
@@ -59,6 +71,55 @@ from medbench_local.study.options import (
 from medbench_local.study.sweep import PairNames, Sweep, each_once, parse_pair, run_sweep, study_pairs
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SplitName
+
+__all__ = [
+    "AcquireError",
+    "Comparison",
+    "ComparisonCost",
+    "EngineError",
+    "ExportedPrompt",
+    "FileVerdicts",
+    "InputError",
+    "MedbenchError",
+    "ModelCheck",
+    "PreparedModel",
+    "Protocol",
+    "QuantConfig",
+    "ReferenceRun",
+    "Results",
+    "Run",
+    "RunFolder",
+    "StoreError",
+    "Sweep",
+    "UsageError",
+    "UserRequest",
+    "Validation",
+    "WorkerDied",
+    "check",
+    "compare",
+    "convert",
+    "export_prompts",
+    "fetch_model",
+    "list_runs",
+    "load_protocol",
+    "load_quant",
+    "model_names",
+    "plan",
+    "plan_sweep",
+    "quant_names",
+    "quantize",
+    "read_requests",
+    "read_results",
+    "run_reference",
+    "score_file",
+    "score_requests",
+    "sweep",
+    "task_names",
+    "task_prompts",
+    "validate",
+    "verdict",
+]
+"""The public names: all of them can be imported from `medbench_local`."""
 
 
 @dataclass(frozen=True, kw_only=True)

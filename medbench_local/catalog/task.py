@@ -127,7 +127,7 @@ class TaskEntry(StrictModel):
 
 @cache
 def study_tasks() -> tuple[str, ...]:
-    """The ids of the study's thirteen tasks: what ``--tasks all`` stands for."""
+    """The ids of the study's thirteen tasks: what ``tasks=["all"]`` stands for."""
     return tuple(_catalog().tasks)
 
 

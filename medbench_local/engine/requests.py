@@ -28,7 +28,7 @@ def letter_tokens(engine: Engine, count: int) -> Tokens:
         if token is None or token in tokens:
             raise EngineError(
                 f"The letter {letter!r} is not one token of its own in {engine.info.model}.",
-                advice="Use --scoring label or --scoring cloze for this model.",
+                advice='Use `scoring="label"` or `scoring="cloze"` for this model.',
             )
         tokens.append(token)
     return tuple(tokens)

@@ -254,7 +254,7 @@ def ablations(results: Results) -> list[Section]:
 
 
 def ladder(results: Results) -> list[Section]:
-    """The precisions that ``--quant auto`` tried; nothing for another choice."""
+    """The precisions that ``quant="auto"`` tried; nothing for another choice."""
     if not results.ladder:
         return []
     columns = (Column("precision", name_of_row=True), _number("settled"), _number("questions checked"))

@@ -221,7 +221,7 @@ class Summary(RatesOfSome):
 
 
 class LadderStep(Record):
-    """One precision that ``--quant auto`` tried.
+    """One precision that ``quant="auto"`` tried.
 
     Attributes:
         precision: its name.
@@ -267,7 +267,7 @@ class Results(Record):
         confidence: level of the intervals of the differences.
         summary: rates of win, tie and loss.
         warnings: what a careful reader must know (incomplete data, stand-ins, tokenizer trouble).
-        ladder: precisions tried, in order; empty unless ``--quant auto``.
+        ladder: precisions tried, in order; empty unless ``quant="auto"``.
     """
 
     schema_version: int = SCHEMA

@@ -208,7 +208,7 @@ class RequestBuilder:
                 raise EngineError(
                     f"{self._task.id}, question {question.id}: option {ends.index('') + 1} is empty; "
                     f"{rules.scoring} scoring has nothing to score.",
-                    advice="Use --scoring constrained.",
+                    advice='Use `scoring="constrained"`.',
                 )
         begun = [prompt.text + prompt.gap for prompt in prompts]
         texts = [beginning + end for beginning, ends in zip(begun, endings, strict=True) for end in ends]

@@ -124,7 +124,7 @@ def run_check(model: str, options: ResolvedOptions, progress: Progress) -> Model
     if prepared.full is None or not plan.checkable:
         raise UsageError(
             f"{prepared.name} at {plan.quant.name} is all there is: there is no fuller precision to check against.",
-            advice="Name a checkpoint, or an f16, bf16 or f32 GGUF, and a precision with --quant.",
+            advice="Name a checkpoint, or an f16, bf16 or f32 GGUF, and a precision with `quant=`.",
         )
     refuse_plan(plan)
     settings = check_settings(

@@ -71,7 +71,7 @@ class Run:
 def run_comparison(
     medical: str, base: str, options: ResolvedOptions, progress: Progress, write_reports: WriteReports
 ) -> Run:
-    """Compare two models; a comparison that was finished before is read, an interrupted one goes on.
+    """Compare two models; a comparison that was finished before is read, an interrupted one resumes.
 
     Args:
         medical: the medical model, as `resolve_model` reads it.
@@ -142,13 +142,13 @@ def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> R
         if folder.results_file.is_file():
             raise StoreError(
                 f"{folder.path} holds results without a manifest.json that says what they are of.",
-                advice="Choose another folder with --output, or move results.json away.",
+                advice="Choose another folder with `output=`, or move results.json away.",
             )
         return None
     if folder.manifest().get("identity") != identity_of(plan, quants):
         raise StoreError(
             f"{folder.path} holds another run (other models, data or settings).",
-            advice="Choose another folder with --output.",
+            advice="Choose another folder with `output=`.",
         )
     found = folder.results()
     if found is not None and any(c.check.obstacle == "does-not-fit" for c in found.comparisons):

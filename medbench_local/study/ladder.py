@@ -23,7 +23,7 @@ def ladder(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
         if step.flash_attention and options.engine.mode == "exact":
             raise UsageError(
                 f"{step.name} asks for flash attention, which only the fast mode has.",
-                advice="Add --mode fast.",
+                advice='Add `mode="fast"`.',
             )
     return steps
 
@@ -35,7 +35,7 @@ def _steps(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
         if higher is not None and quant.name != FULL and quant.bits_per_weight >= higher.bits_per_weight:
             raise UsageError(
                 f"{higher.name} cannot stand in for full precision: it is no more precise than {quant.name}.",
-                advice="Name a higher one with --check-precision, or a lower one with --quant.",
+                advice="Name a higher one with `check_precision=`, or a lower one with `quant=`.",
             )
         return (quant,)
     steps = quantisation.ladder(FIRST_STEP)
@@ -45,7 +45,7 @@ def _steps(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
     if not below:
         raise UsageError(
             f"No precision of the ladder is below {higher.name}, which stands in for full precision.",
-            advice="Name a higher one with --check-precision.",
+            advice="Name a higher one with `check_precision=`.",
         )
     return below
 

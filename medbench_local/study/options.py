@@ -291,7 +291,7 @@ def check_ranges(options: CompareOptions) -> None:
             continue
         values = [value]
         if is_several(type_):
-            if isinstance(value, str) or not value:
+            if isinstance(value, str) or (not value and one.default is None):
                 raise UsageError(f"`{one.name}=` must be a list of at least one value, not {value!r}.")
             values = list(value)
         choices = get_args(without_none(type_)) if get_origin(without_none(type_)) is Literal else ()

@@ -156,7 +156,7 @@ def _check_prompt_names(protocol: Protocol, models_named: Sequence[str], tasks_n
             raise UsageError(
                 f"Protocol {protocol.name}: 'prompts' names the {kind} '{name}', which is neither in the catalog nor "
                 "used here.",
-                advice=f"`medbench-local {kind}s list` has the names; `{ANY}` stands for every {kind}.",
+                advice=f"`{kind}_names()` has the names; `{ANY}` stands for every {kind}.",
             )
 
 
@@ -193,7 +193,7 @@ def load_cells(
         if max(shots) > pool:
             raise UsageError(
                 f"{task.id} has {pool} demonstrations, fewer than the {max(shots)} shots asked for.",
-                advice=f"Ask for at most {pool} with --shots, or leave the task out with --tasks.",
+                advice=f"Ask for at most {pool} with `shots=`, or leave the task out with `tasks=`.",
             )
     _check_prompt_names(options.protocol, [source.name for source in sources], [task.id for task in found])
     return tuple(Cell(task, number) for number in shots for task in found)

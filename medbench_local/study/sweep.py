@@ -124,14 +124,16 @@ def each_once(wanted: Sequence[PairNames]) -> tuple[PairNames, ...]:
         UsageError: no pair.
     """
     if not wanted:
-        raise UsageError("No pair is named.", advice=f"Name pairs ({PAIR_FORMS}), or use --all.")
+        raise UsageError(
+            "No pair is named.", advice=f"Name pairs ({PAIR_FORMS}), or all for the study's ten."
+        )
     return tuple(dict.fromkeys(wanted))
 
 
 def run_sweep(
     wanted: Sequence[PairNames], options: ResolvedOptions, progress: Progress, write_reports: WriteReports
 ) -> Sweep:
-    """Compare every pair and summarise; finished comparisons are read, interrupted ones go on.
+    """Compare every pair and summarise; finished comparisons are read, interrupted ones resume.
 
     Raises:
         UsageError: no pair, or a folder for a single run was given.

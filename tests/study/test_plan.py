@@ -9,7 +9,6 @@ from typing import Any, Literal
 import pytest
 
 from medbench_local import UsageError, compare, plan
-from medbench_local.api import Options, compare_options
 from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
@@ -23,6 +22,7 @@ from medbench_local.study import opening
 from medbench_local.study.ladder import ladder
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.opening import session_for
+from medbench_local.study.options import CompareOptions, ResolvedOptions, resolve
 from medbench_local.study.plan import Plan, default_tasks
 from medbench_local.study.planner import Planner
 from medbench_local.study.prompt_search import search_prompts
@@ -37,8 +37,12 @@ RACING = Protocol(
 )
 
 
+def resolved(**options: Any) -> ResolvedOptions:
+    return resolve(CompareOptions(**options))
+
+
 def test_the_ladder_goes_up_to_full_precision() -> None:
-    steps = ladder(compare_options(quant="auto"))
+    steps = ladder(resolved(quant="auto"))
     bits = [step.bits_per_weight for step in steps]
     assert bits == sorted(bits)
     assert len(set(bits)) == len(bits)
@@ -46,16 +50,16 @@ def test_the_ladder_goes_up_to_full_precision() -> None:
 
 
 def test_one_precision_is_a_ladder_of_one() -> None:
-    assert [s.name for s in ladder(compare_options())] == ["q8_0"]
-    assert [s.name for s in ladder(compare_options(quant="none"))] == ["full"]
-    assert [s.name for s in ladder(compare_options(quant="q4_k_m"))] == ["q4_k_m"]
-    below = ladder(compare_options(quant="auto", check_precision="q8_0"))
+    assert [s.name for s in ladder(resolved())] == ["q8_0"]
+    assert [s.name for s in ladder(resolved(quant="none"))] == ["full"]
+    assert [s.name for s in ladder(resolved(quant="q4_k_m"))] == ["q4_k_m"]
+    below = ladder(resolved(quant="auto", check_precision="q8_0"))
     assert "q8_0" not in [s.name for s in below]
-    assert [s.name for s in ladder(compare_options(quant="auto", check_precision="q8_0", check="none"))][
+    assert [s.name for s in ladder(resolved(quant="auto", check_precision="q8_0", check="none"))][
         -1
     ] == "full"
     with pytest.raises(UsageError, match="q4_k_m"):
-        ladder(compare_options(quant="q4_km"))
+        ladder(resolved(quant="q4_km"))
 
 
 def test_the_demo_pair_takes_the_demo_tasks_and_others_the_study_s() -> None:
@@ -93,17 +97,17 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"limit": 0}, "--limit"),
-        ({"retries": -1}, "--retries"),
-        ({"threads": 0}, "--threads"),
-        ({"gpu_layers": -2}, "--gpu-layers"),
-        ({"shots": []}, "--shots"),
-        ({"shots": [-1]}, "--shots"),
+        ({"limit": 0}, "limit="),
+        ({"retries": -1}, "retries="),
+        ({"threads": 0}, "threads="),
+        ({"gpu_layers": -2}, "gpu_layers="),
+        ({"shots": []}, "shots="),
+        ({"shots": [-1]}, "shots="),
     ],
 )
-def test_values_out_of_range_are_refused(options: Options, said: str) -> None:
+def test_values_out_of_range_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        compare_options(**options)
+        resolved(**options)
 
 
 def test_two_tasks_of_one_name_are_refused(fakes: Fakes, tmp_path: Path) -> None:
@@ -114,9 +118,7 @@ def test_two_tasks_of_one_name_are_refused(fakes: Fakes, tmp_path: Path) -> None
 
 def test_an_importance_matrix_counts_by_its_content(fakes: Fakes, tmp_path: Path) -> None:
     quant = load_quant("q8_0")
-    planned = Planner("demo-med", "demo-base", compare_options(tasks=["./made-up"], limit=5), Silent()).plan(
-        quant
-    )
+    planned = Planner("demo-med", "demo-base", resolved(tasks=["./made-up"], limit=5), Silent()).plan(quant)
 
     def with_matrix(name: str, content: bytes) -> str:
         (tmp_path / name).write_bytes(content)
@@ -154,7 +156,7 @@ def test_the_same_weights_with_another_attention_cache_are_not_full_precision(
 ) -> None:
     def planned(mode: Literal["exact", "fast"]) -> Plan:
         options = replace(
-            compare_options(quant="full", mode=mode, tasks=["demo-anatomy"], shots=[0]), home=demo_home
+            resolved(quant="full", mode=mode, tasks=["demo-anatomy"], shots=[0]), home=demo_home
         )
         return Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("full"))
 

@@ -59,7 +59,7 @@ def _cast(block: NDArray[Any], weight: Weight, target: str) -> NDArray[Any]:
     if np.isinf(narrow).any() and not np.isinf(wide).any():
         raise AcquireError(
             f"{weight.source.name} has values beyond the range of f16 (65,504).",
-            advice="Convert with --type auto, bf16 or f32.",
+            advice="Convert with `type=` auto, bf16 or f32.",
         )
     return narrow
 
