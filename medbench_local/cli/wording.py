@@ -7,8 +7,10 @@ The library writes arguments and functions as Python does, in backquotes: `limit
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 from medbench_local.cli.options import flag
+from medbench_local.study.options import CompareOptions
 
 COMMANDS = {
     "check": "check",
@@ -31,6 +33,16 @@ COMMANDS = {
 }
 """The command that does what a Python function does."""
 
+ARGUMENTS = {one.name for one in fields(CompareOptions)} | {
+    "confidence",
+    "device",
+    "dtype",
+    "items",
+    "model",
+    "type",
+}
+"""The arguments that are flags."""
+
 _ARGUMENT = re.compile(r"`([a-z][a-z_]*)=([^`\n]*)`")
 _FUNCTION = re.compile(r"`([a-z][a-z_]*)\(\)`")
 
@@ -42,6 +54,8 @@ def on_command_line(text: str) -> str:
 
 def _flag(found: re.Match[str]) -> str:
     name, value = found.groups()
+    if name not in ARGUMENTS:
+        return found[0]
     if value in ("", "True"):
         return flag(name)
     if value == "False":

@@ -279,7 +279,7 @@ def test_more_options_than_letter_tokens_is_an_error(tmp_path: Path) -> None:
             return None if piece == "D" else super().token_of(piece)
 
     bench = Bench(tmp_path, engine=Poor())
-    with pytest.raises(EngineError, match=r"letter 'D'.*--scoring label"):
+    with pytest.raises(EngineError, match=r"letter 'D'.*`scoring=.label.`"):
         bench.scorer.answers(ZERO, "test", [0])
 
 

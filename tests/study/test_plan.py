@@ -94,22 +94,6 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     assert full.to_dict()["medical"]["cells"][0]["task"] == "made-up"
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"limit": 0}, "limit="),
-        ({"retries": -1}, "retries="),
-        ({"threads": 0}, "threads="),
-        ({"gpu_layers": -2}, "gpu_layers="),
-        ({"shots": []}, "shots="),
-        ({"shots": [-1]}, "shots="),
-    ],
-)
-def test_values_out_of_range_are_refused(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        resolved(**options)
-
-
 def test_two_tasks_of_one_name_are_refused(fakes: Fakes, tmp_path: Path) -> None:
     write_task(tmp_path / "other" / "made-up")
     with pytest.raises(UsageError, match=r"\./made-up and \./other/made-up are both called made-up"):
