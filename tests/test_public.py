@@ -25,9 +25,7 @@ FUNCTIONS = {
 def test_every_public_name_is_exported_once() -> None:
     assert sorted(set(NAMES)) == NAMES
     assert set(dir(medbench_local)) == {*NAMES, "__version__"}
-    star: dict[str, Any] = {}
-    exec("from medbench_local import *", star)
-    assert set(NAMES) <= set(star)
+    assert medbench_local.__all__ is NAMES, "what `from medbench_local import *` gives"
     with pytest.raises(AttributeError, match="no attribute 'compar'"):
         medbench_local.compar  # noqa: B018
 
@@ -78,15 +76,20 @@ def test_offline_wins_in_every_function_that_could_touch_the_network(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MEDBENCH_DATA", raising=False)
-    with pytest.raises(AcquireError, match="cannot be asked|offline"):
+    with pytest.raises(AcquireError, match="cannot be asked"):
         CALLS[name](tmp_path)
     assert hub.requests == []
 
 
 def test_the_prompts_of_a_run_are_exported_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its data may come from the hub; a run on such data is made elsewhere, so the argument is what is looked at."""
-    seen = []
-    monkeypatch.setattr(api, "prompts_of_run", lambda *_, **given: seen.append(given["offline"]) or [])
+    seen: list[object] = []
+
+    def prompts(*_: object, **given: object) -> list[object]:
+        seen.append(given["offline"])
+        return []
+
+    monkeypatch.setattr(api, "prompts_of_run", prompts)
     monkeypatch.setattr(api, "find_run", lambda _: None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     for offline in (True, False, None):
