@@ -1,4 +1,4 @@
-"""MultipleLetters comparisons and the study's summary of them."""
+"""Several comparisons and the study's summary of them."""
 
 from __future__ import annotations
 
