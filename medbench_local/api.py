@@ -193,7 +193,8 @@ def sweep(asked: _Pairs) -> Sweep:
     Raises:
         MedbenchError: as `compare`; the comparisons before it are kept.
     """
-    return run_sweep(_named(asked.pairs), resolve(asked), asked.progress or Silent(), write_reports)
+    options = resolve(asked)
+    return run_sweep(_named(asked.pairs), options, asked.progress or Silent(), write_reports)
 
 
 @arguments_of(_Pairs)
