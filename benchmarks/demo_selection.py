@@ -18,11 +18,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from medbench_local.api import compare_options, tools_for
+from medbench_local.api import tools_for
 from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.cli.progress import progress
 from medbench_local.results.choices import PromptChoice
 from medbench_local.study.compare import run_comparison
+from medbench_local.study.options import CompareOptions, resolve
 
 Searches = dict[tuple[str, str], PromptChoice]
 """By task and role."""
@@ -30,13 +31,15 @@ Searches = dict[tuple[str, str], PromptChoice]
 
 def searches(protocol: Protocol, shots: int, name: str) -> Searches:
     """The searches of one comparison of the embedded pair."""
-    options = compare_options(
-        protocol=protocol,
-        shots=(shots,),
-        quant="q8_0",
-        check="none",
-        ablation=False,
-        output=Path("runs") / name,
+    options = resolve(
+        CompareOptions(
+            protocol=protocol,
+            shots=(shots,),
+            quant="q8_0",
+            check="none",
+            ablation=False,
+            output=Path("runs") / name,
+        )
     )
     run = run_comparison("demo-med", "demo-base", options, tools_for(progress()))
     return {

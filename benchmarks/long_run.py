@@ -21,10 +21,11 @@ from pathlib import Path
 
 import psutil
 
-from medbench_local.api import compare_options, tools_for
+from medbench_local.api import tools_for
 from medbench_local.cli.progress import Pace
 from medbench_local.progress import Advance
 from medbench_local.study.compare import run_comparison
+from medbench_local.study.options import CompareOptions, resolve
 
 PROTOCOL = """\
 name: long-run
@@ -128,8 +129,8 @@ def main(words: Sequence[str] | None = None) -> int:
         folder = Path(name)
         (folder / "protocol.yaml").write_text(PROTOCOL.format(questions=asked.questions), encoding="utf-8")
         os.environ["MEDBENCH_HOME"] = str(folder / "home")
-        options = compare_options(
-            protocol=folder / "protocol.yaml", quant="none", output=folder / "runs" / "run"
+        options = resolve(
+            CompareOptions(protocol=folder / "protocol.yaml", quant="none", output=folder / "runs" / "run")
         )
         watcher = threading.Thread(target=watch, args=(recorder, ended))
         watcher.start()

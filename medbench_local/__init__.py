@@ -1,7 +1,7 @@
 """Is a medical language model better than the model it was built from?
 
-The functions of `medbench_local.api` and what they take and return can be imported from here; they are loaded
-when they are first used, so that importing the package is cheap.
+What `medbench_local.api` exports can be imported from here; it is loaded when it is first used, so that importing the
+package is cheap.
 """
 
 from __future__ import annotations
@@ -12,97 +12,19 @@ from typing import TYPE_CHECKING, Any
 from medbench_local._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from medbench_local.api import (
-        check,
-        compare,
-        convert,
-        export_prompts,
-        plan,
-        quantize,
-        score_requests,
-        sweep,
-        validate,
-        verdict,
-    )
-    from medbench_local.catalog.protocol import Protocol, load_protocol
-    from medbench_local.errors import (
-        AcquireError,
-        EngineError,
-        InputError,
-        MedbenchError,
-        StoreError,
-        UsageError,
-        WorkerDied,
-    )
-    from medbench_local.prompts.export import ExportedPrompt
-    from medbench_local.reference.file_verdicts import FileVerdicts
-    from medbench_local.reference.validation import Validation
-    from medbench_local.results.cost import ComparisonCost
-    from medbench_local.results.folder import Run
-    from medbench_local.results.model_check import ModelCheck
-    from medbench_local.results.reading import read_results
-    from medbench_local.results.schema import Comparison, Results
-    from medbench_local.results.sweep import Sweep
-    from medbench_local.scoring.own_prompts import UserRequest, read_requests
-
-
-__all__ = [
-    "AcquireError",
-    "Comparison",
-    "ComparisonCost",
-    "EngineError",
-    "ExportedPrompt",
-    "FileVerdicts",
-    "InputError",
-    "MedbenchError",
-    "ModelCheck",
-    "Protocol",
-    "Results",
-    "Run",
-    "StoreError",
-    "Sweep",
-    "UsageError",
-    "UserRequest",
-    "Validation",
-    "WorkerDied",
-    "check",
-    "compare",
-    "convert",
-    "export_prompts",
-    "load_protocol",
-    "plan",
-    "quantize",
-    "read_requests",
-    "read_results",
-    "score_requests",
-    "sweep",
-    "validate",
-    "verdict",
-]
-
-_HOMES = {
-    "api": ("check compare convert export_prompts plan quantize score_requests sweep validate verdict"),
-    "catalog.protocol": "Protocol load_protocol",
-    "errors": "AcquireError EngineError InputError MedbenchError StoreError UsageError WorkerDied",
-    "prompts.export": "ExportedPrompt",
-    "reference.validation": "Validation",
-    "results.model_check": "ModelCheck",
-    "results.folder": "Run",
-    "results.cost": "ComparisonCost",
-    "reference.file_verdicts": "FileVerdicts",
-    "scoring.own_prompts": "UserRequest read_requests",
-    "results.schema": "Comparison Results",
-    "results.reading": "read_results",
-    "results.sweep": "Sweep",
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+    from medbench_local.api import *  # noqa: F403
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name.startswith("__") and name != "__all__":  # asked for by tools; nothing of ours
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    api = import_module(f"{__name__}.api")
+    if name == "__all__":
+        return api.__all__
+    if name not in api.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(api, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__getattr__("__all__"), "__version__"])

@@ -1,6 +1,6 @@
 """The Python API: the commands of the command line as typed functions, imported from `medbench_local`.
 
-Functions that compare models share the options of `compare_options`, all by keyword:
+Functions that compare models take the options of `CompareOptions`, all by keyword:
 
     from medbench_local import compare
     run = compare("meditron-7b", "llama-2-7b", tasks=["medqa", "pubmedqa"], quant="q4_k_m")
@@ -11,151 +11,233 @@ Functions that compare models share the options of `compare_options`, all by key
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TextIO
 
 from medbench_local.acquire.checkpoint_files import find_checkpoint
 from medbench_local.acquire.conversion.convert import convert_checkpoint
+from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
-from medbench_local.catalog.protocol import Protocol, Scoring, default_protocol, load_protocol
-from medbench_local.catalog.quantisation import QuantConfig, load_quant
-from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
+from medbench_local.catalog.model import model_names
+from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
+from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant, quant_names
+from medbench_local.catalog.task import task_names
+from medbench_local.engine.base import Mode
 from medbench_local.engine.remote import start_engine
-from medbench_local.errors import UsageError
+from medbench_local.errors import (
+    AcquireError,
+    EngineError,
+    InputError,
+    MedbenchError,
+    StoreError,
+    UsageError,
+    WorkerDied,
+)
+from medbench_local.files.lock import only_writer
 from medbench_local.progress import Progress, Silent
-from medbench_local.prompts.export import ExportedPrompt
-from medbench_local.prompts.prompt_style import check_system_prompt
-from medbench_local.reference.exporting import prompts_of_run
+from medbench_local.prompts.demonstrations import DEFAULT_SEED
+from medbench_local.prompts.export import ExportedPrompt, exported_prompts
+from medbench_local.reference.exporting import prompt_style_of, prompts_of_run
 from medbench_local.reference.file_verdicts import FileVerdicts, verdicts_of_files
 from medbench_local.reference.rows import read_rows, read_samples
+from medbench_local.reference.run import ReferenceRun
+from medbench_local.reference.run import run_reference as compute_reference
+from medbench_local.reference.tokens import Bos
+from medbench_local.reference.transformers_model import DType
 from medbench_local.reference.validate import validate as compare_with
 from medbench_local.reference.validation import Validation
 from medbench_local.report.files import write_reports
 from medbench_local.results.cost import ComparisonCost
-from medbench_local.results.folder import Run, find_run
+from medbench_local.results.folder import Run, RunFolder, find_run, list_runs
 from medbench_local.results.model_check import ModelCheck
+from medbench_local.results.reading import read_results
+from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.opened import open_model
-from medbench_local.scoring.own_prompts import UserRequest, score_on
-from medbench_local.settings import read_settings
+from medbench_local.scoring.own_prompts import UserRequest, read_requests, score_on
+from medbench_local.scoring.scored_file import write_scores
+from medbench_local.study.arguments import arguments_of
 from medbench_local.study.check_model import run_check
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.cost import plan_comparison
-from medbench_local.study.plan import CheckScope, CompareOptions
-from medbench_local.study.sweep import PairNames, parse_pair, run_sweep
+from medbench_local.study.manifest import describe_task as describe_task
+from medbench_local.study.options import (
+    MODEL,
+    CheckOptions,
+    CompareOptions,
+    SweepOptions,
+    described,
+    option,
+    resolve,
+)
+from medbench_local.study.sweep import PairNames, each_once, parse_pair, run_sweep, study_pairs
 from medbench_local.study.tools import Tools
+from medbench_local.tasks.load import load_task
+from medbench_local.tasks.question import SplitName
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+__all__ = [
+    "AcquireError",
+    "Comparison",
+    "ComparisonCost",
+    "EngineError",
+    "ExportedPrompt",
+    "FileVerdicts",
+    "InputError",
+    "MedbenchError",
+    "ModelCheck",
+    "PreparedModel",
+    "Protocol",
+    "QuantConfig",
+    "ReferenceRun",
+    "Results",
+    "Run",
+    "RunFolder",
+    "StoreError",
+    "Sweep",
+    "UsageError",
+    "UserRequest",
+    "Validation",
+    "WorkerDied",
+    "check",
+    "compare",
+    "convert",
+    "export_prompts",
+    "fetch_model",
+    "list_runs",
+    "load_protocol",
+    "load_quant",
+    "model_names",
+    "plan",
+    "plan_sweep",
+    "quant_names",
+    "quantize",
+    "read_requests",
+    "read_results",
+    "run_reference",
+    "score_file",
+    "score_requests",
+    "sweep",
+    "task_names",
+    "task_prompts",
+    "validate",
+    "verdict",
+]
+"""The public names: all of them can be imported from `medbench_local`."""
 
 
-class Options(TypedDict, total=False):
-    """The options of `compare`, `plan`, `check` and `sweep`; `compare_options` says what each means."""
+@dataclass(frozen=True, kw_only=True)
+class _Heard:
+    """The argument of everything that takes long."""
 
-    tasks: Sequence[str] | None
-    shots: Sequence[int] | None
-    scoring: Scoring | None
-    protocol: str | Path | Protocol
-    quant: str | None
-    limit: int | None
-    check: CheckScope
-    check_precision: str
-    ablation: bool | None
-    data_dir: Path | None
-    system_prompt: str | None
-    output: Path | None
-    offline: bool | None
-    force: bool
-    retries: int
-    mode: Mode
-    threads: int | None
-    gpu_layers: int
+    progress: Progress | None = option(None, "Listens to the work.", unset="silence")
 
 
-def compare(medical: str, base: str, *, progress: Progress | None = None, **options: Unpack[Options]) -> Run:
+@dataclass(frozen=True)
+class _Pair(_Heard, CompareOptions):
+    """The arguments of `compare` and `plan`."""
+
+    medical: str = field(metadata=described(f"The medical model: {MODEL}."))
+    base: str = field(metadata=described("The model it was built from; likewise."))
+
+
+@dataclass(frozen=True)
+class _Pairs(_Heard, SweepOptions):
+    """The arguments of `sweep` and `plan_sweep`."""
+
+    pairs: Sequence[str | tuple[str, str]] = field(
+        metadata=described(
+            'Medical models of the catalog, "MEDICAL=BASE", tuples of both models, or "all" for the study\'s ten.'
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Model(_Heard, CheckOptions):
+    """The arguments of `check`."""
+
+    model: str = field(metadata=described(f"The model: {MODEL}."))
+
+
+@arguments_of(_Pair)
+def compare(asked: _Pair) -> Run:
     """Compare a medical model with the model it was built from.
 
-    Args:
-        medical: a catalog name, a ``.gguf`` file, a checkpoint folder, ``hf:owner/name[@revision]`` or
-            ``gguf:owner/name/file.gguf``.
-        base: likewise.
-        progress: listens to the work.
-        options: see `compare_options`; the protocol is "demo" for the embedded pair unless another is named.
+    {arguments}
 
     Returns:
-        The run: its folder and its results. A finished one is read, an interrupted one goes on.
+        The run: its folder and its results. A finished one is read, an interrupted one resumes.
 
     Raises:
         MedbenchError: with one line that says what happened and one that says what to do.
     """
-    asked: Options = {"protocol": default_protocol(medical, base), **options}
-    return run_comparison(medical, base, compare_options(**asked), tools_for(progress))
+    options = resolve(asked, protocol=default_protocol(asked.medical, asked.base))
+    return run_comparison(asked.medical, asked.base, options, tools_for(asked.progress))
 
 
-def plan(
-    medical: str, base: str, *, progress: Progress | None = None, **options: Unpack[Options]
-) -> ComparisonCost:
-    """What `compare` would fetch and compute; nothing is computed. Arguments and errors as there."""
-    asked: Options = {"protocol": default_protocol(medical, base), **options}
-    return plan_comparison(medical, base, compare_options(**asked), progress or Silent())
+@arguments_of(_Pair)
+def plan(asked: _Pair) -> ComparisonCost:
+    """What `compare` would fetch and compute with the same arguments; nothing is computed.
 
-
-def sweep(
-    pairs: Sequence[str | tuple[str, str]], *, progress: Progress | None = None, **options: Unpack[Options]
-) -> Sweep:
-    """Compare several pairs and summarise them as the study does.
-
-    Args:
-        pairs: medical models of the catalog, "MEDICAL=BASE", or tuples of both models.
-        progress: listens to the work.
-        options: see `compare_options`; ``ablation`` is on unless it is turned off.
-
-    Raises:
-        MedbenchError: as `compare`; the comparisons before it are kept.
-    """
-    wanted = [parse_pair(pair) if isinstance(pair, str) else PairNames(*pair) for pair in pairs]
-    asked: Options = {"ablation": True, **options}
-    return run_sweep(wanted, compare_options(**asked), tools_for(progress))
-
-
-def check(
-    model: str, *, quant: str, progress: Progress | None = None, **options: Unpack[CheckOptions]
-) -> ModelCheck:
-    """Check that a model at a precision answers as it does at full precision.
-
-    Args:
-        model: as in `compare`.
-        quant: the precision to check: a quantisation config's name or file.
-        progress: listens to the work.
-        options: those of `compare_options` that say what is asked; ``check="full"`` asks every question.
+    {arguments}
 
     Raises:
         MedbenchError: as `compare`.
     """
-    return run_check(model, compare_options(quant=quant, ablation=False, **options), tools_for(progress))
+    options = resolve(asked, protocol=default_protocol(asked.medical, asked.base))
+    return plan_comparison(asked.medical, asked.base, options, asked.progress or Silent())
 
 
-class CheckOptions(TypedDict, total=False):
-    """The options of `check`; `compare_options` says what each means."""
+@arguments_of(_Pairs)
+def sweep(asked: _Pairs) -> Sweep:
+    """Compare several pairs and summarise them as the study does.
 
-    tasks: Sequence[str] | None
-    shots: Sequence[int] | None
-    scoring: Scoring | None
-    protocol: str | Path | Protocol
-    limit: int | None
-    check: Literal["sample", "full"]
-    check_precision: str
-    data_dir: Path | None
-    system_prompt: str | None
-    output: Path | None
-    offline: bool | None
-    force: bool
-    retries: int
-    mode: Mode
-    threads: int | None
-    gpu_layers: int
+    {arguments}
+
+    Raises:
+        MedbenchError: as `compare`; the comparisons before it are kept.
+    """
+    options = resolve(asked)
+    return run_sweep(_named(asked.pairs), options, tools_for(asked.progress))
+
+
+@arguments_of(_Pairs)
+def plan_sweep(asked: _Pairs) -> list[ComparisonCost]:
+    """What `sweep` would fetch and compute with the same arguments, pair by pair; nothing is computed.
+
+    {arguments}
+
+    Raises:
+        MedbenchError: as `sweep`.
+    """
+    options, listener = resolve(asked), asked.progress or Silent()
+    return [
+        plan_comparison(pair.medical, pair.base, options, listener) for pair in each_once(_named(asked.pairs))
+    ]
+
+
+def _named(pairs: Sequence[str | tuple[str, str]]) -> list[PairNames]:
+    found: list[PairNames] = []
+    for pair in pairs:
+        if pair == "all":
+            found += study_pairs()
+        else:
+            found.append(parse_pair(pair) if isinstance(pair, str) else PairNames(*pair))
+    return found
+
+
+@arguments_of(_Model)
+def check(asked: _Model) -> ModelCheck:
+    """Check that a model at a precision answers as it does at full precision.
+
+    {arguments}
+
+    Raises:
+        MedbenchError: as `compare`.
+    """
+    return run_check(asked.model, resolve(asked), tools_for(asked.progress))
 
 
 def verdict(medical: Path, base: Path, *, confidence: float = 0.95) -> FileVerdicts:
@@ -197,7 +279,7 @@ def validate(
         UsageError: there is no such run.
     """
     folder = run.folder if isinstance(run, Run) else find_run(str(run))
-    rules = folder.protocol() if protocol is None else _protocol(protocol)
+    rules = folder.protocol() if protocol is None else resolve(CompareOptions(protocol=protocol)).protocol
     files = [reference] if isinstance(reference, Path) else reference
     rows = [row for path in files for row in read_rows(path, model=model)]
     return compare_with(
@@ -209,7 +291,7 @@ def score_requests(
     model: str,
     requests: Sequence[UserRequest],
     *,
-    quant: str = "none",
+    quant: str | Path = FULL,
     special: bool = False,
     offline: bool | None = None,
     force: bool = False,
@@ -223,7 +305,7 @@ def score_requests(
     Args:
         model: as in `compare`.
         requests: prompts with their continuations.
-        quant: a quantisation config's name or file, or "none" for full precision.
+        quant: a quantisation config's name or file, or "full".
         special: whether control-token text in prompts stands for control tokens.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         force: load even if memory seems too small.
@@ -240,20 +322,72 @@ def score_requests(
         MedbenchError: the model cannot be had, loaded or used.
     """
     listener = progress or Silent()
-    options = EngineOptions(mode=mode, threads=threads, gpu_layers=gpu_layers)
+    options = resolve(
+        CompareOptions(offline=offline, force=force, mode=mode, threads=threads, gpu_layers=gpu_layers)
+    )
     with open_model(
         model,
         start_engine,
         quant=quant,
-        options=options,
-        offline=bool(offline),
-        force=force,
+        options=options.engine,
+        offline=options.offline,
+        force=options.force,
         progress=listener,
     ) as opened:
         packs = score_on(
             opened.engine, requests, special=special, label=opened.prepared.name, progress=listener
         )
         return [row for rows in packs for row in rows]
+
+
+def score_file(
+    model: str,
+    requests: Path,
+    output: Path | TextIO,
+    *,
+    quant: str | Path = FULL,
+    special: bool = False,
+    offline: bool | None = None,
+    force: bool = False,
+    mode: Mode = "exact",
+    threads: int | None = None,
+    gpu_layers: int = -1,
+    progress: Progress | None = None,
+) -> int:
+    """`score_requests` from a file into a file, one JSON line a prompt; an interrupted one resumes.
+
+    Args:
+        model: as in `compare`.
+        requests: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations).
+        output: the file to write; or a text stream, which gets results as they are computed and cannot be resumed.
+        quant, special, offline, force, mode, threads, gpu_layers, progress: as in `score_requests`.
+
+    Returns:
+        How many results there are.
+
+    Raises:
+        InputError: a request is malformed.
+        MedbenchError: the model cannot be had, loaded or used, or the file cannot be written.
+    """
+    asked = read_requests(requests)
+    listener = progress or Silent()
+    options = resolve(
+        CompareOptions(offline=offline, force=force, mode=mode, threads=threads, gpu_layers=gpu_layers)
+    )
+    with (
+        only_writer(output) if isinstance(output, Path) else nullcontext(),
+        open_model(
+            model,
+            start_engine,
+            quant=quant,
+            options=options.engine,
+            offline=options.offline,
+            force=options.force,
+            progress=listener,
+        ) as opened,
+    ):
+        write_scores(opened, asked, output, special=special, source=requests, progress=listener)
+    return len(asked)
 
 
 def convert(
@@ -279,16 +413,16 @@ def convert(
     Raises:
         MedbenchError: the checkpoint cannot be had, read or written.
     """
-    settings = read_settings()
+    options = resolve(CompareOptions(offline=offline))
     listener = progress or Silent()
     meant = resolve_model(source)
     if not isinstance(meant, LocalCheckpoint | HubCheckpoint):
-        raise UsageError(f"{source} is a GGUF already.", advice="medbench-local quantize makes it smaller.")
+        raise UsageError(f"{source} is a GGUF already.", advice="`quantize()` makes it smaller.")
     checkpoint = find_checkpoint(
         meant,
-        load_quant("full"),
-        home=settings.home,
-        offline=settings.offline if offline is None else offline,
+        load_quant(FULL),
+        home=options.home,
+        offline=options.offline,
         progress=listener,
     )
     return convert_checkpoint(checkpoint.folder(), output, file_type=type, progress=listener).warnings
@@ -340,99 +474,150 @@ def export_prompts(
         UsageError: there is no such run, or it is not finished.
         InputError: its files or the data are not what they were.
     """
-    settings = read_settings()
+    options = resolve(CompareOptions(data_dir=data_dir, offline=offline))
     folder = run.folder if isinstance(run, Run) else find_run(str(run))
     return prompts_of_run(
-        folder,
-        data_dir=data_dir or settings.data_dir,
-        offline=settings.offline if offline is None else offline,
+        folder, data_dir=options.data_dir, offline=options.offline, progress=progress or Silent()
+    )
+
+
+def task_prompts(
+    model: str,
+    task: str,
+    *,
+    split: SplitName = "test",
+    shots: int = 0,
+    formats: Sequence[int | Literal["default"]] = ("default",),
+    demonstrations: Sequence[int] = (DEFAULT_SEED,),
+    items: Sequence[int] | slice | None = None,
+    system_prompt: str | None = None,
+    protocol: str | Path | Protocol = "laptop",
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> list[ExportedPrompt]:
+    """The exact prompts that a model is asked for questions of a task, to be run on any other engine.
+
+    Args:
+        model: as in `compare`.
+        task: a task id, or a folder of your own questions.
+        split: "test", "validation" or "demonstrations".
+        shots: demonstrations in a prompt.
+        formats: "default" for the model's own, or seeds of sampled formats.
+        demonstrations: seeds of demonstration sets; not used without demonstrations.
+        items: rows of the split, from 0, or a slice of them; None for all.
+        system_prompt: replaces the system prompt.
+        protocol: its own system prompts are used.
+        data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
+        offline: never touch the network; None for what HF_HUB_OFFLINE says.
+        progress: listens to the work, and is told what is odd about the task.
+
+    Raises:
+        UsageError: there is no such model, task, item or protocol, or too few demonstrations.
+        MedbenchError: the task or the model cannot be had or read.
+    """
+    options = resolve(
+        CompareOptions(
+            shots=(shots,), system_prompt=system_prompt, protocol=protocol, data_dir=data_dir, offline=offline
+        )
+    )
+    listener = progress or Silent()
+    loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
+    for warning in loaded.warnings:
+        listener.note(f"warning: {warning}")
+    style = prompt_style_of(
+        model,
+        system_prompt=options.system_prompt,
+        overrides=options.protocol.prompts,
+        home=options.home,
+        offline=options.offline,
+        progress=listener,
+    )
+    size = len(loaded.questions(split))
+    rows = range(size)[items] if isinstance(items, slice) else items
+    if rows is not None and not rows:
+        raise UsageError(f"`items=` names none of the {size:,} {split} questions.")
+    return list(
+        exported_prompts(
+            style,
+            loaded,
+            split,
+            shots,
+            formats=[None if format == "default" else format for format in formats],
+            demonstration_seeds=demonstrations,
+            items=rows,
+        )
+    )
+
+
+def fetch_model(
+    model: str,
+    *,
+    quant: str | Path | QuantConfig = FULL,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> PreparedModel:
+    """Fetch, convert and quantise a model now, so that comparing needs no network later.
+
+    Args:
+        model: as in `compare`.
+        quant: a quantisation config, its name or its file, or "full".
+        offline: never touch the network; None for what HF_HUB_OFFLINE says.
+        progress: listens to the work.
+
+    Raises:
+        MedbenchError: the model cannot be had, converted or quantised.
+    """
+    options = resolve(CompareOptions(offline=offline))
+    return prepare_model(
+        resolve_model(model),
+        quant=quant if isinstance(quant, QuantConfig) else load_quant(quant),
+        home=options.home,
+        offline=options.offline,
         progress=progress or Silent(),
     )
 
 
-def compare_options(
+def run_reference(
+    checkpoint: Path,
+    prompts: Path,
+    output: Path,
     *,
-    tasks: Sequence[str] | None = None,
-    shots: Sequence[int] | None = None,
-    scoring: Scoring | None = None,
-    protocol: str | Path | Protocol = "laptop",
-    quant: str | None = None,
-    limit: int | None = None,
-    check: CheckScope = "sample",
-    check_precision: str = "full",
-    ablation: bool | None = None,
-    data_dir: Path | None = None,
-    system_prompt: str | None = None,
-    output: Path | None = None,
-    offline: bool | None = None,
-    force: bool = False,
-    retries: int = 0,
-    mode: Mode = "exact",
-    threads: int | None = None,
-    gpu_layers: int = -1,
-) -> CompareOptions:
-    """The options of a comparison as one value, checked and completed from the environment.
+    device: str | None = None,
+    dtype: DType = "checkpoint",
+    batch_size: int = 8,
+    bos: Bos = "once",
+    model: str | None = None,
+    progress: Progress | None = None,
+) -> ReferenceRun:
+    """Compute reference results of exported prompts with transformers (the extra ``reference``), on a GPU or CPU.
 
     Args:
-        tasks: task ids or groups; None for the 13 of the study (the demo tasks for the demo pair).
-        shots: numbers of demonstrations; None for the protocol's.
-        scoring: "constrained", "label", "cloze" or "greedy"; None for the protocol's.
-        protocol: a built-in name, a YAML file, or a `Protocol`.
-        quant: a quantisation config's name or file, "auto" (climb until verified), "none" (full precision), or
-            None for q8_0.
-        limit: most test and validation questions of a task.
-        check: whether quantised verdicts are checked against full precision: "none"; "sample", on as many questions
-            as it takes to know; or "full", on all.
-        check_precision: what stands in for full precision where that does not fit this machine.
-        ablation: also score the base model with the medical model's prompts; None for the protocol's choice.
-        data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
-        system_prompt: replaces every system prompt.
-        output: the run's folder; None for ``runs/<medical>-vs-<base>-<8 hex>``.
-        offline: never touch the network; None for what HF_HUB_OFFLINE says.
-        force: run even if memory seems too small.
-        retries: how often a worker that died is started again.
-        mode: "exact" (bit-reproducible) or "fast" (several questions a decode).
-        threads: CPU threads; None for the number of physical cores.
-        gpu_layers: layers on the GPU; -1 for all.
+        checkpoint: a folder in Hugging Face layout; nothing from it is executed.
+        prompts: JSON Lines from `export_prompts` or `task_prompts`.
+        output: JSON Lines to write; an interrupted run resumes.
+        device: "cpu", "cuda", "cuda:1", "mps"; None for CUDA where there is one, else the CPU.
+        dtype: precision of weights and arithmetic; "checkpoint" keeps what the weights are stored in.
+        batch_size: prompts computed at once; halved where memory does not suffice.
+        bos: BOS tokens before a prompt that begins with one of its own.
+        model: only the prompts of this model.
+        progress: listens to the work.
 
     Raises:
-        UsageError: a value is out of its range.
-        InputError: the protocol's file is malformed.
+        MedbenchError: see `medbench_local.reference.run.run_reference`; or another process writes the same file.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit must be at least 1, not {limit}.")
-    if retries < 0:
-        raise UsageError(f"--retries must be 0 or more, not {retries}.")
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"--threads must be from 1 to {MOST_THREADS}, not {threads}.")
-    if gpu_layers < -1:
-        raise UsageError(f"--gpu-layers must be -1 (all) or more, not {gpu_layers}.")
-    if shots is not None and (not shots or min(shots) < 0):
-        raise UsageError("--shots needs numbers of demonstrations, 0 or more, such as 0,3.")
-    check_system_prompt(system_prompt)
-    settings = read_settings()
-    rules = _protocol(protocol)
-    if check not in get_args(CheckScope):
-        raise UsageError(f"--check is one of {', '.join(get_args(CheckScope))}, not {check!r}.")
-    return CompareOptions(
-        tasks=tuple(tasks) if tasks is not None else None,
-        shots=tuple(dict.fromkeys(shots)) if shots is not None else None,
-        scoring=scoring,
-        protocol=rules,
-        quant=quant,
-        limit=limit,
-        check=check,
-        check_precision=check_precision,
-        ablation=rules.ablation if ablation is None else ablation,
-        data_dir=data_dir or settings.data_dir,
-        system_prompt=system_prompt,
-        output=output,
-        home=settings.home,
-        offline=settings.offline if offline is None else offline,
-        force=force,
-        retries=retries,
-        engine=replace(EngineOptions(), mode=mode, threads=threads, gpu_layers=gpu_layers),
-    )
+    with only_writer(output):
+        return compute_reference(
+            checkpoint,
+            prompts,
+            output,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            bos=bos,
+            model=model,
+            progress=progress,
+        )
 
 
 def tools_for(progress: Progress | None = None) -> Tools:
@@ -442,7 +627,3 @@ def tools_for(progress: Progress | None = None) -> Tools:
         progress: listens to the work.
     """
     return Tools(start_engine, progress or Silent(), write_reports)
-
-
-def _protocol(given: str | Path | Protocol) -> Protocol:
-    return given if isinstance(given, Protocol) else load_protocol(given)

@@ -8,7 +8,9 @@
     * WorkerDied          the worker process ended; carries what it was doing
   * StoreError            the score store or run folder cannot be used (locked, full disk, damaged)
 
-Each carries one line that says what happened and one that says what to do about it.
+Each carries one line that says what happened and one that says what to do about it. They name arguments and functions
+as Python does, in backquotes: `limit=`, `scoring="label"`, `force=True`, `convert()`. The command line writes these as
+flags and commands; no message of the library has either.
 """
 
 from __future__ import annotations

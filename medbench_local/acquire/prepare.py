@@ -166,7 +166,7 @@ def _prepare_gguf(
         raise UsageError(
             f"{source.name} is quantised already ({given.file_type}); quantising it further to {quant.name} "
             "would add up the losses of both.",
-            advice=f"Use it as it is with --quant none, or give the full model to get {quant.name}.",
+            advice=f'Use it as it is with `quant="full"`, or give the full model to get {quant.name}.',
         )
     header = read_gguf_header(given.path)
     return PreparedModel(

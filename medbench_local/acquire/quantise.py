@@ -142,7 +142,7 @@ def _check_source(source: Path, config: QuantConfig) -> GgufHeader:
     if config.file_type == "auto":
         raise UsageError(
             f"The config {config.name!r} changes nothing.",
-            advice="Use the full file, or choose a smaller precision (medbench-local quants list).",
+            advice="Use the full file, or choose a smaller precision (`quant_names()` has them).",
         )
     header = read_gguf_header(source)
     if header.file_type not in LOSSLESS:

@@ -91,7 +91,7 @@ def resolve_model(text: str) -> ModelSource:
         if text in (pair.medical, pair.base):
             raise UsageError(
                 f"{text} is a vision-language model: known, but not yet runnable ({pair.reason}).",
-                advice="Models that can be run: medbench-local models list.",
+                advice="`model_names()` has those that can be run.",
             )
     if text.startswith("hf:"):
         return _hub_checkpoint(text)
@@ -185,9 +185,9 @@ def _unknown(text: str, path: Path, known: dict[str, ModelEntry]) -> UsageError:
     if _REPOSITORY.fullmatch(text):
         advice = f"For a repository of the hub write hf:{text}."
     elif close:
-        advice = f"Did you mean {' or '.join(close)}? All names: medbench-local models list."
+        advice = f"Did you mean {' or '.join(close)}? `model_names()` has all names."
     else:
-        advice = f"MODEL is {FORMS}; all names: medbench-local models list."
+        advice = f"MODEL is {FORMS}; `model_names()` has all names."
     return UsageError(f"No model, file or folder is called '{text}'.", advice=advice)
 
 

@@ -131,6 +131,11 @@ def models() -> dict[str, ModelEntry]:
     return {model.name: model for model in _read().models}
 
 
+def model_names() -> tuple[str, ...]:
+    """The names of the models that can be compared."""
+    return tuple(models())
+
+
 def pairs() -> tuple[PairEntry, ...]:
     """The study's ten pairs of language models in its order, then the demo pair."""
     return _read().pairs

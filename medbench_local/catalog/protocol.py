@@ -246,6 +246,9 @@ def default_protocol(*models_named: str) -> str:
 def load_protocol(name_or_path: str | Path) -> Protocol:
     """A built-in protocol by its name, or one read from a YAML file.
 
+    Args:
+        name_or_path: a built-in name, or else the path of a file.
+
     Raises:
         UsageError: neither a built-in name nor a file that can be meant.
         InputError: the file is malformed; the error names the line and the key.

@@ -26,6 +26,9 @@ TensorType = Literal[
 FULL = "full"
 """The config that changes nothing."""
 
+_ALSO_FULL = "none"
+"""Another spelling of it."""
+
 
 class EquivalenceRule(StrictModel):
     """When a quantised model counts as the same as the full one.
@@ -46,7 +49,7 @@ class QuantConfig(StrictModel):
     """One way to quantise.
 
     Attributes:
-        name: what ``--quant`` takes.
+        name: what ``quant`` takes.
         summary: one line for people.
         file_type: llama.cpp's mixture of types; "auto" keeps the checkpoint's own.
         bits_per_weight: of a 7-billion-parameter model, for planning.
@@ -95,27 +98,33 @@ def quant_names() -> list[str]:
     return list(_built_in())
 
 
+def full_by_any_name(name: str | Path) -> str:
+    """``name``, but "full" for another spelling of it."""
+    return FULL if str(name) == _ALSO_FULL else str(name)
+
+
 def load_quant(name: str | Path) -> QuantConfig:
     """Read a built-in config by its name, or a YAML file of the user's own.
 
     Args:
-        name: a built-in name, or else the path of a file.
+        name: a built-in name ("none" is another spelling of "full"), or else the path of a file.
 
     Raises:
         UsageError: neither a built-in name nor a file.
         InputError: the file is malformed.
     """
+    name = full_by_any_name(name)
     path, known = Path(name), _built_in()
-    if str(name) not in known:
+    if name not in known:
         if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
             return _read_own(path)
-        close = difflib.get_close_matches(str(name).lower(), known, n=1)
+        close = difflib.get_close_matches(name.lower(), known, n=1)
         hint = f"Did you mean {close[0]}? " if close else ""
         raise UsageError(
-            f"There is no quantisation config {str(name)!r}.",
+            f"There is no quantisation config {name!r}.",
             advice=f"{hint}Known are {', '.join(known)}; a YAML file of your own is given by its path.",
         )
-    return known[str(name)]
+    return known[name]
 
 
 def ladder(first: str | Path = "q4_k_m") -> tuple[QuantConfig, ...]:
@@ -135,7 +144,7 @@ def _read_own(path: Path) -> QuantConfig:
     if config.next is not None:
         above = _built_in().get(config.next)
         if above is None:
-            raise InputError(path, "key 'next'", f"{config.next!r} is no built-in config")
+            raise InputError(path, "key 'next'", f"{config.next!r} is not a built-in config")
         if above.bits_per_weight <= config.bits_per_weight:
             raise InputError(path, "key 'next'", f"{config.next!r} has no more bits per weight than this one")
     if config.imatrix is None:

@@ -131,7 +131,7 @@ class TaskEntry(StrictModel):
 
 @cache
 def study_tasks() -> tuple[str, ...]:
-    """The ids of the study's thirteen tasks: what ``--tasks all`` stands for."""
+    """The ids of the study's thirteen tasks: what ``tasks=["all"]`` stands for."""
     return tuple(name for name, row in _catalog().tasks.items() if row.study == "emnlp2024")
 
 

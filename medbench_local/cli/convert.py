@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from medbench_local.cli.inputs import gguf_files, model_files, quant_files
+from medbench_local.cli.options import takes
 from medbench_local.cli.output import err, warn
 from medbench_local.cli.progress import amount, progress
+from medbench_local.study.options import CompareOptions
 
 
 class TypeName(str, Enum):
@@ -22,13 +24,14 @@ class TypeName(str, Enum):
     bf16 = "bf16"
 
 
+@takes(CompareOptions, "offline")
 def convert(
     source: Annotated[str, typer.Argument(help="A checkpoint folder, a catalog name, or hf:owner/name.")],
     output: Annotated[Path, typer.Option(help="The GGUF file to write.")],
+    asked: CompareOptions,
     type: Annotated[
         TypeName, typer.Option(help="auto keeps the checkpoint's own type, without loss.")
     ] = TypeName.auto,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
 ) -> None:
     """Convert a checkpoint to GGUF, without torch and without running any of its code.
 
@@ -39,7 +42,7 @@ def convert(
     from medbench_local.files.gguf_header import read_gguf_header
 
     target = output_file(output, inputs=model_files(source))
-    warnings = api.convert(source, target, type=type.value, offline=offline or None, progress=progress())
+    warnings = api.convert(source, target, type=type.value, offline=asked.offline, progress=progress())
     for warning in warnings:
         warn(warning)
     err().print(

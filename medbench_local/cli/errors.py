@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 import typer
 
 from medbench_local.cli.output import err
+from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import MedbenchError
 from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
 from medbench_local.text import plain, plain_lines
@@ -36,7 +37,7 @@ _ADVICE = {
     errno.EPERM: "Change its permissions, or name another place.",
     errno.EROFS: "Name another place.",
     errno.ELOOP: "Its links lead in a circle.",
-    errno.ENOTDIR: "Something in the path is no folder.",
+    errno.ENOTDIR: "Something in the path is not a folder.",
     errno.EISDIR: "Name a file.",
     errno.ENOENT: "Check the path.",
     errno.EEXIST: "Name another place.",
@@ -69,7 +70,7 @@ def report(error: BaseException, words: Sequence[str]) -> int:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         if sys.stderr is not None:
             err().print(
-                f"interrupted; to go on, run:\n  {shlex.join(['medbench-local', *words])}", markup=False
+                f"interrupted; to resume, run:\n  {shlex.join(['medbench-local', *words])}", markup=False
             )
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
@@ -77,7 +78,7 @@ def report(error: BaseException, words: Sequence[str]) -> int:
             error.show()
         return error.exit_code
     if isinstance(error, MedbenchError):
-        _say(error.message, error.advice)
+        _say(on_command_line(error.message), on_command_line(error.advice))
         return BAD_INPUT
     if isinstance(error, BrokenPipeError):
         return DONE

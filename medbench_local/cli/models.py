@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from medbench_local.cli.compare import MODEL_HELP
+from medbench_local.cli.options import MODEL_HELP, takes
 from medbench_local.cli.output import err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
+from medbench_local.study.options import DEFAULT_QUANT, CompareOptions
 from medbench_local.text import plain
 
 app = typer.Typer(name="models", help="Models: known by name, or your own.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
 
 
 @app.command("list")
@@ -58,18 +58,19 @@ def list_command(json: Json = False) -> None:
 
 
 @app.command()
+@takes(CompareOptions, "offline")
 def show(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    quant: Annotated[str, typer.Option(help="A quantisation config, or none for full precision.")] = "q8_0",
+    asked: CompareOptions,
+    quant: Annotated[str, typer.Option(help="A quantisation config or its file, or full.")] = DEFAULT_QUANT,
     context: Annotated[int, typer.Option(help="Context in tokens, for the memory needed.")] = 2048,
-    offline: Offline = False,
     json: Json = False,
 ) -> None:
     """Show a model: sizes, what is cached, memory needed, whether it fits this machine.
 
     Example: medbench-local models show meditron-7b --quant q4_k_m
     """
-    facts = _facts(model, quant, context, offline)
+    facts = _facts(model, quant, context, asked)
     if json:
         print_json(facts)
         return
@@ -80,28 +81,21 @@ def show(
 
 
 @app.command()
+@takes(CompareOptions, "offline")
 def fetch(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    quant: Annotated[str, typer.Option(help="Precision to prepare, or none for full precision.")] = "q8_0",
-    offline: Offline = False,
+    asked: CompareOptions,
+    quant: Annotated[
+        str, typer.Option(help="The precision to prepare: a quantisation config or its file, or full.")
+    ] = DEFAULT_QUANT,
 ) -> None:
     """Fetch, convert and quantise a model now, so that comparing needs no network later.
 
     Example: medbench-local models fetch meditron-7b --quant q4_k_m
     """
-    from medbench_local.acquire.prepare import prepare_model
-    from medbench_local.acquire.source import resolve_model
-    from medbench_local.catalog.quantisation import load_quant
-    from medbench_local.settings import read_settings
+    from medbench_local import api
 
-    settings = read_settings()
-    prepared = prepare_model(
-        resolve_model(model),
-        quant=load_quant("full" if quant == "none" else quant),
-        home=settings.home,
-        offline=offline or settings.offline,
-        progress=progress(),
-    )
+    prepared = api.fetch_model(model, quant=quant, offline=asked.offline, progress=progress())
     for warning in prepared.warnings:
         warn(warning)
     for file in dict.fromkeys([prepared.full, prepared.quantised]):
@@ -109,22 +103,20 @@ def fetch(
             out().print(f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False)
 
 
-def _facts(model: str, quant: str, context: int, offline: bool) -> dict[str, Any]:
+def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[str, Any]:
     from medbench_local.acquire.inventory import plan_model
     from medbench_local.acquire.source import resolve_model
     from medbench_local.catalog.quantisation import load_quant
     from medbench_local.engine.memory import memory_available
     from medbench_local.errors import UsageError
-    from medbench_local.settings import read_settings
+    from medbench_local.study.options import resolve
 
     if context < 1:
         raise UsageError(f"--context must be at least 1 token, not {context}.")
-    settings = read_settings()
+    options = resolve(asked)
     source = resolve_model(model)
-    config = load_quant("full" if quant == "none" else quant)
-    plan = plan_model(
-        source, config, home=settings.home, offline=offline or settings.offline, progress=progress()
-    )
+    config = load_quant(quant)
+    plan = plan_model(source, config, home=options.home, offline=options.offline, progress=progress())
     facts: dict[str, Any] = {"model": plan.name}
     if source.entry is not None:
         entry = source.entry

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from medbench_local.cli.wording import on_command_line
 from medbench_local.text import plain
 
 WIDE = 1000
@@ -39,4 +40,4 @@ def warn(text: str) -> None:
     """One warning line."""
     console = err()
     console.print("[yellow]warning:[/] ", end="")
-    console.print(plain(text), markup=False)
+    console.print(plain(on_command_line(text)), markup=False)

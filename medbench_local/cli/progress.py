@@ -15,6 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from medbench_local.cli.wording import on_command_line
 from medbench_local.progress import Advance, Progress
 from medbench_local.text import plain
 
@@ -140,7 +141,7 @@ class LiveProgress:
 
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""
-        self._display.console.print(plain(text), markup=False)
+        self._display.console.print(plain(on_command_line(text)), markup=False)
 
 
 class PlainProgress:
@@ -172,7 +173,7 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""
-        self._console.print(plain(text), markup=False)
+        self._console.print(plain(on_command_line(text)), markup=False)
 
 
 def progress() -> Progress:

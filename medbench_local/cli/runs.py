@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medbench_local.cli.output import err, out, print_json
+from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import MedbenchError
 from medbench_local.text import plain
 
@@ -32,7 +33,9 @@ def list_command(
         try:
             results = run.results()
         except MedbenchError as error:
-            rows.append({"name": plain(run.name), "state": plain(f"damaged: {error.message}")})
+            rows.append(
+                {"name": plain(run.name), "state": plain(f"damaged: {on_command_line(error.message)}")}
+            )
             continue
         row: dict[str, object] = {"name": plain(run.name), "state": "finished" if results else "not finished"}
         if results is not None:

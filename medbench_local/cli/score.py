@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from medbench_local.cli.compare import MODEL_HELP, Force, GpuLayers, ModeName, ModeOption, Threads
 from medbench_local.cli.inputs import model_files, quant_files
+from medbench_local.cli.options import MODEL_HELP, takes
 from medbench_local.cli.progress import progress
+from medbench_local.study.options import CompareOptions
 
 
+@takes(CompareOptions, "mode", "threads", "gpu_layers", "offline", "force")
 def score(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     requests: Annotated[Path, typer.Argument(help="JSON Lines with id, prompt, options (continuations).")],
+    asked: CompareOptions,
     output: Annotated[Path | None, typer.Option(help="Where results go.  [default: stdout]")] = None,
-    quant: Annotated[str, typer.Option(help="Quantisation config, or none for full precision.")] = "none",
+    quant: Annotated[str, typer.Option(help="A quantisation config or its file, or full.")] = "full",
     special: Annotated[
         bool, typer.Option("--special", help="Control-token text in prompts becomes control tokens.")
     ] = False,
-    mode: ModeOption = ModeName.exact,
-    threads: Threads = None,
-    gpu_layers: GpuLayers = -1,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
-    force: Force = False,
 ) -> None:
     """Score continuations of your own prompts: one JSON line a prompt with logprobs, tokens and mass.
 
@@ -37,57 +33,25 @@ def score(
 
     Example: medbench-local score demo-med requests.jsonl --output scores.jsonl
     """
-    import json
-
-    from medbench_local.api import tools_for
-    from medbench_local.engine.base import EngineOptions
-    from medbench_local.files.lock import only_writer
-    from medbench_local.scoring.opened import open_model
-    from medbench_local.scoring.own_prompts import PartialResults, digest, read_requests, score_on
+    from medbench_local import api
 
     target = None if output is None else _target(output, requests, model, quant)
-    asked = read_requests(requests)
     listener = progress()
-    start = tools_for().start_engine
-    options = EngineOptions(mode=mode.value, threads=threads, gpu_layers=gpu_layers)
-    with (
-        nullcontext() if target is None else only_writer(target),
-        open_model(
-            model, start, quant=quant, options=options, offline=offline, force=force, progress=listener
-        ) as opened,
-    ):
-        label = f"scoring with {opened.prepared.name}"
-        if target is None:
-            packs = score_on(
-                opened.engine, asked, special=special, label=label, progress=listener, source=requests
-            )
-            for rows in packs:
-                sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                sys.stdout.flush()
-            return
-        key = hashlib.sha256(
-            json.dumps(
-                [
-                    digest(asked),
-                    opened.prepared.quantised.sha256,
-                    opened.engine.info.numerics,
-                    special,
-                ]
-            ).encode()
-        ).hexdigest()
-        results = PartialResults(target, key, asked)
-        for rows in score_on(
-            opened.engine,
-            asked,
-            special=special,
-            label=label,
-            progress=listener,
-            known=results.known,
-            source=requests,
-        ):
-            results.append(rows)
-        results.finish()
-    listener.note(f"{len(asked):,} results in {output}")
+    count = api.score_file(
+        model,
+        requests,
+        target or sys.stdout,
+        quant=quant,
+        special=special,
+        offline=asked.offline,
+        force=asked.force,
+        mode=asked.mode,
+        threads=asked.threads,
+        gpu_layers=asked.gpu_layers,
+        progress=listener,
+    )
+    if output is not None:
+        listener.note(f"{count:,} results in {output}")
 
 
 def _target(output: Path, requests: Path, model: str, quant: str) -> Path:
@@ -95,7 +59,7 @@ def _target(output: Path, requests: Path, model: str, quant: str) -> Path:
     from medbench_local.files.atomic import output_file
     from medbench_local.scoring.own_prompts import part_of
 
-    read = [requests, *model_files(model), *(quant_files(quant) if quant != "none" else [])]
+    read = [requests, *model_files(model), *quant_files(quant)]
     target = output_file(output, inputs=read)
     output_file(part_of(target), inputs=read)
     return target

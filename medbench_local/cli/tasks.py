@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from medbench_local.cli.options import takes
 from medbench_local.cli.output import out, print_json, warn
 from medbench_local.cli.progress import progress
+from medbench_local.study.options import CompareOptions
 
 app = typer.Typer(name="tasks", help="The tasks that models are compared on.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
@@ -45,10 +46,10 @@ def list_command(json: Json = False) -> None:
 
 
 @app.command()
+@takes(CompareOptions, "data_dir", "offline")
 def show(
     task: Annotated[str, typer.Argument(help="A task id, or a folder of your own questions.")],
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data sets' official files.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    asked: CompareOptions,
     item: Annotated[int, typer.Option(help="Which test question to print, from 0.")] = 0,
     json: Json = False,
 ) -> None:
@@ -58,19 +59,14 @@ def show(
     """
     from string import ascii_uppercase
 
+    from medbench_local import api
     from medbench_local.errors import UsageError
-    from medbench_local.settings import read_settings
-    from medbench_local.study.manifest import describe_task
+    from medbench_local.study.options import resolve
     from medbench_local.tasks.load import load_task
     from medbench_local.text import plain, plain_lines
 
-    settings = read_settings()
-    loaded = load_task(
-        task,
-        data_dir=data_dir or settings.data_dir,
-        offline=offline or settings.offline,
-        progress=progress(),
-    )
+    options = resolve(asked)
+    loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=progress())
     questions = loaded.questions("test")
     if not 0 <= item < len(questions):
         raise UsageError(f"{task} has test questions 0 to {len(questions) - 1}, not {item}.")
@@ -80,7 +76,7 @@ def show(
             {
                 "id": loaded.id,
                 "title": loaded.title,
-                "splits": describe_task(loaded),
+                "splits": api.describe_task(loaded),
                 "warnings": loaded.warnings,
                 "question": {
                     "id": question.id,

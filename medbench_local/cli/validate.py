@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from medbench_local.cli.compare import Json
 from medbench_local.cli.errors import DOES_NOT_HOLD, DONE, UNSETTLED
+from medbench_local.cli.options import Json
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
 
@@ -79,7 +79,7 @@ def validate(
 def reference_run(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint folder in Hugging Face layout.")],
     prompts: Annotated[Path, typer.Argument(help="Prompts from `prompts export`.")],
-    output: Annotated[Path, typer.Option(help="JSON Lines to write; an interrupted run goes on.")],
+    output: Annotated[Path, typer.Option(help="JSON Lines to write; an interrupted run resumes.")],
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps.  [default: CUDA if there is one]")
     ] = None,
@@ -98,23 +98,20 @@ def reference_run(
 
     Example: medbench-local reference run ./meditron-7b prompts.jsonl --output gpu.jsonl --device cuda
     """
+    from medbench_local import api
     from medbench_local.files.atomic import output_file
-    from medbench_local.files.lock import only_writer
-    from medbench_local.reference.run import run_reference
 
-    target = output_file(output, inputs=[checkpoint, prompts])
-    with only_writer(target):
-        done = run_reference(
-            checkpoint,
-            prompts,
-            target,
-            device=device,
-            dtype=dtype.value,
-            batch_size=batch_size,
-            bos=bos.value,
-            model=model,
-            progress=progress(),
-        )
+    done = api.run_reference(
+        checkpoint,
+        prompts,
+        output_file(output, inputs=[checkpoint, prompts]),
+        device=device,
+        dtype=dtype.value,
+        batch_size=batch_size,
+        bos=bos.value,
+        model=model,
+        progress=progress(),
+    )
     err().print(
         f"{output}: {done.computed:,} prompts computed, {done.kept:,} kept, {done.overlong:,} longer than the "
         f"context; {done.device}, {done.dtype}",

@@ -27,11 +27,11 @@ def verdict(
 
     Example: medbench-local verdict finetuned.jsonl baseline.jsonl
     """
-    from medbench_local.reference.file_verdicts import verdicts_of_files
+    from medbench_local import api
     from medbench_local.report import words
     from medbench_local.report.terminal import STYLES
 
-    found = verdicts_of_files(medical, base, confidence=confidence)
+    found = api.verdict(medical, base, confidence=confidence)
     for warning in found.warnings:
         warn(warning)
     if json:

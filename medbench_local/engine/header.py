@@ -146,7 +146,7 @@ def read_header(path: Path) -> Header:
                     path,
                     "first four bytes",
                     f"found {magic!r}, expected {b'GGUF'!r}: this is not a GGUF file.",
-                    advice="Convert the checkpoint with `medbench-local convert`.",
+                    advice="Convert the checkpoint with `convert()`.",
                 )
             reader = _Reader(path, file)
             values, weights = _contents(reader)

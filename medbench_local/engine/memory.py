@@ -110,5 +110,5 @@ def refuse_what_does_not_fit(
             raise EngineError(
                 f"{name} needs about {need} of memory; {gigabytes(free)} are free.",
                 advice=advice
-                or "Close other programs, choose a smaller precision with --quant, or override with --force.",
+                or "Close other programs, choose a smaller precision with `quant=`, or override with `force=True`.",
             )

@@ -27,7 +27,7 @@ from medbench_local.engine.memory import gigabytes, memory_available, memory_nee
 from medbench_local.errors import EngineError, WorkerDied
 
 _SMALLER = (
-    "Use a smaller precision (--quant), a smaller context or fewer GPU layers, or close other programs; "
+    "Use a smaller precision (`quant=`), a smaller context or fewer GPU layers, or close other programs; "
     "then run the same command again."
 )
 _REPORT = (

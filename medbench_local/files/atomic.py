@@ -19,7 +19,7 @@ _RUN_FILES = ("manifest.json", "results.json", "scores.sqlite")
 
 
 def output_file(path: Path, *, inputs: Iterable[Path] = ()) -> Path:
-    """The file that ``--output path`` will write, or replace as a whole: what symbolic links lead to.
+    """The file that ``output=path`` will write, or replace as a whole: what symbolic links lead to.
 
     Nothing is written. To be asked before the work, so that nothing is lost to a typo.
 
@@ -93,7 +93,7 @@ def disk_error(path: Path, error: OSError) -> StoreError:
         )
     return StoreError(
         f"{path}: cannot be written ({error.strerror or error}).",
-        advice="Check the folder's permissions, or choose another with --output.",
+        advice="Check the folder's permissions, or choose another with `output=`.",
     )
 
 
@@ -132,7 +132,9 @@ def _same(first: Path, second: Path) -> bool:
 
 
 def _refusal(path: Path, problem: str) -> UsageError:
-    return UsageError(f"--output {path} {problem}.", advice="Choose the name of another file with --output.")
+    return UsageError(
+        f"`output=` {path} {problem}.", advice="Choose the name of another file with `output=`."
+    )
 
 
 def _unreachable(path: Path, error: OSError) -> UsageError | StoreError:

@@ -57,7 +57,7 @@ def _held(what: Path, path: Path, kind: str) -> Iterator[None]:
     except Timeout as error:
         raise StoreError(
             f"{what}: in use by {_describe(holder)}.",
-            advice=f"Wait until it ends, stop it, or choose another {kind} with --output.",
+            advice=f"Wait until it ends, stop it, or choose another {kind} with `output=`.",
         ) from error
     except OSError as error:
         raise disk_error(what, error) from error

@@ -54,7 +54,7 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
     except OSError as error:
         raise AcquireError(
             f"A file of {repository} cannot be written: {error}.",
-            advice="Free space or put the hub cache (HF_HOME) on another disk; then the command goes on.",
+            advice="Free space or put the hub cache (HF_HOME) on another disk; then the command resumes.",
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _no_hub(endpoint, error) from error
@@ -64,7 +64,7 @@ def not_cached(repository: str, revision: str) -> AcquireError:
     """The hub may not or cannot be asked and the files are not here."""
     return AcquireError(
         f"{repository} (revision {revision}) is not completely in the cache, and the hub cannot be asked.",
-        advice="Run once with a network, without --offline and without HF_HUB_OFFLINE=1, to fetch it.",
+        advice="Run once with a network, without `offline=True` and without HF_HUB_OFFLINE=1, to fetch it.",
     )
 
 
@@ -72,7 +72,7 @@ def unreachable(endpoint: str, error: Exception) -> Unreachable:
     """There is no way to the hub."""
     return Unreachable(
         f"{redact(endpoint)} cannot be reached: {redact(str(error)) or type(error).__name__}.",
-        advice="Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it goes on.",
+        advice="Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it resumes.",
     )
 
 

@@ -127,7 +127,7 @@ def check_system_prompt(text: str | None) -> None:
     """
     if text is not None and not is_whole(text):
         raise UsageError(
-            "--system-prompt is not UTF-8 text.", advice="Give it in the encoding of the terminal."
+            "`system_prompt=` is not UTF-8 text.", advice="Give it in the encoding of the terminal."
         )
 
 

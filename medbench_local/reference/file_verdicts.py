@@ -105,7 +105,7 @@ def verdicts_of_files(medical: Path, base: Path, *, confidence: float = 0.95) ->
         UsageError: ``confidence`` is out of its range.
     """
     if not 0.5 <= confidence < 1:
-        raise UsageError(f"--confidence must be from 0.5 to below 1, not {confidence}.")
+        raise UsageError(f"`confidence=` must be from 0.5 to below 1, not {confidence}.")
     outcomes = read_results(medical), read_results(base)
     pairing = pair_results(*outcomes)
     differences = [_difference(task, confidence) for task in pairing.tasks]

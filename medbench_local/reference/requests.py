@@ -84,11 +84,11 @@ def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptReques
         requests.setdefault(request.key, request)
     if not requests:
         wanted = f" of the model {model!r}" if model else ""
-        raise InputError(path, "", f"no prompts{wanted}", advice="Make the file with: prompts export")
+        raise InputError(path, "", f"no prompts{wanted}", advice="`export_prompts()` makes the file.")
     if len(models) > 1:
         names = ", ".join(sorted(map(str, models)))
         raise UsageError(
-            f"{path} holds prompts of several models: {names}.", advice="Choose one with --model."
+            f"{path} holds prompts of several models: {names}.", advice="Choose one with `model=`."
         )
     return tuple(requests.values())
 
@@ -148,8 +148,8 @@ def keep_finished(path: Path, made_by: Mapping[str, str]) -> set[Key]:
     for row in json_lines(SourceFile(path)):
         if row.fields.get("made_by") != dict(made_by):
             raise UsageError(
-                f"{path} holds results made otherwise: {row.fields.get('made_by')}, not {dict(made_by)}.",
-                advice="Give another --output, or remove that file.",
+                f"{path} holds results that were made differently: {row.fields.get('made_by')}, not {dict(made_by)}.",
+                advice="Choose another with `output=`, or remove that file.",
             )
         finished.add(_key(row.fields, row.text("prompt_sha256")))
     return finished

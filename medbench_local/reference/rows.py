@@ -86,7 +86,7 @@ def read_samples(run: Path) -> tuple[ResultRow, ...]:
     files = sorted((run / "samples").glob("*.jsonl"))
     if not files:
         raise InputError(
-            run, "samples", "no samples", advice="Give the folder of a finished run; see: runs list"
+            run, "samples", "no samples", advice="Give the folder of a finished run; `list_runs()` has them."
         )
     return tuple(row for path in files for row in read_rows(path))
 

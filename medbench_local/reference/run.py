@@ -62,8 +62,8 @@ def run_reference(
     softmax over the whole vocabulary for the bare letter tokens at the first position after the prompt; ``cloze``
     is defined in `medbench_local.reference.cloze`. Results are appended to ``output`` as the prompts' rows with
     ``logprobs`` (for cloze, in nats a byte, and ``bytes``), ``mass``, ``prediction``, ``correct``, ``tokens``,
-    ``prompt_sha256``, ``scoring`` and ``made_by``; started again with the same arguments, an interrupted run goes
-    on where it stopped. Nothing from the checkpoint is executed: only architectures that transformers itself
+    ``prompt_sha256``, ``scoring`` and ``made_by``; started again with the same arguments, an interrupted run resumes
+    where it stopped. Nothing from the checkpoint is executed: only architectures that transformers itself
     knows, only safetensors or weights-only loading.
 
     Args:
@@ -79,10 +79,10 @@ def run_reference(
 
     Raises:
         UsageError: torch or transformers is not installed, an option makes no sense, or ``output`` holds
-            results made otherwise.
+            results that were made differently.
         InputError: a malformed prompt row or checkpoint file.
         AcquireError: transformers cannot load the checkpoint without executing its code.
-        EngineError: out of memory with a single prompt, or the model computed something that is no number.
+        EngineError: out of memory with a single prompt, or the model computed something that is not a number.
     """
     torch, transformers = libraries()
     if batch_size < 1:

@@ -44,7 +44,7 @@ def choose_device(torch: Any, device: str | None) -> str:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"The device {name!r} cannot be used: {reason}", advice="Try --device cpu."
+            f"The device {name!r} cannot be used: {reason}", advice='Try `device="cpu"`.'
         ) from error
     return name
 
@@ -117,7 +117,7 @@ class TransformersModel:
             if len(items) == 1:
                 raise EngineError(
                     f"Out of memory on {self._device} with a single prompt.",
-                    advice="Use a larger device, or --device cpu.",
+                    advice='Use a larger device, or `device="cpu"`.',
                 ) from error
         # outside the handler, so that the failed attempt's memory is free
         self._torch.cuda.empty_cache()
@@ -128,7 +128,9 @@ class TransformersModel:
         """Log-probabilities (positions x vocabulary, float64 on the CPU) of what follows each text's positions."""
         rows = [self._torch.log_softmax(row, dim=-1) for row in self._logits(texts, positions)]
         if any(self._torch.isnan(row).any() for row in rows):
-            raise EngineError("The model computed logits that are no numbers.", advice="Use --dtype float32.")
+            raise EngineError(
+                "The model computed logits that are not numbers.", advice='Use `dtype="float32"`.'
+            )
         return rows
 
     def _logits(self, texts: Sequence[Tokens], positions: Sequence[Sequence[int]]) -> list[Any]:

@@ -168,7 +168,7 @@ def find_run(name: str, root: Path = RUNS) -> RunFolder:
         return (exact or found)[0]
     if found:
         raise UsageError(f"'{name}' means {len(found)} runs: {', '.join(run.name for run in found)}.")
-    raise UsageError(f"No run is called '{name}'.", advice="medbench-local runs list names them.")
+    raise UsageError(f"No run is called '{name}'.", advice="`list_runs()` has their names.")
 
 
 def list_runs(root: Path = RUNS) -> list[RunFolder]:

@@ -18,6 +18,9 @@ from medbench_local.results.summary import summary
 def read_results(path: Path) -> Results:
     """Read a ``results.json``; its summary is computed again from its comparisons.
 
+    Args:
+        path: the file, of this release or an earlier one.
+
     Raises:
         InputError: it is missing, damaged, of another schema, or contradicts itself.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import resolve_model
@@ -30,13 +31,13 @@ def open_model(
     model: str,
     start: StartEngine,
     *,
-    quant: str,
+    quant: str | Path,
     options: EngineOptions,
     offline: bool,
     force: bool,
     progress: Progress,
 ) -> Iterator[OpenedModel]:
-    """Prepare ``model`` at precision ``quant`` ("none" for full) and load it with ``start``; closed at the end.
+    """Prepare ``model`` at precision ``quant`` and load it with ``start``; closed at the end.
 
     Raises:
         MedbenchError: it cannot be had, does not fit into memory, or cannot be loaded.
@@ -44,7 +45,7 @@ def open_model(
     settings = read_settings()
     prepared = prepare_model(
         resolve_model(model),
-        quant=load_quant("full" if quant == "none" else quant),
+        quant=load_quant(quant),
         home=settings.home,
         offline=offline or settings.offline,
         progress=progress,

@@ -47,6 +47,9 @@ class UserRequest:
 def read_requests(path: Path) -> list[UserRequest]:
     """All requests of a file, in its order.
 
+    Args:
+        path: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations).
+
     Raises:
         InputError: a line is not a request, or an id is given twice; the error names the line.
     """

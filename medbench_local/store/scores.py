@@ -208,7 +208,7 @@ class ScoreStore:
         if isinstance(error, sqlite3.OperationalError) and ("unable to open" in text or "readonly" in text):
             return StoreError(
                 f"{self.path}: cannot be opened for writing ({text}).",
-                advice="Check the folder's permissions, or choose another with --output.",
+                advice="Check the folder's permissions, or choose another with `output=`.",
             )
         if isinstance(error, sqlite3.OperationalError) and "locked" in text:
             return StoreError(f"{self.path}: another process is writing to it.", advice="Wait until it ends.")

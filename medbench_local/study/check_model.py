@@ -23,12 +23,13 @@ from medbench_local.study.equivalence import (
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
 from medbench_local.study.opening import session_for
-from medbench_local.study.plan import CompareOptions, Plan, test_questions
+from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.plan import Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
 
 
-def run_check(model: str, options: CompareOptions, tools: Tools) -> ModelCheck:
+def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     """Ask a model the same questions with the same prompts at both precisions.
 
     The default prompts are used; what was scored in an earlier check or comparison is found again.
@@ -45,7 +46,7 @@ def run_check(model: str, options: CompareOptions, tools: Tools) -> ModelCheck:
     if prepared.full is None or not plan.checkable:
         raise UsageError(
             f"{prepared.name} at {plan.quant.name} is all there is: there is no fuller precision to check against.",
-            advice="Name a checkpoint, or an f16, bf16 or f32 GGUF, and a precision with --quant.",
+            advice="Name a checkpoint, or an f16, bf16 or f32 GGUF, and a precision with `quant=`.",
         )
     refuse_plan(plan)
     settings = check_settings(

@@ -39,7 +39,8 @@ from medbench_local.study.memory import (
     why_it_does_not_fit,
 )
 from medbench_local.study.opening import session_for
-from medbench_local.study.plan import CompareOptions, Plan, test_questions
+from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.plan import Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.sample_files import write_samples
 from medbench_local.study.tools import Tools
@@ -47,8 +48,8 @@ from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, compa
 from medbench_local.study.verification import LADDER_SHARE, finding, unchecked, verify_verdicts
 
 
-def run_comparison(medical: str, base: str, options: CompareOptions, tools: Tools) -> Run:
-    """Compare two models; a comparison that was finished before is read, an interrupted one goes on.
+def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Tools) -> Run:
+    """Compare two models; a comparison that was finished before is read, an interrupted one resumes.
 
     Args:
         medical: the medical model, as `resolve_model` reads it.
@@ -126,13 +127,13 @@ def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> R
         if folder.results_file.is_file():
             raise StoreError(
                 f"{folder.path} holds results without a manifest.json that says what they are of.",
-                advice="Choose another folder with --output, or move results.json away.",
+                advice="Choose another folder with `output=`, or move results.json away.",
             )
         return None
     if folder.manifest().get("identity") != identity_of(plan, quants):
         raise StoreError(
             f"{folder.path} holds another run (other models, data or settings).",
-            advice="Choose another folder with --output.",
+            advice="Choose another folder with `output=`.",
         )
     found = folder.results()
     if found is not None and any(c.check.obstacle == "does-not-fit" for c in found.comparisons):

@@ -17,7 +17,8 @@ from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.verification import expected_share
 from medbench_local.study.ladder import ladder
-from medbench_local.study.plan import Cell, CompareOptions, asked_questions, load_cells
+from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.plan import Cell, asked_questions, load_cells
 from medbench_local.study.planner import given_quantised
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
 from medbench_local.tasks.question import Question
@@ -26,7 +27,7 @@ CHARACTERS_PER_TOKEN = 3.7
 """Of English medical text with Llama-2's vocabulary (measured on the MedQA test questions)."""
 
 
-def plan_comparison(medical: str, base: str, options: CompareOptions, progress: Progress) -> ComparisonCost:
+def plan_comparison(medical: str, base: str, options: ResolvedOptions, progress: Progress) -> ComparisonCost:
     """Count prompts and tokens, and see what is cached; nothing is computed.
 
     Raises:
@@ -73,7 +74,7 @@ class _Work:
     precisions: int
 
 
-def _cost(cell: Cell, entry: ModelEntry | None, options: CompareOptions, work: _Work) -> CellCost:
+def _cost(cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, work: _Work) -> CellCost:
     settings = options.protocol.selection
     prompt_style = prompt_style_for(
         entry, system_prompt=options.system_prompt, overrides=options.protocol.prompts

@@ -15,7 +15,7 @@ from medbench_local.results.checks import EquivalenceRecord, PrecisionChanges
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.equivalence import Equivalence, equivalence
 from medbench_local.statistics.options import kl_divergences
-from medbench_local.study.plan import CheckScope
+from medbench_local.study.options import CheckScope
 from medbench_local.tasks.question import Question
 
 

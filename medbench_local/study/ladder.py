@@ -5,13 +5,13 @@ from __future__ import annotations
 from medbench_local.catalog import quantisation
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.errors import UsageError
-from medbench_local.study.plan import DEFAULT_QUANT, CompareOptions
+from medbench_local.study.options import DEFAULT_QUANT, ResolvedOptions
 
 FIRST_STEP = "q4_0"
-"""Where ``--quant auto`` begins: the smallest built-in precision that is not known to be too coarse."""
+"""Where ``quant="auto"`` begins: the smallest built-in precision that is not known to be too coarse."""
 
 
-def ladder(options: CompareOptions) -> tuple[QuantConfig, ...]:
+def ladder(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
     """The precisions to try: one, or for ``auto`` from the smallest upwards by each config's ``next``.
 
     Raises:
@@ -23,21 +23,19 @@ def ladder(options: CompareOptions) -> tuple[QuantConfig, ...]:
         if step.flash_attention and options.engine.mode == "exact":
             raise UsageError(
                 f"{step.name} asks for flash attention, which only the fast mode has.",
-                advice="Add --mode fast.",
+                advice='Add `mode="fast"`.',
             )
     return steps
 
 
-def _steps(options: CompareOptions) -> tuple[QuantConfig, ...]:
+def _steps(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
     higher = stand_in(options)
-    if options.quant == "none":
-        return (load_quant(FULL),)
     if options.quant != "auto":
         quant = load_quant(options.quant or DEFAULT_QUANT)
         if higher is not None and quant.name != FULL and quant.bits_per_weight >= higher.bits_per_weight:
             raise UsageError(
                 f"{higher.name} cannot stand in for full precision: it is no more precise than {quant.name}.",
-                advice="Name a higher one with --check-precision, or a lower one with --quant.",
+                advice="Name a higher one with `check_precision=`, or a lower one with `quant=`.",
             )
         return (quant,)
     steps = quantisation.ladder(FIRST_STEP)
@@ -47,12 +45,12 @@ def _steps(options: CompareOptions) -> tuple[QuantConfig, ...]:
     if not below:
         raise UsageError(
             f"No precision of the ladder is below {higher.name}, which stands in for full precision.",
-            advice="Name a higher one with --check-precision.",
+            advice="Name a higher one with `check_precision=`.",
         )
     return below
 
 
-def stand_in(options: CompareOptions) -> QuantConfig | None:
+def stand_in(options: ResolvedOptions) -> QuantConfig | None:
     """What quantised models are checked against in place of full precision; None for full precision itself.
 
     Raises:

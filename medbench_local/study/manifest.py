@@ -17,6 +17,7 @@ from medbench_local.results.folder import identity
 from medbench_local.results.identification import Identification
 from medbench_local.results.schema import SCHEMA
 from medbench_local.scoring.rules import RULES
+from medbench_local.study.options import record
 from medbench_local.study.plan import Plan
 from medbench_local.tasks.question import Task
 
@@ -40,6 +41,8 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     version is, because prompts and statistics are its own.
     """
     options = plan.options
+    asked = record(options)
+    asked["check"] = [asked["check"], asked.pop("check_precision")]
     engine: dict[str, str] = {"mode": options.engine.mode}
     if RULES[plan.scoring].depends_on_batch:
         engine["parallel"] = str(options.engine.parallel)
@@ -57,11 +60,8 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
             "scoring": plan.scoring,
             "quants": [_quant_identity(quant, options.home) for quant in quants],
             "protocol": plan.protocol.in_first_names(),
-            "system_prompt": options.system_prompt,
-            "limit": options.limit,
-            "check": [options.check, options.check_precision],
-            "ablation": options.ablation,
             "engine": engine,
+            **asked,
         }
     )
 
@@ -106,11 +106,7 @@ def describe(
             "tasks": list(dict.fromkeys(cell.task.id for cell in plan.cells)),
             "shots": list(said.shots or ()),
             "scoring": said.scoring,
-            "limit": said.limit,
-            "check": options.check,
-            "check_precision": options.check_precision,
-            "ablation": options.ablation,
-            "system_prompt": options.system_prompt,
+            **record(options),
             "engine": {
                 "mode": options.engine.mode,
                 "threads": options.engine.threads,

@@ -10,8 +10,8 @@ from medbench_local.results.checks import CheckObstacle
 from medbench_local.study.plan import Plan
 
 INSTEAD = (
-    "Close other programs; or name a stand-in that fits with --check-precision q8_0 (the report says so); or --force "
-    "(memory-mapped and slow: every prompt reads all weights from the disk once)."
+    'Close other programs; or name a stand-in that fits with `check_precision="q8_0"` (the report says so); or '
+    "`force=True` (memory-mapped and slow: every prompt reads all weights from the disk once)."
 )
 """What to do where full precision does not fit."""
 
@@ -58,7 +58,7 @@ def refuse_unchecked_climb(plan: Plan) -> None:
     if obstacle is not None:
         raise UsageError(
             NOTHING_FULLER if obstacle == "no-fuller-file" else why_it_does_not_fit(plan),
-            advice="Name one precision with --quant.",
+            advice="Name one precision with `quant=`.",
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
@@ -14,66 +13,16 @@ from medbench_local.catalog.prompts import ANY
 from medbench_local.catalog.protocol import Protocol, Scoring
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.catalog.task import expand_tasks, task_names
-from medbench_local.engine.base import NEAR_TIE, EngineOptions
+from medbench_local.engine.base import NEAR_TIE
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
+from medbench_local.study.options import ResolvedOptions
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS, Question, Task
 
 FULL_CACHE: Literal["f32"] = "f32"
 """Type of the attention cache at full precision, in the engine's exact mode."""
-
-DEFAULT_QUANT = "q8_0"
-"""Half the size of 16-bit weights, and verdicts that hardly ever differ from theirs."""
-
-CheckScope = Literal["none", "sample", "full"]
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """What a user asked for, beside the two models.
-
-    Attributes:
-        tasks: task ids; None for all that fit the pair (the demo tasks for the demo pair, else the 13).
-        shots: numbers of demonstrations; None for the protocol's.
-        scoring: None for the protocol's.
-        protocol: everything else that decides a result.
-        quant: name or file of a quantisation config, "auto", "none", or None for `DEFAULT_QUANT` (and for a GGUF
-            that is quantised already: as it is).
-        limit: most questions of a task's test and validation splits; None for all.
-        check: whether quantised verdicts are checked against full precision: not ("none"), on as many questions as
-            it takes to know ("sample"), or on all ("full").
-        check_precision: what the quantised models are checked against; "full" or, where that does not fit the
-            machine, the name of a higher quantisation, which the report names as a stand-in.
-        ablation: also score the base model with the medical model's prompts.
-        data_dir: folder of the data sets' official files; None for the hub.
-        system_prompt: replaces every system prompt.
-        output: the run's folder; None for one below ``runs`` that is named after its content.
-        home: where converted models lie.
-        offline: never touch the network.
-        force: run even if the memory estimate says that it will not fit.
-        retries: how often a worker that died is started again.
-        engine: how models are decoded.
-    """
-
-    tasks: tuple[str, ...] | None
-    shots: tuple[int, ...] | None
-    scoring: Scoring | None
-    protocol: Protocol
-    quant: str | None
-    limit: int | None
-    check: CheckScope
-    check_precision: str
-    ablation: bool
-    data_dir: Path | None
-    system_prompt: str | None
-    output: Path | None
-    home: Path
-    offline: bool
-    force: bool = False
-    retries: int = 0
-    engine: EngineOptions = field(default_factory=EngineOptions)
 
 
 @dataclass(frozen=True)
@@ -108,7 +57,7 @@ class Plan:
     cells: tuple[Cell, ...]
     scoring: Scoring
     quant: QuantConfig
-    options: CompareOptions
+    options: ResolvedOptions
     stand_ins: Mapping[str, GgufFile] = field(default_factory=dict)
 
     @property
@@ -207,12 +156,12 @@ def _check_prompt_names(protocol: Protocol, models_named: Sequence[str], tasks_n
             raise UsageError(
                 f"Protocol {protocol.name}: 'prompts' names the {kind} '{name}', which is neither in the catalog nor "
                 "used here.",
-                advice=f"`medbench-local {kind}s list` has the names; `{ANY}` stands for every {kind}.",
+                advice=f"`{kind}_names()` has the names; `{ANY}` stands for every {kind}.",
             )
 
 
 def load_cells(
-    options: CompareOptions, sources: Sequence[ModelSource], progress: Progress
+    options: ResolvedOptions, sources: Sequence[ModelSource], progress: Progress
 ) -> tuple[Cell, ...]:
     """The cells of a comparison of ``sources``, their questions read.
 
@@ -244,7 +193,7 @@ def load_cells(
         if max(shots) > pool:
             raise UsageError(
                 f"{task.id} has {pool} demonstrations, fewer than the {max(shots)} shots asked for.",
-                advice=f"Ask for at most {pool} with --shots, or leave the task out with --tasks.",
+                advice=f"Ask for at most {pool} with `shots=`, or leave the task out with `tasks=`.",
             )
     _check_prompt_names(options.protocol, [source.name for source in sources], [task.id for task in found])
     return tuple(Cell(task, number) for number in shots for task in found)

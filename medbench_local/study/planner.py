@@ -8,7 +8,8 @@ from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.study.ladder import ladder, stand_in
-from medbench_local.study.plan import CompareOptions, Plan, load_cells
+from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.plan import Plan, load_cells
 
 
 class Planner:
@@ -21,7 +22,7 @@ class Planner:
         progress: listens.
     """
 
-    def __init__(self, medical: str, base: str, options: CompareOptions, progress: Progress) -> None:
+    def __init__(self, medical: str, base: str, options: ResolvedOptions, progress: Progress) -> None:
         self._options = options
         self._progress = progress
         self._sources = resolve_model(medical), resolve_model(base)

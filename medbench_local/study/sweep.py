@@ -9,7 +9,7 @@ from medbench_local.catalog.model import models, pairs, vision_pairs
 from medbench_local.errors import UsageError
 from medbench_local.results.sweep import Sweep, summarise
 from medbench_local.study.compare import run_comparison
-from medbench_local.study.plan import CompareOptions
+from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.tools import Tools
 
 PAIR_FORMS = "a medical model of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for models of your own"
@@ -62,12 +62,14 @@ def each_once(wanted: Sequence[PairNames]) -> tuple[PairNames, ...]:
         UsageError: no pair.
     """
     if not wanted:
-        raise UsageError("No pair is named.", advice=f"Name pairs ({PAIR_FORMS}), or use --all.")
+        raise UsageError(
+            "No pair is named.", advice=f"Name pairs ({PAIR_FORMS}), or all for the study's ten."
+        )
     return tuple(dict.fromkeys(wanted))
 
 
-def run_sweep(wanted: Sequence[PairNames], options: CompareOptions, tools: Tools) -> Sweep:
-    """Compare every pair and summarise; finished comparisons are read, interrupted ones go on.
+def run_sweep(wanted: Sequence[PairNames], options: ResolvedOptions, tools: Tools) -> Sweep:
+    """Compare every pair and summarise; finished comparisons are read, interrupted ones resume.
 
     Raises:
         UsageError: no pair, or a folder for a single run was given.

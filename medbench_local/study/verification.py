@@ -46,7 +46,7 @@ WithModel = Callable[[Role, Callable[[ModelSession], None]], None]
 """Runs some work with one of the models loaded at the precision that is checked against."""
 
 LADDER_SHARE = 0.25
-"""Share of a comparison's questions that ``--quant auto`` checks at one precision before it tries the next."""
+"""Share of a comparison's questions that ``quant="auto"`` checks at one precision before it tries the next."""
 
 
 def verify_verdicts(

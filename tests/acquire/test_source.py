@@ -58,8 +58,8 @@ def test_the_hub(text: str, expected: HubCheckpoint | HubGguf) -> None:
         ("openbiollm", "openbiollm-8b"),
         ("meta-llama/Llama-2-7b-hf", "The catalog calls it llama-2-7b"),
         ("some/thing", "write hf:some/thing"),
-        ("qqqqqq", "models list"),
-        ("", "models list"),
+        ("qqqqqq", "`model_names()`"),
+        ("", "`model_names()`"),
         ("nowhere/model.gguf", "no file nowhere/model.gguf"),
     ],
 )

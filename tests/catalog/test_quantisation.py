@@ -72,7 +72,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         ("q8_0}", "q9_0}", "tensor_types.attn_v"),
         ("margin: 0.03", "margin: 0", "equivalence.margin"),
         ("questions: 100", "questions: 1", "equivalence.questions"),
-        ("next: q5_k_m", "next: q9", "no built-in config"),
+        ("next: q5_k_m", "next: q9", "not a built-in config"),
         ("next: q5_k_m", "next: q4_0", "no more bits"),
         ("name: own", "name: full", "kept for"),
         ("name: own", "name: ../own", "key 'name'"),

@@ -16,6 +16,7 @@ import typer
 from medbench_local import WorkerDied, __version__
 from medbench_local.cli import commands, errors
 from medbench_local.cli.main import app
+from medbench_local.study.options import CompareOptions
 from tests.cli.command import Command, lines
 
 
@@ -137,7 +138,7 @@ def _ends_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("medbench_local.study.compare.run_comparison", broken)
+    monkeypatch.setattr("medbench_local.api.run_comparison", broken)
 
 
 def test_an_interrupt_is_130_with_the_command_that_resumes(
@@ -187,11 +188,11 @@ def test_the_scope_of_the_check_arrives(
 ) -> None:
     seen = []
 
-    def options(**given: object) -> None:
-        seen.append(given["check"])
+    def options(asked: CompareOptions, **more: object) -> None:
+        seen.append(asked.check)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("medbench_local.api.compare_options", options)
+    monkeypatch.setattr("medbench_local.api.resolve", options)
     for name in ("compare", "sweep"):
         command(name, *words, "demo-med", *(["demo-base"] if name == "compare" else []))
     assert seen == [scope, scope]

@@ -38,7 +38,7 @@ def test_a_folder_that_can_be_made_is_a_place_and_is_not_made(tmp_path: Path) ->
 def test_a_file_in_the_way_is_no_place(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     for folder in (tmp_path / "runs", tmp_path / "runs" / "new"):
-        with pytest.raises(StoreError, match=r"cannot be written.*--output"):
+        with pytest.raises(StoreError, match=r"cannot be written.*`output=`"):
             need_place(folder)
 
 

@@ -154,13 +154,13 @@ def test_results_made_otherwise_are_not_mixed(
 ) -> None:
     output = tmp_path / "copy.jsonl"
     shutil.copy(finished.output, output)
-    with pytest.raises(UsageError, match="made otherwise"):
+    with pytest.raises(UsageError, match="made differently"):
         run_reference(checkpoint, prompts, output, device="cpu", dtype="bfloat16")
     other = tmp_path / "checkpoint"
     shutil.copytree(checkpoint, other)
     config = json.loads((other / "config.json").read_text(encoding="utf-8")) | {"rms_norm_eps": 1e-6}
     (other / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(UsageError, match="made otherwise"):
+    with pytest.raises(UsageError, match="made differently"):
         run_reference(other, prompts, output, device="cpu", dtype="float32")
 
 

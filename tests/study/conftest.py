@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from medbench_local.api import compare_options
 from medbench_local.catalog.protocol import default_protocol
 from medbench_local.engine.base import EngineOptions, Tokens
 from medbench_local.engine.fake import FakeEngine
@@ -19,6 +18,7 @@ from medbench_local.results.model_check import ModelCheck
 from medbench_local.results.sweep import Sweep
 from medbench_local.study.check_model import run_check
 from medbench_local.study.compare import run_comparison
+from medbench_local.study.options import CheckOptions, CompareOptions, SweepOptions, resolve
 from medbench_local.study.sweep import PairNames, run_sweep
 from medbench_local.study.tools import Tools
 
@@ -47,17 +47,17 @@ class Fakes:
 
     def compare(self, medical: str = "demo-med", base: str = "demo-base", **options: Any) -> Run:
         """`medbench_local.compare` with these engines."""
-        asked = {"protocol": default_protocol(medical, base), **options}
-        return run_comparison(medical, base, compare_options(**asked), Tools(self.start))
+        asked = resolve(CompareOptions(**options), protocol=default_protocol(medical, base))
+        return run_comparison(medical, base, asked, Tools(self.start))
 
     def check(self, model: str, *, quant: str, **options: Any) -> ModelCheck:
         """`medbench_local.check` with these engines."""
-        return run_check(model, compare_options(quant=quant, ablation=False, **options), Tools(self.start))
+        return run_check(model, resolve(CheckOptions(quant=quant, **options)), Tools(self.start))
 
     def sweep(self, pairs: Sequence[tuple[str, str]], **options: Any) -> Sweep:
         """`medbench_local.sweep` with these engines."""
-        asked = {"ablation": True, **options}
-        return run_sweep([PairNames(*pair) for pair in pairs], compare_options(**asked), Tools(self.start))
+        asked = resolve(SweepOptions(**options))
+        return run_sweep([PairNames(*pair) for pair in pairs], asked, Tools(self.start))
 
     @property
     def prompts(self) -> int:

@@ -105,7 +105,7 @@ def test_whatever_decides_the_result_decides_the_folder(
 def test_a_folder_that_holds_another_run_is_refused_and_left_alone(fakes: Fakes, tmp_path: Path) -> None:
     run = _compare(fakes, output=tmp_path / "mine")
     before = {p: p.read_bytes() for p in run.folder.path.rglob("*") if p.is_file()}
-    with pytest.raises(StoreError, match=r"holds another run.*--output"):
+    with pytest.raises(StoreError, match=r"holds another run.*`output=`"):
         _compare(fakes, output=tmp_path / "mine", limit=5)
     assert {p: p.read_bytes() for p in before} == before
 
@@ -115,7 +115,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
 ) -> None:
     monkeypatch.setattr("medbench_local.study.compare.Planner", None)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match=r"cannot be written.*--output"):
+    with pytest.raises(StoreError, match=r"cannot be written.*`output=`"):
         _compare(fakes, output=tmp_path / "file" / "run")
 
 

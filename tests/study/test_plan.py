@@ -9,7 +9,6 @@ from typing import Any, Literal
 import pytest
 
 from medbench_local import UsageError, plan
-from medbench_local.api import Options, compare_options
 from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.protocol import Protocol, Scoring, SelectionSettings
@@ -23,6 +22,7 @@ from medbench_local.study import manifest
 from medbench_local.study.ladder import ladder
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.opening import session_for
+from medbench_local.study.options import CompareOptions, ResolvedOptions, resolve
 from medbench_local.study.plan import Plan, default_tasks
 from medbench_local.study.planner import Planner
 from medbench_local.study.prompt_search import search_prompts
@@ -37,8 +37,12 @@ RACING = Protocol(
 )
 
 
+def resolved(**options: Any) -> ResolvedOptions:
+    return resolve(CompareOptions(**options))
+
+
 def test_the_ladder_goes_up_to_full_precision() -> None:
-    steps = ladder(compare_options(quant="auto"))
+    steps = ladder(resolved(quant="auto"))
     bits = [step.bits_per_weight for step in steps]
     assert bits == sorted(bits)
     assert len(set(bits)) == len(bits)
@@ -46,16 +50,16 @@ def test_the_ladder_goes_up_to_full_precision() -> None:
 
 
 def test_one_precision_is_a_ladder_of_one() -> None:
-    assert [s.name for s in ladder(compare_options())] == ["q8_0"]
-    assert [s.name for s in ladder(compare_options(quant="none"))] == ["full"]
-    assert [s.name for s in ladder(compare_options(quant="q4_k_m"))] == ["q4_k_m"]
-    below = ladder(compare_options(quant="auto", check_precision="q8_0"))
+    assert [s.name for s in ladder(resolved())] == ["q8_0"]
+    assert [s.name for s in ladder(resolved(quant="none"))] == ["full"]
+    assert [s.name for s in ladder(resolved(quant="q4_k_m"))] == ["q4_k_m"]
+    below = ladder(resolved(quant="auto", check_precision="q8_0"))
     assert "q8_0" not in [s.name for s in below]
-    assert [s.name for s in ladder(compare_options(quant="auto", check_precision="q8_0", check="none"))][
+    assert [s.name for s in ladder(resolved(quant="auto", check_precision="q8_0", check="none"))][
         -1
     ] == "full"
     with pytest.raises(UsageError, match="q4_k_m"):
-        ladder(compare_options(quant="q4_km"))
+        ladder(resolved(quant="q4_km"))
 
 
 def test_the_demo_pair_takes_the_demo_tasks_and_others_the_study_s() -> None:
@@ -90,22 +94,6 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     assert full.to_dict()["medical"]["cells"][0]["task"] == "made-up"
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"limit": 0}, "--limit"),
-        ({"retries": -1}, "--retries"),
-        ({"threads": 0}, "--threads"),
-        ({"gpu_layers": -2}, "--gpu-layers"),
-        ({"shots": []}, "--shots"),
-        ({"shots": [-1]}, "--shots"),
-    ],
-)
-def test_values_out_of_range_are_refused(options: Options, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        compare_options(**options)
-
-
 def test_two_tasks_of_one_name_are_refused(fakes: Fakes, tmp_path: Path) -> None:
     write_task(tmp_path / "other" / "made-up")
     with pytest.raises(UsageError, match=r"\./made-up and \./other/made-up are both called made-up"):
@@ -114,9 +102,7 @@ def test_two_tasks_of_one_name_are_refused(fakes: Fakes, tmp_path: Path) -> None
 
 def test_an_importance_matrix_counts_by_its_content(fakes: Fakes, tmp_path: Path) -> None:
     quant = load_quant("q8_0")
-    planned = Planner("demo-med", "demo-base", compare_options(tasks=["./made-up"], limit=5), Silent()).plan(
-        quant
-    )
+    planned = Planner("demo-med", "demo-base", resolved(tasks=["./made-up"], limit=5), Silent()).plan(quant)
 
     def with_matrix(name: str, content: bytes) -> str:
         (tmp_path / name).write_bytes(content)
@@ -139,7 +125,7 @@ def test_a_run_is_named_by_the_protocols_first_names(fakes: Fakes, monkeypatch: 
         return "0" * 8
 
     monkeypatch.setattr(manifest, "identity", keep)
-    options = compare_options(tasks=["./made-up"], limit=5, protocol=protocol)
+    options = resolved(tasks=["./made-up"], limit=5, protocol=protocol)
     identity_of(Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")), [])
     (parts,) = hashed
     assert parts["protocol"] == protocol.in_first_names()
@@ -147,10 +133,12 @@ def test_a_run_is_named_by_the_protocols_first_names(fakes: Fakes, monkeypatch: 
     assert parts["engine"] == {"mode": "exact"}
 
 
-def test_how_many_texts_are_written_at_once_counts_where_it_changes_them(fakes: Fakes) -> None:
+def test_how_many_texts_are_written_at_once_counts_where_it_changes_them(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def name(scoring: Scoring, parallel: int) -> str:
-        options = compare_options(tasks=["./made-up"], limit=5, scoring=scoring)
-        options = replace(options, engine=replace(options.engine, parallel=parallel))
+        options = resolved(tasks=["./made-up"], limit=5, scoring=scoring)
+        monkeypatch.setattr(ResolvedOptions, "engine", EngineOptions(parallel=parallel))
         return identity_of(Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")), [])
 
     assert name("greedy", 4) != name("greedy", 8)
@@ -189,7 +177,7 @@ def test_the_same_weights_with_another_attention_cache_are_not_full_precision(
 ) -> None:
     def planned(mode: Literal["exact", "fast"]) -> Plan:
         options = replace(
-            compare_options(quant="full", mode=mode, tasks=["demo-anatomy"], shots=[0]), home=demo_home
+            resolved(quant="full", mode=mode, tasks=["demo-anatomy"], shots=[0]), home=demo_home
         )
         return Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("full"))
 

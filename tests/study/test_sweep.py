@@ -127,5 +127,5 @@ def test_a_pair_named_twice_is_compared_once() -> None:
 
 
 def test_a_sweep_of_nothing_is_refused(fakes: Fakes) -> None:
-    with pytest.raises(UsageError, match=r"No pair is named.*--all"):
+    with pytest.raises(UsageError, match=r"No pair is named.*all for"):
         fakes.sweep([])

@@ -1,0 +1,314 @@
+"""The options of a comparison: each is one field, with everything that is known about it.
+
+The command line's parameters, the keywords and docstrings of the Python functions, the checks of ranges, the manifest's
+record and a run's identity are made from the fields: a new option is one field here, and its use.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from medbench_local.catalog.protocol import Protocol, Scoring, load_protocol
+from medbench_local.catalog.quantisation import FULL, full_by_any_name
+from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
+from medbench_local.errors import UsageError
+from medbench_local.prompts.prompt_style import check_system_prompt
+from medbench_local.settings import read_settings
+
+CheckScope = Literal["none", "sample", "full"]
+SampleScope = Literal["sample", "full"]
+
+DEFAULT_QUANT = "q8_0"
+"""Half the size of 16-bit weights, and verdicts that hardly ever differ from theirs."""
+
+MODEL = (
+    "a catalog name, a .gguf file, a checkpoint folder, hf:owner/name[@revision] or gguf:owner/name/file.gguf"
+)
+"""The ways to name a model, for people."""
+
+_PROTOCOL = "What fixes everything else: laptop, emnlp2024, or a YAML file."
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of an option beside its name, type and default.
+
+    Attributes:
+        help: one sentence for people, ending in a full stop.
+        unset: what holds where the option is None, for people.
+        least, most: the range of a number, or of each of several.
+        decides: whether it decides the result. "as given": its value stands in the manifest and in the identity of a
+            run; "as planned": what the plan makes of it does (files, questions, settings of the engine).
+        switch: a flag of the command line that can also be turned off.
+        example: a value other than the default.
+    """
+
+    help: str
+    unset: str = ""
+    least: int | None = None
+    most: int | None = None
+    decides: Literal["nothing", "as given", "as planned"] = "nothing"
+    switch: bool = False
+    example: Any = None
+
+
+def described(help: str, **more: Any) -> Mapping[str, Any]:
+    """Metadata of a field; arguments as the attributes of `Option`."""
+    return {"option": Option(help, **more)}
+
+
+def option(default: T, help: str, **more: Any) -> T:
+    """A field with a default; further arguments as the attributes of `Option`."""
+    found: T = field(default=default, metadata=described(help, **more))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """What a user can ask for, beside the two models."""
+
+    tasks: Sequence[str] | None = option(
+        None,
+        "Task ids, groups (all, mmlu, demo) or folders of your own questions.",
+        unset="the thirteen of the study; those of the embedded pair",
+        decides="as planned",
+        example=("demo-anatomy",),
+    )
+    shots: Sequence[int] | None = option(
+        None,
+        "Numbers of demonstrations in a prompt.",
+        unset="the protocol's",
+        least=0,
+        decides="as planned",
+        example=(3,),
+    )
+    scoring: Scoring | None = option(
+        None,
+        "How a prompt and its options become an answer.",
+        unset="the protocol's",
+        decides="as planned",
+        example="cloze",
+    )
+    protocol: str | Path | Protocol | None = option(
+        None,
+        _PROTOCOL,
+        unset="laptop; demo for the embedded pair",
+        decides="as planned",
+        example="emnlp2024",
+    )
+    quant: str | Path | None = option(
+        None,
+        "The precision that is scored: a quantisation config or its file, auto (climb until verified) or full.",
+        unset=f"{DEFAULT_QUANT}; a GGUF that is quantised already: as it is",
+        decides="as planned",
+        example="q4_0",
+    )
+    limit: int | None = option(
+        None,
+        "Most test and validation questions of a task.",
+        unset="all",
+        least=1,
+        decides="as given",
+        example=40,
+    )
+    output: Path | None = option(None, "The run's folder.", unset="one below runs, named by its content")
+    data_dir: Path | None = option(
+        None, "Folder of the data sets' official files.", unset="MEDBENCH_DATA, or the hub"
+    )
+    offline: bool | None = option(None, "Never touch the network.", unset="what HF_HUB_OFFLINE says")
+    check: CheckScope = option(
+        "sample",
+        "Whether quantised verdicts are checked against full precision: not at all (none), on as many questions as "
+        "it takes to know (sample), or on all of them (full).",
+        decides="as given",
+        example="full",
+    )
+    check_precision: str | Path = option(
+        FULL,
+        "What the check compares with: full, or a precision that stands in for it where it does not fit, such as q8_0.",
+        decides="as given",
+        example="q8_0",
+    )
+    ablation: bool | None = option(
+        None,
+        "Also ask the base model with the medical model's prompts.",
+        unset="the protocol's choice",
+        decides="as given",
+        switch=True,
+        example=True,
+    )
+    system_prompt: str | None = option(
+        None, "Replaces every system prompt.", decides="as given", example="Be brief."
+    )
+    force: bool = option(False, "Run even if memory seems too small.")
+    retries: int = option(0, "How often a worker process that died is started again.", least=0)
+    mode: Mode = option(
+        "exact",
+        "How the engine decodes: exact (bit-reproducible) or fast (several questions at once).",
+        decides="as planned",
+        example="fast",
+    )
+    threads: int | None = option(None, "CPU threads.", unset="physical cores", least=1, most=MOST_THREADS)
+    gpu_layers: int = option(-1, "Layers on the GPU; -1 for all, 0 for none.", least=-1)
+
+    @property
+    def engine(self) -> EngineOptions:
+        """How models are decoded."""
+        return EngineOptions(mode=self.mode, threads=self.threads, gpu_layers=self.gpu_layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(CompareOptions):
+    """The options of several comparisons."""
+
+    protocol: str | Path | Protocol = option("laptop", _PROTOCOL)
+    output: Path | None = option(None, "Folder for the runs.", unset="runs")
+    ablation: bool | None = option(
+        True, "Also ask the base models with the medical models' prompts.", switch=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(CompareOptions):
+    """The options of the check of one model."""
+
+    protocol: str | Path | Protocol = option("laptop", _PROTOCOL)
+    quant: str | Path = field(
+        metadata=described("The precision that is checked: a quantisation config or its file.")
+    )
+    output: Path | None = option(None, "Folder for the scores.", unset="one below runs, named by its content")
+    check: SampleScope = option(
+        "sample",
+        "How many questions are asked: as many as the quantisation config names (sample), or all (full).",
+    )
+    ablation: bool = field(init=False, default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedOptions(CompareOptions):
+    """Checked options, completed from the environment and the protocol; `resolve` makes them.
+
+    Attributes:
+        home: where converted models lie.
+    """
+
+    protocol: Protocol
+    check_precision: str
+    ablation: bool
+    offline: bool
+    home: Path
+
+
+def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOptions:
+    """Check every option's range and fill in what the environment and the protocol decide.
+
+    Args:
+        options: as a user gave them.
+        protocol: the one that holds if none is named.
+
+    Raises:
+        UsageError: a value is out of its range, or there is no such protocol.
+        InputError: the protocol's file is malformed.
+    """
+    check_ranges(options)
+    settings = read_settings()
+    named = protocol if options.protocol is None else options.protocol
+    rules = named if isinstance(named, Protocol) else load_protocol(named)
+    values = {one.name: getattr(options, one.name) for one in fields(CompareOptions)}
+    values |= {
+        "tasks": None if options.tasks is None else tuple(options.tasks),
+        "shots": None if options.shots is None else tuple(dict.fromkeys(options.shots)),
+        "protocol": rules,
+        "check_precision": full_by_any_name(options.check_precision),
+        "ablation": rules.ablation if options.ablation is None else options.ablation,
+        "data_dir": options.data_dir or settings.data_dir,
+        "offline": bool(options.offline) or settings.offline,
+    }
+    return ResolvedOptions(**values, home=settings.home)
+
+
+def record(options: CompareOptions) -> dict[str, Any]:
+    """The options that decide the result by their values alone: for the manifest and the identity of a run.
+
+    What stood in the identity of the first release always does; a later option does where it is not its default, so
+    that runs made before it existed are still found.
+    """
+    found = {}
+    for one in fields(CompareOptions):
+        value = getattr(options, one.name)
+        if about(one).decides == "as given" and (one.name in _ALWAYS_RECORDED or value != one.default):
+            found[one.name] = str(value) if isinstance(value, Path) else value
+    return found
+
+
+_ALWAYS_RECORDED = ("limit", "check", "check_precision", "ablation", "system_prompt")
+
+
+def about(one: Field[Any]) -> Option:
+    """What is known of a field."""
+    found: Option = one.metadata["option"]
+    return found
+
+
+def described_fields(kind: type[Any]) -> Iterator[Field[Any]]:
+    """The fields of a dataclass that a caller gives and that say what they are."""
+    return (one for one in fields(kind) if one.init and "option" in one.metadata)
+
+
+def types_of(kind: type[Any]) -> Mapping[str, Any]:
+    """The types of a dataclass's fields, by name."""
+    return get_type_hints(kind)
+
+
+def without_none(type_: Any) -> Any:
+    """``X`` for ``X | None``; every other type as it is."""
+    kept = [part for part in get_args(type_) if part is not NoneType]
+    return kept[0] if NoneType in get_args(type_) and len(kept) == 1 else type_
+
+
+def is_several(type_: Any) -> bool:
+    """Whether a type is a sequence of values."""
+    return get_origin(without_none(type_)) is Sequence
+
+
+def check_ranges(options: CompareOptions) -> None:
+    """Hold every option against its range and its choices.
+
+    Raises:
+        UsageError: one is outside.
+    """
+    types = types_of(type(options))
+    for one in described_fields(type(options)):
+        value, type_ = getattr(options, one.name), types[one.name]
+        if value is None and NoneType in get_args(type_):
+            continue
+        values = [value]
+        if is_several(type_):
+            if isinstance(value, str) or (not value and one.default is None):
+                raise UsageError(f"`{one.name}=` must be a list of at least one value, not {value!r}.")
+            values = list(value)
+        choices = get_args(without_none(type_)) if get_origin(without_none(type_)) is Literal else ()
+        if choices and value not in choices:
+            raise UsageError(f"`{one.name}=` must be one of {', '.join(choices)}, not {value!r}.")
+        for each in values:
+            _check_number(one.name, each, about(one))
+    check_system_prompt(options.system_prompt)
+
+
+def _check_number(name: str, value: Any, known: Option) -> None:
+    if known.least is None:
+        return
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UsageError(f"`{name}=` must be a whole number, not {value!r}.") from None
+    if number < known.least or (known.most is not None and number > known.most):
+        span = f"at least {known.least}" if known.most is None else f"from {known.least} to {known.most}"
+        raise UsageError(f"`{name}=` must be {span}, not {number}.")

@@ -1,0 +1,263 @@
+"""Every option is one field: flags, keywords, docstrings, the manifest's record and a run's identity come from it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import typer
+
+import medbench_local
+from medbench_local import UsageError, load_protocol
+from medbench_local.cli import commands
+from medbench_local.cli.main import app
+from medbench_local.progress import Silent
+from medbench_local.study import manifest
+from medbench_local.study.options import (
+    CheckOptions,
+    CompareOptions,
+    SweepOptions,
+    about,
+    described_fields,
+    record,
+    resolve,
+    without_none,
+)
+from medbench_local.study.planner import Planner
+
+FUNCTIONS: dict[str, type[CompareOptions]] = {
+    "compare": CompareOptions,
+    "plan": CompareOptions,
+    "sweep": SweepOptions,
+    "plan_sweep": SweepOptions,
+    "check": CheckOptions,
+}
+COMMANDS = {"compare": CompareOptions, "sweep": SweepOptions, "check": CheckOptions}
+OPTIONS = list(described_fields(CompareOptions))
+
+
+def by_name(one: Field[Any]) -> str:
+    return one.name
+
+
+def of_functions() -> list[Any]:
+    return [
+        pytest.param(function, one, id=f"{function} {one.name}")
+        for function, kind in FUNCTIONS.items()
+        for one in described_fields(kind)
+    ]
+
+
+def command(name: str) -> Any:
+    if not app.registered_commands:
+        commands.register(app)
+    group: Any = typer.main.get_command(app)
+    return group.commands[name]
+
+
+@pytest.mark.parametrize("one", OPTIONS, ids=by_name)
+def test_an_option_says_what_it_is_for(one: Field[Any]) -> None:
+    known = about(one)
+    assert known.help.endswith(".")
+    assert known.help[0].isupper()
+    if one.default is None and one.name != "system_prompt":
+        assert known.unset, "what holds where it is None"
+    assert (known.decides == "nothing") == (known.example is None)
+
+
+@pytest.mark.parametrize(("function", "one"), of_functions())
+def test_an_option_is_a_keyword_with_its_default_its_type_and_its_text(
+    function: str, one: Field[Any]
+) -> None:
+    call: Callable[..., Any] = getattr(medbench_local, function)
+    parameter = inspect.signature(call).parameters[one.name]
+    assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    assert parameter.default == (inspect.Parameter.empty if one.default is MISSING else one.default)
+    assert parameter.annotation == get_type_hints(FUNCTIONS[function])[one.name]
+    assert call.__annotations__[one.name] == parameter.annotation
+    text = " ".join((call.__doc__ or "").split())
+    assert f"{one.name}: {about(one).help.rstrip('.')}" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_is_a_parameter_of_the_command_with_the_same_default(name: str) -> None:
+    found = {parameter.name: parameter for parameter in command(name).params}
+    for one in described_fields(COMMANDS[name]):
+        parameter = found[one.name]
+        assert f"--{one.name.replace('_', '-')}" in parameter.opts
+        assert parameter.required == (one.name == "quant" and name == "check")
+        if not parameter.required:
+            default = parameter.default
+            assert getattr(default, "value", default) == one.default
+        assert about(one).help.rstrip(".") in parameter.help
+
+
+def test_what_a_function_does_not_have_is_refused() -> None:
+    check: Any = medbench_local.check
+    compare: Any = medbench_local.compare
+    with pytest.raises(TypeError, match=r"check\(\).*'ablation'"):
+        check("demo-med", quant="q8_0", ablation=True)
+    with pytest.raises(TypeError, match=r"check\(\) missing.*'quant'"):
+        check("demo-med")
+    with pytest.raises(TypeError, match=r"compare\(\).*'quantt'"):
+        compare("demo-med", "demo-base", quantt="q8_0")
+    with pytest.raises(TypeError, match=r"compare\(\)"):
+        compare("demo-med", "demo-base", ["medqa"])
+    with pytest.raises(UsageError, match="`check=` must be one of sample, full, not 'none'"):
+        check("demo-med", quant="q8_0", check="none")
+
+
+def identity(home: Path, **options: Any) -> str:
+    planner = Planner("demo-med", "demo-base", resolve(CompareOptions(**options)), Silent())
+    return manifest.identity_of(planner.plan(planner.quants[0]), planner.quants)
+
+
+@pytest.fixture
+def home(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("MEDBENCH_DATA", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MEDBENCH_HOME", str(demo_home))
+    return demo_home
+
+
+@pytest.mark.parametrize("one", OPTIONS, ids=by_name)
+def test_what_decides_the_result_changes_the_identity_and_nothing_else_does(
+    one: Field[Any], home: Path, tmp_path: Path
+) -> None:
+    few = {"tasks": ("demo-pharmacology",), "shots": (0,), "quant": "q6_k"}
+    known = about(one)
+    other = known.example
+    if known.decides == "nothing":
+        type_ = without_none(get_type_hints(CompareOptions)[one.name])
+        other = {bool: True, int: 2, Path: tmp_path}[type_]
+    assert other != one.default
+    changed = identity(home, **{**few, one.name: other})
+    assert (changed != identity(home, **few)) == (known.decides != "nothing")
+
+
+@pytest.mark.parametrize("one", [one for one in OPTIONS if about(one).decides == "as given"], ids=by_name)
+def test_an_option_that_decides_by_its_value_is_in_the_record(one: Field[Any]) -> None:
+    given = resolve(CompareOptions(**{one.name: about(one).example}))
+    assert record(given)[one.name] == about(one).example
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "92d6ffa8"),
+        ({"tasks": ["demo-anatomy"], "shots": [0]}, "25c82907"),
+        ({"tasks": ["demo"], "shots": [0, 3], "protocol": "demo"}, "2062b30e"),
+        ({"scoring": "greedy", "tasks": ["demo-anatomy"]}, "ad031863"),
+        ({"quant": "auto", "tasks": ["demo-anatomy"]}, "a4ad6870"),
+        ({"quant": "none", "tasks": ["demo-anatomy"], "limit": 40}, "30d8071f"),
+        ({"quant": "full", "tasks": ["demo-anatomy"], "limit": 40}, "30d8071f"),
+        ({"mode": "fast", "tasks": ["demo-anatomy"], "ablation": True}, "39537ea0"),
+        (
+            {"check": "full", "check_precision": "q8_0", "quant": "q4_k_m", "tasks": ["demo-anatomy"]},
+            "a887066a",
+        ),
+        (
+            {
+                "system_prompt": "Be brief.",
+                "check": "none",
+                "scoring": "label",
+                "tasks": ["demo-anatomy"],
+                "protocol": "emnlp2024",
+            },
+            "f21d907c",
+        ),
+        (
+            {
+                "ablation": False,
+                "threads": 1,
+                "force": True,
+                "retries": 2,
+                "gpu_layers": 0,
+                "tasks": ["demo-anatomy"],
+            },
+            "03ecf209",
+        ),
+    ],
+)
+def test_runs_of_the_first_release_are_found_by_the_same_options(
+    home: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str
+) -> None:
+    """The hashes were computed with release 0.1.0, schema 2 and llama-cpp-python 0.3.36."""
+    monkeypatch.setattr(manifest, "__version__", "0.1.0")
+    monkeypatch.setattr(manifest, "SCHEMA", 2)
+    monkeypatch.setattr(metadata, "version", lambda name: {"llama-cpp-python": "0.3.36"}[name])
+    assert identity(home, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"limit": 0}, "`limit=` must be at least 1, not 0"),
+        ({"limit": 2.5}, "`limit=` must be a whole number"),
+        ({"retries": -1}, "`retries=` must be at least 0"),
+        ({"threads": 0}, "`threads=` must be from 1 to 512, not 0"),
+        ({"gpu_layers": -2}, "`gpu_layers=` must be at least -1"),
+        ({"shots": []}, "`shots=` must be a list of at least one value"),
+        ({"shots": [-1]}, "`shots=` must be at least 0"),
+        ({"tasks": "medqa"}, "`tasks=` must be a list"),
+        ({"mode": "slow"}, "`mode=` must be one of exact, fast"),
+        ({"scoring": "best"}, "`scoring=` must be one of"),
+        ({"check": "most"}, "`check=` must be one of none, sample, full"),
+        ({"system_prompt": "\ud800"}, "`system_prompt=` is not UTF-8 text"),
+        ({"protocol": "laptpo"}, "did you mean 'laptop'"),
+    ],
+)
+def test_values_out_of_range_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        resolve(CompareOptions(**options))
+    assert said in str(refused.value)
+
+
+def test_the_environment_fills_in_what_is_not_given(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = resolve(CompareOptions())
+    assert (found.home, found.data_dir, found.offline) == (home, None, False)
+    assert found.protocol == load_protocol("laptop")
+    assert resolve(CompareOptions(), protocol="demo").protocol == load_protocol("demo")
+    assert resolve(CompareOptions(protocol="emnlp2024"), protocol="demo").protocol == load_protocol(
+        "emnlp2024"
+    )
+    assert found.ablation == load_protocol("laptop").ablation
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
+    assert resolve(CompareOptions()).data_dir == tmp_path
+    assert resolve(CompareOptions(data_dir=home)).data_dir == home
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "offline"),
+    [
+        ("", None, False),
+        ("", False, False),
+        ("", True, True),
+        ("1", None, True),
+        ("1", False, True),
+        ("1", True, True),
+    ],
+)
+def test_offline_is_what_is_asked_for_or_what_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, variable: str, given: bool | None, offline: bool
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", variable)
+    assert resolve(CompareOptions(offline=given)).offline is offline
+
+
+def test_full_precision_has_two_spellings_and_one_name() -> None:
+    assert resolve(CompareOptions(check_precision="none")).check_precision == "full"
+    assert medbench_local.load_quant("none") == medbench_local.load_quant("full")
+
+
+def test_the_subclasses_hold_the_same_options() -> None:
+    names = [one.name for one in fields(CompareOptions)]
+    for kind in (SweepOptions, CheckOptions):
+        assert [one.name for one in fields(kind)] == names
