@@ -27,10 +27,18 @@ if TYPE_CHECKING:
     from medbench_local.catalog.protocol import Protocol, load_protocol
     from medbench_local.errors import (
         AcquireError,
+        CancelledError,
+        DiskFullError,
+        DoesNotFitError,
         EngineError,
+        GatedError,
         InputError,
         MedbenchError,
+        NotFoundError,
+        OfflineError,
         StoreError,
+        UnreachableError,
+        UnsupportedArchitectureError,
         UsageError,
         WorkerDied,
     )
@@ -48,19 +56,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AcquireError",
+    "CancelledError",
     "Comparison",
     "ComparisonCost",
+    "DiskFullError",
+    "DoesNotFitError",
     "EngineError",
     "ExportedPrompt",
     "FileVerdicts",
+    "GatedError",
     "InputError",
     "MedbenchError",
     "ModelCheck",
+    "NotFoundError",
+    "OfflineError",
     "Protocol",
     "Results",
     "Run",
     "StoreError",
     "Sweep",
+    "UnreachableError",
+    "UnsupportedArchitectureError",
     "UsageError",
     "UserRequest",
     "Validation",
@@ -83,7 +99,10 @@ __all__ = [
 _HOMES = {
     "api": ("check compare convert export_prompts plan quantize score_requests sweep validate verdict"),
     "catalog.protocol": "Protocol load_protocol",
-    "errors": "AcquireError EngineError InputError MedbenchError StoreError UsageError WorkerDied",
+    "errors": (
+        "AcquireError CancelledError DiskFullError DoesNotFitError EngineError GatedError InputError MedbenchError "
+        "NotFoundError OfflineError StoreError UnreachableError UnsupportedArchitectureError UsageError WorkerDied"
+    ),
     "prompts.export": "ExportedPrompt",
     "reference.validation": "Validation",
     "study.check_model": "ModelCheck",

@@ -24,11 +24,10 @@ from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
-from medbench_local.errors import UsageError
+from medbench_local.errors import UnreachableError, UsageError
 from medbench_local.files.gguf_header import LOSSLESS, gguf_parts, read_gguf_header
 from medbench_local.files.hashes import FileRecord, content_key
 from medbench_local.files.space import DiskNeed, check_room
-from medbench_local.hub.errors import Unreachable
 from medbench_local.hub.repository import Repository, hub_from_environment, open_repository
 from medbench_local.progress import Advance, Progress, Silent
 
@@ -191,7 +190,7 @@ def _recall(
         return last_time
     try:
         return recall(home, source.repository, commit=opened().commit)
-    except Unreachable as error:
+    except UnreachableError as error:
         progress.note(f"{error.message} Going on with commit {last_time.commit[:12]} of {source.repository}.")
         return last_time
 

@@ -22,7 +22,7 @@ os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # an abort would start a debugg
 
 import llama_cpp
 
-from medbench_local.errors import EngineError
+from medbench_local.errors import EngineError, UnsupportedArchitectureError
 
 SEQUENCES = 64
 """Sequences of every context: a decoded prefix and 63 branches."""
@@ -125,6 +125,7 @@ class Model:
         vocab_only: load the vocabulary and no weights.
 
     Raises:
+        UnsupportedArchitectureError: llama.cpp does not know the model's architecture.
         EngineError: llama.cpp refuses the file, in its own words.
     """
 
@@ -140,7 +141,9 @@ class Model:
         LOG.clear()
         self.handle: Any = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
-            raise EngineError(f"llama.cpp cannot load {path}: {LOG.problem() or 'no reason given'}.")
+            problem = LOG.problem() or "no reason given"
+            kind = UnsupportedArchitectureError if "unknown model architecture" in problem else EngineError
+            raise kind(f"llama.cpp cannot load {path}: {problem}.")
         self._vocab: Any = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocabulary = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
         self._pieces: dict[str, int] | None = None

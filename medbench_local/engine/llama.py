@@ -29,7 +29,7 @@ from medbench_local.engine.option_scores import score_many, score_one
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
 from medbench_local.engine.threads import default_threads
-from medbench_local.errors import EngineError
+from medbench_local.errors import EngineError, UnsupportedArchitectureError
 
 MICRO_BATCH = 512
 """Most tokens computed together: more would need more memory and is not faster on processors."""
@@ -51,7 +51,8 @@ class LlamaEngine(Closing):
         options: how to load and decode.
 
     Raises:
-        EngineError: the model cannot be loaded or scored, or an option makes no sense.
+        UnsupportedArchitectureError: llama.cpp does not know the model's architecture, or it cannot be scored.
+        EngineError: the model cannot be loaded, or an option makes no sense.
     """
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
@@ -64,7 +65,7 @@ class LlamaEngine(Closing):
         self._context: Context | None = None
         try:
             if self._model.architecture_problem:
-                raise EngineError(f"{path} {self._model.architecture_problem}.")
+                raise UnsupportedArchitectureError(f"{path} {self._model.architecture_problem}.")
             self._make_context(min(options.n_ctx, FIRST_CONTEXT))
             self._info = self._describe(path, gpu)
         except BaseException:

@@ -10,7 +10,7 @@ import psutil
 
 from medbench_local.engine.base import ROWS, EngineOptions
 from medbench_local.engine.header import read_header
-from medbench_local.errors import EngineError
+from medbench_local.errors import DoesNotFitError
 
 _PROCESS = 150 * 2**20  # Python, the libraries and llama.cpp's own tables
 _CGROUP = Path("/sys/fs/cgroup")
@@ -98,7 +98,7 @@ def refuse_what_does_not_fit(
         advice: what to do about it; a general one if empty.
 
     Raises:
-        EngineError: a model needs more than is free; with the numbers.
+        DoesNotFitError: a model needs more than is free; with the numbers.
     """
     if force:
         return
@@ -107,7 +107,7 @@ def refuse_what_does_not_fit(
     for name, path in files:
         need = memory_needed(path, expected)
         if need.total > free:
-            raise EngineError(
+            raise DoesNotFitError(
                 f"{name} needs about {need} of memory; {gigabytes(free)} are free.",
                 advice=advice
                 or "Close other programs, choose a smaller precision with --quant, or override with --force.",

@@ -24,7 +24,7 @@ from medbench_local.engine.base import (
     Tokens,
 )
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
-from medbench_local.errors import EngineError, WorkerDied
+from medbench_local.errors import CancelledError, EngineError, WorkerDied
 
 _SMALLER = (
     "Use a smaller precision (--quant), a smaller context or fewer GPU layers, or close other programs; "
@@ -38,7 +38,8 @@ _REPORT = (
 class WorkerEngine(Closing):
     """Implements `Engine` by a worker process; use `start_engine`, and only from one thread at a time.
 
-    An interrupt (Ctrl-C) while the worker computes ends the worker at once; the pack is given up.
+    An interrupt (Ctrl-C) while the worker computes ends the worker at once; the pack is given up, and further
+    calls raise `CancelledError`.
 
     Attributes:
         pid: of the worker process.
@@ -46,6 +47,7 @@ class WorkerEngine(Closing):
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
         self._path = path
+        self._interrupted = False
         self._needed = memory_needed(path, options)
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -95,6 +97,11 @@ class WorkerEngine(Closing):
         pipe_in, pipe_out = self._process.stdin, self._process.stdout
         assert pipe_in is not None
         assert pipe_out is not None
+        if self._interrupted:
+            raise CancelledError(
+                f"The work with {self._path} was interrupted, which ended its worker.",
+                advice="Start the engine again; what was finished is kept.",
+            )
         if pipe_in.closed:
             raise EngineError(f"The engine of {self._path} is closed.")
         line = json.dumps({"call": name, "arguments": arguments}).encode("ascii") + b"\n"
@@ -106,6 +113,7 @@ class WorkerEngine(Closing):
             except (BrokenPipeError, ConnectionResetError, OSError):
                 answer = b""
         except BaseException:  # an interrupt: the reply would be taken for the next one's
+            self._interrupted = True
             self._end()
             raise
         if not answer.endswith(b"\n"):
@@ -160,6 +168,7 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
 
     Raises:
         InputError: the file is missing or not a sound GGUF file.
+        UnsupportedArchitectureError: llama.cpp does not know the model's architecture, or it cannot be scored.
         EngineError: llama.cpp cannot load the model or does not like an option.
         WorkerDied: the worker died while it was loading.
     """

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from medbench_local.engine import wire
 from medbench_local.engine.base import EngineOptions
-from medbench_local.errors import EngineError, MedbenchError
+from medbench_local.errors import DoesNotFitError, MedbenchError
 
 
 def _private_channel() -> tuple[BinaryIO, BinaryIO]:
@@ -68,7 +68,7 @@ class _Service:
         except MedbenchError as error:
             return {"error": wire.error_to_json(error)}
         except MemoryError:
-            problem = EngineError(
+            problem = DoesNotFitError(
                 "The worker ran out of memory.", advice="Use a smaller context or a smaller precision."
             )
             return {"error": wire.error_to_json(problem)}

@@ -13,11 +13,11 @@ from typing import Literal
 
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub_url
 
-from medbench_local.errors import AcquireError, UsageError
+from medbench_local.errors import AcquireError, NotFoundError, UnreachableError, UsageError
 from medbench_local.files.hashes import FileRecord, file_sha256, remember_sha256
 from medbench_local.files.lock import alone
 from medbench_local.files.space import DiskNeed, check_room
-from medbench_local.hub.errors import Unreachable, explained, not_cached, redact
+from medbench_local.hub.errors import explained, not_cached, redact
 from medbench_local.hub.transfer import Patience, RemoteFile, fetch_blob, matches, partial_of, patiently
 from medbench_local.paths import user_path
 from medbench_local.progress import Advance, Progress
@@ -129,7 +129,7 @@ def open_repository(
         return Repository(hub, name, kind, revision, cached, None)
     try:
         return _ask(name, revision, kind, hub, progress)
-    except Unreachable as error:
+    except UnreachableError as error:
         if cached is None:
             raise
         progress.note(f"{error.message} Going on with commit {cached[:12]} of {name}, which is in the cache.")
@@ -213,7 +213,7 @@ def _ask(name: str, revision: str, kind: Kind, hub: Hub, progress: Progress) -> 
 def _listed(repository: Repository, path: str) -> RemoteFile:
     file = (repository.files or {}).get(path)
     if file is None:
-        raise AcquireError(
+        raise NotFoundError(
             f"{repository.name} has no file {path} at commit {repository.commit[:12]}.",
             advice=f"Its files: {repository.page}/tree/{repository.commit}.",
         )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from medbench_local.errors import AcquireError, InputError
+from medbench_local.errors import AcquireError, InputError, UnsupportedArchitectureError
 from medbench_local.files.json_objects import read_json_object
 
 SUPPORTED = ("LlamaForCausalLM", "MistralForCausalLM")
@@ -125,7 +125,7 @@ def _architecture(path: Path, data: dict[str, Any]) -> str:
     if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
         raise InputError(path, "key 'architectures'", f"expected a list of one name, not {names!r:.80}")
     if names[0] not in SUPPORTED:
-        raise AcquireError(
+        raise UnsupportedArchitectureError(
             f"{path}: {names[0]!r:.80} cannot be converted; supported are {' and '.join(SUPPORTED)}.",
             advice="Convert it with llama.cpp's own converter (python convert_hf_to_gguf.py FOLDER --outfile "
             "MODEL.gguf --outtype auto, from https://github.com/ggml-org/llama.cpp) and give MODEL.gguf "
@@ -144,14 +144,14 @@ def _read_rope(path: Path, values: dict[str, Any]) -> None:
         values["rope_theta"] = rope["rope_theta"]
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", "linear", "llama3"):
-        raise AcquireError(
+        raise UnsupportedArchitectureError(
             f"{path}: rope scaling {kind!r:.40} cannot be converted; supported are linear and llama3.",
             advice="Convert it with llama.cpp's own converter and give the GGUF file instead.",
         )
     if kind != "default" and "factor" not in rope:
         raise InputError(path, "key 'rope_scaling.factor'", f"required for rope scaling {kind!r}")
     if values.get("partial_rotary_factor", rope.get("partial_rotary_factor", 1)) != 1:
-        raise AcquireError(
+        raise UnsupportedArchitectureError(
             f"{path}: rotating only a part of each head (partial_rotary_factor) is not supported."
         )
     values["rope_scaling"] = {**rope, "rope_type": kind}
