@@ -17,7 +17,8 @@ from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.engine.importance import check_importance, read_importance
 from medbench_local.errors import AcquireError, UsageError
 from medbench_local.files.atomic import whole_file
-from medbench_local.files.gguf_header import LOSSLESS, GgufHeader, read_gguf_header, stored_bytes
+from medbench_local.files.gguf_file import stored_bytes
+from medbench_local.files.gguf_header import LOSSLESS, GgufHeader, read_gguf_header
 from medbench_local.progress import Progress, Silent
 
 
