@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from medbench_local.engine.base import (
     Tokens,
 )
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
+from medbench_local.engine.process import end_process, start_process
 from medbench_local.errors import CancelledError, EngineError, WorkerDied
 
 _SMALLER = (
@@ -51,7 +50,7 @@ class WorkerEngine(Closing):
         self._needed = memory_needed(path, options)
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = _spawn(self._errors.fileno())
+        self._process = start_process("worker", self._errors)
         self.pid = self._process.pid
         try:
             arguments = {"path": str(path), "options": wire.options_to_json(options)}
@@ -143,12 +142,7 @@ class WorkerEngine(Closing):
         )
 
     def _end(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None and not pipe.closed:
-                with contextlib.suppress(OSError):  # what is still unwritten cannot be delivered any more
-                    pipe.close()
-        self._process.kill()
-        self._process.wait()
+        end_process(self._process)
         self._errors.close()
 
     def close(self) -> None:
@@ -173,25 +167,6 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
         WorkerDied: the worker died while it was loading.
     """
     return WorkerEngine(path, options)
-
-
-def _spawn(errors: int) -> subprocess.Popen[bytes]:
-    """Start a worker that a Ctrl-C in the terminal does not reach."""
-    own_group: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "win32":
-        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    # The package must be found however this process found it.
-    root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH", "")
-    environment = os.environ | {"PYTHONPATH": root + (os.pathsep + inherited if inherited else "")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "medbench_local.engine.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        env=environment,
-        **own_group,
-    )
 
 
 def _summary(pack: Pack) -> str:
