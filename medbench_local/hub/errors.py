@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,9 +76,15 @@ def not_cached(repository: str, revision: str) -> OfflineError:
 
 def unreachable(endpoint: str, error: Exception) -> UnreachableError:
     """There is no way to the hub."""
+    advice = "Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it goes on."
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        others = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
+        unread = f" ({' and '.join(others)}: not read here)" if others else ""
+        advice = (
+            f"If a proxy signs connections anew, name a file with its certificate in SSL_CERT_FILE{unread}."
+        )
     return UnreachableError(
-        f"{redact(endpoint)} cannot be reached: {redact(str(error)) or type(error).__name__}.",
-        advice="Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it goes on.",
+        f"{redact(endpoint)} cannot be reached: {redact(str(error)) or type(error).__name__}.", advice=advice
     )
 
 
