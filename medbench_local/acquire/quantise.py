@@ -81,7 +81,10 @@ def quantise(
     Raises:
         UsageError: the config changes nothing, or the source is quantised already.
         InputError: the source or the importance matrix is damaged, or they do not belong together.
-        AcquireError: llama.cpp refused or died, or the disk is full.
+        UnsupportedArchitectureError: llama.cpp does not know the model's architecture.
+        AcquireError: llama.cpp refused or died.
+        DiskFullError: the disk is full.
+        StoreError: the output cannot be written for another reason.
     """
     header = _check_source(source, config)
     warnings = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +51,23 @@ def hash_file(path: Path, progress: Progress, *, called: str = "") -> str:
     size = path.stat().st_size
     listener = progress if size >= _WORTH_A_STEP else Silent()
     digest = hashlib.sha256()
-    with (
-        path.open("rb") as file,
-        listener.step(f"hashing {called or path.name}", total=size, unit="B") as advance,
-    ):
+    with listener.step(f"hashing {called or path.name}", total=size, unit="B") as advance:
+        _feed(digest, path, advance)
+    return digest.hexdigest()
+
+
+def git_hash_file(path: Path) -> str:
+    """Git's own hash of the file's content: SHA-1 of "blob <size>", a zero byte, and the content."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    _feed(digest, path, lambda _: None)
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib._Hash, path: Path, advance: Callable[[float], None]) -> None:
+    with path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
             advance(len(block))
-    return digest.hexdigest()
 
 
 def _state(path: Path) -> dict[str, int]:

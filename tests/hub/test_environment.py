@@ -57,7 +57,9 @@ def test_a_socks_proxy_without_the_package_that_speaks_socks(
     assert hub.requests == []
 
 
-def test_an_older_socks_is_refused_whatever_is_installed(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_socks_is_refused_whatever_is_installed(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("medbench_local.settings.find_spec", lambda _: object())
     monkeypatch.setenv("ALL_PROXY", "socks4://127.0.0.1:9")
     with pytest.raises(UsageError, match="ALL_PROXY is a socks4 proxy"):

@@ -83,7 +83,10 @@ def convert_checkpoint(
 
     Raises:
         InputError: a file of the checkpoint is missing, damaged or contradicts another.
-        AcquireError: the architecture, tokenizer or type cannot be converted, or the disk is full.
+        UnsupportedArchitectureError: it, or a part of it, is none that can be converted.
+        AcquireError: the tokenizer or a type cannot be converted.
+        DiskFullError: the disk is full.
+        StoreError: the output cannot be written for another reason.
     """
     config = read_model_config(folder)
     checkpoint = open_checkpoint(folder)
