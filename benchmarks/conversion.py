@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench_local.files.gguf_header import GgufTensor, read_gguf_header
+from medbench_local.files.gguf_file import GgufTensor
+from medbench_local.files.gguf_header import read_gguf_header
 from tests.acquire.checkpoints import SPM_CONFIG, config, shapes, small_sentencepiece, write_json
 from tests.acquire.conversion.official_converter import converter_folder
 

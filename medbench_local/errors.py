@@ -1,12 +1,20 @@
 """Every exception the package raises on purpose.
 
-* MedbenchError           (exit code 2)
-  * UsageError            a command-line value or a combination of options that makes no sense
-  * InputError            a file from outside is not what it should be: file, place, expectation
-  * AcquireError          a model or data set cannot be had: hub, disk, unsupported architecture
-  * EngineError           llama.cpp could not load, decode or stay alive
-    * WorkerDied          the worker process ended; carries what it was doing
-  * StoreError            the score store or run folder cannot be used (locked, full disk, damaged)
+* MedbenchError                        (exit code 2)
+  * UsageError                         a value or a combination of options that makes no sense
+  * InputError                         a file from outside is not what it should be: file, place, expectation
+  * AcquireError                       a model or data set cannot be had
+    * GatedError                       its authors ask who downloads it, and have not let this account in
+    * NotFoundError                    the hub has no such repository, revision or file
+    * OfflineError                     it is not on this machine, and the network may not be used
+    * UnreachableError                 the hub gives no answer, or returns server errors; another day it may
+    * UnsupportedArchitectureError     neither converted nor scored here (an EngineError, too)
+    * DiskFullError                    no room for what is written (a StoreError, too)
+  * EngineError                        llama.cpp could not load, decode or stay alive
+    * DoesNotFitError                  more memory is needed than is free
+    * WorkerDied                       the worker process ended; carries what it was doing
+  * StoreError                         what is written cannot be: score store, run folder, output file
+  * CancelledError                     the work was stopped on request; what was finished is kept
 
 Each carries one line that says what happened and one that says what to do about it. They name arguments and functions
 as Python does, in backquotes: `limit=`, `scoring="label"`, `force=True`, `convert()`. The command line writes these as
@@ -36,7 +44,7 @@ class MedbenchError(Exception):
 
 
 class UsageError(MedbenchError):
-    """A command-line value or a combination of options makes no sense."""
+    """A value or a combination of options makes no sense."""
 
 
 class InputError(MedbenchError):
@@ -61,13 +69,45 @@ class AcquireError(MedbenchError):
     """A model or data set cannot be had."""
 
 
+class GatedError(AcquireError):
+    """The authors of a repository ask who downloads it, and this account has no access (yet)."""
+
+
+class NotFoundError(AcquireError):
+    """The hub has no such repository, revision or file."""
+
+
+class OfflineError(AcquireError):
+    """What is needed is not on this machine, and the network may not be used."""
+
+
+class UnreachableError(AcquireError):
+    """The hub gives no answer, or returns server errors; another day it may answer."""
+
+
 class EngineError(MedbenchError):
     """llama.cpp could not load, decode or stay alive."""
+
+
+class DoesNotFitError(EngineError):
+    """More memory is needed than is free."""
 
 
 class WorkerDied(EngineError):
     """The engine's worker process ended while it was needed."""
 
 
+class UnsupportedArchitectureError(AcquireError, EngineError):
+    """A model of a kind that cannot be converted, or that llama.cpp or this program's scoring cannot handle."""
+
+
 class StoreError(MedbenchError):
-    """The score store or the run folder cannot be used."""
+    """What is to be kept cannot be written or read: the score store, the run folder, an output file."""
+
+
+class DiskFullError(AcquireError, StoreError):
+    """There is no room for what is downloaded, converted, scored or reported."""
+
+
+class CancelledError(MedbenchError):
+    """The work was stopped on request before its end; what was finished is kept."""

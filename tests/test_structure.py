@@ -67,3 +67,20 @@ def test_the_picture_has_every_room() -> None:
 def test_the_reading_finds_imports() -> None:
     found = {(room, other) for room, other, _ in imports()}
     assert {("study", "statistics"), ("cli", "api"), ("paths", "errors")} <= found
+
+
+def _importers(module: str) -> set[str]:
+    """Files of the package that import ``module`` or something of it."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] == module for name in names):
+                found.add(path.relative_to(PACKAGE).as_posix())
+    return found
+
+
+def test_processes_are_started_and_llama_cpp_is_touched_in_one_place() -> None:
+    assert _importers("subprocess") == {"engine/process.py"}
+    assert _importers("llama_cpp") == {"engine/bindings.py", "engine/devices.py"}

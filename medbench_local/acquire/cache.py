@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench_local.errors import AcquireError
+from medbench_local.errors import AcquireError, DiskFullError, StoreError
 from medbench_local.files.hashes import (
     content_key,
     file_sha256,
     hash_file,
-    read_json,
+    read_record,
     remember_sha256,
-    write_json,
+    write_record,
 )
 from medbench_local.files.lock import alone
+from medbench_local.files.space import is_disk_full
 from medbench_local.progress import Progress
 
 
@@ -52,7 +53,7 @@ def find(target: Path, home: Path, progress: Progress | None = None) -> CachedFi
 
     A file that was cut short or changed since counts as absent.
     """
-    notes = read_json(_sidecar(target))
+    notes = read_record(_sidecar(target))
     digest, size = notes.pop("sha256", None), notes.pop("size", None)
     try:
         if target.stat().st_size != size or file_sha256(target, home, progress) != digest:
@@ -64,7 +65,7 @@ def find(target: Path, home: Path, progress: Progress | None = None) -> CachedFi
 
 def recorded(target: Path) -> CachedFile | None:
     """What was noted when the file was made, even if it was removed since; None if it never was."""
-    notes = read_json(_sidecar(target))
+    notes = read_record(_sidecar(target))
     digest, size = notes.pop("sha256", None), notes.pop("size", None)
     if not isinstance(digest, str) or not isinstance(size, int):
         return None
@@ -80,7 +81,8 @@ def make_once(
     to the path it is given, and returns what is to be noted about the file.
 
     Raises:
-        AcquireError: the folder cannot be written to, or the disk is full.
+        AcquireError: the folder cannot be written to.
+        DiskFullError: the disk is full.
     """
     try:
         lock = home / "locks" / f"{content_key(str(target.resolve()))[:32]}.lock"
@@ -91,9 +93,13 @@ def make_once(
             if target.exists():
                 progress.note(f"{target.name} was changed or cut short after it was made; making it again")
             return _make(target, make, home, progress)
-    except OSError as error:
-        raise AcquireError(
-            f"Making {target} failed: {error}.",
+    except DiskFullError:
+        raise
+    except (OSError, StoreError) as error:
+        kind = DiskFullError if isinstance(error, OSError) and is_disk_full(error) else AcquireError
+        reason = error.message if isinstance(error, StoreError) else str(error)
+        raise kind(
+            f"Making {target} failed: {reason.rstrip('.')}.",
             advice="It needs a folder with room that you may write to; MEDBENCH_HOME names another one.",
         ) from error
 
@@ -106,7 +112,7 @@ def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, prog
     try:
         notes = make(unfinished)
         digest, size = hash_file(unfinished, progress, called=target.name), unfinished.stat().st_size
-        write_json(_sidecar(target), {"sha256": digest, "size": size, **notes})
+        write_record(_sidecar(target), {"sha256": digest, "size": size, **notes})
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)

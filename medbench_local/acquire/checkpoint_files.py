@@ -10,8 +10,8 @@ from medbench_local.acquire.fetch import FetchedRepository, fetch_checkpoint, fo
 from medbench_local.acquire.locations import room_for
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint
 from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.errors import UnreachableError
 from medbench_local.files.hashes import FileRecord
-from medbench_local.hub.errors import Unreachable
 from medbench_local.hub.repository import Repository, hub_from_environment, open_repository
 from medbench_local.progress import Progress
 
@@ -77,6 +77,6 @@ def _recall(
         return last_time
     try:
         return recall(home, source.repository, commit=opened().commit)
-    except Unreachable as error:
+    except UnreachableError as error:
         progress.note(f"{error.message} Going on with commit {last_time.commit[:12]} of {source.repository}.")
         return last_time

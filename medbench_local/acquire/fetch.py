@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, choose_files, is_weights
-from medbench_local.errors import AcquireError, InputError
+from medbench_local.errors import AcquireError, DiskFullError, InputError, StoreError
 from medbench_local.files.gguf_header import gguf_parts
-from medbench_local.files.hashes import FileRecord, file_sha256, read_json, write_json
+from medbench_local.files.hashes import FileRecord, file_sha256, read_record, write_record
 from medbench_local.files.space import DiskNeed
 from medbench_local.hub.errors import not_cached
 from medbench_local.hub.repository import Repository, fetch_files
@@ -94,7 +94,7 @@ def recall(
 ) -> FetchedRepository | None:
     """What was once fetched of a checkpoint, by revision or commit, even if the files were removed since."""
     for path in sorted((home / "fetched").glob(f"{_flat(repository)}@*.json")):
-        record = read_json(path)
+        record = read_record(path)
         if record.get("repository") != repository or not record.get("files"):
             continue
         if commit is not None and record.get("commit") != commit:
@@ -159,10 +159,12 @@ def _remember(fetched: FetchedRepository, revision: str, home: Path) -> None:
         "files": [asdict(file) for file in fetched.files],
     }
     try:
-        write_json(path, content)
-    except OSError as error:
+        write_record(path, content)
+    except DiskFullError:
+        raise
+    except StoreError as error:
         raise AcquireError(
-            f"Cannot write {path}: {error.strerror or error}.",
+            error.message,
             advice="MEDBENCH_HOME must name a folder that you may write to.",
         ) from error
 

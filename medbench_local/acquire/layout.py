@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
 from medbench_local.errors import AcquireError, InputError
+from medbench_local.files.json_objects import read_json_object
 
 SMALL_FILES = (
     "config.json",
@@ -68,15 +68,9 @@ def is_weights(name: str) -> bool:
 
 
 def _shards(index: Path, present: Collection[str]) -> list[str]:
-    try:
-        if index.stat().st_size > _LARGEST_INDEX:
-            raise InputError(
-                index, "", f"an index of shards over {_LARGEST_INDEX >> 20} MiB is not plausible"
-            )
-        content = json.loads(index.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(index, "", f"not valid JSON: {error}") from error
-    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if index.stat().st_size > _LARGEST_INDEX:
+        raise InputError(index, "", f"an index of shards over {_LARGEST_INDEX >> 20} MiB is not believable")
+    weight_map = read_json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(index, "key 'weight_map'", "expected a mapping of tensor names to files")
     suffix = Path(index.name.removesuffix(".index.json")).suffix

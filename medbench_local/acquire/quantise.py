@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,12 @@ from typing import IO, Any
 
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.engine.importance import check_importance, read_importance
-from medbench_local.errors import AcquireError, UsageError
-from medbench_local.files.gguf_header import LOSSLESS, GgufHeader, read_gguf_header, stored_bytes
-from medbench_local.files.whole_file import whole_file
+from medbench_local.engine.process import end_process, start_process
+from medbench_local.engine.wire import error_from_json
+from medbench_local.errors import AcquireError, UnsupportedArchitectureError, UsageError
+from medbench_local.files.atomic import whole_file
+from medbench_local.files.gguf_file import stored_bytes
+from medbench_local.files.gguf_header import LOSSLESS, GgufHeader, read_gguf_header
 from medbench_local.progress import Progress, Silent
 
 
@@ -71,7 +72,10 @@ def quantise(
     Raises:
         UsageError: the config changes nothing, or the source is quantised already.
         InputError: the source or the importance matrix is damaged, or they do not belong together.
-        AcquireError: llama.cpp refused or died, or the disk is full.
+        UnsupportedArchitectureError: llama.cpp does not know the model's architecture.
+        AcquireError: llama.cpp refused or died.
+        DiskFullError: the disk is full.
+        StoreError: the output cannot be written for another reason.
     """
     header = _check_source(source, config)
     warnings = []
@@ -173,40 +177,32 @@ def _run(
         "dry_run": dry_run,
     }
     sizes = {tensor.name: tensor.nbytes for tensor in header.tensors}
-    with tempfile.TemporaryFile() as errors, _worker(errors) as process:
+    with tempfile.TemporaryFile() as errors:
+        process = start_process("quantise_worker", errors)
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            with suppress(BrokenPipeError), process.stdin:
-                process.stdin.write(json.dumps(job).encode())
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(job).encode("ascii") + b"\n")
+                process.stdin.flush()
             events = []
-            for event in _events(process.stdout):
-                advance(sizes.get(event.get("tensor", ""), 0))
-                events.append(event)
-            code = process.wait()
+            code = 0
+            for line in process.stdout:
+                if not line.endswith(b"\n"):  # it ended in the middle of a word
+                    continue
+                events.append(json.loads(line))
+                advance(sizes.get(events[-1].get("tensor", ""), 0))
+                if "result" in events[-1] or "error" in events[-1]:
+                    break
+            else:
+                code = process.wait()
         finally:
-            process.kill()
+            end_process(process)
+        if events and "error" in events[-1]:
+            raise error_from_json(events[-1]["error"])
         if code != 0 or not events or events[-1].get("result") != 0:
             raise _failure(header, config, code, events, errors)
     return events
-
-
-def _worker(errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    package = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        [sys.executable, "-m", "medbench_local.engine.quantise_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
-
-
-def _events(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
-    for line in stream:
-        if line.startswith(b"{"):
-            yield json.loads(line)
 
 
 def _failure(
@@ -220,7 +216,8 @@ def _failure(
     advice = "Check free memory and disk space."
     if code < 0:
         advice = "It was killed or aborted; most often memory ran out. Close other programs and try again."
-    return AcquireError(
+    unknown = "unknown model architecture" in reason
+    return (UnsupportedArchitectureError if unknown else AcquireError)(
         f"llama.cpp could not quantise {header.path.name} to {config.name}; {how}: {reason[:300]}",
         advice=advice,
     )

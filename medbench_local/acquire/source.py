@@ -11,7 +11,7 @@ from pathlib import Path
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
 from medbench_local.catalog.model import ModelEntry, models, vision_pairs
 from medbench_local.errors import UsageError
-from medbench_local.files.gguf_header import _SPLIT_GGUF, gguf_parts
+from medbench_local.files.gguf_header import SPLIT_GGUF, gguf_parts
 from medbench_local.paths import user_path
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
@@ -158,7 +158,7 @@ def _local_checkpoint(folder: Path) -> LocalCheckpoint:
 
 
 def _refuse_later_part(file: str) -> None:
-    match = _SPLIT_GGUF.search(file)
+    match = SPLIT_GGUF.search(file)
     if match is None or match[1] == "00001":
         return
     first = f"{file[: match.start()]}-00001-of-{match[2]}.gguf"
@@ -193,7 +193,7 @@ def _unknown(text: str, path: Path, known: dict[str, ModelEntry]) -> UsageError:
 
 def _stem(file: str) -> str:
     name = file.rsplit("/", 1)[-1]
-    return _safe(_SPLIT_GGUF.sub("", name).removesuffix(".gguf"))
+    return _safe(SPLIT_GGUF.sub("", name).removesuffix(".gguf"))
 
 
 def _safe(name: str) -> str:

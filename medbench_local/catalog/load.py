@@ -20,6 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
 from medbench_local.errors import InputError
+from medbench_local.files.json_objects import read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -107,22 +108,6 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         raise _as_input_error(path, node, error, model) from error
-
-
-def read_text(path: Path) -> str:
-    """The UTF-8 text of ``path``.
-
-    Raises:
-        InputError: it does not exist, is a folder, may not be read, or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(path, "", "no such file") from error
-    except UnicodeDecodeError as error:
-        raise InputError(path, f"byte {error.start}", "not UTF-8 text") from error
-    except (OSError, ValueError) as error:
-        raise InputError(path, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node, seen: set[int]) -> None:

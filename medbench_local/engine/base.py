@@ -62,16 +62,9 @@ class EngineInfo:
     Attributes:
         model: path of the GGUF file.
         description: llama.cpp's own one-line description ("llama 7B Q4_K - Medium").
-        file_type: quantisation name in lower case ("q4_k_m", "f16").
-        parameters: number of weights.
-        size: bytes of weights.
         n_ctx_train: context the model was trained with, in tokens.
-        vocabulary: number of tokens.
-        bos: the BOS token's id, or None if the model has none.
         bos_text: the BOS token's text ("<s>"), or "".
         eos_text: the end-of-sequence token's text ("</s>"), or "".
-        adds_bos: whether the tokenizer puts a BOS before every text.
-        chat_template: the Jinja chat template stored in the file, or None.
         device: for people ("CPU, AVX512; 2 threads").
         numerics: everything that decides the last bit (bindings and llama.cpp versions, CPU or GPU
             features, mode, cache type, flash attention); part of every score's key.
@@ -79,16 +72,9 @@ class EngineInfo:
 
     model: str
     description: str
-    file_type: str
-    parameters: int
-    size: int
     n_ctx_train: int
-    vocabulary: int
-    bos: int | None
     bos_text: str
     eos_text: str
-    adds_bos: bool
-    chat_template: str | None
     device: str
     numerics: dict[str, str]
 

@@ -22,18 +22,14 @@ class Device:
     Attributes:
         kind: "CPU", "GPU", "integrated GPU", "accelerator" or "meta".
         backend: "CPU", "CUDA", "MTL" (Metal), "Vulkan" …
-        name: within the backend ("CUDA0").
         description: for people ("NVIDIA H200").
         free: bytes of free memory, 0 if not reported.
-        total: bytes of memory, 0 if not reported.
     """
 
     kind: str
     backend: str
-    name: str
     description: str
     free: int
-    total: int
 
 
 def devices() -> list[Device]:
@@ -49,10 +45,8 @@ def devices() -> list[Device]:
             Device(
                 kind=_KINDS[kind] if 0 <= kind < len(_KINDS) else f"kind {kind}",
                 backend=_text(base.ggml_backend_reg_name(base.ggml_backend_dev_backend_reg(device))),
-                name=_text(base.ggml_backend_dev_name(device)),
                 description=_text(base.ggml_backend_dev_description(device)),
                 free=free.value,
-                total=total.value,
             )
         )
     return found
@@ -83,7 +77,6 @@ def _libraries() -> tuple[Any, Any]:
     _declare(registry, "ggml_backend_dev_get", pointer, ctypes.c_size_t)
     _declare(base, "ggml_backend_dev_backend_reg", pointer, pointer)
     _declare(base, "ggml_backend_reg_name", ctypes.c_char_p, pointer)
-    _declare(base, "ggml_backend_dev_name", ctypes.c_char_p, pointer)
     _declare(base, "ggml_backend_dev_description", ctypes.c_char_p, pointer)
     _declare(base, "ggml_backend_dev_type", ctypes.c_int, pointer)
     _declare(base, "ggml_backend_dev_memory", None, pointer, size, size)

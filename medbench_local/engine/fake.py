@@ -52,7 +52,6 @@ class FakeEngine(Closing):
         logprob: replaces the hash: (context, continuation) to a log-probability of at most 0.
         reply: replaces the hash in generation: context to text.
         die_after: number of packs after which the worker "dies", or None.
-        chat_template: reported as the model's own.
         numerics: reported as such.
     """
 
@@ -64,7 +63,6 @@ class FakeEngine(Closing):
         logprob: Callable[[Tokens, Tokens], float] | None = None,
         reply: Callable[[Tokens], str] | None = None,
         die_after: int | None = None,
-        chat_template: str | None = None,
         numerics: dict[str, str] | None = None,
     ) -> None:
         self.packs = 0
@@ -76,16 +74,9 @@ class FakeEngine(Closing):
         self._info = EngineInfo(
             model=model,
             description="fake 0B F16",
-            file_type="f16",
-            parameters=1,
-            size=2,
             n_ctx_train=n_ctx_train,
-            vocabulary=2**32,
-            bos=BOS,
             bos_text="<s>",
             eos_text="</s>",
-            adds_bos=True,
-            chat_template=chat_template,
             device="fake",
             numerics=dict(numerics or {"engine": "fake"}),
         )

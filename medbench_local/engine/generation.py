@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from medbench_local.engine.base import GenerateRequest
-from medbench_local.engine.bindings import Context, Model, Row
+from medbench_local.engine.llama_context import Context, Row
+from medbench_local.engine.llama_model import Model
 from medbench_local.engine.logits import not_finite
 from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench_local.errors import InputError
-from medbench_local.files.gguf_header import GgufHeader, GgufTensor, read_gguf_tensors
+from medbench_local.files.gguf_file import GgufTensor, read_gguf_file
+from medbench_local.files.gguf_header import GgufHeader
 
 Importance = dict[str, NDArray[np.float32]]
 """By tensor name: the mean squared input of every column, shape (row length,)."""
@@ -66,10 +67,10 @@ _OTHER = "It was made for another model; make one with llama-imatrix from the fu
 
 
 def _read_gguf(path: Path) -> Importance:
-    metadata, listed = read_gguf_tensors(path)
-    if metadata.get("general.type") != "imatrix":
+    file = read_gguf_file(path)
+    if file.scalars.get("general.type") != "imatrix":
         raise InputError(path, "key 'general.type'", "not 'imatrix': the file holds something else")
-    tensors = {tensor.name: tensor for tensor in listed}
+    tensors = {tensor.name: tensor for tensor in file.tensors}
     matrix: Importance = {}
     for name, sums in tensors.items():
         if not name.endswith(".in_sum2"):

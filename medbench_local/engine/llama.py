@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import gguf
-
 from medbench_local.engine import devices
 from medbench_local.engine.base import (
     MOST_THREADS,
@@ -23,13 +21,15 @@ from medbench_local.engine.base import (
     ScoreRequest,
     Tokens,
 )
-from medbench_local.engine.bindings import SEQUENCES, Context, Model, versions
+from medbench_local.engine.bindings import versions
 from medbench_local.engine.generation import generate_together
+from medbench_local.engine.llama_context import SEQUENCES, Context
+from medbench_local.engine.llama_model import Model
 from medbench_local.engine.option_scores import score_many, score_one
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
 from medbench_local.engine.threads import default_threads
-from medbench_local.errors import EngineError
+from medbench_local.errors import EngineError, UnsupportedArchitectureError
 
 MICRO_BATCH = 512
 """Most tokens computed together: more would need more memory and is not faster on processors."""
@@ -51,7 +51,8 @@ class LlamaEngine(Closing):
         options: how to load and decode.
 
     Raises:
-        EngineError: the model cannot be loaded or scored, or an option makes no sense.
+        UnsupportedArchitectureError: llama.cpp does not know the model's architecture, or it cannot be scored.
+        EngineError: the model cannot be loaded, or an option makes no sense.
     """
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
@@ -64,7 +65,7 @@ class LlamaEngine(Closing):
         self._context: Context | None = None
         try:
             if self._model.architecture_problem:
-                raise EngineError(f"{path} {self._model.architecture_problem}.")
+                raise UnsupportedArchitectureError(f"{path} {self._model.architecture_problem}.")
             self._make_context(min(options.n_ctx, FIRST_CONTEXT))
             self._info = self._describe(path, gpu)
         except BaseException:
@@ -114,16 +115,9 @@ class LlamaEngine(Closing):
         return EngineInfo(
             model=str(path),
             description=model.description,
-            file_type=_file_type(model.file_type),
-            parameters=model.parameters,
-            size=model.size,
             n_ctx_train=model.n_ctx_train,
-            vocabulary=model.vocabulary,
-            bos=bos,
             bos_text="" if bos is None else model.entry(bos),
             eos_text="" if eos is None else model.entry(eos),
-            adds_bos=model.adds_bos,
-            chat_template=model.chat_template,
             device=f"{names}; {self._threads} thread{'s' * (self._threads > 1)}",
             numerics=numerics,
         )
@@ -266,12 +260,3 @@ def _check(options: EngineOptions) -> None:
 
 def _decides(variable: str) -> bool:
     return variable.startswith("GGML_") and variable != "GGML_NO_BACKTRACE"
-
-
-def _file_type(number: int) -> str:
-    guessed = 1024  # llama.cpp's mark that the file does not say
-    try:
-        name = gguf.LlamaFileType(number & ~guessed).name
-    except ValueError:
-        return f"file type {number}"
-    return str(name).removeprefix("MOSTLY_").removeprefix("ALL_").lower()

@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 
 from medbench_local.engine.base import ROWS, EngineOptions
-from medbench_local.engine.header import read_header
-from medbench_local.errors import EngineError
+from medbench_local.errors import DoesNotFitError
+from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.files.gguf_shape import model_shape
 
 _PROCESS = 150 * 2**20  # Python, the libraries and llama.cpp's own tables
 _CGROUP = Path("/sys/fs/cgroup")
@@ -51,17 +52,17 @@ def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
     Raises:
         InputError: the file is not a sound GGUF file.
     """
-    header = read_header(path)
+    shape = model_shape(read_gguf_header(path))
     context = -(-options.n_ctx // 256) * 256
     exact = options.mode == "exact"
     rows = min(options.batch_tokens, 512, context)
     # The mask, and without flash attention every row's scores over the whole context for all heads.
-    attention = 4 * rows * context * (1 + (header.heads if exact else 0))
-    layer = 4 * rows * (4 * header.width + 3 * header.hidden)
-    logits = 2 * 4 * ROWS * header.vocabulary
+    attention = 4 * rows * context * (1 + (shape.heads if exact else 0))
+    layer = 4 * rows * (4 * shape.width + 3 * shape.hidden)
+    logits = 2 * 4 * ROWS * shape.vocabulary
     return MemoryEstimate(
-        weights=header.weights,
-        cache=context * header.kv_width * (4 if exact and options.cache == "f32" else 2),
+        weights=shape.weights,
+        cache=context * shape.kv_width * (4 if exact and options.cache == "f32" else 2),
         compute=attention + layer + logits + _PROCESS,
     )
 
@@ -98,7 +99,7 @@ def refuse_what_does_not_fit(
         advice: what to do about it; a general one if empty.
 
     Raises:
-        EngineError: a model needs more than is free; with the numbers.
+        DoesNotFitError: a model needs more than is free; with the numbers.
     """
     if force:
         return
@@ -107,7 +108,7 @@ def refuse_what_does_not_fit(
     for name, path in files:
         need = memory_needed(path, expected)
         if need.total > free:
-            raise EngineError(
+            raise DoesNotFitError(
                 f"{name} needs about {need} of memory; {gigabytes(free)} are free.",
                 advice=advice
                 or "Close other programs, choose a smaller precision with `quant=`, or override with `force=True`.",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medbench_local.engine.base import ROWS, OptionScores, ScoreRequest, Tokens
-from medbench_local.engine.bindings import SEQUENCES, Context, Row
+from medbench_local.engine.llama_context import SEQUENCES, Context, Row
 from medbench_local.engine.logits import not_finite
 from medbench_local.engine.packs import new_tokens, shared_beginning
 from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache

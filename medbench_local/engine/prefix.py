@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medbench_local.engine.base import Tokens
-from medbench_local.engine.bindings import Context, Row
+from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.packs import shared_length
 
 LEAST_ROWS = 16

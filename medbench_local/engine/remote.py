@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +22,8 @@ from medbench_local.engine.base import (
     Tokens,
 )
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
-from medbench_local.errors import EngineError, WorkerDied
+from medbench_local.engine.process import end_process, start_process
+from medbench_local.errors import CancelledError, EngineError, WorkerDied
 
 _SMALLER = (
     "Use a smaller precision (`quant=`), a smaller context or fewer GPU layers, or close other programs; "
@@ -38,7 +37,8 @@ _REPORT = (
 class WorkerEngine(Closing):
     """Implements `Engine` by a worker process; use `start_engine`, and only from one thread at a time.
 
-    An interrupt (Ctrl-C) while the worker computes ends the worker at once; the pack is given up.
+    An interrupt (Ctrl-C) while the worker computes ends the worker at once; the pack is given up, and further
+    calls raise `CancelledError`.
 
     Attributes:
         pid: of the worker process.
@@ -46,10 +46,11 @@ class WorkerEngine(Closing):
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
         self._path = path
+        self._interrupted = False
         self._needed = memory_needed(path, options)
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = _spawn(self._errors.fileno())
+        self._process = start_process("worker", self._errors)
         self.pid = self._process.pid
         try:
             arguments = {"path": str(path), "options": wire.options_to_json(options)}
@@ -95,6 +96,11 @@ class WorkerEngine(Closing):
         pipe_in, pipe_out = self._process.stdin, self._process.stdout
         assert pipe_in is not None
         assert pipe_out is not None
+        if self._interrupted:
+            raise CancelledError(
+                f"The work with {self._path} was interrupted, which ended its worker.",
+                advice="Start the engine again; what was finished is kept.",
+            )
         if pipe_in.closed:
             raise EngineError(f"The engine of {self._path} is closed.")
         line = json.dumps({"call": name, "arguments": arguments}).encode("ascii") + b"\n"
@@ -106,6 +112,7 @@ class WorkerEngine(Closing):
             except (BrokenPipeError, ConnectionResetError, OSError):
                 answer = b""
         except BaseException:  # an interrupt: the reply would be taken for the next one's
+            self._interrupted = True
             self._end()
             raise
         if not answer.endswith(b"\n"):
@@ -135,12 +142,7 @@ class WorkerEngine(Closing):
         )
 
     def _end(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None and not pipe.closed:
-                with contextlib.suppress(OSError):  # what is still unwritten cannot be delivered any more
-                    pipe.close()
-        self._process.kill()
-        self._process.wait()
+        end_process(self._process)
         self._errors.close()
 
     def close(self) -> None:
@@ -160,29 +162,11 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
 
     Raises:
         InputError: the file is missing or not a sound GGUF file.
+        UnsupportedArchitectureError: llama.cpp does not know the model's architecture, or it cannot be scored.
         EngineError: llama.cpp cannot load the model or does not like an option.
         WorkerDied: the worker died while it was loading.
     """
     return WorkerEngine(path, options)
-
-
-def _spawn(errors: int) -> subprocess.Popen[bytes]:
-    """Start a worker that a Ctrl-C in the terminal does not reach."""
-    own_group: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "win32":
-        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    # The package must be found however this process found it.
-    root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH", "")
-    environment = os.environ | {"PYTHONPATH": root + (os.pathsep + inherited if inherited else "")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "medbench_local.engine.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        env=environment,
-        **own_group,
-    )
 
 
 def _summary(pack: Pack) -> str:

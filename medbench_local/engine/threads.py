@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-_CPU_LIMITS = Path("/sys/fs/cgroup/cpu.max")
-
-
+_CGROUP = Path("/sys/fs/cgroup")
 _TINY = 20_000_000
 
 
@@ -25,9 +24,15 @@ def default_threads(parameters: int | None = None) -> int:
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
-    try:
-        quota, period = _CPU_LIMITS.read_text(encoding="ascii").split()
-        cores = min(cores, int(quota) // int(period))
-    except (OSError, ValueError):  # no such file, or "max"
-        pass
-    return max(1, cores)
+    return max(1, min([cores, *_quotas()]))
+
+
+def _quotas() -> Iterator[int]:
+    """Whole cores that containers of either version of cgroups allow; threads beyond them wait for each other."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((_CGROUP / name).read_text(encoding="ascii") for name in names).split()
+            if int(quota) > 0:  # version 1 writes -1 for no limit
+                yield int(quota) // int(period)
+        except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
+            continue

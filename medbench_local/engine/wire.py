@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from medbench_local import errors
 from medbench_local.engine.base import (
     EngineInfo,
     EngineOptions,
@@ -13,7 +14,7 @@ from medbench_local.engine.base import (
     Pack,
     ScoreRequest,
 )
-from medbench_local.errors import EngineError, InputError, MedbenchError
+from medbench_local.errors import EngineError, MedbenchError
 
 
 def pack_to_json(pack: Pack) -> dict[str, Any]:
@@ -69,16 +70,26 @@ def info_from_json(data: dict[str, Any]) -> EngineInfo:
     return EngineInfo(**data)
 
 
-def error_to_json(error: MedbenchError) -> dict[str, str]:
-    """An error in the form in which `error_from_json` can raise it again."""
-    if isinstance(error, InputError):
-        place = {"path": error.path, "where": error.where, "problem": error.problem}
-        return place | {"advice": error.advice}
-    return {"message": error.message, "advice": error.advice}
+_KINDS = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, MedbenchError)
+}
+"""The tree of errors by name."""
 
 
-def error_from_json(data: dict[str, str]) -> MedbenchError:
-    """The inverse of `error_to_json`."""
-    if "path" in data:
-        return InputError(data["path"], data["where"], data["problem"], advice=data["advice"])
-    return EngineError(data["message"], advice=data["advice"])
+def error_to_json(error: MedbenchError) -> dict[str, Any]:
+    """An error in the form in which `error_from_json` can raise it again: its kind and its attributes."""
+    kind = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in _KINDS)
+    return {"kind": kind, "attributes": vars(error)}
+
+
+def error_from_json(data: dict[str, Any]) -> MedbenchError:
+    """The inverse of `error_to_json`; a kind that is not known here becomes an `EngineError`."""
+    kind, attributes = _KINDS.get(data["kind"]), data["attributes"]
+    if kind is None:
+        return EngineError(attributes["message"], advice=attributes["advice"])
+    # Not every kind's parameters are its attributes: filled as copy and pickle do.
+    error = kind.__new__(kind, attributes["message"])
+    vars(error).update(attributes)
+    return error

@@ -1,17 +1,19 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there: the one way in which files are written."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from medbench_local.errors import StoreError, UsageError
+from medbench_local.errors import DiskFullError, StoreError, UsageError
+from medbench_local.files.space import is_disk_full
 from medbench_local.paths import existing
 
 _RUN_FILES = ("manifest.json", "results.json", "scores.sqlite")
@@ -44,31 +46,49 @@ def output_file(path: Path, *, inputs: Iterable[Path] = ()) -> Path:
     return target
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8: to a temporary name beside it, flushed, then moved into place.
+@contextmanager
+def whole_file(path: Path, *, nbytes: int = 0) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; move it into place if the block ends well, else remove it.
 
-    A symbolic link stays one: the file that it leads to is written.
+    Args:
+        path: the file to make; an existing one is replaced at the very end. A symbolic link stays one: the file
+            that it leads to is written.
+        nbytes: how large it will be about; checked against the free space before anything is written.
 
     Raises:
-        StoreError: the folder cannot be written, or the disk is full; an older ``path`` is left as it was.
+        DiskFullError: the disk is too small, or became full.
+        StoreError: the folder cannot be written to.
         UsageError: ``path`` is a folder, a device or a pipe, which a file must not take the place of.
     """
     path = _replaceable(path)
     temporary = path.parent / _temporary(path.name, secrets.token_hex(8))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        if nbytes and (free := shutil.disk_usage(path.parent).free) < nbytes:
+            raise DiskFullError(
+                f"{path} needs {nbytes / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left.",
+                advice="Free space, or choose another disk (MEDBENCH_HOME for the tool's own files).",
+            )
+        yield temporary
         temporary.replace(path)
     except OSError as error:
+        read = _another(error, (temporary, path, *path.parents))
+        raise (StoreError(f"{read}: {error.strerror}.") if read else disk_error(path, error)) from error
+    finally:
         with suppress(OSError):
-            temporary.unlink()
-        raise disk_error(path, error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8: to a temporary name beside it, flushed, then moved into place.
+
+    Raises:
+        StoreError, UsageError: as `whole_file`; an older ``path`` is left as it was.
+    """
+    with whole_file(path) as temporary, temporary.open("x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def need_place(folder: Path) -> None:
@@ -86,8 +106,8 @@ def need_place(folder: Path) -> None:
 
 def disk_error(path: Path, error: OSError) -> StoreError:
     """``error`` while writing ``path``, in words, with what to do about it."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return StoreError(
+    if is_disk_full(error):
+        return DiskFullError(
             f"{path}: the disk is full.",
             advice="Make space and run the same command again; everything computed so far is kept.",
         )
@@ -95,6 +115,12 @@ def disk_error(path: Path, error: OSError) -> StoreError:
         f"{path}: cannot be written ({error.strerror or error}).",
         advice="Check the folder's permissions, or choose another with `output=`.",
     )
+
+
+def _another(error: OSError, written: Sequence[Path]) -> Path | None:
+    """The file that the system did not give, if it is none of those ``written``: one that was read meanwhile."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    return Path(name) if name and Path(name) not in written else None
 
 
 def _replaceable(path: Path) -> Path:

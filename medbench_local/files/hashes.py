@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medbench_local.errors import InputError, StoreError
+from medbench_local.files.atomic import write_atomic
+from medbench_local.files.json_objects import read_json_object
 from medbench_local.progress import Progress, Silent
 
 _BLOCK = 4 * 2**20
-
-
 _WORTH_A_STEP = 64 * 2**20
 
 
@@ -27,19 +27,23 @@ def content_key(*parts: object) -> str:
 def file_sha256(path: Path, home: Path, progress: Progress | None = None) -> str:
     """SHA-256 of the file's content; read again only if its size or time of change differ from last time."""
     state = _state(path)
-    known = read_json(_hash_record(path, home))
+    known = read_record(_hash_record(path, home))
     digest = known.pop("sha256", None)
     if known == state and isinstance(digest, str):
         return digest
     digest = hash_file(path, progress or Silent())
-    with suppress(OSError):  # the record only saves time
-        write_json(_hash_record(path, home), {**state, "sha256": digest})
+    with suppress(StoreError):  # the record only saves time
+        write_record(_hash_record(path, home), {**state, "sha256": digest})
     return digest
 
 
 def remember_sha256(path: Path, home: Path, digest: str) -> None:
-    """Note the hash of a file that was just written, so that it need not be read again."""
-    write_json(_hash_record(path, home), {**_state(path), "sha256": digest})
+    """Note the hash of a file that was just written, so that it need not be read again.
+
+    Raises:
+        StoreError: it cannot be written, or the disk is full.
+    """
+    write_record(_hash_record(path, home), {**_state(path), "sha256": digest})
 
 
 def hash_file(path: Path, progress: Progress, *, called: str = "") -> str:
@@ -47,14 +51,23 @@ def hash_file(path: Path, progress: Progress, *, called: str = "") -> str:
     size = path.stat().st_size
     listener = progress if size >= _WORTH_A_STEP else Silent()
     digest = hashlib.sha256()
-    with (
-        path.open("rb") as file,
-        listener.step(f"hashing {called or path.name}", total=size, unit="B") as advance,
-    ):
+    with listener.step(f"hashing {called or path.name}", total=size, unit="B") as advance:
+        _feed(digest, path, advance)
+    return digest.hexdigest()
+
+
+def git_hash_file(path: Path) -> str:
+    """Git's own hash of the file's content: SHA-1 of "blob <size>", a zero byte, and the content."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    _feed(digest, path, lambda _: None)
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib._Hash, path: Path, advance: Callable[[float], None]) -> None:
+    with path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
             advance(len(block))
-    return digest.hexdigest()
 
 
 def _state(path: Path) -> dict[str, int]:
@@ -66,24 +79,21 @@ def _hash_record(path: Path, home: Path) -> Path:
     return home / "hashes" / f"{content_key(str(path.resolve()))[:32]}.json"
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in the file; empty if it is absent or is none."""
+def read_record(path: Path) -> dict[str, Any]:
+    """What this program noted in the file; empty if it is absent or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json_object(path)
+    except InputError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Put a JSON object into the file, whole or not at all; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Note a JSON object in the file, whole or not at all; makes its folder.
+
+    Raises:
+        StoreError: it cannot be written, or the disk is full.
+    """
+    write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False))
 
 
 @dataclass(frozen=True)

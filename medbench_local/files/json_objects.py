@@ -1,59 +1,131 @@
-"""JSON from outside: read whole, refused clearly."""
+"""JSON from outside: one set of rules for every file.
+
+UTF-8, with or without a byte order mark; gzipped if the name ends in ".gz"; no key twice in one object; no deeper and
+no longer numbers than Python takes. ``NaN`` and ``Infinity``, which JSON does not know but Python programs write, are
+read unless ``constants`` is False.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from medbench_local.errors import InputError
+from medbench_local.files.rows import SourceFile, plain
+from medbench_local.files.streams import open_bytes
 
 LARGEST = 256 << 20
 """Bytes; the largest tokenizer.json in use is below 40 MB."""
 
+BOM = b"\xef\xbb\xbf"
 
-def read_json_object(path: Path) -> dict[str, Any]:
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of ``path``.
+
+    Raises:
+        InputError: it does not exist, is a folder, may not be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(path, "", "no such file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"byte {error.start}", "not UTF-8 text") from error
+    except (OSError, ValueError) as error:
+        raise InputError(path, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_json(file: Path | SourceFile, *, constants: bool = True) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        file: read as a whole; see `medbench_local.files.readers` for what is read piece by piece.
+        constants: whether ``NaN`` and ``Infinity`` are read.
+
+    Raises:
+        InputError: it does not exist, cannot be read, is implausibly large, is not UTF-8 or not JSON, or repeats a
+            key.
+    """
+    source = file if isinstance(file, SourceFile) else SourceFile(file)
+    with open_bytes(source) as stream:
+        data = stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise InputError(str(source), "", f"larger than {LARGEST >> 20} MiB, too large for what it should be")
+    return parse_json(data, source, constants=constants)
+
+
+def read_json_object(file: Path | SourceFile, *, constants: bool = True) -> dict[str, Any]:
     """Read a JSON file whose outermost value is an object.
 
     Raises:
-        InputError: it does not exist, cannot be read, is implausibly large, is not UTF-8 or not JSON,
-            repeats a key, or is not an object.
+        InputError: as `read_json`, or it is not an object.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(path, "", f"larger than {LARGEST >> 20} MB, too large for what it should be")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(path, "", "no such file") from error
-    except (OSError, ValueError) as error:
-        raise InputError(path, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return parse_json_object(data, path)
+    return _object(read_json(file, constants=constants), file, "")
 
 
-def parse_json_object(data: bytes, path: Path, where: str = "") -> dict[str, Any]:
-    """Parse ``data``, found at ``where`` in ``path``.
+def parse_json(data: bytes, file: Path | SourceFile, where: str = "", *, constants: bool = True) -> Any:
+    """The value that ``data``, found at ``where`` in ``file``, stands for.
 
     Raises:
-        InputError: as `read_json_object`.
+        InputError: with the place; as `read_json`.
     """
     lead = f"{where}, " if where else ""
     try:
-        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
+        return json_decoder(constants=constants).decode(data.removeprefix(BOM).decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError(path, f"{lead}byte {error.start}", "not UTF-8 text") from error
+        problem = f"not UTF-8 text (byte {error.start + 1}{' of the ' + where.split()[0] if where else ''})"
+        raise InputError(str(file), where, problem) from error
     except json.JSONDecodeError as error:
-        raise InputError(path, f"{lead}line {error.lineno}", f"not valid JSON: {error.msg}") from error
+        line = f"line {error.lineno}, " if not where else ""
+        place = f"{lead}{line}column {error.colno}"
+        raise InputError(str(file), place, f"not valid JSON: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(path, where, f"not valid JSON: {error}") from error
+        raise InputError(str(file), where or "line 1", f"not valid JSON: {reason(error)}") from error
+
+
+def parse_json_object(data: bytes, file: Path | SourceFile, where: str = "") -> dict[str, Any]:
+    """The object that ``data``, found at ``where`` in ``file``, stands for.
+
+    Raises:
+        InputError: as `parse_json`, or it is not an object.
+    """
+    return _object(parse_json(data, file, where), file, where)
+
+
+class RepeatedKey(ValueError):
+    """A JSON object gives one key twice."""
+
+
+def json_decoder(*, constants: bool = True) -> json.JSONDecoder:
+    """Python's decoder with the rules above; it raises ValueError and RecursionError, see `reason`."""
+    return json.JSONDecoder(
+        object_pairs_hook=_without_repeats, parse_constant=None if constants else _refuse_constant
+    )
+
+
+def reason(error: ValueError | RecursionError) -> str:
+    """Why a `json_decoder` refused, in words."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _object(value: Any, file: Path | SourceFile, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(path, where, "expected a JSON object")
+        raise InputError(str(file), where or "line 1", "expected a JSON object")
     return value
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"key {key!r:.80} is given twice")
-        result[key] = value
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RepeatedKey(f"the key '{plain(twice)}' is given twice")
     return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

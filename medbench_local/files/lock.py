@@ -12,8 +12,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from medbench_local.errors import StoreError
+from medbench_local.errors import InputError, StoreError
 from medbench_local.files.atomic import disk_error
+from medbench_local.files.json_objects import read_json_object
 from medbench_local.progress import Progress
 
 
@@ -76,9 +77,9 @@ def _held(what: Path, path: Path, kind: str) -> Iterator[None]:
 
 def _describe(holder: Path) -> str:
     try:
-        data = json.loads(holder.read_text(encoding="utf-8"))
+        data = read_json_object(holder)
         return f"process {int(data['pid'])} on {data['host']} since {data['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, ValueError, KeyError, TypeError):
         return "another process"
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from medbench_local.errors import InputError
+from medbench_local.files.json_objects import BOM, RepeatedKey, json_decoder, parse_json, reason
 from medbench_local.files.rows import Row, SourceFile, listed, plain
+from medbench_local.files.streams import open_bytes
 
 MAX_LINE = 16 * 2**20
 """Longest line of a JSON Lines file and longest value of a JSON mapping, in bytes or characters."""
@@ -22,44 +18,13 @@ MAX_LINE = 16 * 2**20
 MAX_CSV = 256 * 2**20
 """Largest csv file, in bytes."""
 
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""How members of a zip archive may be packed."""
 
-BOM = b"\xef\xbb\xbf"
-
-
-@contextmanager
-def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
-    """The bytes of ``file``, uncompressed; whatever goes wrong while reading them is an InputError too."""
-    try:
-        if file.member:
-            with zipfile.ZipFile(file.path) as archive:
-                if file.member not in archive.namelist():
-                    raise InputError(file.path, "", f"expected {file.member} in this archive")
-                if archive.getinfo(file.member).compress_type not in METHODS:
-                    raise InputError(str(file), "", "neither stored nor deflated")
-                with archive.open(file.member) as stream:
-                    yield stream
-        elif file.path.suffix == ".gz":
-            with gzip.open(file.path, "rb") as stream:
-                yield cast("IO[bytes]", stream)
-        else:
-            with file.path.open("rb") as stream:
-                yield stream
-    except FileNotFoundError as error:
-        raise InputError(file.path, "", "no such file") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(str(file), "", f"compressed data damaged or cut short ({error})") from error
-    except (zipfile.BadZipFile, struct.error, ValueError) as error:
-        raise InputError(str(file), "", f"not a whole zip archive ({plain(str(error), 200)})") from error
-    except (NotImplementedError, RuntimeError) as error:
-        raise InputError(str(file), "", f"cannot be unpacked: {plain(str(error), 200)}") from error
-    except OSError as error:
-        raise InputError(file.path, "", f"cannot be read: {error.strerror or error}") from error
-
-
-def json_lines(file: SourceFile) -> Iterator[Row]:
+def json_lines(file: SourceFile, *, constants: bool = True) -> Iterator[Row]:
     """One row for each line that is not blank; every one must hold a JSON mapping.
+
+    Args:
+        file: what is read, line by line.
+        constants: whether ``NaN`` and ``Infinity``, which Python programs write, are read.
 
     Raises:
         InputError: with the line.
@@ -73,10 +38,12 @@ def json_lines(file: SourceFile) -> Iterator[Row]:
                 raise InputError(
                     str(file), where, f"longer than {MAX_LINE // 2**20} MiB; expected JSON Lines"
                 )
-            text = _decode(file, where, line.removeprefix(BOM) if number == 1 else line).strip()
-            if not text:
+            if number == 1:
+                line = line.removeprefix(BOM)
+            line = line.rstrip()
+            if not line:
                 continue
-            value = _parse(file, where, text)
+            value = parse_json(line, file, where, constants=constants)
             if not isinstance(value, dict):
                 raise InputError(str(file), where, "expected a JSON mapping on each line")
             yield Row(file, where, value)
@@ -189,7 +156,7 @@ class _Scan:
         self._file = file
         self._text = io.TextIOWrapper(cast("Any", stream), encoding="utf-8-sig", newline="")
         self._held, self._at = "", 0
-        self._decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
+        self._decoder = json_decoder()
 
     def error(self, problem: str) -> InputError:
         return InputError(str(self._file), self.after, f"not valid JSON: {problem}")
@@ -218,12 +185,12 @@ class _Scan:
         while True:
             try:
                 value, self._at = self._decoder.raw_decode(self._held, self._at)
-            except _Repeated as error:
+            except RepeatedKey as error:
                 raise self.error(str(error)) from error
             except (ValueError, RecursionError) as error:
                 # Perhaps only because the rest of the value has not been read yet.
                 if len(self._held) - self._at > MAX_LINE or not self._more(want):
-                    raise self.error(_reason(error)) from error
+                    raise self.error(reason(error)) from error
                 want *= 2
             else:
                 return value
@@ -235,37 +202,3 @@ class _Scan:
             raise InputError(str(self._file), self.after, "not UTF-8 text after this") from error
         self._held, self._at = self._held[self._at :] + piece, 0
         return bool(piece)
-
-
-class _Repeated(ValueError):
-    """A JSON mapping gives one key twice."""
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Repeated(f"the key '{plain(twice)}' is given twice")
-    return result
-
-
-def _decode(file: SourceFile, where: str, line: bytes) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(str(file), where, f"not UTF-8 text (byte {error.start + 1} of the line)") from error
-
-
-def _parse(file: SourceFile, where: str, text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError) as error:
-        place = f"{where}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else where
-        raise InputError(str(file), place, f"not valid JSON: {_reason(error)}") from error
-
-
-def _reason(error: ValueError | RecursionError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return error.msg
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from huggingface_hub import errors as hub
 
-from medbench_local.errors import AcquireError
+from medbench_local.errors import (
+    AcquireError,
+    DiskFullError,
+    GatedError,
+    NotFoundError,
+    OfflineError,
+    UnreachableError,
+)
+from medbench_local.files.space import is_disk_full
 
 TransportError: type[Exception] = hub.HfHubHTTPError.__mro__[1]
 """What the HTTP library beneath huggingface_hub raises: no route, no name, a cut connection, a time-out."""
 
 BUSY = (408, 429, 500, 502, 503, 504)
 """Answers after which the same question may be asked again."""
-
-
-class Unreachable(AcquireError):
-    """The hub gives no answer, or returns server errors; another day it may answer."""
 
 
 @contextmanager
@@ -52,7 +57,8 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
             f"'{repository}' is not the name of a repository: {redact(str(error), token)}."
         ) from None
     except OSError as error:
-        raise AcquireError(
+        kind = DiskFullError if is_disk_full(error) else AcquireError
+        raise kind(
             f"A file of {repository} cannot be written: {error}.",
             advice="Free space or put the hub cache (HF_HOME) on another disk; then the command resumes.",
         ) from error
@@ -60,19 +66,25 @@ def explained(repository: str, page: str, *, endpoint: str, token: str | None) -
         raise _no_hub(endpoint, error) from error
 
 
-def not_cached(repository: str, revision: str) -> AcquireError:
+def not_cached(repository: str, revision: str) -> OfflineError:
     """The hub may not or cannot be asked and the files are not here."""
-    return AcquireError(
+    return OfflineError(
         f"{repository} (revision {revision}) is not completely in the cache, and the hub cannot be asked.",
         advice="Run once with a network, without `offline=True` and without HF_HUB_OFFLINE=1, to fetch it.",
     )
 
 
-def unreachable(endpoint: str, error: Exception) -> Unreachable:
+def unreachable(endpoint: str, error: Exception) -> UnreachableError:
     """There is no way to the hub."""
-    return Unreachable(
-        f"{redact(endpoint)} cannot be reached: {redact(str(error)) or type(error).__name__}.",
-        advice="Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it resumes.",
+    advice = "Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it resumes."
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        others = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
+        unread = f" ({' and '.join(others)}: not read here)" if others else ""
+        advice = (
+            f"If a proxy signs connections anew, name a file with its certificate in SSL_CERT_FILE{unread}."
+        )
+    return UnreachableError(
+        f"{redact(endpoint)} cannot be reached: {redact(str(error)) or type(error).__name__}.", advice=advice
     )
 
 
@@ -122,26 +134,26 @@ def _refused(
             advice="Run `hf auth login` again or correct HF_TOKEN; tokens: https://huggingface.co/settings/tokens.",
         )
     if isinstance(error, hub.RevisionNotFoundError):
-        return AcquireError(
+        return NotFoundError(
             f"{repository} has no such revision.", advice=f"Branches and tags: {page}/tree/main."
         )
     if isinstance(error, hub.RemoteEntryNotFoundError):
-        return AcquireError(f"A file of {repository} is not there.", advice=f"Its files: {page}/tree/main.")
+        return NotFoundError(f"A file of {repository} is not there.", advice=f"Its files: {page}/tree/main.")
     if isinstance(error, hub.RepositoryNotFoundError) or status in (401, 404):
         private = "" if token else "; if it is private, run `hf auth login` or set HF_TOKEN"
-        return AcquireError(
+        return NotFoundError(
             f"There is no repository {repository} at {endpoint}.", advice=f"Check the name{private}."
         )
     if status == 429:
         wait = wait_asked_for(error)
         when = f"in {wait:.0f} s" if wait else "in some minutes"
-        return Unreachable(
+        return UnreachableError(
             f"{endpoint} allows no more requests for now (429).",
             advice=f"Run the same command again {when}; what was fetched stays."
             + ("" if token else " Logging in (`hf auth login`) raises the limit."),
         )
     if status >= 500:
-        return Unreachable(
+        return UnreachableError(
             f"{endpoint} returned a server error (HTTP {status}).",
             advice="Run the same command again later; what was fetched stays. Its state: https://status.huggingface.co.",
         )
@@ -152,13 +164,13 @@ def _refused(
     )
 
 
-def _gated(repository: str, page: str, token: str | None) -> AcquireError:
+def _gated(repository: str, page: str, token: str | None) -> GatedError:
     if token:
-        return AcquireError(
+        return GatedError(
             f"{repository} is gated, and the token's account has no access to it (yet).",
             advice=f"Ask for access on {page}; a fine-grained token must also allow gated repositories.",
         )
-    return AcquireError(
+    return GatedError(
         f"{repository} is gated: its authors ask who downloads it.",
         advice=f"Ask for access on {page}, then run `hf auth login` or set HF_TOKEN.",
     )

@@ -13,15 +13,15 @@ from typing import Literal
 
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub_url
 
-from medbench_local.errors import AcquireError, UsageError
+from medbench_local.errors import AcquireError, NotFoundError, UnreachableError, UsageError
 from medbench_local.files.hashes import FileRecord, file_sha256, remember_sha256
 from medbench_local.files.lock import alone
 from medbench_local.files.space import DiskNeed, check_room
-from medbench_local.hub.errors import Unreachable, explained, not_cached, redact
+from medbench_local.hub.errors import explained, not_cached, redact
 from medbench_local.hub.transfer import Patience, RemoteFile, fetch_blob, matches, partial_of, patiently
 from medbench_local.paths import user_path
 from medbench_local.progress import Advance, Progress
-from medbench_local.settings import ADDRESS_ADVICE, hub_address_problem
+from medbench_local.settings import ADDRESS_ADVICE, hub_address_problem, network_obstacle, token_obstacle
 
 Kind = Literal["model", "dataset"]
 
@@ -62,7 +62,24 @@ def hub_from_environment() -> Hub:
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
     if problem := hub_address_problem(endpoint):
         raise UsageError(problem, advice=ADDRESS_ADVICE)
-    return Hub(endpoint.rstrip("/"), user_path(os.path.expandvars(cache)), get_token(), PATIENCE)
+    return Hub(endpoint.rstrip("/"), user_path(os.path.expandvars(cache)), _token(), PATIENCE)
+
+
+def _token() -> str | None:
+    try:
+        return get_token()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The token in {constants.HF_TOKEN_PATH} cannot be read: {error}.",
+            advice="Run `hf auth login` again, or set HF_TOKEN.",
+        ) from error
+
+
+def _refuse_obstacles(hub: Hub) -> None:
+    """Say what in the environment would make every question to the hub fail, before one is asked."""
+    obstacle = network_obstacle() or token_obstacle(hub.token, constants.HF_TOKEN_PATH)
+    if obstacle is not None:
+        raise UsageError(obstacle.problem, advice=obstacle.advice)
 
 
 @dataclass(frozen=True)
@@ -120,16 +137,19 @@ def open_repository(
     If the hub cannot be reached, the commit it stood for last time is taken, with a note.
 
     Raises:
-        AcquireError: gated, missing, refused, unreachable, or offline and not in the cache.
+        GatedError, NotFoundError, OfflineError, UnreachableError: as they say; offline and not in the cache.
+        AcquireError: refused for another reason.
+        UsageError: the environment names a proxy, certificates or a token that cannot work.
     """
     cached = _commit_in_cache(hub, name, kind, revision)
     if offline or constants.is_offline_mode():
         if cached is None:
             raise not_cached(name, revision)
         return Repository(hub, name, kind, revision, cached, None)
+    _refuse_obstacles(hub)
     try:
         return _ask(name, revision, kind, hub, progress)
-    except Unreachable as error:
+    except UnreachableError as error:
         if cached is None:
             raise
         progress.note(f"{error.message} Going on with commit {cached[:12]} of {name}, which is in the cache.")
@@ -213,7 +233,7 @@ def _ask(name: str, revision: str, kind: Kind, hub: Hub, progress: Progress) -> 
 def _listed(repository: Repository, path: str) -> RemoteFile:
     file = (repository.files or {}).get(path)
     if file is None:
-        raise AcquireError(
+        raise NotFoundError(
             f"{repository.name} has no file {path} at commit {repository.commit[:12]}.",
             advice=f"Its files: {repository.page}/tree/{repository.commit}.",
         )

@@ -6,7 +6,6 @@ to 15 GB, so here an unfinished file stays and the next run asks for the rest.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from huggingface_hub import get_session
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
 from medbench_local.errors import AcquireError
+from medbench_local.files.hashes import git_hash_file, hash_file
 from medbench_local.hub.errors import TransportError, is_passing, redact, wait_asked_for
-from medbench_local.progress import Advance, Progress
+from medbench_local.progress import Advance, Progress, Silent
 
 Result = TypeVar("Result")
 
-_BLOCK = 2**20
 _TIMEOUT = 30.0
 _LONGEST_WAIT = 120.0
 _AGAIN = "Run the same command again; if it stays so, a proxy or mirror (HF_ENDPOINT) changes files."
@@ -36,7 +35,7 @@ class RemoteFile:
         path: relative to the repository, with forward slashes.
         size: bytes.
         sha256: of the content, for large files; "" where the hub does not say.
-        git_id: git's own hash of a small file (SHA-1 of "blob <size>", a zero byte, and the content).
+        git_id: git's own hash of a small file.
     """
 
     path: str
@@ -146,13 +145,8 @@ def matches(path: Path, file: RemoteFile) -> bool:
     """Whether the content has the size and the hash that the hub lists."""
     if path.stat().st_size != file.size:
         return False
-    digest: Any = (
-        hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
-    )
-    with path.open("rb") as content:
-        while block := content.read(_BLOCK):
-            digest.update(block)
-    return bool(digest.hexdigest() == file.blob)
+    found = hash_file(path, Silent()) if file.sha256 else git_hash_file(path)
+    return found == file.blob
 
 
 class _Transfer:

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gguf
-
 from medbench_local.acquire.prepare import prepare_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import models
@@ -16,7 +14,7 @@ from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.catalog.task import task_names
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.gguf_header import GgufHeader, read_gguf_header
+from medbench_local.files.gguf_header import read_gguf_header, token_text
 from medbench_local.files.hashes import text_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
@@ -181,12 +179,3 @@ def prompt_style_of(
         overrides=overrides,
         name=prepared.name,
     )
-
-
-def token_text(header: GgufHeader, name: str) -> str:
-    """The text of a special token as the file's vocabulary writes it; "" if there is none."""
-    number = header.metadata.get(f"tokenizer.ggml.{name}_token_id")
-    if not isinstance(number, int) or not 0 <= number < header.vocabulary:
-        return ""
-    field = gguf.GGUFReader(header.path).fields["tokenizer.ggml.tokens"]
-    return str(field.contents(number))

@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medbench_local.catalog.load import in_words, read_text
+from medbench_local.catalog.load import in_words
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.atomic import disk_error, write_atomic
+from medbench_local.files.json_objects import read_json_object
 from medbench_local.paths import user_path
 from medbench_local.results.reading import read_results
 from medbench_local.results.schema import Results
@@ -74,14 +75,7 @@ class RunFolder:
         Raises:
             InputError: it is missing or damaged.
         """
-        try:
-            data = json.loads(read_text(self.manifest_file))
-        except (json.JSONDecodeError, RecursionError) as error:
-            line = getattr(error, "lineno", 1)
-            raise InputError(self.manifest_file, f"line {line}", "not valid JSON") from error
-        if not isinstance(data, dict):
-            raise InputError(self.manifest_file, "line 1", "expected an object")
-        return data
+        return read_json_object(self.manifest_file)
 
     def protocol(self) -> Protocol:
         """The protocol that the run was made with.

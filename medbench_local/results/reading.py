@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
-from medbench_local.catalog.load import in_words, read_text
+from medbench_local.catalog.load import in_words
 from medbench_local.errors import InputError
+from medbench_local.files.json_objects import read_json
 from medbench_local.results.record import ROLES, VERDICTS
 from medbench_local.results.schema import SCHEMA, Results
 from medbench_local.results.summary import summary
@@ -24,14 +24,7 @@ def read_results(path: Path) -> Results:
     Raises:
         InputError: it is missing, damaged, of another schema, or contradicts itself.
     """
-
-    def refuse(constant: str) -> NoReturn:
-        raise InputError(path, "", f"not valid JSON: it holds {constant}, which is no number")
-
-    try:
-        data = json.loads(read_text(path), parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise InputError(path, f"line {getattr(error, 'lineno', 1)}", "not valid JSON") from error
+    data = read_json(path, constants=False)
     found = data.get("schema") if isinstance(data, dict) else type(data).__name__
     if type(found) is not int or not 1 <= found <= SCHEMA:
         raise InputError(path, "key 'schema'", f"expected a number from 1 to {SCHEMA}, found {found!r:.40}")

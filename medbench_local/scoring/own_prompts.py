@@ -16,11 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medbench_local.catalog.load import read_text
 from medbench_local.engine.base import ROWS, Engine, ScoreRequest
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import disk_error, write_atomic
+from medbench_local.files.json_objects import json_decoder
+from medbench_local.files.readers import json_lines
+from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.scoring.rules.label import label_requests
 
@@ -72,16 +74,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         InputError: a line is not a JSON object.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise InputError(path, f"line {number}", f"not valid JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise InputError(path, f"line {number}", f"expected an object, not {type(row).__name__}")
-        yield number, row
+    for row in json_lines(SourceFile(path), constants=False):
+        yield int(row.where.removeprefix("line ")), dict(row.fields)
 
 
 def score_on(
@@ -186,10 +180,6 @@ def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
     return UserRequest(row["id"], row["prompt"], tuple(options), number)
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
 def part_of(path: Path) -> Path:
     """Where results on their way to ``path`` lie."""
     return path.with_name(path.name + ".part")
@@ -198,7 +188,7 @@ def part_of(path: Path) -> Path:
 def _result(line: bytes, request: UserRequest) -> dict[str, Any] | None:
     """The row that ``line`` is, or None if it is no result of ``request``."""
     try:
-        row = json.loads(line, parse_constant=_refuse_constant)
+        row = json_decoder(constants=False).decode(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(row, dict) or list(row) != ["id", "logprobs", "tokens", "mass"]:

@@ -16,7 +16,7 @@ from math import isfinite
 from pathlib import Path
 from types import TracebackType
 
-from medbench_local.errors import StoreError
+from medbench_local.errors import DiskFullError, StoreError
 
 _LAYOUT = 1
 _CREATE = """
@@ -201,7 +201,7 @@ class ScoreStore:
         text = str(error)
         # Without room for its index of the log SQLite speaks of an I/O error.
         if "full" in text or ("disk I/O error" in text and self._no_room()):
-            return StoreError(
+            return DiskFullError(
                 f"{self.path}: the disk is full.",
                 advice="Make space and run the same command again; everything committed so far is kept.",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medbench_local.engine.memory import refuse_what_does_not_fit
-from medbench_local.errors import EngineError, UsageError
+from medbench_local.errors import DoesNotFitError, UsageError
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.study.plan import Plan
 
@@ -27,7 +27,7 @@ def refuse_plan(plan: Plan) -> None:
     Full precision is asked for with ``check="full"`` only; elsewhere a verdict that cannot be checked says so.
 
     Raises:
-        EngineError: as `refuse_what_does_not_fit`.
+        DoesNotFitError: as `refuse_what_does_not_fit`.
         UsageError: every question is to be checked and there is nothing fuller to check against.
     """
     options = plan.options
@@ -68,7 +68,7 @@ def why_it_does_not_fit(plan: Plan) -> str:
         refuse_what_does_not_fit(
             _references(plan), plan.options.engine, force=plan.options.force, advice=INSTEAD
         )
-    except EngineError as error:
+    except DoesNotFitError as error:
         return f"No verdict will be checked: {error.message} {error.advice}"
     return ""
 

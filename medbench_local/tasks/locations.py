@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench_local.catalog.task import Format, HubLayout, Layout, Source, SplitFiles, TaskEntry
-from medbench_local.errors import AcquireError, InputError
+from medbench_local.errors import AcquireError, InputError, UnreachableError
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.tasks.question import SPLITS, SplitName
@@ -77,13 +77,11 @@ def on_the_hub(
     Raises:
         AcquireError: none can be had; the first one's error.
     """
-    from medbench_local.hub.errors import Unreachable
-
     first: AcquireError | None = None
     for layout in source.hub:
         try:
             return _fetch(entry, source.format, layout, wanted, offline, progress, first)
-        except Unreachable:
+        except UnreachableError:
             raise
         except AcquireError as error:
             first = first or error

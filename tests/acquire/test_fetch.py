@@ -16,7 +16,15 @@ import pytest
 from huggingface_hub import constants, snapshot_download
 
 from medbench_local.acquire.fetch import FetchedRepository, fetch_checkpoint, fetch_gguf, recall
-from medbench_local.errors import AcquireError, InputError
+from medbench_local.errors import (
+    AcquireError,
+    DiskFullError,
+    GatedError,
+    InputError,
+    NotFoundError,
+    OfflineError,
+    UnreachableError,
+)
 from medbench_local.hub.dataset import fetch_dataset_files
 from medbench_local.hub.repository import Repository, hub_from_environment, open_repository
 from medbench_local.progress import Advance, Progress, Silent
@@ -337,7 +345,7 @@ def test_a_hub_that_lists_files_outside_the_folder(hub: HubServer, tmp_path: Pat
 
 def test_gated_without_a_token_names_the_page(hub: HubServer, tmp_path: Path) -> None:
     hub.add("meta-llama/Llama-2-7b-hf", write(tmp_path / "repo", LLAMA_2), gated=True)
-    with pytest.raises(AcquireError, match="is gated: its authors ask") as caught:
+    with pytest.raises(GatedError, match="is gated: its authors ask") as caught:
         fetch("meta-llama/Llama-2-7b-hf")
     assert f"{hub.endpoint}/meta-llama/Llama-2-7b-hf" in caught.value.advice
     assert "hf auth login" in caught.value.advice
@@ -349,7 +357,7 @@ def test_gated_with_a_token_that_has_no_access(
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2), gated=True)
     hub.tokens[TOKEN] = set()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with pytest.raises(AcquireError, match="the token's account has no access") as caught:
+    with pytest.raises(GatedError, match="the token's account has no access") as caught:
         fetch("owner/name")
     assert TOKEN not in str(caught.value)
 
@@ -381,29 +389,36 @@ def test_a_missing_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch, t
     if token:
         hub.tokens[token] = set()
         monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(AcquireError, match="There is no repository owner/nothing"):
+    with pytest.raises(NotFoundError, match="There is no repository owner/nothing"):
         fetch("owner/nothing")
 
 
 def test_a_missing_revision(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
-    with pytest.raises(AcquireError, match="has no such revision"):
+    with pytest.raises(NotFoundError, match="has no such revision"):
         fetch("owner/name", "v9")
 
 
 @pytest.mark.parametrize(
-    ("status", "text"), [(429, "no more requests"), (503, "server error"), (403, "refused")]
+    ("status", "kind", "text"),
+    [
+        (429, UnreachableError, "no more requests"),
+        (503, UnreachableError, "server error"),
+        (403, AcquireError, "refused"),
+    ],
 )
-def test_a_hub_that_stays_so(hub: HubServer, tmp_path: Path, status: int, text: str) -> None:
+def test_a_hub_that_stays_so(
+    hub: HubServer, tmp_path: Path, status: int, kind: type[AcquireError], text: str
+) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
     hub.fail(Fault("/resolve/", status=status, times=99))
-    with pytest.raises(AcquireError, match=text):
+    with pytest.raises(kind, match=text):
         fetch("owner/name")
 
 
 def test_no_network(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(AcquireError, match=r"http://127.0.0.1:9 cannot be reached"):
+    with pytest.raises(UnreachableError, match=r"http://127.0.0.1:9 cannot be reached"):
         fetch("owner/name")
 
 
@@ -419,7 +434,7 @@ def test_not_enough_room_is_said_before_the_weights(
     hub.add("owner/name", write(tmp_path / "repo", BIOMISTRAL))
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10, 5, 5))
-    with pytest.raises(AcquireError, match=r"Not enough room .* for the download"):
+    with pytest.raises(DiskFullError, match=r"Not enough room .* for the download"):
         fetch("owner/name")
     assert hub.contents() == []
 
@@ -469,11 +484,11 @@ def test_offline_uses_what_is_there_and_asks_nobody(hub: HubServer, tmp_path: Pa
 
 def test_offline_and_not_cached(hub: HubServer, tmp_path: Path) -> None:
     hub.add("owner/name", write(tmp_path / "repo", LLAMA_2))
-    with pytest.raises(AcquireError, match="not completely in the cache"):
+    with pytest.raises(OfflineError, match="not completely in the cache"):
         fetch("owner/name", offline=True)
     fetched = fetch("owner/name")
     (fetched.folder / "tokenizer.model").unlink()
-    with pytest.raises(AcquireError, match="not completely in the cache"):
+    with pytest.raises(OfflineError, match="not completely in the cache"):
         fetch("owner/name", offline=True)
     assert hub.requests
 
@@ -508,7 +523,7 @@ def test_a_gguf_with_its_parts(hub: HubServer, tmp_path: Path) -> None:
     opened, home = open_here("owner/name"), tmp_path / "home"
     fetched = fetch_gguf(opened, "big-00001-of-00003.gguf", home=home, progress=Silent())
     assert [record.path for record in fetched.files] == sorted(files)[:3]
-    with pytest.raises(AcquireError, match=r"no file x.gguf"):
+    with pytest.raises(NotFoundError, match=r"no file x.gguf"):
         fetch_gguf(opened, "x.gguf", home=home, progress=Silent())
 
 
@@ -520,5 +535,5 @@ def test_files_of_a_data_set_at_a_revision_with_slashes(hub: HubServer, tmp_path
         path: files[path] for path in list(files)[:2]
     }
     assert fetch_dataset_files("cais/mmlu", "refs/convert/parquet", list(files)[:2], offline=True) == paths
-    with pytest.raises(AcquireError, match="not completely in the cache"):
+    with pytest.raises(OfflineError, match="not completely in the cache"):
         fetch_dataset_files("cais/mmlu", "refs/convert/parquet", ["big.zip"], offline=True)

@@ -265,7 +265,7 @@ DAMAGED: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     ),
     "results not UTF-8": ("results.json", lambda path: path.write_bytes(b"\xff{}"), ("not UTF-8",)),
     "manifest cut short": ("manifest.json", _text(lambda text: text[:300]), ("line", "not valid JSON")),
-    "manifest a list": ("manifest.json", _text(lambda text: "[]"), ("line 1", "expected an object")),
+    "manifest a list": ("manifest.json", _text(lambda text: "[]"), ("line 1", "expected a JSON object")),
     "manifest binary": ("manifest.json", lambda path: path.write_bytes(b"\xff\xfe"), ("not UTF-8",)),
 }
 SCORES: dict[str, tuple[Callable[[Path], object], str]] = {

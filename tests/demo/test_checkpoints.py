@@ -13,7 +13,7 @@ from safetensors import safe_open
 from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.demo.tokens import train_tokenizer
 from medbench_local.demo.train import HERE
-from medbench_local.engine.bindings import Model
+from medbench_local.engine.llama_model import Model
 from medbench_local.prompts.families import FAMILIES
 from medbench_local.prompts.grammar import sample_format
 from medbench_local.prompts.template import Template, letter, write_answer, write_plain, write_question

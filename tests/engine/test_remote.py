@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,15 @@ import pytest
 
 from medbench_local.engine.base import EngineOptions, GenerateRequest, Pack, ScoreRequest
 from medbench_local.engine.llama import LlamaEngine
+from medbench_local.engine.process import Work, end_process, start_process
 from medbench_local.engine.remote import WorkerEngine, start_engine
-from medbench_local.errors import EngineError, InputError, WorkerDied
+from medbench_local.errors import (
+    CancelledError,
+    EngineError,
+    InputError,
+    UnsupportedArchitectureError,
+    WorkerDied,
+)
 from tests.engine.tiny import write_mamba
 
 OPTIONS = EngineOptions(n_ctx=1024, threads=1)
@@ -90,6 +98,8 @@ def test_an_interrupt_ends_the_worker(engine: WorkerEngine) -> None:
         engine.score(LONG)
     timer.join()
     assert not psutil.pid_exists(engine.pid)
+    with pytest.raises(CancelledError, match="was interrupted"):
+        engine.score(PACK)
 
 
 @only_posix
@@ -127,8 +137,30 @@ def test_llama_cpp_s_refusal_comes_through(models: Path, tmp_path: Path) -> None
 
 def test_a_model_that_keeps_a_running_state_is_refused(tmp_path: Path) -> None:
     path = write_mamba(tmp_path / "mamba.gguf")
-    with pytest.raises(EngineError, match=r"mamba\.gguf keeps a running state"):
+    with pytest.raises(UnsupportedArchitectureError, match=r"mamba\.gguf keeps a running state"):
         start_engine(path, OPTIONS)
+
+
+def test_an_architecture_that_llama_cpp_does_not_know_is_told_by_name(models: Path, tmp_path: Path) -> None:
+    name = b"\x05\0\0\0\0\0\0\0llama"
+    data = (models / "f16.gguf").read_bytes().replace(name, name[:-1] + b"b")
+    for key in (b"llama.", b"llamb."):
+        data = data.replace(key, b"llamb.")
+    (tmp_path / "odd.gguf").write_bytes(data)
+    with pytest.raises(UnsupportedArchitectureError, match=r"odd\.gguf.*unknown model architecture"):
+        start_engine(tmp_path / "odd.gguf", OPTIONS)
+
+
+@pytest.mark.parametrize("work", ["worker", "quantise_worker"])
+def test_a_process_ends_with_the_pipe_from_its_parent(work: Work) -> None:
+    with tempfile.TemporaryFile() as errors:
+        process = start_process(work, errors)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0
+        end_process(process)
+        errors.seek(0)
+        assert errors.read() == b""
 
 
 @only_posix

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from medbench_local.engine.base import EngineOptions
-from medbench_local.engine.bindings import Model
 from medbench_local.engine.llama import LlamaEngine, tokenize
+from medbench_local.engine.llama_model import Model
 from medbench_local.errors import EngineError
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import time
 from pathlib import Path
 
 import gguf
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.errors import InputError
-from medbench_local.files.gguf_header import read_gguf_header, stored_bytes
+from medbench_local.files.gguf_file import GgufFile, read_gguf_file, stored_bytes
+from medbench_local.files.gguf_header import read_gguf_header, token_text
 from tests.acquire.checkpoints import config, edit_json, write_checkpoint
 
 
@@ -28,15 +31,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_says_what_the_model_is(model: Path) -> None:
     header = read_gguf_header(model)
-    assert (header.architecture, header.file_type, header.tokenizer, header.pre) == (
-        "llama",
-        "f16",
-        "llama",
-        "default",
-    )
-    assert (header.context, header.layers, header.heads, header.kv_heads) == (1234, 2, 4, 2)
-    assert (header.embedding, header.feed_forward, header.head_dim, header.vocabulary) == (64, 96, 16, 400)
-    assert (header.add_bos, header.chat_template, header.sliding_window) == (True, "{{ messages }}", 0)
+    assert (header.architecture, header.file_type) == ("llama", "f16")
+    assert (header.context, header.vocabulary, header.chat_template) == (1234, 400, "{{ messages }}")
+    assert header.metadata["tokenizer.ggml.model"] == "llama"
+    assert header.lists["tokenizer.ggml.tokens"].length == 400
     assert header.size == model.stat().st_size
     assert 16 < header.bits_per_weight < 16.2
     assert header.warnings == ()
@@ -49,6 +47,79 @@ def test_tensors_lie_where_the_library_finds_them(model: Path) -> None:
     for ours, theirs in zip(header.tensors, reader.tensors, strict=True):
         assert (ours.name, ours.offset, ours.nbytes) == (theirs.name, theirs.data_offset, theirs.n_bytes)
         assert ours.shape == tuple(theirs.shape)
+
+
+def test_the_text_of_special_tokens_is_what_the_library_reads(model: Path) -> None:
+    header = read_gguf_header(model)
+    tokens = gguf.GGUFReader(model).fields["tokenizer.ggml.tokens"]
+    for name in ("bos", "eos"):
+        number = header.metadata[f"tokenizer.ggml.{name}_token_id"]
+        assert token_text(header, name) == tokens.contents(number) != ""
+    assert token_text(header, "eot") == ""
+
+
+def test_a_file_that_shrank_since_is_noticed_when_a_token_is_read(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(model.read_bytes())
+    header = read_gguf_header(path)
+    path.write_bytes(model.read_bytes()[:300])
+    with pytest.raises(InputError, match="beyond the end"):
+        token_text(header, "eos")
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every file that is read from now on."""
+    found: list[Path] = []
+
+    def counted(path: Path) -> GgufFile:
+        found.append(path)
+        return read_gguf_file(path)
+
+    monkeypatch.setattr("medbench_local.files.gguf_header.read_gguf_file", counted)
+    return found
+
+
+def age(path: Path, seconds: float = 60) -> None:
+    at = time.time() - seconds
+    os.utime(path, (at, at))
+
+
+def test_a_header_is_read_once(model: Path, tmp_path: Path, reads: list[Path]) -> None:
+    path = write(tmp_path / "a.gguf")
+    age(path)
+    assert read_gguf_header(path) is read_gguf_header(path)
+    assert reads == [path]
+    write(path, pre=False)
+    age(path, 50)
+    assert read_gguf_header(path).warnings
+    assert reads == [path] * 2
+
+
+def test_a_header_that_may_still_change_unnoticed_is_read_again(tmp_path: Path, reads: list[Path]) -> None:
+    path = write(tmp_path / "a.gguf")
+    read_gguf_header(path)
+    read_gguf_header(path)
+    assert reads == [path] * 2
+
+
+def test_a_part_that_changes_is_noticed(tmp_path: Path, reads: list[Path]) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama", split_max_tensors=1)
+    for i in range(2):
+        writer.add_tensor(f"blk.{i}.attn_q.weight", np.ones((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    first, second = (tmp_path / f"m-0000{number}-of-00002.gguf" for number in (1, 2))
+    age(first)
+    age(second)
+    read_gguf_header(first)
+    read_gguf_header(first)
+    assert reads == [first, second]
+    second.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        read_gguf_header(first)
 
 
 @pytest.mark.parametrize(("kind", "nbytes"), [("f32", 4096), ("bf16", 2048), ("q8_0", 1088), ("q4_k", 576)])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from medbench_local.acquire.conversion.convert import convert_checkpoint
-from medbench_local.engine.bindings import Model
 from medbench_local.engine.llama import tokenize
+from medbench_local.engine.llama_model import Model
 from medbench_local.reference.tokens import Tokenizer, read_tokenizer
 from medbench_local.tasks.load import load_task
 

@@ -48,8 +48,8 @@ GOOD = {"id": "a", "prompt": "P", "options": ["x"]}
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "line 2: not valid JSON"),
-        ("[]", "line 2: expected an object, not list"),
+        ("{", "line 2, column 2: not valid JSON"),
+        ("[]", "line 2: expected a JSON mapping"),
         ({"id": "b", "prompt": "P"}, "line 2, key 'options': this key is required"),
         (GOOD | {"id": "b", "extra": 1}, "line 2, key 'extra': unknown key"),
         (GOOD | {"id": 1.5}, "line 2, key 'id'"),

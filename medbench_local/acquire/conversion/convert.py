@@ -33,7 +33,7 @@ from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabu
 from medbench_local.acquire.conversion.weight_plan import Weight, embedding_rows, plan_weights
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
 from medbench_local.errors import InputError
-from medbench_local.files.whole_file import whole_file
+from medbench_local.files.atomic import whole_file
 from medbench_local.progress import Progress, Silent
 
 FileType = Literal["auto", "f32", "f16", "bf16"]
@@ -79,7 +79,10 @@ def convert_checkpoint(
 
     Raises:
         InputError: a file of the checkpoint is missing, damaged or contradicts another.
-        AcquireError: the architecture, tokenizer or type cannot be converted, or the disk is full.
+        UnsupportedArchitectureError: it, or a part of it, is none that can be converted.
+        AcquireError: the tokenizer or a type cannot be converted.
+        DiskFullError: the disk is full.
+        StoreError: the output cannot be written for another reason.
     """
     checkpoint = CheckpointFolder(source) if isinstance(source, Path) else source
     architecture = architecture_of(checkpoint)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from medbench_local.errors import AcquireError, InputError
+from medbench_local.errors import AcquireError, InputError, UnsupportedArchitectureError
 
 if TYPE_CHECKING:
     from medbench_local.acquire.conversion.architecture import Architecture
@@ -110,7 +110,7 @@ def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> 
         raise as_input_error(path, error) from error
     for refusal in architecture.refusals:
         if refusal.applies(config):
-            raise AcquireError(
+            raise UnsupportedArchitectureError(
                 f"{path}: {refusal.key} {getattr(config, refusal.key)!r:.80} cannot be converted: "
                 f"{refusal.reason}.",
                 advice="Convert it with llama.cpp's own converter, if that can, and give the GGUF file instead.",
@@ -128,7 +128,7 @@ def _read_rope(path: Path, values: dict[str, Any]) -> None:
         values["rope_theta"] = rope["rope_theta"]
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", "linear", "llama3"):
-        raise AcquireError(
+        raise UnsupportedArchitectureError(
             f"{path}: rope scaling {kind!r:.40} cannot be converted; supported are linear and llama3.",
             advice="Convert it with llama.cpp's own converter and give the GGUF file instead.",
         )

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.conversion.token import Token
-from medbench_local.catalog.load import read_text
 from medbench_local.errors import InputError
-from medbench_local.files.json_objects import read_json_object
+from medbench_local.files.json_objects import read_json_object, read_text
 
 KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 

@@ -174,7 +174,7 @@ def test_a_failure_keeps_the_old_file_and_no_other(tmp_path: Path, monkeypatch: 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("medbench_local.acquire.conversion.convert.converted_blocks", full)
-    with pytest.raises(AcquireError, match="GB left"):
+    with pytest.raises(AcquireError, match="the disk is full"):
         convert_checkpoint(folder, output)
     assert [path.name for path in output.parent.iterdir()] == ["model.gguf"]
     assert output.read_bytes() == before

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from medbench_local.engine.base import EngineOptions, Pack, ScoreRequest, Tokens
-from medbench_local.engine.bindings import Model
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.engine.llama import LlamaEngine, tokenize
+from medbench_local.engine.llama_model import Model
 from medbench_local.prompts.prompt_style import PromptStyle, render_cloze
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.tasks.load import load_task

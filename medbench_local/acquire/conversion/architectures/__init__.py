@@ -8,7 +8,7 @@ from typing import Any
 
 from medbench_local.acquire.conversion.architecture import Architecture
 from medbench_local.acquire.conversion.checkpoint import Checkpoint
-from medbench_local.errors import AcquireError, InputError
+from medbench_local.errors import InputError, UnsupportedArchitectureError
 
 OTHER_CONVERTER = (
     "Convert it with llama.cpp's own converter (python convert_hf_to_gguf.py FOLDER --outfile "
@@ -28,7 +28,7 @@ def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
 
     Raises:
         InputError: it does not name exactly one.
-        AcquireError: it cannot be converted.
+        UnsupportedArchitectureError: it cannot be converted.
     """
     names = checkpoint.config.get("architectures")
     if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
@@ -37,7 +37,7 @@ def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
         )
     known = architectures()
     if names[0] not in known:
-        raise AcquireError(
+        raise UnsupportedArchitectureError(
             f"{checkpoint.config_file}: {names[0]!r:.80} cannot be converted; "
             f"supported are {' and '.join(known)}.",
             advice=OTHER_CONVERTER,

@@ -1,0 +1,186 @@
+"""What llama.cpp computes in: the cache of a loaded model, and decodes into it.
+
+llama.cpp answers misuse with abort(), so every size is checked here before it is handed over.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medbench_local.engine.base import ROWS
+from medbench_local.engine.bindings import LOG, llama_cpp, set_fields
+from medbench_local.engine.llama_model import Model
+from medbench_local.errors import EngineError
+
+SEQUENCES = 64
+"""Sequences of every context: a decoded prefix and 63 branches."""
+
+_F32, _F16 = 0, 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One token of a decode.
+
+    Attributes:
+        token: its id.
+        position: its place in its sequences.
+        sequences: the sequences it belongs to; several only if they are equal so far.
+        wanted: whether its logits are read.
+    """
+
+    token: int
+    position: int
+    sequences: Sequence[int]
+    wanted: bool = False
+
+
+class Context:
+    """A cache of keys and values and the room to compute in.
+
+    Args:
+        model: the loaded model.
+        n_ctx: cells of the cache, in tokens, shared by all sequences.
+        batch: most tokens of one decode.
+        micro_batch: most tokens computed together.
+        threads: processor threads.
+        exact: without flash attention; otherwise with it where the device has it.
+        f32_cache: 32 bits for keys and values instead of 16.
+        gpu: whether any device but the processor may be used.
+
+    Raises:
+        EngineError: there is not enough memory, or llama.cpp refuses the settings.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        n_ctx: int,
+        batch: int,
+        micro_batch: int,
+        threads: int,
+        exact: bool,
+        f32_cache: bool,
+        gpu: bool,
+    ) -> None:
+        params = llama_cpp.llama_context_default_params()
+        set_fields(
+            params,
+            n_ctx=n_ctx,
+            n_batch=batch,
+            n_ubatch=micro_batch,
+            n_seq_max=SEQUENCES,
+            n_outputs_max=ROWS,
+            n_threads=threads,
+            n_threads_batch=threads,
+            flash_attn_type=(
+                llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED if exact else llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
+            ),
+            type_k=_F32 if f32_cache else _F16,
+            type_v=_F32 if f32_cache else _F16,
+            kv_unified=True,
+            swa_full=True,
+            offload_kqv=gpu,
+            op_offload=gpu and not exact,
+        )
+        LOG.clear()
+        self._model = model
+        self.handle: Any = llama_cpp.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            raise EngineError(
+                f"llama.cpp cannot make a context of {n_ctx} tokens: {LOG.problem() or 'no reason given'}.",
+                advice="Use a smaller context or a smaller precision.",
+            )
+        self._memory: Any = llama_cpp.llama_get_memory(self.handle)
+        self.n_ctx = int(llama_cpp.llama_n_ctx(self.handle))
+        self.batch = int(llama_cpp.llama_n_batch(self.handle))
+        self.micro_batch = int(llama_cpp.llama_n_ubatch(self.handle))
+        self._make_batch()
+
+    def _make_batch(self) -> None:
+        """Arrays that llama.cpp reads a decode from; pointers into them are set once."""
+        self._tokens = np.zeros(self.batch, np.int32)
+        self._positions = np.zeros(self.batch, np.int32)
+        self._counts = np.zeros(self.batch, np.int32)
+        self._wanted = np.zeros(self.batch, np.int8)
+        self._sequences = np.zeros((self.batch, SEQUENCES), np.int32)
+        width = self._sequences.strides[0]
+        start = self._sequences.ctypes.data
+        self._pointers = np.array([start + i * width for i in range(self.batch)], np.uintp)
+        self._batch = llama_cpp.llama_batch()
+        for name, array in (
+            ("token", self._tokens),
+            ("pos", self._positions),
+            ("n_seq_id", self._counts),
+            ("seq_id", self._pointers),
+            ("logits", self._wanted),
+        ):
+            kind = dict(self._batch._fields_)[name]
+            set_fields(self._batch, **{name: ctypes.cast(array.ctypes.data, kind)})
+
+    def close(self) -> None:
+        """Free the context; safe to call twice."""
+        if self.handle:
+            llama_cpp.llama_free(self.handle)
+            self.handle = None
+
+    def decode(self, rows: Sequence[Row]) -> None:
+        """Compute ``rows`` and add them to their sequences.
+
+        Raises:
+            EngineError: llama.cpp could not; the cache is empty then.
+        """
+        count = len(rows)
+        if not 1 <= count <= self.batch:
+            raise EngineError(f"{count} tokens cannot be decoded at once; the batch holds 1 to {self.batch}.")
+        if sum(row.wanted for row in rows) > ROWS:
+            raise EngineError(f"More than {ROWS} rows of logits were asked of one decode.")
+        for i, row in enumerate(rows):
+            if not 0 <= row.token < self._model.vocabulary:
+                raise EngineError(
+                    f"Token {row.token} is not in the vocabulary of {self._model.vocabulary} tokens."
+                )
+            self._tokens[i] = row.token
+            self._positions[i] = row.position
+            self._counts[i] = len(row.sequences)
+            self._sequences[i, : len(row.sequences)] = row.sequences
+            self._wanted[i] = row.wanted
+        set_fields(self._batch, n_tokens=count)
+        LOG.clear()
+        code = llama_cpp.llama_decode(self.handle, self._batch)
+        if code:
+            self.clear()
+            reason = "the context is full" if code == 1 else LOG.problem() or f"code {code}"
+            raise EngineError(f"llama.cpp could not decode {count} tokens: {reason}.")
+
+    def logits(self, index: int) -> NDArray[np.float32]:
+        """Logits of row ``index`` of the last decode: a view, shape (vocabulary,), gone with the next one."""
+        found = llama_cpp.llama_get_logits_ith(self.handle, index)
+        if not found:
+            raise EngineError(f"llama.cpp kept no logits for row {index}.")
+        return np.ctypeslib.as_array(found, shape=(self._model.vocabulary,))
+
+    def branch(self, source: int, targets: Iterable[int]) -> None:
+        """Make sequences ``targets`` equal to ``source`` without copying anything."""
+        for target in targets:
+            llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def cut(self, sequence: int, length: int = 0) -> None:
+        """Keep the first ``length`` tokens of a sequence.
+
+        Raises:
+            EngineError: this kind of model cannot.
+        """
+        if not llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1):
+            raise EngineError("llama.cpp cannot remove part of a sequence of this model.")
+
+    def clear(self) -> None:
+        """Empty the cache."""
+        llama_cpp.llama_memory_clear(self._memory, True)

@@ -1,0 +1,53 @@
+"""Processes that touch llama.cpp: all are started here, and only here.
+
+llama.cpp answers misuse with abort(), and the system kills whoever takes too much memory: only such a process ends
+then. `medbench_local.engine.channel` is the other end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any, Literal
+
+Work = Literal["worker", "quantise_worker"]
+"""Modules of this room that such a process can run."""
+
+
+def start_process(work: Work, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a process that a Ctrl-C in the terminal does not reach, and that ends when this one does.
+
+    Args:
+        work: what it runs.
+        errors: a file that gets what it and llama.cpp print.
+
+    Returns:
+        The process; its standard input and output are pipes. To be ended with `end_process`.
+    """
+    own_group: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    # The package must be found however this process found it.
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", f"medbench_local.engine.{work}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=os.environ | {"PYTHONPATH": paths},
+        **own_group,
+    )
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """End it at once, whatever it does, and close its pipes; safe to call twice."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None and not pipe.closed:
+            with contextlib.suppress(OSError):  # what is still unwritten cannot be delivered any more
+                pipe.close()
+    process.kill()
+    process.wait()

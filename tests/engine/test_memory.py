@@ -1,0 +1,74 @@
+"""How much memory is needed, against what llama.cpp takes, and what this machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.memory import (
+    gigabytes,
+    memory_available,
+    memory_needed,
+    refuse_what_does_not_fit,
+)
+from medbench_local.engine.remote import start_engine
+from medbench_local.engine.threads import default_threads
+from medbench_local.errors import DoesNotFitError
+from medbench_local.files import gguf_header
+from medbench_local.files.gguf_file import GgufFile, read_gguf_file
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_the_cache_is_what_llama_cpp_allocates(models: Path, mode: str) -> None:
+    import re
+
+    from medbench_local.engine.bindings import LOG
+    from medbench_local.engine.llama import FIRST_CONTEXT, LlamaEngine
+
+    options = EngineOptions(mode=mode, n_ctx=FIRST_CONTEXT, threads=1)  # type: ignore[arg-type]
+    estimate = memory_needed(models / "f16.gguf", options)
+    with LlamaEngine(models / "f16.gguf", options):
+        said = " ".join(LOG.lines())
+    (cache,) = re.findall(r"KV buffer size = +([\d.]+) MiB", said)
+    (compute,) = re.findall(r"compute buffer size = +([\d.]+) MiB", said)
+    assert estimate.cache == float(cache) * 2**20
+    assert float(compute) * 2**20 <= estimate.compute
+    assert gigabytes(estimate.total) in str(estimate)
+
+
+def test_what_this_machine_has() -> None:
+    assert memory_available() > 2**20
+    assert default_threads() >= 1
+
+
+def test_planning_and_loading_read_the_header_once(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.gguf"
+    shutil.copy(models / "f16.gguf", path)
+    os.utime(path, (time.time() - 60,) * 2)
+    reads: list[Path] = []
+
+    def counted(path: Path) -> GgufFile:
+        reads.append(path)
+        return read_gguf_file(path)
+
+    monkeypatch.setattr(gguf_header, "read_gguf_file", counted)
+    options = EngineOptions(n_ctx=gguf_header.read_gguf_header(path).context, threads=1)
+    refuse_what_does_not_fit([("model", path)], options, force=False)
+    for _ in range(2):
+        with start_engine(path, options):
+            pass
+    assert reads == [path]
+
+
+def test_what_does_not_fit_is_refused_by_name(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medbench_local.engine.memory.memory_available", lambda: 1000)
+    with pytest.raises(DoesNotFitError, match="model needs about"):
+        refuse_what_does_not_fit([("model", models / "f16.gguf")], EngineOptions(), force=False)
+    refuse_what_does_not_fit([("model", models / "f16.gguf")], EngineOptions(), force=True)
