@@ -24,7 +24,7 @@ def test_a_run_is_found_by_path_name_beginning_or_end(tmp_path: Path) -> None:
         assert find_run(name, tmp_path).name == "a-vs-b-11111111"
     with pytest.raises(UsageError, match="means 2 runs"):
         find_run("a-vs", tmp_path)
-    with pytest.raises(UsageError, match=r"No run is called 'x'.*runs list"):
+    with pytest.raises(UsageError, match=r"No run is called 'x'.*list_runs"):
         find_run("x", tmp_path)
 
 
