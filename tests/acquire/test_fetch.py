@@ -444,6 +444,12 @@ def test_repositories_that_are_no_checkpoint(hub: HubServer, tmp_path: Path) -> 
     with pytest.raises(AcquireError, match=r"no config.json") as caught:
         fetch("owner/gguf")
     assert "model.Q4_K_M.gguf" in caught.value.advice
+    content = b'{"peft_type": "LORA", "base_model_name_or_path": "owner/base"}'
+    adapter = {**SMALL, "adapter_config.json": content, "adapter_model.safetensors": WEIGHTS}
+    hub.add("owner/adapter", write(tmp_path / "adapter", adapter))
+    with pytest.raises(AcquireError, match="owner/adapter is a LoRA adapter of owner/base"):
+        fetch("owner/adapter")
+    assert hub.contents() == ["adapter_config.json"]
     hub.add("owner/empty", write(tmp_path / "empty", SMALL))
     with pytest.raises(AcquireError, match="holds no weights"):
         fetch("owner/empty")
