@@ -46,7 +46,7 @@ def test_the_hub(text: str, expected: HubCheckpoint | HubGguf) -> None:
     ("text", "said"),
     [
         ("hf:owner", "hf:owner/name"),
-        ("hf:owner/name@../../x", "no branch"),
+        ("hf:owner/name@../../x", "a branch"),
         ("hf:../../etc", "names no repository"),
         ("gguf:owner/name", "gguf:owner/name/file.gguf"),
         ("gguf:owner/name/../../x.gguf", "not the name of a GGUF file"),

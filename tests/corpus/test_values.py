@@ -24,7 +24,7 @@ VALUES: dict[str, str] = {
     "compare '' demo-base": "No model",
     "compare ./nosuch.gguf demo-base": "There is no file nosuch.gguf",
     "compare hf:bad demo-base": "'hf:bad' names no repository",
-    "compare hf:a/b@../../x demo-base": "no branch, tag or commit",
+    "compare hf:a/b@../../x demo-base": "not a branch, tag or commit",
     "compare hf:../b demo-base": "no repository",
     "compare gguf:a/b demo-base": "gguf:",
     "compare gguf:a/b/../../c.gguf demo-base": "not the name of a GGUF file",

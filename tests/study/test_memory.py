@@ -22,7 +22,7 @@ def test_a_model_that_does_not_fit_is_refused_unless_forced(
     monkeypatch.setattr(memory, "memory_available", lambda: 10_000_000)
     with pytest.raises(EngineError, match=r"demo-med \(q8_0\) needs about .* are free") as caught:
         compare("demo-med", "demo-base", output=tmp_path / "run", **SOME)
-    assert "--force" in caught.value.advice
+    assert "`force=True`" in caught.value.advice
     assert fakes.prompts == 0
     assert compare("demo-med", "demo-base", output=tmp_path / "run", force=True, **SOME).computed
 
@@ -45,7 +45,7 @@ def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
     scored = fakes.prompts
     with pytest.raises(EngineError, match=r"\(full\) needs about") as caught:
         compare("demo-med", "demo-base", check="full", **SOME)
-    for way in ("--check-precision q8_0", "--force (memory-mapped and slow"):
+    for way in ('`check_precision="q8_0"`', "`force=True` (memory-mapped and slow"):
         assert way in caught.value.advice
     with pytest.raises(UsageError, match=r"\(full\) needs about") as climb:
         compare("demo-med", "demo-base", quant="auto", **SOME)
