@@ -49,7 +49,7 @@ def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
         assert way in caught.value.advice
     with pytest.raises(UsageError, match=r"\(full\) needs about") as climb:
         compare("demo-med", "demo-base", quant="auto", **SOME)
-    assert "--quant" in climb.value.advice
+    assert "`quant=`" in climb.value.advice
     assert fakes.prompts == scored
     run = compare("demo-med", "demo-base", **SOME)
     check = run.results.comparisons[0].check
