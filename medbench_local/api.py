@@ -66,6 +66,7 @@ from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_prompts import UserRequest, read_requests, score_on
+from medbench_local.scoring.own_prompts import part_of as part_of
 from medbench_local.scoring.scored_file import write_scores
 from medbench_local.study.arguments import arguments_of
 from medbench_local.study.check_model import run_check

@@ -12,6 +12,8 @@ import pytest
 import medbench_local
 from medbench_local import AcquireError, api
 from tests.acquire.conftest import hub as hub
+from tests.cli.command import Command
+from tests.cli.conftest import command as command
 from tests.hub_server import HubServer
 
 NAMES: list[str] = api.__all__
@@ -95,6 +97,31 @@ def test_the_prompts_of_a_run_are_exported_offline(monkeypatch: pytest.MonkeyPat
     for offline in (True, False, None):
         medbench_local.export_prompts("any", offline=offline)
     assert seen == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", *PAIR, "--tasks", "demo"],
+        ["convert", MODEL, "--output", "x.gguf"],
+        ["models", "fetch", MODEL],
+        ["models", "show", MODEL],
+        ["prompts", "export", "--model", "llama-2-7b", "--task", "medqa", "--output", "x.jsonl"],
+        ["prompts", "show", "--model", "llama-2-7b", "--task", "medqa"],
+        ["score", MODEL, "requests.jsonl"],
+        ["tasks", "show", "medqa"],
+    ],
+    ids=" ".join,
+)
+def test_the_flag_wins_too(
+    command: Command, hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    requests_file(tmp_path)
+    command(*words, "--offline")
+    assert hub.requests == []
+    command(*words)
+    assert hub.requests != [], "without it the hub is asked"
 
 
 def test_no_function_with_a_network_is_left_out() -> None:

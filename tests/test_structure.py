@@ -57,6 +57,21 @@ def test_nothing_is_imported_from_above() -> None:
     assert upward == []
 
 
+def test_the_command_line_goes_through_the_api() -> None:
+    """What computes is called as Python users call it; only the options are known before, to make flags of them."""
+    found = []
+    for path in sorted((PACKAGE / "cli").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                room, _, module = node.module.removeprefix("medbench_local.").partition(".")
+                if room in {"study", "scoring", "reference", "selection"} and (room, module) != (
+                    "study",
+                    "options",
+                ):
+                    found.append(f"{path.name}:{node.lineno}: {node.module}")
+    assert found == []
+
+
 def test_the_picture_has_every_room() -> None:
     rooms = {
         path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()

@@ -56,10 +56,10 @@ def score(
 
 def _target(output: Path, requests: Path, model: str, quant: str) -> Path:
     """The file that --output means, which neither it nor its part may be one that is read."""
+    from medbench_local import api
     from medbench_local.files.atomic import output_file
-    from medbench_local.scoring.own_prompts import part_of
 
     read = [requests, *model_files(model), *quant_files(quant)]
     target = output_file(output, inputs=read)
-    output_file(part_of(target), inputs=read)
+    output_file(api.part_of(target), inputs=read)
     return target

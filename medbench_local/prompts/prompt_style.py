@@ -8,7 +8,6 @@ from functools import lru_cache
 
 from medbench_local.catalog.model import FamilyName, ModelEntry
 from medbench_local.catalog.prompts import PromptOverrides
-from medbench_local.errors import UsageError
 from medbench_local.prompts import template as pieces
 from medbench_local.prompts.chat import Chat, Turn
 from medbench_local.prompts.chat_template import TemplateChat
@@ -17,7 +16,6 @@ from medbench_local.prompts.grammar import sample_format
 from medbench_local.prompts.prompt import Candidate, Prompt
 from medbench_local.prompts.template import Template, write_plain
 from medbench_local.tasks.question import Question
-from medbench_local.text import is_whole
 
 
 @dataclass(frozen=True)
@@ -117,18 +115,6 @@ def prompt_style_for(
         system_prompt=system_prompt,
         overrides=overrides or PromptOverrides(),
     )
-
-
-def check_system_prompt(text: str | None) -> None:
-    """Refuse a system prompt that cannot be written as UTF-8: what a shell makes of bytes in another encoding.
-
-    Raises:
-        UsageError: it is not text.
-    """
-    if text is not None and not is_whole(text):
-        raise UsageError(
-            "`system_prompt=` is not UTF-8 text.", advice="Give it in the encoding of the terminal."
-        )
 
 
 def render(

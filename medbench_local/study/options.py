@@ -17,8 +17,8 @@ from medbench_local.catalog.protocol import Protocol, Scoring, load_protocol
 from medbench_local.catalog.quantisation import FULL, full_by_any_name
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
-from medbench_local.prompts.prompt_style import check_system_prompt
 from medbench_local.settings import read_settings
+from medbench_local.text import is_whole
 
 CheckScope = Literal["none", "sample", "full"]
 SampleScope = Literal["sample", "full"]
@@ -299,7 +299,10 @@ def check_ranges(options: CompareOptions) -> None:
             raise UsageError(f"`{one.name}=` must be one of {', '.join(choices)}, not {value!r}.")
         for each in values:
             _check_number(one.name, each, about(one))
-    check_system_prompt(options.system_prompt)
+    if options.system_prompt is not None and not is_whole(options.system_prompt):  # a shell's other encoding
+        raise UsageError(
+            "`system_prompt=` is not UTF-8 text.", advice="Give it in the encoding of the terminal."
+        )
 
 
 def _check_number(name: str, value: Any, known: Option) -> None:

@@ -137,7 +137,7 @@ QUANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tensor expression": (QUANT + "tensor_types: {'(': f16}\n", ("key 'tensor_types'", "regular expression")),
     "tensor name": (QUANT + "tensor_types: {'é': f16}\n", ("key 'tensor_types'", "no tensor name")),
     "cache": (QUANT + "kv_cache: q8_0\n", ("line 6, key 'kv_cache'", "'f32'")),
-    "next unknown": (QUANT + "next: q99\n", ("key 'next'", "no built-in config")),
+    "next unknown": (QUANT + "next: q99\n", ("key 'next'", "not a built-in config")),
     "next lower": (QUANT + "next: q2_k\n", ("key 'next'", "no more bits")),
     "imatrix absent": (QUANT + "imatrix: nowhere.gguf\n", ("key 'imatrix'", "there is no file")),
     "auto": (QUANT.replace("q4_k_m", "auto"), ("file_type 'auto'",)),
