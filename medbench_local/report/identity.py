@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medbench_local.files.hashes import content_key
 from medbench_local.report.words import counted, isolated, plain
-from medbench_local.results.identification import SplitRecord
+from medbench_local.results.identification import LlamaCpp, SplitRecord
 from medbench_local.results.schema import ModelRecord, Results
 
 UNKNOWN = "unknown"
@@ -63,15 +63,17 @@ def facts(results: Results) -> list[Fact]:
     unsaid = "not known: the file is of a release that did not write it down"
     engine, models = results.llama_cpp, results.models
     found = [
-        Fact("run", results.identity or unsaid),
-        Fact("computed by", f"medbench-local {results.version}" if results.version else unsaid),
+        Fact("run", plain(results.identity or unsaid)),
+        Fact("computed by", f"medbench-local {plain(results.version)}" if results.version else unsaid),
         Fact(
             "engine",
-            f"{_engine(results)}; {results.mode} mode" if engine else f"{results.mode} mode; {unsaid}",
+            f"{_engine(engine)}; {plain(results.mode)} mode"
+            if engine
+            else f"{plain(results.mode)} mode; {unsaid}",
         ),
         Fact("medical", _model(models.medical)),
         Fact("base", _model(models.base)),
-        Fact("protocol", _protocol(results) or f"{results.protocol}; its content is {unsaid}"),
+        Fact("protocol", _protocol(results) or f"{plain(results.protocol)}; its content is {unsaid}"),
     ]
     if results.identity is None:
         found.append(Fact("data, limit", unsaid))
@@ -79,38 +81,36 @@ def facts(results: Results) -> list[Fact]:
         most = (
             "none" if results.limit is None else f"{counted(results.limit, 'question')} of a task and split"
         )
-        prompt = "the default ones" if results.system_prompt is None else results.system_prompt
+        prompt = "the default ones" if results.system_prompt is None else plain(results.system_prompt)
         found += [Fact("limit", most), Fact("system prompts", prompt)]
     found += [
         Fact(f"data of {isolated(plain(task))}", _data(splits))
         for task, splits in (results.data or {}).items()
     ]
-    return [Fact(fact.name, plain(fact.text)) for fact in found]
+    return found
 
 
-def _engine(results: Results) -> str:
-    engine = results.llama_cpp
-    if engine is None:
-        return UNKNOWN
-    return (
+def _engine(engine: LlamaCpp) -> str:
+    return plain(
         f"llama.cpp {engine.build or UNKNOWN}, llama-cpp-python {engine.bindings or UNKNOWN}, "
         f"{engine.device or 'unknown device'}"
     )
 
 
 def _model(model: ModelRecord) -> str:
-    return f"{model.name}, {model.source}, {model.file_type}, sha256 {model.sha256}"
+    rest = plain(f"{model.source}, {model.file_type}, sha256 {model.sha256}")
+    return f"{isolated(plain(model.name))}, {rest}"
 
 
 def _protocol(results: Results) -> str:
     digest = _digest(results.protocol_content)
-    return f"{results.protocol}, content {digest}" if digest else ""
+    return f"{plain(results.protocol)}, content {digest}" if digest else ""
 
 
 def _data(splits: Mapping[str, SplitRecord]) -> str:
     return "; ".join(
-        f"{name} {_expected(split)}, "
-        + ", ".join(f"{file.name} sha256 {file.sha256[:HEX]}" for file in split.files)
+        f"{plain(name)} {_expected(split)}, "
+        + ", ".join(plain(f"{file.name} sha256 {file.sha256[:HEX]}") for file in split.files)
         for name, split in splits.items()
     )
 

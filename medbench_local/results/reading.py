@@ -33,12 +33,19 @@ def read_results(path: Path) -> Results:
         _add_checks(data)
     try:
         results = Results.model_validate(data)
+    except RecursionError as error:
+        raise InputError(path, "", "it is nested too deeply") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = _shortened(".".join(str(part) for part in first["loc"]))
         raise InputError(path, f"key '{where}'" if where else "", in_words(error)) from error
     # The rates follow from the comparisons; those of schema 1 were counted by another rule.
     return results.model_copy(update={"schema_version": SCHEMA, "summary": summary(results.comparisons)})
+
+
+def _shortened(key: str, most: int = 100) -> str:
+    """A key for people: its beginning, where a damaged file nests thousands of them."""
+    return key if len(key) <= most else f"{key[:most]}…"
 
 
 def _add_checks(data: dict[str, Any]) -> None:

@@ -154,3 +154,23 @@ def test_a_check_that_an_old_file_cannot_have_is_not_believed(fakes: Fakes, tmp_
     found["quantised"] = None
     path.write_text(json.dumps(data))
     assert read_results(path) == honest
+
+
+@pytest.mark.parametrize("depth", [400, 5000, 200_000])
+def test_what_is_nested_without_end_is_named(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "results.json"
+    text = json.dumps(results([example()]).to_dict())
+    nested = '{"a": ' * depth + "1" + "}" * depth
+    assert '"protocol_content": null' in text
+    path.write_text(text.replace('"protocol_content": null', f'"protocol_content": {nested}'))
+    with pytest.raises(InputError) as caught:
+        read_results(path)
+    assert len(str(caught.value)) < 500
+
+
+def test_half_a_character_is_refused_however_deep_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    data = results([example()]).to_dict() | {"protocol_content": {"a": [{"b": "\ud800"}]}}
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"protocol_content.*half a surrogate pair"):
+        read_results(path)
