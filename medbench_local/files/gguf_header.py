@@ -96,7 +96,7 @@ def _state(path: Path) -> tuple[int, ...] | None:
         return None
     if time.time() - status.st_mtime < _CLOCK_STEP:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _read_header(path: Path) -> GgufHeader:
