@@ -75,9 +75,8 @@ def read_gguf_header(path: Path) -> GgufHeader:
     Raises:
         InputError: not a GGUF file, damaged or truncated, or a part is missing.
     """
-    states = tuple(
-        _state(path.with_name(name)) for name in dict.fromkeys((path.name, *gguf_parts(path.name)))
-    )
+    others = [path.with_name(name) for name in gguf_parts(path.name) if name != path.name]
+    states = tuple(_state(part) for part in (path, *others))
     if None in states:
         return _read_header(path)
     return _remembered(path, states)
@@ -96,7 +95,7 @@ def _state(path: Path) -> tuple[int, ...] | None:
         return None
     if time.time() - status.st_mtime < _CLOCK_STEP:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _read_header(path: Path) -> GgufHeader:

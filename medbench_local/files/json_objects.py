@@ -78,7 +78,7 @@ def parse_json(data: bytes, file: Path | SourceFile, where: str = "", *, constan
         problem = f"not UTF-8 text (byte {error.start + 1}{' of the ' + where.split()[0] if where else ''})"
         raise InputError(str(file), where, problem) from error
     except json.JSONDecodeError as error:
-        line = f"line {error.lineno}, " if not where else ""
+        line = f"line {error.lineno}, " if not where or error.lineno > 1 else ""
         place = f"{lead}{line}column {error.colno}"
         raise InputError(str(file), place, f"not valid JSON: {reason(error)}") from error
     except (ValueError, RecursionError) as error:

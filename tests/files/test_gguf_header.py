@@ -182,8 +182,9 @@ def test_truncation_is_noticed_wherever_it_is(model: Path, tmp_path: Path) -> No
         bad.write_bytes(whole[:size])
         with pytest.raises(InputError):
             read_gguf_header(bad)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_gguf_header(tmp_path / "absent.gguf")
+    for no_file in (tmp_path / "absent.gguf", tmp_path, Path()):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_gguf_header(no_file)
 
 
 def _head(tensors: int = 0, keys: int = 0, version: int = 3) -> bytes:
