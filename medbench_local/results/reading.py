@@ -37,7 +37,10 @@ def read_results(path: Path) -> Results:
         raise InputError(path, "", "it is nested too deeply") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = _shortened(".".join(str(part) for part in first["loc"]))
+        parts = first["loc"]
+        if parts[:1] == ("protocol_content",):  # every other part says which kind of value was looked at
+            parts = (parts[0], *parts[1::2])
+        where = _shortened(".".join(map(str, parts)))
         raise InputError(path, f"key '{where}'" if where else "", in_words(error)) from error
     # The rates follow from the comparisons; those of schema 1 were counted by another rule.
     return results.model_copy(update={"schema_version": SCHEMA, "summary": summary(results.comparisons)})

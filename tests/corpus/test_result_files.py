@@ -239,8 +239,13 @@ DAMAGED: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "results with Infinity": ("results.json", _json(confidence=float("-inf")), ("-Infinity",)),
     "results with an overflow": (
         "results.json",
-        _text(lambda text: text.replace('"confidence": 0.95', '"confidence": 1e999')),
+        _text(lambda text: text.replace('\n "confidence": 0.95', '\n "confidence": 1e999')),
         ("key 'confidence'", "finite number"),
+    ),
+    "results with an overflow in the protocol": (
+        "results.json",
+        _text(lambda text: text.replace('\n   "confidence": 0.95', '\n   "confidence": 1e999')),
+        ("key 'protocol_content.bootstrap.confidence'", "finite number"),
     ),
     "results with an accuracy of 5": (
         "results.json",
