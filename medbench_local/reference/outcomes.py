@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from medbench_local.reference.question_keys import QuestionKey, question_keys, t
 from medbench_local.reference.readers.reading import Results
 from medbench_local.reference.readers.record import EVERYTHING, Record, Selection
 from medbench_local.reference.reading_choice import Unclear
+
+_ENCODER = json.JSONEncoder(sort_keys=True)
 
 SETTINGS = ("shots", "scoring", "precision", "protocol", "split")
 """Fields that say how a question was asked; both files should say the same."""
@@ -91,36 +93,34 @@ def read_results(path: Path, selection: Selection = EVERYTHING, *, role: str | N
             predictions mean, or the file holds several metrics or filters and none is chosen.
     """
     source = Results(path, selection)
-    read: list[tuple[str, Record, Written]] = []
-    content = []
+    in_folder = source.is_folder
+    tasks, records, said, content = [], [], [], []
     for record in source:
-        row = record.row
-        if source.is_folder and role is not None and row.fields.get("role") not in (None, role):
+        if in_folder and role is not None and record.row.fields.get("role") not in (None, role):
             continue
-        read.append((task_of(record, cell=source.is_folder), record, _written(record, source.is_folder)))
-        content.append(hashlib.sha256(json.dumps(row.fields, sort_keys=True).encode()).digest())
-    if not read:
+        tasks.append(task_of(record, cell=in_folder))
+        records.append(record)
+        said.append(_written(record, in_folder))
+        content.append(hashlib.sha256(_ENCODER.encode(record.row.fields).encode()).digest())
+    if not records:
         raise InputError(path, "", f"no rows of the {role} model")
-    keys, by_text = question_keys([(task, record) for task, record, _ in read])
-    rows: dict[str, list[tuple[QuestionKey, Row, Written]]] = {}
-    for key, (task, record, said) in zip(keys, read, strict=True):
-        rows.setdefault(task, []).append((key, record.row, said))
+    keys, by_text = question_keys(tasks, records)
     results: dict[QuestionKey, Result] = {}
     duplicates, notes = 0, [*source.notes, *by_text]
-    for task, found in rows.items():
+    for task, places in _places(tasks).items():
         try:
-            judged = judge([row for _, _, row in found])
+            judged = judge([said[i] for i in places])
         except Unclear as unclear:
             problem = f"task {plain(task)!r}: {unclear.problem}" if task else unclear.problem
             raise InputError(path, unclear.where, problem, advice=unclear.advice) from None
         notes += [f"task {task}: {note}" if task else note for note in judged.notes]
-        for (key, row, said), correct, gold in zip(found, judged.correct, judged.gold, strict=True):
-            result = _result(row, said, correct, gold)
-            if key in results:
-                _check_repeated(path, key, results[key], result)
+        for i, correct, gold in zip(places, judged.correct, judged.gold, strict=True):
+            result = _result(records[i].row, said[i], correct, gold)
+            if keys[i] in results:
+                _check_repeated(path, keys[i], results[keys[i]], result)
                 duplicates += 1
             else:
-                results[key] = result
+                results[keys[i]] = result
     return Outcomes(
         path,
         results,
@@ -129,6 +129,13 @@ def read_results(path: Path, selection: Selection = EVERYTHING, *, role: str | N
         hashlib.sha256(b"".join(sorted(content))).hexdigest(),
         source.logs,
     )
+
+
+def _places(tasks: Sequence[str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for i, task in enumerate(tasks):
+        found.setdefault(task, []).append(i)
+    return found
 
 
 def _check_repeated(path: Path, key: QuestionKey, first: Result, again: Result) -> None:

@@ -33,24 +33,26 @@ def task_of(record: Record, *, cell: bool = False) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def question_keys(rows: Sequence[tuple[str, Record]]) -> tuple[list[QuestionKey], list[str]]:
+def question_keys(tasks: Sequence[str], records: Sequence[Record]) -> tuple[list[QuestionKey], list[str]]:
     """The key of each row, and clauses on what they are.
 
     Args:
-        rows: task and record of each.
+        tasks: of each row.
+        records: the rows.
 
     Raises:
         InputError: some rows have no id, and not all of them have the question's text instead.
     """
-    ids = [record.id for _, record in rows]
-    if None not in ids:
-        return [(task, id) for (task, _), id in zip(rows, ids, strict=True) if id is not None], []
-    texts = [record.row.fields.get("question") for _, record in rows]
-    if any(id is not None for id in ids) or not all(isinstance(text, str) and text.strip() for text in texts):
-        row = rows[ids.index(None)][1].row
+    ids = [record.id for record in records]
+    known = [id for id in ids if id is not None]
+    if len(known) == len(ids):
+        return [*zip(tasks, known, strict=True)], []
+    texts = [record.row.fields.get("question") for record in records]
+    if known or not all(isinstance(text, str) and text.strip() for text in texts):
+        row = records[ids.index(None)].row
         id_text(row, row.value("id"))
-    said = [(task, tidy(record.row.text("question"))) for task, record in rows]
-    options = [_options(record) for _, record in rows]
+    said = [(task, tidy(record.row.text("question"))) for task, record in zip(tasks, records, strict=True)]
+    options = [*map(_options, records)]
     several: dict[QuestionKey, set[str]] = {}
     for key, listed in zip(said, options, strict=True):
         several.setdefault(key, set()).add(listed)

@@ -95,8 +95,8 @@ def records_of_archive(path: Path, selection: Selection, notes: list[str]) -> It
         samples = [_sample(_row(file, name, parse_json(archive.read(name), path, name))) for name in members]
         if not members and "summaries.json" in archive.names:
             summaries = parse_json(archive.read("summaries.json"), path, "summaries.json")
-            listed = summaries if isinstance(summaries, list) else []
-            samples = [_sample(_row(file, f"summary {i}", each)) for i, each in enumerate(listed, 1)]
+            every = summaries if isinstance(summaries, list) else []
+            samples = [_sample(_row(file, f"summary {i}", each)) for i, each in enumerate(every, 1)]
         reductions: Any = header.get("reductions") or []
         if "reductions.json" in archive.names:
             reductions = parse_json(archive.read("reductions.json"), path, "reductions.json")
@@ -186,15 +186,15 @@ def _records(file: SourceFile, log: _Log, selection: Selection, notes: list[str]
         notes.append(f"the log says that its evaluation did not end well (status {plain(str(status))!r})")
     if log.header.get("invalidated"):
         notes.append("the log is marked as invalidated")
-    several = any(sample.epoch != 1 for sample in log.samples)
-    samples = _reduced(file, log) if several else log.samples
-    if not several:
-        _refuse_repeated(samples)
+    epochs = len({sample.epoch for sample in log.samples})
+    samples = _reduced(file, log) if epochs > 1 else log.samples
+    _refuse_repeated(samples)
     if not samples:
         return
     scorer = _chosen(file, samples, selection)
     run = log.header["eval"]
-    shared = {"scoring": scorer, "model": run.get("model"), "task": selection.task}
+    scoring = scorer if epochs == 1 else f"{scorer} of {epochs} epochs"
+    shared = {"scoring": scoring, "model": run.get("model"), "task": selection.task}
     unscored = no_answer = 0
     for sample in samples:
         value, answer = sample.scores.get(scorer, (None, None))
@@ -224,7 +224,7 @@ def _refuse_repeated(samples: Iterable[_Sample]) -> None:
     for sample in samples:
         key = sample.row.fields["id"]
         if key in seen:
-            raise sample.row.error(f"sample {plain(str(key))!r} of this epoch is also {seen[key]}")
+            raise sample.row.error(f"sample {plain(str(key))!r} is also {seen[key]}")
         seen[key] = sample.row.where
 
 
@@ -234,7 +234,6 @@ def _reduced(file: SourceFile, log: _Log) -> list[_Sample]:
     Raises:
         InputError: the log has none.
     """
-    epochs = max(sample.epoch for sample in log.samples)
     scores: dict[str, dict[str, tuple[object, object]]] = {}
     for reduction in log.reductions:
         if not isinstance(reduction, dict):
@@ -248,7 +247,7 @@ def _reduced(file: SourceFile, log: _Log) -> list[_Sample]:
         raise InputError(
             str(file),
             "",
-            f"every sample was asked in {epochs} epochs, and no reducer made one score of them",
+            "samples were asked in several epochs, and no reducer made one score of them",
             advice="Evaluate with one epoch, or with a reducer that gives right or wrong, such as mode.",
         )
     first: dict[str, _Sample] = {}

@@ -33,7 +33,7 @@ EVERYTHING = Selection()
 """Nothing to choose from, or an error."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """What one model answered to one question.
 
