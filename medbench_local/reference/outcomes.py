@@ -213,7 +213,9 @@ def _result(row: Row, said: Written, correct: bool, gold: Gold | None) -> Result
         option_count=len(options.labels) if options is not None else None,
         prompt=_text(row, "prompt_sha256") or (prompt_sha256(prompt) if prompt else None),
         settings={
-            name: value for name in (*SETTINGS, "model", "role") if (value := _scalar(row, name)) is not None
+            name: value
+            for name in (*SETTINGS, "model", "role")
+            if name in row.fields and (value := _scalar(row, name)) is not None
         },
     )
 
