@@ -257,20 +257,33 @@ def check(asked: _Model) -> ModelCheck:
     return run_check(asked.model, resolve(asked), tools_for(asked.progress))
 
 
-def verdict(medical: Path, base: Path, *, confidence: float = 0.95) -> FileVerdicts:
+def verdict(
+    medical: Path,
+    base: Path,
+    *,
+    confidence: float = 0.95,
+    metric: str | None = None,
+    filter: str | None = None,
+    task: str | None = None,
+) -> FileVerdicts:
     """The paired verdict of two files of per-question results, whatever made them.
 
     Args:
-        medical: JSON Lines with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task``.
-        base: the same of the base model.
+        medical: rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task`` as JSON Lines, a
+            JSON list or CSV; a log of lm-evaluation-harness or inspect_ai; or a run's folder, of which the medical
+            model's samples are taken.
+        base: the same of the base model, in any of these formats.
         confidence: of the bootstrap's interval, from 0.5 to below 1.
+        metric: which metric or scorer of a log says what is correct; needed where there are several.
+        filter: which filter of an lm-evaluation-harness log is read; needed where there are several.
+        task: task id of rows that do not say theirs.
 
     Raises:
-        InputError: a file is malformed, it is not clear what its predictions mean, or the files have no question in
-            common or other questions under the same id.
-        UsageError: ``confidence`` is out of its range.
+        InputError: a file is malformed, it is not clear what its predictions mean, a metric or filter has to be
+            chosen, or the files have no question in common or other questions under the same id.
+        UsageError: ``confidence`` is out of its range, or there is no log from which to take ``metric`` or ``filter``.
     """
-    return verdicts_of_files(medical, base, confidence=confidence)
+    return verdicts_of_files(medical, base, confidence=confidence, metric=metric, filter=filter, task=task)
 
 
 def validate(
@@ -279,6 +292,9 @@ def validate(
     *,
     model: str | None = None,
     protocol: str | Path | Protocol | None = None,
+    metric: str | None = None,
+    filter: str | None = None,
+    task: str | None = None,
 ) -> Validation:
     """Compare a finished run with results computed elsewhere, question by question.
 
@@ -287,9 +303,14 @@ def validate(
 
     Args:
         run: its folder or name, or what `compare` returned.
-        reference: samples, exported prompts with results, or lm-evaluation-harness logs; one file or several.
-        model: whose results they are, if the files do not say.
+        reference: samples, exported prompts with results (JSON Lines, a JSON list or CSV), logs of
+            lm-evaluation-harness or inspect_ai, or another run's folder; one or several.
+        model: whose results they are, if the files do not say or call the model by another name.
         protocol: thresholds and bootstrap; None for those that the run was made with.
+        metric: which scorer of an inspect_ai log says what is correct, where there are several; of a harness log only
+            ``acc``, which follows the log-likelihoods.
+        filter: which filter of an lm-evaluation-harness log is read; needed where there are several.
+        task: task id of rows that do not say theirs.
 
     Raises:
         InputError: a file is malformed, or holds other questions than the run under the same ids.
@@ -298,7 +319,9 @@ def validate(
     folder = run.folder if isinstance(run, Run) else find_run(str(run))
     rules = folder.protocol() if protocol is None else resolve(CompareOptions(protocol=protocol)).protocol
     files = [reference] if isinstance(reference, Path) else reference
-    rows = [row for path in files for row in read_rows(path, model=model)]
+    rows = [
+        row for path in files for row in read_rows(path, model=model, task=task, metric=metric, filter=filter)
+    ]
     return compare_with(
         read_samples(folder.path), rows, thresholds=rules.reference, bootstrap=rules.bootstrap
     )

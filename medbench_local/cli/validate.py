@@ -41,7 +41,8 @@ def validate(
     reference: Annotated[
         list[Path],
         typer.Option(
-            help="Reference results: exported prompts with results, samples, or lm-evaluation-harness logs."
+            help="Reference results: exported prompts with results, samples, logs of lm-evaluation-harness or "
+            "inspect_ai, or another run's folder."
         ),
     ],
     model: Annotated[
@@ -53,6 +54,14 @@ def validate(
             help="A protocol whose thresholds are used.  [default: the one that the run was made with]"
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Scorer of an inspect_ai log that says what is correct, if it has several."),
+    ] = None,
+    filter: Annotated[
+        str | None, typer.Option(help="Filter of an lm-evaluation-harness log, if it has several.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Task of rows that do not say theirs.")] = None,
     json: Json = False,
 ) -> None:
     """Compare a run with reference results, question by question.
@@ -66,7 +75,9 @@ def validate(
     from medbench_local import api
     from medbench_local.report.validation import show_validation, validation_dict
 
-    found = api.validate(run, reference, model=model, protocol=protocol)
+    found = api.validate(
+        run, reference, model=model, protocol=protocol, metric=metric, filter=filter, task=task
+    )
     if json:
         print_json(validation_dict(found))
     else:

@@ -14,10 +14,22 @@ from medbench_local.cli.output import out, print_json, warn
 
 def verdict(
     medical: Annotated[
-        Path, typer.Argument(help="JSON Lines: id, correct (or prediction and answer), task if several.")
+        Path,
+        typer.Argument(
+            help="Rows with id, correct (or prediction and answer), task if several, as JSON Lines, JSON or CSV; "
+            "a log of lm-evaluation-harness or inspect_ai; or a run's folder."
+        ),
     ],
     base: Annotated[Path, typer.Argument(help="The same of the base model.")],
     confidence: Annotated[float, typer.Option(help="Level of the interval.")] = 0.95,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Metric or scorer of a log that says what is correct, if it has several."),
+    ] = None,
+    filter: Annotated[
+        str | None, typer.Option(help="Filter of an lm-evaluation-harness log, if it has several.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Task of rows that do not say theirs.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
     """Draw the paired verdict from two result files, whatever tool made them.
@@ -31,7 +43,7 @@ def verdict(
     from medbench_local.report import words
     from medbench_local.report.terminal import STYLES
 
-    found = api.verdict(medical, base, confidence=confidence)
+    found = api.verdict(medical, base, confidence=confidence, metric=metric, filter=filter, task=task)
     for warning in found.warnings:
         warn(warning)
     if json:

@@ -11,6 +11,7 @@ from typing import Any
 from medbench_local.errors import UsageError
 from medbench_local.reference.outcomes import Outcomes, read_results
 from medbench_local.reference.pairing import Difference, PairedOutcomes, Pairing, pair_results
+from medbench_local.reference.readers.record import Selection
 from medbench_local.statistics.doubt import Doubt, doubt, doubt_said
 from medbench_local.statistics.paired import PairedDifference, Verdict, paired_bootstrap
 from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
@@ -91,22 +92,40 @@ class FileVerdicts:
         }
 
 
-def verdicts_of_files(medical: Path, base: Path, *, confidence: float = 0.95) -> FileVerdicts:
+def verdicts_of_files(
+    medical: Path,
+    base: Path,
+    *,
+    confidence: float = 0.95,
+    metric: str | None = None,
+    filter: str | None = None,
+    task: str | None = None,
+) -> FileVerdicts:
     """Pair two files of per-question results by task and id, and draw the verdicts.
 
     Args:
-        medical: JSON Lines with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task``.
-        base: the same of the base model.
+        medical: rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task`` as JSON Lines, a
+            JSON list or CSV; a log of lm-evaluation-harness or inspect_ai; or a folder of JSON Lines, such as a run's.
+        base: the same of the base model, in any of these formats.
         confidence: of the bootstrap's interval.
+        metric: which metric or scorer of a log says what is correct; needed where there are several.
+        filter: which filter of an lm-evaluation-harness log is read; needed where there are several.
+        task: task id of rows that do not say theirs.
 
     Raises:
-        InputError: a file is malformed, it is not clear what its predictions mean, or the files have no question in
-            common or other questions under the same id.
-        UsageError: ``confidence`` is out of its range.
+        InputError: a file is malformed, it is not clear what its predictions mean, a metric or filter has to be
+            chosen, or the files have no question in common or other questions under the same id.
+        UsageError: ``confidence`` is out of its range, or there is no log from which to take ``metric`` or ``filter``.
     """
     if not 0.5 <= confidence < 1:
         raise UsageError(f"`confidence=` must be from 0.5 to below 1, not {confidence}.")
-    outcomes = read_results(medical), read_results(base)
+    selection = Selection(metric=metric, filter=filter, task=task)
+    outcomes = read_results(medical, selection, role="medical"), read_results(base, selection, role="base")
+    if (metric or filter) is not None and not any(each.logs for each in outcomes):
+        raise UsageError(
+            "`metric=` and `filter=` choose from logs of lm-evaluation-harness and inspect_ai; neither file is one.",
+            advice="Leave them out.",
+        )
     pairing = pair_results(*outcomes)
     differences = [_difference(task, confidence) for task in pairing.tasks]
     p_values = [mcnemar_exact(d.medical_only, d.base_only) for d in differences]

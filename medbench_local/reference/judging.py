@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from medbench_local.reference.labels import MOST_OPTIONS, fold, no_answer
+from medbench_local.reference.no_options import with_options_only
 from medbench_local.reference.notation import (
     ENOUGH,
     FEW,
@@ -24,6 +25,7 @@ from medbench_local.reference.notation import (
     rows_with_both,
 )
 from medbench_local.reference.reading_choice import ADVICE, Unclear, decided, quoted, share, uncontradicted
+from medbench_local.reference.respelling import respelled
 
 MOST_EMPTY = 0.5
 """Share of predictions that may be empty and count as wrong."""
@@ -69,11 +71,12 @@ def judge(rows: Sequence[Written]) -> Judged:
         Unclear: predictions are in another form than the answers and nothing shows how they belong together, more
             than a few are no options, or ``correct`` contradicts the rest of a row.
     """
+    rows = respelled(rows)
     both = rows_with_both(rows)
     undecided = [i for i, row in enumerate(rows) if row.correct is None]
     golds = readings_of_answers(rows)
     _check_answers(rows, undecided, golds)
-    possible = possible_pairs(rows, both, golds)
+    possible = [with_options_only(rows, both, pair) for pair in possible_pairs(rows, both, golds)]
     pairs = [pair for pair in possible if len(_strange(pair, both)) <= FEW * len(both)]
     pairs = uncontradicted(rows, both, pairs)
     notes: list[str] = []

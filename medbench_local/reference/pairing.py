@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from medbench_local.errors import InputError
 from medbench_local.files.rows import plain
 from medbench_local.reference.notation import FEW
-from medbench_local.reference.outcomes import SETTINGS, Outcomes, QuestionKey, Result
+from medbench_local.reference.outcomes import SETTINGS, Outcomes, Result
+from medbench_local.reference.question_keys import QuestionKey
 
 Both = tuple[Result, Result]
 
@@ -115,7 +116,7 @@ def pair_results(medical: Outcomes, base: Outcomes) -> Pairing:
             base.path,
             "",
             f"no question in common with {medical.path}",
-            advice="Compare 'task' and 'id' in both.",
+            advice=_advice(medical, base),
         )
     both = {key: (medical.results[key], base.results[key]) for keys in common.values() for key in keys}
     compared = _same_questions(medical, base, common, both)
@@ -143,6 +144,18 @@ def pair_results(medical: Outcomes, base: Outcomes) -> Pairing:
     )
 
 
+def _advice(medical: Outcomes, base: Outcomes) -> str:
+    """What to do where no key is in both files: their tasks or their ids may differ."""
+    tasks = [sorted({plain(task) for task, _ in outcomes.results}) for outcomes in (base, medical)]
+    if set(tasks[0]) & set(tasks[1]):
+        return "Compare 'id' in both."
+    said = [", ".join(names[:_FIRST]) + (" ..." if names[_FIRST:] else "") or "none" for names in tasks]
+    return (
+        f"They name other tasks: {said[0] or 'none'} here, {said[1] or 'none'} there. Rows that do not say their task "
+        "get it from task=..."
+    )
+
+
 def _same_questions(
     medical: Outcomes, base: Outcomes, common: dict[str, list[QuestionKey]], both: dict[QuestionKey, Both]
 ) -> int:
@@ -156,6 +169,10 @@ def _same_questions(
         ("the correct answer is another one", _golds_agree),
         ("the question's text is another one ('text_sha256')", _agree(lambda result: result.text_sha256)),
         ("the question's text is another one ('question')", _agree(lambda result: result.question)),
+        (
+            "the data set's record is another one (the log's 'doc_hash')",
+            _agree(lambda result: result.document_sha256),
+        ),
         ("the options are others", _agree(lambda result: result.options)),
         ("the number of options is another one", _agree(lambda result: result.option_count)),
     ]

@@ -1,4 +1,4 @@
-"""Per-question results as JSON Lines: our own samples, exported prompts with results, harness logs."""
+"""Per-question results for `validate`: checked, with options as numbers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from string import ascii_uppercase
 
 from medbench_local.errors import InputError
 from medbench_local.files.hashes import prompt_sha256, text_sha256
-from medbench_local.files.readers import json_lines
-from medbench_local.files.rows import Row, SourceFile
-from medbench_local.reference import lm_eval
+from medbench_local.files.rows import Row
+from medbench_local.reference.readers import lm_eval
+from medbench_local.reference.readers.reading import Results
+from medbench_local.reference.readers.record import Record, Selection
 
 
 @dataclass(frozen=True)
@@ -50,31 +51,36 @@ class ResultRow:
     answer: int | None
 
 
-def read_rows(path: Path, *, model: str | None = None, task: str | None = None) -> tuple[ResultRow, ...]:
-    """Read results, one JSON object a line (the file may be gzipped).
+def read_rows(
+    path: Path,
+    *,
+    model: str | None = None,
+    task: str | None = None,
+    metric: str | None = None,
+    filter: str | None = None,
+) -> tuple[ResultRow, ...]:
+    """Read results of any format that `medbench_local.reference.readers.reading.Results` knows.
 
-    Each line is one of: a line of our own ``samples/*.jsonl``; a row of ``prompts export`` with
-    ``prediction`` or ``logprobs`` added; a line of an lm-evaluation-harness sample log (``--log_samples``)
-    of a multiple-choice task.
+    A row is one of: a line of our own ``samples/*.jsonl``; a row of ``prompts export`` with ``prediction`` or
+    ``logprobs`` added; a line of an lm-evaluation-harness sample log (``--log_samples``) of a multiple-choice task; a
+    sample of an inspect_ai log whose scorer names the chosen option.
 
     Args:
-        path: the file.
-        model: name of the model where the lines do not say.
-        task: task id where the lines do not say; the name of a harness log tells it as well.
+        path: the file, or a folder of ``*.jsonl`` files, such as a run's.
+        model: name of the model where the rows do not say; what logs of other tools call it is not used.
+        task: task id where the rows do not say; the name of a harness log tells it as well.
+        metric: the scorer of an inspect_ai log; of a harness log only ``acc``, which follows the log-likelihoods.
+        filter: the filter of a harness log that has several.
 
     Raises:
-        InputError: a line is not such a row, or contradicts itself: its prediction is not the most probable
-            of its options, or ``correct`` is not what prediction and answer say.
+        InputError: a row is not such a row, or contradicts itself: its prediction is not the most probable
+            of its options, or ``correct`` is not what prediction and answer say; or a choice is missing.
     """
-    file = SourceFile(path)
-    task = task or lm_eval.task_of(path.name)
-    rows = tuple(
-        _from_log(row, model, task) if lm_eval.is_log(row) else _own(row, model, task)
-        for row in json_lines(file)
+    selection = Selection(metric=metric, filter=filter, task=task, likelihoods=True)
+    return tuple(
+        _from_log(record, record.log_line, model) if record.log_line is not None else _own(record, model)
+        for record in Results(path, selection)
     )
-    if not rows:
-        raise InputError(path, "", "no rows", advice="Expected one JSON object a line.")
-    return rows
 
 
 def read_samples(run: Path) -> tuple[ResultRow, ...]:
@@ -83,21 +89,25 @@ def read_samples(run: Path) -> tuple[ResultRow, ...]:
     Raises:
         InputError: it has none, or a line is malformed.
     """
-    files = sorted((run / "samples").glob("*.jsonl"))
-    if not files:
+    if not any((run / "samples").glob("*.jsonl")):
         raise InputError(
             run, "samples", "no samples", advice="Give the folder of a finished run; `list_runs()` has them."
         )
-    return tuple(row for path in files for row in read_rows(path))
+    return read_rows(run)
 
 
-def _from_log(row: Row, model: str | None, task: str | None) -> ResultRow:
-    logged = lm_eval.read_log_line(row)
+def _from_log(record: Record, line: Row, model: str | None) -> ResultRow:
+    logged = lm_eval.read_log_line(line)
+    if record.scored_by not in ("acc", "log-likelihood"):
+        raise line.error(
+            "this metric does not follow from the log-likelihoods, which are compared here; take 'acc', or none",
+            name=str(record.scored_by),
+        )
     question = logged.question
     return ResultRow(
-        file=str(row.file),
-        where=row.where,
-        task=task,
+        file=str(line.file),
+        where=line.where,
+        task=record.task or lm_eval.our_task(record.log_task),
         model=model,
         role=None,
         shots=None,
@@ -111,7 +121,8 @@ def _from_log(row: Row, model: str | None, task: str | None) -> ResultRow:
     )
 
 
-def _own(row: Row, model: str | None, task: str | None) -> ResultRow:
+def _own(record: Record, model: str | None) -> ResultRow:
+    row = record.row
     labels = row.texts("options") if "options" in row.fields else None
     logprobs = _logprobs(row)
     if logprobs is None and "prediction" not in row.fields:
@@ -125,16 +136,17 @@ def _own(row: Row, model: str | None, task: str | None) -> ResultRow:
     else:
         prediction = logprobs.index(max(logprobs)) if logprobs is not None else None
     answer = _option(row, "answer", labels, count)
-    _need_agreement(row, prediction, answer)
+    _need_agreement(record, prediction, answer)
+    named = record.scored_by is None  # other tools have names of their own for models and scoring
     return ResultRow(
         file=str(row.file),
         where=row.where,
-        task=_text(row, "task") or task,
-        model=_text(row, "model") or model,
+        task=record.task or lm_eval.our_task(record.log_task),
+        model=(_text(row, "model") if named else None) or model,
         role=_text(row, "role"),
         shots=row.integer("shots", 0, 10_000) if row.fields.get("shots") is not None else None,
-        scoring=_text(row, "scoring"),
-        id=question_id(row) if row.fields.get("id") is not None else None,
+        scoring=_text(row, "scoring") if named else None,
+        id=record.id,
         prompt_sha256=_prompt_hash(row),
         text_sha256=_hash(row, "text_sha256"),
         logprobs=logprobs,
@@ -156,26 +168,11 @@ def _need_most_probable(row: Row, prediction: int | None, logprobs: Sequence[flo
     )
 
 
-def _need_agreement(row: Row, prediction: int | None, answer: int | None) -> None:
-    correct = row.fields.get("correct")
-    if correct is None or answer is None:
+def _need_agreement(record: Record, prediction: int | None, answer: int | None) -> None:
+    if answer is None or record.correct is None:
         return
-    if correct not in (0, 1):  # true and false are equal to 1 and 0
-        raise row.error(f"expected true or false, found {correct!r:.40}", name="correct")
-    if bool(correct) != (prediction == answer):
-        raise row.error("it contradicts the row's own prediction and answer", name="correct")
-
-
-def question_id(row: Row) -> str:
-    """The field ``id``: text, or a whole number as text.
-
-    Raises:
-        InputError: it is missing or something else.
-    """
-    value = row.value("id")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return row.readable(value, "id")
+    if record.correct != (prediction == answer):
+        raise record.row.error("it contradicts the row's own prediction and answer", name="correct")
 
 
 def _text(row: Row, name: str) -> str | None:
@@ -245,6 +242,8 @@ def _option(row: Row, name: str, labels: Sequence[str] | None, count: int | None
             return stripped.index(text)
         if len(text) == 1 and text in ascii_uppercase[:limit]:
             return ascii_uppercase.index(text)
+        if row.file.kind == ".csv" and text.isascii() and text.isdigit() and int(text[:3]) < limit:
+            return int(text)
     raise row.error(
         f"expected an option: its index from 0 to {limit - 1}, its letter or its label; found {value!r:.40}",
         name=name,

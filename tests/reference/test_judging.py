@@ -26,6 +26,7 @@ LABELS: dict[str, Notation] = {
     "full width": lambda place, _: chr(ord(LETTERS[place]) + 0xFEE0),
     "letter and text": lambda place, texts: f"{LETTERS[place]}. {texts[place]}",
     "letter) and text": lambda place, texts: f"{LETTERS[place]}) {texts[place]}",
+    "letter: and text": lambda place, texts: f"{LETTERS[place]}: {texts[place]}",
 }
 NUMBERS: dict[str, Notation] = {
     "from 0": lambda place, _: place,
@@ -44,7 +45,7 @@ SENTENCES: dict[str, Notation] = {
     "text in a sentence": lambda place, texts: f"I believe that {texts[place]} is right",
     "all options": lambda _, texts: " ".join(f"{a}. {b}" for a, b in zip(LETTERS, texts, strict=False)),
     "two lines": lambda place, texts: f"{LETTERS[place]}. {texts[place]}\nB. Another",
-    "a colon": lambda place, texts: f"{LETTERS[place]}: {texts[place]}",
+    "answer: the text": lambda place, texts: f"A: {texts[place]}",
 }
 WORDS = (
     "aspirin",
@@ -392,3 +393,27 @@ def test_a_stray_zero_does_not_show_that_both_columns_count_from_zero() -> None:
     with pytest.raises(Unclear, match="does not show whether"):
         judged(answers, [0, 0, *[min(answer + 1, 3) for answer in answers[2:]]])
     assert judged(answers, answers).correct == (True,) * 100
+
+
+def test_a_colon_follows_a_label_if_several_letters_stand_before_one() -> None:
+    assert judged(ABCD, [f"**{letter}**: drug" for letter in ABCD]).correct == (True,) * 20
+    for begins_alike in ([f"A: drug {i}" for i in range(20)], [f"A: {letter}" for letter in ABCD]):
+        with pytest.raises(Unclear, match="written in another way"):
+            judged(ABCD, begins_alike)  # "A:" for "answer:"
+    stray = [f"A: {letter}" for letter in ABCD]
+    with pytest.raises(Unclear, match="written in another way"):
+        judged(ABCD * 2, [*stray, "B: A", *stray[1:]])
+
+
+def test_t_and_f_are_true_and_false_if_there_is_nothing_else() -> None:
+    truths: list[Value] = [True, False] * 10
+    letters: list[Value] = ["T", "f"] * 10
+    texts: list[Value] = ["true", "False"] * 10
+    for one, other in ((truths, letters), (letters, truths), (texts, letters)):
+        assert judged(one, other).correct == (True,) * 20
+        assert judged(one, other[1:] + other[:1]).correct == (False,) * 20
+    assert judged(truths, [*letters[:18], None, "F"]).correct == (*[True] * 18, False, True)
+    with pytest.raises(Unclear):
+        judged(truths, [*letters[:18], "A", "B"])
+    with pytest.raises(Unclear):
+        judged(["yes", "no"] * 10, letters)

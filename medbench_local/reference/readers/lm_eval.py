@@ -1,4 +1,4 @@
-"""Lines of lm-evaluation-harness sample logs (``--log_samples``), multiple-choice tasks only.
+"""The log-likelihoods in a line of an lm-evaluation-harness sample log: multiple-choice tasks only.
 
 A line holds ``doc`` (the data set's own record), ``target``, ``arguments`` (context and continuation of each
 option: a list of pairs, or since 0.4.3 a mapping gen_args_0, gen_args_1, ... of arg_0 and arg_1) and ``resps``
@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from medbench_local.files.rows import Row
 
-_FILE = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl(\.gz)?")
+_FILE = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d{2}-\d{2}T[\d.:-]+)?\.jsonl?(\.gz)?")
 _OURS = {"medqa_4options": "medqa-4", "medmcqa": "medmcqa", "pubmedqa": "pubmedqa"}
 
 
@@ -36,15 +37,17 @@ class LogLine:
     question: tuple[str, tuple[str, ...]] | None
 
 
-def task_of(name: str) -> str | None:
-    """Our id of the task whose log has this file name; None if it is not a log, or of another task."""
+def task_of_file(name: str) -> str | None:
+    """The harness's name of the task whose log has this file name; None if it is none."""
     match = _FILE.fullmatch(name)
-    if not match:
-        return None
-    task = match["task"]
-    if task.startswith("mmlu_"):
-        return task.replace("_", "-")
-    return _OURS.get(task)
+    return match["task"] if match else None
+
+
+def our_task(name: str | None) -> str | None:
+    """Our id of a task with this name in the harness; None if it is not one of ours."""
+    if name is not None and name.startswith("mmlu_"):
+        return name.replace("_", "-")
+    return _OURS.get(name or "")
 
 
 def is_log(row: Row) -> bool:
@@ -69,11 +72,11 @@ def read_log_line(row: Row) -> LogLine:
         raise row.error("expected a mapping", name="doc")
     record = Row(row.file, f"{row.where}, key 'doc'", doc)
     return LogLine(
-        id=_id(record),
+        id=own_id(record),
         prompt=prompt,
         logprobs=logprobs,
         answer=_answer(row, options, logprobs),
-        question=_question(record),
+        question=question_of(record),
     )
 
 
@@ -106,14 +109,19 @@ def _number(row: Row, name: str, value: object) -> float:
     return number
 
 
-def _arguments(row: Row) -> tuple[str, tuple[str, ...]]:
-    """The common context, and what each option adds to it."""
-    value = row.value("arguments")
+def argument_pairs(row: Row) -> list[Any]:
+    """The arguments of each request, in both forms that logs have: mostly a context and a continuation."""
+    value = row.fields.get("arguments")
     if isinstance(value, dict):
         numbered = [value.get(f"gen_args_{i}") for i in range(len(value))]
-        pairs = [[a.get("arg_0"), a.get("arg_1")] if isinstance(a, dict) else a for a in numbered]
-    else:
-        pairs = value if isinstance(value, list) else []
+        return [[a.get("arg_0"), a.get("arg_1")] if isinstance(a, dict) else a for a in numbered]
+    return value if isinstance(value, list) else []
+
+
+def _arguments(row: Row) -> tuple[str, tuple[str, ...]]:
+    """The common context, and what each option adds to it."""
+    row.value("arguments")
+    pairs = argument_pairs(row)
     contexts, options = [], []
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
@@ -151,7 +159,8 @@ def _answer(row: Row, options: tuple[str, ...], logprobs: tuple[float, ...]) -> 
     return found.pop()
 
 
-def _id(record: Row) -> str | None:
+def own_id(record: Row) -> str | None:
+    """The id that the data set gives a record, or None."""
     for name in ("id", "PMID", "pubid"):
         value = record.fields.get(name)
         if isinstance(value, (str, int)) and not isinstance(value, bool):
@@ -159,7 +168,7 @@ def _id(record: Row) -> str | None:
     return None
 
 
-def _question(record: Row) -> tuple[str, tuple[str, ...]] | None:
+def question_of(record: Row) -> tuple[str, tuple[str, ...]] | None:
     """Text and options of the records of MMLU, MedMCQA and four-option MedQA."""
     fields = record.fields
     if isinstance(fields.get("choices"), list) and "question" in fields:

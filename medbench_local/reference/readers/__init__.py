@@ -1,0 +1,1 @@
+"""Files of per-question results, one module a format; `reading` recognizes the format."""
