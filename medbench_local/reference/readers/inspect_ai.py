@@ -236,11 +236,11 @@ def _reduced(file: SourceFile, log: _Log) -> list[_Sample]:
     """
     scores: dict[str, dict[str, tuple[object, object]]] = {}
     for reduction in log.reductions:
-        if not isinstance(reduction, dict):
-            continue
+        if not isinstance(reduction, dict) or not isinstance(reduction.get("samples"), list):
+            raise InputError(str(file), "reductions", "expected objects with a list of samples each")
         reducer = reduction.get("reducer")
         name = f"{reduction.get('scorer')}/{reducer}" if reducer else str(reduction.get("scorer"))
-        for each in reduction.get("samples") or ():
+        for each in reduction["samples"]:
             if isinstance(each, dict) and each.get("sample_id") is not None:
                 scores.setdefault(str(each["sample_id"]), {}).update(_values(name, each))
     if not scores:
