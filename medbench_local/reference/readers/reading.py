@@ -70,7 +70,7 @@ class Results:
         folder = inner if inner.is_dir() else self.path
         found = sorted(path for path in folder.iterdir() if path.name.endswith((".jsonl", ".jsonl.gz")))
         if not found:
-            raise InputError(folder, "", "no files *.jsonl in this folder", advice=FORMATS)
+            raise InputError(folder, "", "cannot be read: a folder without files *.jsonl", advice=FORMATS)
         return found
 
     def _records(self, path: Path) -> Iterable[Record]:

@@ -204,7 +204,7 @@ def test_a_run_s_folder(tmp_path: Path) -> None:
     assert len(read_rows(tmp_path)) == 16
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError, match=r"no files \*\.jsonl"):
+    with pytest.raises(InputError, match=r"a folder without files \*\.jsonl"):
         read_results(empty)
 
 
