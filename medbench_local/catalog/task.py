@@ -19,7 +19,8 @@ FILE = DATA / "tasks.yaml"
 EMBEDDED = Path(__file__).parent.parent / "demo" / "tasks"
 """One folder for each embedded task, named as the task."""
 
-Format = Literal["medqa", "medmcqa", "pubmedqa", "mmlu", "own"]
+Format = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+"""How a data set writes its questions: a module of `medbench_local.tasks.readers`."""
 Part = Literal[
     "all",
     "four-fifths",

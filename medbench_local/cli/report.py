@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,19 +13,11 @@ from medbench_local.cli.output import err, out
 from medbench_local.errors import UsageError
 
 
-class FormatName(str, Enum):
-    """How a report is written."""
-
-    html = "html"
-    md = "md"
-    csv = "csv"
-    json = "json"
-
-
 def report(
     run: Annotated[str, typer.Argument(help="A run's folder, or its name (or the beginning or end of it).")],
     format: Annotated[
-        FormatName | None, typer.Option(help="Default: what --output ends with, else the screen.")
+        str | None,
+        typer.Option(help="html, md, csv or json.  [default: what --output ends with, else the screen]"),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="File to write, instead of stdout.")] = None,
     folder: Annotated[Path, typer.Option(help="Where runs lie.")] = Path("runs"),
@@ -51,7 +42,7 @@ def report(
             f"{found.path} is not finished.",
             advice="Run its command again: it resumes. Then ask for the report.",
         )
-    chosen = format.value if format else _ending(output)
+    chosen = _ending(output) if format is None else _known(format)
     if chosen is None:
         out().print(show_results(results, found.path))
         return
@@ -63,14 +54,23 @@ def report(
         err().print(f"wrote {output}", markup=False)
 
 
+def _known(format: str) -> str:
+    from medbench_local.report.files import FORMATS
+
+    if format not in FORMATS:
+        raise UsageError(f"--format must be one of {', '.join(FORMATS)}, not {format!r}.")
+    return format
+
+
 def _ending(output: Path | None) -> str | None:
+    from medbench_local.report.files import FORMATS
+
     if output is None:
         return None
     ending = output.suffix.lower().lstrip(".")
-    known = [name.value for name in FormatName]
-    if ending not in known:
+    if ending not in FORMATS:
         raise UsageError(
             f"{output}: its ending does not say which format is meant.",
-            advice=f"Give --format {', '.join(known[:-1])} or {known[-1]}.",
+            advice=f"Give --format with one of {', '.join(FORMATS)}.",
         )
     return ending

@@ -37,8 +37,11 @@ ARGUMENTS = {one.name for one in fields(CompareOptions)} | {
     "confidence",
     "device",
     "dtype",
+    "filter",
     "items",
+    "metric",
     "model",
+    "task",
     "type",
 }
 """The arguments that are flags."""

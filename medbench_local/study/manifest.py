@@ -9,7 +9,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from medbench_local._version import __version__
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.files.hashes import file_sha256
@@ -20,6 +19,10 @@ from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import record
 from medbench_local.study.plan import Plan
 from medbench_local.tasks.question import Task
+
+METHOD = "0.1.0"
+"""The release whose prompts and statistics these are. It stands in the identity of a run, not the version, so that a
+release that changes neither finds the runs of those before; to be raised with either."""
 
 
 def run_name(plan: Plan, quants: Sequence[QuantConfig]) -> str:
@@ -37,8 +40,8 @@ def origin(model: PreparedModel) -> str:
 def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     """Eight hexadecimal digits: a hash of everything that decides the result.
 
-    Threads, context size and paths are not in it: they do not change a score in the exact mode. The package's
-    version is, because prompts and statistics are its own.
+    Threads, context size and paths are not in it: they do not change a score in the exact mode. `METHOD` is,
+    because prompts and statistics are the package's own.
     """
     options = plan.options
     asked = record(options)
@@ -51,7 +54,7 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     return identity(
         {
             "schema": SCHEMA,
-            "package": __version__,
+            "package": METHOD,
             "bindings": metadata.version("llama-cpp-python"),
             "medical": _model_identity(plan, plan.medical),
             "base": _model_identity(plan, plan.base),

@@ -228,7 +228,8 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         "protocol": rules,
         "check_precision": full_by_any_name(options.check_precision),
         "ablation": rules.ablation if options.ablation is None else options.ablation,
-        "data_dir": options.data_dir or settings.data_dir,
+        "output": None if options.output is None else Path(options.output),
+        "data_dir": Path(options.data_dir) if options.data_dir else settings.data_dir,
         "offline": bool(options.offline) or settings.offline,
     }
     return ResolvedOptions(**values, home=settings.home)

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from medbench_local.catalog.task import EMBEDDED, Format, is_folder, task_entry, task_names
@@ -13,7 +14,6 @@ from medbench_local.errors import InputError, UsageError
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress, Silent
-from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
 from medbench_local.tasks.locations import DataLocation, in_data_dir, in_folder, on_the_hub
 from medbench_local.tasks.parts import PARTS
 from medbench_local.tasks.question import SPLITS, DataFile, Question, Split, SplitName, Task
@@ -22,13 +22,8 @@ from medbench_local.tasks.repeats import repeats
 LONGEST_NAME = 80
 """Characters of a task's name: run folders and sample files are named after it."""
 
-READERS: Mapping[Format, Callable[[SourceFile, int | None], Iterable[Question]]] = {
-    "medqa": medqa.read,
-    "medmcqa": medmcqa.read,
-    "pubmedqa": pubmedqa.read,
-    "mmlu": mmlu.read,
-    "own": own.read,
-}
+Reader = Callable[[SourceFile, int | None], Iterable[Question]]
+"""The questions of a file; the number of options, if it is known, is that of every question."""
 
 
 def load_task(
@@ -42,7 +37,7 @@ def load_task(
     """Read a task: one of the catalog's, or a folder with questions of one's own.
 
     A folder of one's own holds ``demonstrations.jsonl``, ``validation.jsonl`` and ``test.jsonl`` (see
-    `medbench_local.tasks.own`) and gives the task its name.
+    `medbench_local.tasks.readers.own`) and gives the task its name.
 
     Args:
         task_id: a name of the catalog, or a folder.
@@ -101,6 +96,12 @@ def _own_name(folder: Path) -> str:
     return name
 
 
+def reader_of(format: Format) -> Reader:
+    """What reads files of a format: the function ``read`` of the module of that name."""
+    reader: Reader = import_module(f"medbench_local.tasks.readers.{format}").read
+    return reader
+
+
 def _read(
     id: str,
     title: str,
@@ -116,7 +117,7 @@ def _read(
     with progress.step(f"reading {id}", total=None, unit="questions") as advance:
         for key in dict.fromkeys(key for name in wanted for key in place.splits[name].files):
             file = place.files[key]
-            read[key] = list(READERS[place.format](file, options))
+            read[key] = list(reader_of(place.format)(file, options))
             if file.path not in data:
                 data[file.path] = DataFile(str(file.path), _sha256(file.path), place.source)
             advance(len(read[key]))

@@ -188,7 +188,6 @@ def test_runs_of_the_first_release_are_found_by_the_same_options(
     home: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str
 ) -> None:
     """The hashes were computed with release 0.1.0, schema 2 and llama-cpp-python 0.3.36."""
-    monkeypatch.setattr(manifest, "__version__", "0.1.0")
     monkeypatch.setattr(manifest, "SCHEMA", 2)
     monkeypatch.setattr(metadata, "version", lambda name: {"llama-cpp-python": "0.3.36"}[name])
     assert identity(home, **options) == expected

@@ -21,7 +21,7 @@ from medbench_local.catalog.task import (
 )
 from medbench_local.cli.tasks import list_command
 from medbench_local.errors import InputError, UsageError
-from medbench_local.tasks.load import READERS
+from medbench_local.tasks.load import reader_of
 from medbench_local.tasks.parts import PARTS
 
 
@@ -69,7 +69,7 @@ def test_every_entry_is_complete(name: str) -> None:
     assert entry.source
     assert not entry.embedded
     assert entry.licence
-    assert entry.source.format in READERS
+    assert callable(reader_of(entry.source.format))
     assert entry.source.hub
     for layout in (*entry.source.local, *entry.source.hub):
         for split in (layout.demonstrations, layout.validation, layout.test):

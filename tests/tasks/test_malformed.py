@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from medbench_local.errors import InputError
 from medbench_local.files.rows import SourceFile
-from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
+from medbench_local.tasks.readers import medmcqa, medqa, mmlu, own, pubmedqa
 from tests.tasks.data import MEDMCQA, MEDQA, OWN, PUBMEDQA, lines, write
 
 READ = {

@@ -14,9 +14,9 @@ import pytest
 
 from medbench_local.catalog.task import study_tasks, task_entry
 from medbench_local.files.rows import SourceFile
-from medbench_local.tasks import mmlu
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS, Question, Task
+from medbench_local.tasks.readers import mmlu
 
 SUBJECTS = tuple(name for name in study_tasks() if name.startswith("mmlu-"))
 INCOMPLETE = {

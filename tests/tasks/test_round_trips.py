@@ -17,8 +17,8 @@ from pyarrow import parquet
 
 from medbench_local.files.readers import json_mapping
 from medbench_local.files.rows import SourceFile
-from medbench_local.tasks import medmcqa, medqa, mmlu, own, pubmedqa
 from medbench_local.tasks.question import Question
+from medbench_local.tasks.readers import medmcqa, medqa, mmlu, own, pubmedqa
 from tests.tasks.data import write
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
