@@ -109,7 +109,6 @@ def test_unknown_names_get_the_nearest(name: str, advice: str) -> None:
         ("sizes: [10178, 1272, 1273]", "sizes: [10178, 1272]", "required"),
         ("source: pubmedqa", "source: pubmed", "not among the sources"),
         ("part: one-fifth", "part: a-fifth", "'a-fifth'"),
-        ("format: medmcqa", "format: other", "'other'"),
         ("study: emnlp2024", "study: emnlp", "'emnlp'"),
         ("title: MMLU virology", "name: MMLU virology", "key"),
         ("{files: [medmcqa/dev.json]}", "{files: []}", "at least 1"),
