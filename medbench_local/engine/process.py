@@ -16,6 +16,13 @@ from typing import IO, Any, Literal
 Work = Literal["worker", "quantise_worker"]
 """Modules of this room that such a process can run."""
 
+_WAITING = {"OMP_WAIT_POLICY": "passive"}
+"""Threads of llama.cpp that wait for each other sleep, unless the environment says otherwise.
+
+They would spin, and when other programs use the cores too, they spin while the one that they wait for cannot run: four
+times the processor and four times the wall time (docs/speed.md).
+"""
+
 
 def start_process(work: Work, errors: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a process that a Ctrl-C in the terminal does not reach, and that ends when this one does.
@@ -38,7 +45,7 @@ def start_process(work: Work, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env=os.environ | {"PYTHONPATH": paths},
+        env=_WAITING | os.environ | {"PYTHONPATH": paths},
         **own_group,
     )
 
