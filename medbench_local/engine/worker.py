@@ -14,6 +14,7 @@ from typing import Any
 from medbench_local.engine import wire
 from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.channel import Channel
+from medbench_local.engine.stop import STOP
 from medbench_local.errors import DoesNotFitError, MedbenchError
 
 
@@ -53,7 +54,7 @@ class _Service:
 
 def main() -> None:
     """Serve until the parent is gone."""
-    channel, service = Channel(), _Service()
+    channel, service = Channel(on_stop=STOP.ask, on_message=STOP.clear), _Service()
     while True:
         channel.send(service.answer(channel.receive()))
 
