@@ -135,6 +135,30 @@ class Pack:
     requests: tuple[ScoreRequest, ...] | tuple[GenerateRequest, ...]
 
 
+@dataclass(frozen=True)
+class WorkDone:
+    """What an engine has done since it was loaded, by its own count; all 0 for one that does not count.
+
+    Attributes:
+        tokens: that were decoded.
+        seconds: of wall time that this took.
+        cpu_seconds: of processor time of its process, all threads together.
+    """
+
+    tokens: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def __add__(self, more: WorkDone) -> WorkDone:
+        return WorkDone(
+            self.tokens + more.tokens, self.seconds + more.seconds, self.cpu_seconds + more.cpu_seconds
+        )
+
+    def since(self, earlier: WorkDone) -> WorkDone:
+        """What came after ``earlier``."""
+        return self + WorkDone(-earlier.tokens, -earlier.seconds, -earlier.cpu_seconds)
+
+
 Self = TypeVar("Self", bound="Closing")
 
 
@@ -160,6 +184,10 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo:
         """What was loaded, with which settings, on which device."""
+
+    @property
+    def work(self) -> WorkDone:
+        """What was done up to the end of the last call."""
 
     def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
         """Token ids of each text, tokenised as a whole and exactly as written.

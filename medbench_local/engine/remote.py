@@ -19,6 +19,7 @@ from medbench_local.engine.base import (
     OptionScores,
     Pack,
     Tokens,
+    WorkDone,
 )
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.engine.channel import STOP_LINE
@@ -57,6 +58,7 @@ class WorkerEngine(Closing):
         self._path = path
         self._options = options
         self._interrupted = False
+        self._work = WorkDone()
         self._needed = memory_needed(path, options)
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -78,6 +80,11 @@ class WorkerEngine(Closing):
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
         return self._info
+
+    @property
+    def work(self) -> WorkDone:
+        """See `Engine.work`."""
+        return self._work
 
     def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
         """See `Engine.tokenize`."""
@@ -138,6 +145,7 @@ class WorkerEngine(Closing):
         reply = json.loads(answer)
         if "error" in reply:
             raise wire.error_from_json(reply["error"])
+        self._work = WorkDone(**reply["work"])
         return reply["result"]
 
     def _stopped(self) -> bool:
