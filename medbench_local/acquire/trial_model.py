@@ -36,9 +36,7 @@ def write_trial_model(path: Path) -> None:
     writer.add_tokenizer_model("llama")
     writer.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), *_words()])
     writer.add_token_scores([-float(i) for i in range(VOCABULARY)])
-    writer.add_token_types(
-        [_UNKNOWN, _CONTROL, _CONTROL, *[_BYTE] * 256, *[_NORMAL] * (VOCABULARY - 259)]
-    )
+    writer.add_token_types([_UNKNOWN, _CONTROL, _CONTROL, *[_BYTE] * 256, *[_NORMAL] * (VOCABULARY - 259)])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     numbers = np.random.default_rng(0).normal(0, 1, 2**20).astype(np.float32)

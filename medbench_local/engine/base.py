@@ -44,6 +44,8 @@ class EngineOptions:
         parallel: questions decoded at once in "fast" mode and in generation.
         cache: type of the attention cache in "exact" mode; "f16" takes half the memory and moves log-probabilities
             by up to about 0.07. The "fast" mode always has "f16".
+        repack: whether weights may be rearranged for the processor in "fast" mode; `start_engine` makes it False
+            where a try shows that this ends the process, or does not pay.
     """
 
     mode: Mode = "exact"
@@ -53,6 +55,7 @@ class EngineOptions:
     batch_tokens: int = 2048
     parallel: int = 8
     cache: Literal["f32", "f16"] = "f32"
+    repack: bool = True
 
 
 @dataclass(frozen=True)

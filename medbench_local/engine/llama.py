@@ -60,9 +60,8 @@ class LlamaEngine(Closing):
     def __init__(self, path: Path, options: EngineOptions) -> None:
         _check(options)
         self._options = options
-        exact = options.mode == "exact"
         self._gpu = gpu = options.gpu_layers != 0 and devices.has_gpu()
-        self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=not exact)
+        self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=self._repacks)
         self._threads = options.threads or default_threads(self._model.parameters)
         self._context: Context | None = None
         self._earlier, self._started = WorkDone(), time.process_time()
@@ -107,7 +106,7 @@ class LlamaEngine(Closing):
             "mode": options.mode,
             "cache": options.cache if exact else "f16",
             "flash_attention": "off" if exact else "auto",
-            "repack": "off" if exact else "on",
+            "repack": "on" if self._repacks else "off",
             "device": names,
             "generation": f"{options.parallel} at once",
             **{name: value for name, value in sorted(os.environ.items()) if _decides(name)},
@@ -125,6 +124,10 @@ class LlamaEngine(Closing):
             device=f"{names}; {self._threads} thread{'s' * (self._threads > 1)}",
             numerics=numerics,
         )
+
+    @property
+    def _repacks(self) -> bool:
+        return self._options.mode == "fast" and self._options.repack
 
     @property
     def info(self) -> EngineInfo:

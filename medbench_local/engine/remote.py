@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from medbench_local.engine.base import (
     Tokens,
     WorkDone,
 )
-from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.engine.channel import STOP_LINE
+from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.engine.process import end_process, signal_of, start_process
+from medbench_local.engine.repacking import repacking_pays
 from medbench_local.errors import CancelledError, EngineError, WorkerDied
+from medbench_local.settings import read_settings
 
 _SMALLER = (
     "Use a smaller precision (`quant=`), a smaller context or fewer GPU layers, or close other programs; "
@@ -37,7 +40,9 @@ _EXACT = (
     'With `mode="exact"` llama.cpp uses neither rearranged weights nor flash attention, one of which may be at fault '
     "here: run it so."
 )
-_MEANINGS = {"SIGILL": "signal SIGILL: an instruction that this processor, or this build of llama.cpp, gets wrong"}
+_MEANINGS = {
+    "SIGILL": "signal SIGILL: an instruction that this processor, or this build of llama.cpp, gets wrong"
+}
 
 
 PATIENCE = 2.0
@@ -201,6 +206,8 @@ class WorkerEngine(Closing):
 def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
     """Load a model in a worker process.
 
+    In the fast mode the first file of its type is loaded three times: see `repacking_pays`.
+
     Args:
         path: a GGUF file.
         options: how to load and decode.
@@ -214,6 +221,9 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
         EngineError: llama.cpp cannot load the model or does not like an option.
         WorkerDied: the worker died while it was loading.
     """
+    if options.mode == "fast" and options.repack:
+        pays = repacking_pays(path, options, read_settings().home, WorkerEngine)
+        options = replace(options, repack=pays)
     return WorkerEngine(path, options)
 
 
@@ -223,4 +233,3 @@ def _summary(pack: Pack) -> str:
         return "no prompts"
     span = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else str(lengths[0])
     return f"{len(lengths)} prompt{'s' * (len(lengths) > 1)} of {span} tokens"
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from medbench_local.engine.base import Engine, EngineInfo, GenerateRequest, Pack, ScoreRequest, WorkDone
 from medbench_local.engine.packs import new_tokens, plan_packs
@@ -62,7 +62,7 @@ class Meter:
     prompts_scored: int = 0
     prompts_reused: int = 0
     seconds: float = 0.0
-    engine: WorkDone = WorkDone()
+    engine: WorkDone = field(default_factory=WorkDone)
 
     @property
     def speed(self) -> float | None:
