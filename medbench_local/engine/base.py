@@ -71,6 +71,7 @@ class EngineInfo:
         device: for people ("CPU, AVX512; 2 threads").
         numerics: everything that decides the last bit (bindings and llama.cpp versions, CPU or GPU
             features, mode, cache type, flash attention); part of every score's key.
+        threads: of the processor that compute.
     """
 
     model: str
@@ -80,6 +81,7 @@ class EngineInfo:
     eos_text: str
     device: str
     numerics: dict[str, str]
+    threads: int = 1
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ class LlamaEngine(Closing):
             eos_text="" if eos is None else model.entry(eos),
             device=f"{names}; {self._threads} thread{'s' * (self._threads > 1)}",
             numerics=numerics,
+            threads=self._threads,
         )
 
     @property
