@@ -1,14 +1,14 @@
 """How fast each precision is on this machine: a short decode of each, once for a machine and a build of llama.cpp.
 
-Which precision is fast is a matter of the processor's instructions and of the kernels that llama.cpp has for them: on some
-processors q8_0 takes twice the time of q6_k. It is measured, on a model made for it, and not assumed.
+Which precision is fast is a matter of the processor's instructions and of the kernels that llama.cpp has for them: on
+some processors q8_0 takes twice the time of q6_k. It is measured, on a model made for it, and not assumed.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ CANDIDATES = ("q8_0", "q6_k", "q5_k_m", "q4_k_m")
 PREFIX, QUESTION, QUESTIONS = 256, 256, 2
 """Tokens of a prompt, and prompts of one measurement: as of a question behind some demonstrations."""
 
-Start = Callable[[Path, EngineOptions], AbstractContextManager[Engine]]
+Start = Callable[[Path, EngineOptions], Engine]
 Speeds = Mapping[str, float]
 """Weights that tokens are multiplied with in a second, by the name of the precision, "full" for 16 bits.
 
@@ -37,7 +37,9 @@ Divided by the weights of a model: about its tokens a second.
 def known_speeds(home: Path, options: EngineOptions) -> Speeds:
     """What was measured on this machine before; empty if nothing was."""
     found = MachineNotes(home, options.gpu_layers).read(_topic(options))
-    return {name: float(speed) for name, speed in found.items() if isinstance(speed, int | float) and speed > 0}
+    return {
+        name: float(speed) for name, speed in found.items() if isinstance(speed, int | float) and speed > 0
+    }
 
 
 def measured_speeds(
@@ -92,7 +94,7 @@ def _measure(
             if name != FULL:
                 path = full.with_name(f"{name}.gguf")
                 quantise(full, load_quant(name), path)
-            with start(path, replace(options, n_ctx=PREFIX + 2 * QUESTION)) as engine:
+            with closing(start(path, replace(options, n_ctx=PREFIX + 2 * QUESTION))) as engine:
                 if (speed := _speed(engine)) is not None:
                     found[name] = speed
             if path != full:
