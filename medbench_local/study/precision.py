@@ -99,10 +99,21 @@ def choose_precision(planner: Planner, options: ResolvedOptions, tools: Tools) -
     found = chosen_before(plan, allowed)
     if found is None:
         speeds = measured_speeds(options.home, options.engine, tools.start_engine, tools.progress)
-        free = None if options.force else memory_available()
-        found = closest_that_is_fast(speeds, weights, free, allowed)
+        found = foreseen(speeds, weights, options)
     tools.progress.note(str(found))
     return found
+
+
+def foreseen(speeds: Speeds, weights: int, options: ResolvedOptions) -> Choice:
+    """What a run that is not begun yet takes, with the memory that is free now.
+
+    Args:
+        speeds: measured on this machine.
+        weights: of the larger model.
+        options: of the run.
+    """
+    free = None if options.force else memory_available()
+    return closest_that_is_fast(speeds, weights, free, candidates(options))
 
 
 def candidates(options: ResolvedOptions) -> tuple[str, ...]:
