@@ -74,6 +74,14 @@ def measured_speeds(
     return {**known, **found}
 
 
+def tokens_a_second(speeds: Speeds, weights: int) -> str:
+    """Of a model with so many weights at each precision, for people: "q8_0 38, q6_k 51"."""
+    rates = {name: speed / weights for name, speed in speeds.items()}
+    return ", ".join(
+        f"{name} {rate:,.0f}" if rate >= 10 else f"{name} {rate:.2g}" for name, rate in rates.items()
+    )
+
+
 def _topic(options: EngineOptions) -> str:
     return f"weights a second, {options.mode}, {options.threads or 'default'} threads"
 

@@ -74,11 +74,10 @@ def examine() -> dict[str, Any]:
 
 def _speed(home: Path) -> str:
     """What was measured of this machine, for the commonest size of model."""
-    from medbench_local.acquire.calibration import known_speeds
+    from medbench_local.acquire.calibration import known_speeds, tokens_a_second
     from medbench_local.engine.base import EngineOptions
 
     speeds = known_speeds(home, EngineOptions())
     if not speeds:
         return "not measured yet: the first comparison of large models does, or its --dry-run"
-    rates = ", ".join(f"{name} {speed / 7e9:.3g}" for name, speed in speeds.items())
-    return f"{rates} tokens a second with 7 billion weights, about"
+    return f"{tokens_a_second(speeds, 7 * 10**9)} tokens a second with 7 billion weights, about"

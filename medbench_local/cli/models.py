@@ -155,8 +155,9 @@ def _speed(speeds: Mapping[str, float], weights: int) -> str:
     """Of each precision that was measured on this machine."""
     if not speeds:
         return "not measured yet: comparing large models does, or --dry-run"
-    rates = ", ".join(f"{name} {speed / weights:.3g}" for name, speed in speeds.items())
-    return f"{rates} tokens a second, about"
+    from medbench_local.acquire.calibration import tokens_a_second
+
+    return f"{tokens_a_second(speeds, weights)} tokens a second, about"
 
 
 def _cache_bytes(size: int, bits: float, context: int) -> int:

@@ -24,7 +24,7 @@ CheckScope = Literal["none", "sample", "full"]
 SampleScope = Literal["sample", "full"]
 
 DEFAULT_QUANT = "q8_0"
-"""What is taken where no speed speaks for another: half the size of 16-bit weights, and verdicts that hardly ever differ."""
+"""Where no speed speaks for another: half the size of 16-bit weights, and verdicts that hardly ever differ."""
 
 MODEL = (
     "a catalog name, a .gguf file, a checkpoint folder, hf:owner/name[@revision] or gguf:owner/name/file.gguf"

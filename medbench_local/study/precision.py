@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medbench_local.acquire.calibration import CANDIDATES, Speeds, measured_speeds
+from medbench_local.acquire.calibration import CANDIDATES, Speeds, measured_speeds, tokens_a_second
 from medbench_local.catalog.quantisation import QuantConfig, load_quant
 from medbench_local.engine.memory import gigabytes, memory_available
 from medbench_local.engine.threads import TINY
@@ -144,7 +144,7 @@ def closest_that_is_fast(speeds: Speeds, weights: int, free: int | None, allowed
     name = (fitting or fast[-1:])[0]
     if not known:
         return Choice(load_quant(name), "the speed of this machine is not known")
-    rates = ", ".join(f"{one} {speed / weights:.3g}" for one, speed in known.items())
+    rates = tokens_a_second(known, weights)
     reason = f"the closest to full of those that are fast here (tokens a second, about: {rates})"
     if name != fast[0] and free is not None:
         reason += f" and fit into {gigabytes(free)} of free memory"

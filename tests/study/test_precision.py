@@ -58,7 +58,7 @@ def test_the_reason_names_the_speeds_of_the_model() -> None:
     said = str(closest_that_is_fast(SLOW_Q8, SEVEN, 2**36, CANDIDATES))
     assert said == (
         "precision q6_k: the closest to full of those that are fast here "
-        "(tokens a second, about: q8_0 40.1, q6_k 54.9, q5_k_m 60.8, q4_k_m 62.3)"
+        "(tokens a second, about: q8_0 40, q6_k 55, q5_k_m 61, q4_k_m 62)"
     )
     assert "fit into 6.1 GiB" in str(closest_that_is_fast(SLOW_Q8, SEVEN, int(6.5e9), CANDIDATES))
 
