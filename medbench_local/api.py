@@ -196,7 +196,9 @@ def compare(asked: _Pair) -> Run:
 
 @arguments_of(_Pair)
 def plan(asked: _Pair) -> ComparisonCost:
-    """What `compare` would fetch and compute with the same arguments; nothing is computed.
+    """What `compare` would fetch and compute with the same arguments.
+
+    Nothing is computed but, once for a machine and a build of llama.cpp, the speed of a few precisions.
 
     {arguments}
 
@@ -204,7 +206,7 @@ def plan(asked: _Pair) -> ComparisonCost:
         MedbenchError: as `compare`.
     """
     options = resolve(asked, protocol=default_protocol(asked.medical, asked.base))
-    return plan_comparison(asked.medical, asked.base, options, asked.progress or Silent())
+    return plan_comparison(asked.medical, asked.base, options, tools_for(asked.progress))
 
 
 @arguments_of(_Pairs)
@@ -229,9 +231,9 @@ def plan_sweep(asked: _Pairs) -> list[ComparisonCost]:
     Raises:
         MedbenchError: as `sweep`.
     """
-    options, listener = resolve(asked), asked.progress or Silent()
+    options, tools = resolve(asked), tools_for(asked.progress)
     return [
-        plan_comparison(pair.medical, pair.base, options, listener) for pair in each_once(_named(asked.pairs))
+        plan_comparison(pair.medical, pair.base, options, tools) for pair in each_once(_named(asked.pairs))
     ]
 
 

@@ -94,7 +94,17 @@ class DoesNotFitError(EngineError):
 
 
 class WorkerDied(EngineError):
-    """The engine's worker process ended while it was needed."""
+    """The engine's worker process ended while it was needed.
+
+    Args:
+        message: one line, what happened.
+        advice: one line, what to do about it.
+        signal: name of the signal that ended it ("SIGILL"); empty if none did.
+    """
+
+    def __init__(self, message: str, *, advice: str = "", signal: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.signal = signal
 
 
 class UnsupportedArchitectureError(AcquireError, EngineError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,6 +54,7 @@ def examine() -> dict[str, Any]:
             for d in devices()
         ],
         "threads": f"{default_threads()} used, {psutil.cpu_count() or '?'} logical processors",
+        "speed": _speed(settings.home),
         "memory": f"{amount(memory_available(), 'B')} available",
         "models": f"{settings.home} ({amount(free, 'B')} free on its disk)",
         "hub cache": str(constants.HF_HUB_CACHE),
@@ -68,3 +70,14 @@ def examine() -> dict[str, Any]:
         missing.append("no hub token: gated models (Llama, MediTron) need `hf auth login` or HF_TOKEN")
     found["missing"] = missing or ["nothing"]
     return found
+
+
+def _speed(home: Path) -> str:
+    """What was measured of this machine, for the commonest size of model."""
+    from medbench_local.acquire.calibration import known_speeds, tokens_a_second
+    from medbench_local.engine.base import EngineOptions
+
+    speeds = known_speeds(home, EngineOptions())
+    if not speeds:
+        return "not measured yet: the first comparison of large models does, or its --dry-run"
+    return f"{tokens_a_second(speeds, 7 * 10**9)} tokens a second with 7 billion weights, about"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -104,6 +105,7 @@ def fetch(
 
 
 def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[str, Any]:
+    from medbench_local.acquire.calibration import known_speeds
     from medbench_local.acquire.inventory import plan_model
     from medbench_local.acquire.source import resolve_model
     from medbench_local.catalog.quantisation import load_quant
@@ -129,6 +131,7 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
         }
         if entry.notes:
             facts["notes"] = entry.notes
+    weights = source.entry.parameters if source.entry is not None else plan.full_size // 2
     free = memory_available()
     cache = _cache_bytes(plan.quantised_size, config.bits_per_weight, context)
     need = plan.quantised_size + cache
@@ -143,8 +146,18 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
         "memory needed": f"about {amount(need, 'B')} at a context of {context:,} tokens",
         "memory free": amount(free, "B"),
         "fits this machine": "yes" if need <= free else "no: choose a smaller precision",
+        "speed here": _speed(known_speeds(options.home, options.engine), weights),
     }
     return facts
+
+
+def _speed(speeds: Mapping[str, float], weights: int) -> str:
+    """Of each precision that was measured on this machine."""
+    if not speeds:
+        return "not measured yet: comparing large models does, or --dry-run"
+    from medbench_local.acquire.calibration import tokens_a_second
+
+    return f"{tokens_a_second(speeds, weights)} tokens a second, about"
 
 
 def _cache_bytes(size: int, bits: float, context: int) -> int:

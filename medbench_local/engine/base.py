@@ -44,6 +44,8 @@ class EngineOptions:
         parallel: questions decoded at once in "fast" mode and in generation.
         cache: type of the attention cache in "exact" mode; "f16" takes half the memory and moves log-probabilities
             by up to about 0.07. The "fast" mode always has "f16".
+        repack: whether weights may be rearranged for the processor in "fast" mode; `start_engine` makes it False
+            where a try shows that this ends the process, or does not pay.
     """
 
     mode: Mode = "exact"
@@ -53,6 +55,7 @@ class EngineOptions:
     batch_tokens: int = 2048
     parallel: int = 8
     cache: Literal["f32", "f16"] = "f32"
+    repack: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class EngineInfo:
         device: for people ("CPU, AVX512; 2 threads").
         numerics: everything that decides the last bit (bindings and llama.cpp versions, CPU or GPU
             features, mode, cache type, flash attention); part of every score's key.
+        threads: of the processor that compute.
     """
 
     model: str
@@ -77,6 +81,7 @@ class EngineInfo:
     eos_text: str
     device: str
     numerics: dict[str, str]
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,30 @@ class Pack:
     requests: tuple[ScoreRequest, ...] | tuple[GenerateRequest, ...]
 
 
+@dataclass(frozen=True)
+class WorkDone:
+    """What an engine has done since it was loaded, by its own count; all 0 for one that does not count.
+
+    Attributes:
+        tokens: that were decoded.
+        seconds: of wall time that this took.
+        cpu_seconds: of processor time of its process, all threads together.
+    """
+
+    tokens: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def __add__(self, more: WorkDone) -> WorkDone:
+        return WorkDone(
+            self.tokens + more.tokens, self.seconds + more.seconds, self.cpu_seconds + more.cpu_seconds
+        )
+
+    def since(self, earlier: WorkDone) -> WorkDone:
+        """What came after ``earlier``."""
+        return self + WorkDone(-earlier.tokens, -earlier.seconds, -earlier.cpu_seconds)
+
+
 Self = TypeVar("Self", bound="Closing")
 
 
@@ -160,6 +189,10 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo:
         """What was loaded, with which settings, on which device."""
+
+    @property
+    def work(self) -> WorkDone:
+        """What was done up to the end of the last call."""
 
     def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
         """Token ids of each text, tokenised as a whole and exactly as written.

@@ -7,7 +7,11 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any, BinaryIO
+
+STOP_LINE = b"stop\n"
+"""Asks for an early answer to the message before it; is itself not answered."""
 
 
 class Channel:
@@ -15,9 +19,16 @@ class Channel:
 
     Whoever else writes to standard output writes to standard error. A Ctrl-C is left to the parent; when the parent is
     gone, or closes the pipe, this process ends at once, in the middle of a decode if need be.
+
+    Args:
+        on_stop: called in another thread when the parent wants no more of what is being answered.
+        on_message: likewise, before a message that follows.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, on_stop: Callable[[], None] | None = None, on_message: Callable[[], None] | None = None
+    ) -> None:
+        self._on_stop, self._on_message = on_stop, on_message
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         requests, self._replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -29,7 +40,11 @@ class Channel:
 
     def _read(self, requests: BinaryIO) -> None:
         for line in requests:
-            self._arrived.put(line)
+            told = self._on_stop if line == STOP_LINE else self._on_message
+            if told is not None:
+                told()
+            if line != STOP_LINE:
+                self._arrived.put(line)
         os._exit(0)
 
     def receive(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from medbench_local.engine.base import (
     Pack,
     ScoreRequest,
     Tokens,
+    WorkDone,
 )
 from medbench_local.errors import EngineError, WorkerDied
 
@@ -85,6 +86,11 @@ class FakeEngine(Closing):
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
         return self._info
+
+    @property
+    def work(self) -> WorkDone:
+        """See `Engine.work`."""
+        return WorkDone()
 
     def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
         """See `Engine.tokenize`."""

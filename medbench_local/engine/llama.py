@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from medbench_local.engine.base import (
     Pack,
     ScoreRequest,
     Tokens,
+    WorkDone,
 )
 from medbench_local.engine.bindings import versions
 from medbench_local.engine.generation import generate_together
@@ -58,11 +60,11 @@ class LlamaEngine(Closing):
     def __init__(self, path: Path, options: EngineOptions) -> None:
         _check(options)
         self._options = options
-        exact = options.mode == "exact"
         self._gpu = gpu = options.gpu_layers != 0 and devices.has_gpu()
-        self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=not exact)
+        self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=self._repacks)
         self._threads = options.threads or default_threads(self._model.parameters)
         self._context: Context | None = None
+        self._earlier, self._started = WorkDone(), time.process_time()
         try:
             if self._model.architecture_problem:
                 raise UnsupportedArchitectureError(f"{path} {self._model.architecture_problem}.")
@@ -75,6 +77,7 @@ class LlamaEngine(Closing):
     def _make_context(self, n_ctx: int) -> None:
         """A new context of at least ``n_ctx`` tokens in place of the one there was."""
         if self._context is not None:
+            self._earlier += WorkDone(*self._context.counters())
             self._context.close()
             self._context = None
         exact = self._options.mode == "exact"
@@ -103,7 +106,7 @@ class LlamaEngine(Closing):
             "mode": options.mode,
             "cache": options.cache if exact else "f16",
             "flash_attention": "off" if exact else "auto",
-            "repack": "off" if exact else "on",
+            "repack": "on" if self._repacks else "off",
             "device": names,
             "generation": f"{options.parallel} at once",
             **{name: value for name, value in sorted(os.environ.items()) if _decides(name)},
@@ -120,12 +123,23 @@ class LlamaEngine(Closing):
             eos_text="" if eos is None else model.entry(eos),
             device=f"{names}; {self._threads} thread{'s' * (self._threads > 1)}",
             numerics=numerics,
+            threads=self._threads,
         )
+
+    @property
+    def _repacks(self) -> bool:
+        return self._options.mode == "fast" and self._options.repack
 
     @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
         return self._info
+
+    @property
+    def work(self) -> WorkDone:
+        """See `Engine.work`; by llama.cpp's own counters."""
+        tokens, seconds = (0, 0.0) if self._context is None else self._context.counters()
+        return self._earlier + WorkDone(tokens, seconds, time.process_time() - self._started)
 
     def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
         """See `Engine.tokenize`."""

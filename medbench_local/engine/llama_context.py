@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from medbench_local.engine.base import ROWS
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields
 from medbench_local.engine.llama_model import Model
-from medbench_local.errors import EngineError
+from medbench_local.engine.stop import STOP
+from medbench_local.errors import CancelledError, EngineError
 
 SEQUENCES = 64
 """Sequences of every context: a decoded prefix and 63 branches."""
 
 _F32, _F16 = 0, 1
+_ABORTED = 2
+"""What llama.cpp returns when it was asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,9 @@ class Context:
             swa_full=True,
             offload_kqv=gpu,
             op_offload=gpu and not exact,
+            no_perf=False,
+            abort_callback=STOP.callback,
+            abort_callback_data=STOP.data,
         )
         LOG.clear()
         self._model = model
@@ -135,7 +141,8 @@ class Context:
         """Compute ``rows`` and add them to their sequences.
 
         Raises:
-            EngineError: llama.cpp could not; the cache is empty then.
+            CancelledError: it was asked to stop; the cache is empty then.
+            EngineError: llama.cpp could not; likewise.
         """
         count = len(rows)
         if not 1 <= count <= self.batch:
@@ -154,11 +161,21 @@ class Context:
             self._wanted[i] = row.wanted
         set_fields(self._batch, n_tokens=count)
         LOG.clear()
-        code = llama_cpp.llama_decode(self.handle, self._batch)
+        # Devices other than the processor do not look at the request to stop within a decode.
+        code = _ABORTED if STOP.wanted else llama_cpp.llama_decode(self.handle, self._batch)
         if code:
             self.clear()
+            if code == _ABORTED:
+                raise CancelledError("The decode was stopped on request.")
             reason = "the context is full" if code == 1 else LOG.problem() or f"code {code}"
             raise EngineError(f"llama.cpp could not decode {count} tokens: {reason}.")
+
+    def counters(self) -> tuple[int, float]:
+        """Tokens decoded so far, and the seconds that this took by llama.cpp's own clock."""
+        found = llama_cpp.llama_perf_context(self.handle)
+        # llama.cpp counts one where there was none.
+        kinds = [(found.n_p_eval, found.t_p_eval_ms), (found.n_eval, found.t_eval_ms)]
+        return sum(n for n, ms in kinds if ms > 0), sum(ms for _, ms in kinds) / 1000
 
     def logits(self, index: int) -> NDArray[np.float32]:
         """Logits of row ``index`` of the last decode: a view, shape (vocabulary,), gone with the next one."""

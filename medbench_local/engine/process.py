@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,13 @@ from typing import IO, Any, Literal
 
 Work = Literal["worker", "quantise_worker"]
 """Modules of this room that such a process can run."""
+
+_WAITING = {"OMP_WAIT_POLICY": "passive"}
+"""Threads of llama.cpp that wait for each other sleep, unless the environment says otherwise.
+
+They would spin, and when other programs use the cores too, they spin while the one that they wait for cannot run: four
+times the processor and four times the wall time (docs/speed.md).
+"""
 
 
 def start_process(work: Work, errors: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -38,16 +46,42 @@ def start_process(work: Work, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env=os.environ | {"PYTHONPATH": paths},
+        env=_WAITING | os.environ | {"PYTHONPATH": paths},
         **own_group,
     )
 
 
-def end_process(process: subprocess.Popen[bytes]) -> None:
-    """End it at once, whatever it does, and close its pipes; safe to call twice."""
+def end_process(process: subprocess.Popen[bytes], *, patience: float = 0) -> None:
+    """End it, whatever it does, and close its pipes; safe to call twice.
+
+    Args:
+        process: from `start_process`.
+        patience: seconds for it to end by itself, which it does when its pipe is closed; then it is killed.
+    """
     for pipe in (process.stdin, process.stdout):
         if pipe is not None and not pipe.closed:
             with contextlib.suppress(OSError):  # what is still unwritten cannot be delivered any more
                 pipe.close()
+    if patience:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
     process.kill()
     process.wait()
+
+
+_ENDINGS = {0xC000001D: "SIGILL", 0xC0000005: "SIGSEGV", 0xC0000094: "SIGFPE", 0xC0000409: "SIGABRT"}
+"""What Windows ends a program with, by the name of the signal that means the same."""
+
+
+def signal_of(code: int) -> str:
+    """The name of the signal that ended a process; "" if it ended otherwise.
+
+    Args:
+        code: its return code; on Windows a status.
+    """
+    if code >= 0:
+        return _ENDINGS.get(code, "")
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
 import tempfile
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,14 @@ from medbench_local.engine.base import (
     OptionScores,
     Pack,
     Tokens,
+    WorkDone,
 )
+from medbench_local.engine.channel import STOP_LINE
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
-from medbench_local.engine.process import end_process, start_process
+from medbench_local.engine.process import end_process, signal_of, start_process
+from medbench_local.engine.repacking import repacking_pays
 from medbench_local.errors import CancelledError, EngineError, WorkerDied
+from medbench_local.settings import read_settings
 
 _SMALLER = (
     "Use a smaller precision (`quant=`), a smaller context or fewer GPU layers, or close other programs; "
@@ -32,13 +36,24 @@ _SMALLER = (
 _REPORT = (
     "Run the same command again; if it ends here again, the file or this build of llama.cpp is at fault."
 )
+_EXACT = (
+    'With `mode="exact"` llama.cpp uses neither rearranged weights nor flash attention, one of which may be at fault '
+    "here: run it so."
+)
+_MEANINGS = {
+    "SIGILL": "signal SIGILL: an instruction that this processor, or this build of llama.cpp, gets wrong"
+}
+
+
+PATIENCE = 2.0
+"""Seconds that an interrupted worker has to give up its pack, and a closed one to end, before it is killed."""
 
 
 class WorkerEngine(Closing):
     """Implements `Engine` by a worker process; use `start_engine`, and only from one thread at a time.
 
-    An interrupt (Ctrl-C) while the worker computes ends the worker at once; the pack is given up, and further
-    calls raise `CancelledError`.
+    An interrupt (Ctrl-C) while the worker computes makes it give up the pack; it stays ready for others. One that
+    does not answer within `PATIENCE` is killed, and further calls raise `CancelledError`.
 
     Attributes:
         pid: of the worker process.
@@ -46,7 +61,9 @@ class WorkerEngine(Closing):
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
         self._path = path
+        self._options = options
         self._interrupted = False
+        self._work = WorkDone()
         self._needed = memory_needed(path, options)
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -60,9 +77,19 @@ class WorkerEngine(Closing):
             raise
 
     @property
+    def exit_code(self) -> int | None:
+        """What the worker ended with, below 0 a signal's number; None while it runs."""
+        return self._process.poll()
+
+    @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
         return self._info
+
+    @property
+    def work(self) -> WorkDone:
+        """See `Engine.work`."""
+        return self._work
 
     def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
         """See `Engine.tokenize`."""
@@ -104,23 +131,44 @@ class WorkerEngine(Closing):
         if pipe_in.closed:
             raise EngineError(f"The engine of {self._path} is closed.")
         line = json.dumps({"call": name, "arguments": arguments}).encode("ascii") + b"\n"
+        asked = False
         try:
             try:
                 pipe_in.write(line)
                 pipe_in.flush()
+                asked = True
                 answer = pipe_out.readline()
-            except (BrokenPipeError, ConnectionResetError, OSError):
+            except OSError:  # a broken pipe
                 answer = b""
         except BaseException:  # an interrupt: the reply would be taken for the next one's
-            self._interrupted = True
-            self._end()
+            if not (asked and self._stopped()):
+                self._interrupted = True
+                self._end()
             raise
         if not answer.endswith(b"\n"):
             raise self._died(doing)
         reply = json.loads(answer)
         if "error" in reply:
             raise wire.error_from_json(reply["error"])
+        self._work = WorkDone(**reply["work"])
         return reply["result"]
+
+    def _stopped(self) -> bool:
+        """Ask the worker to give up what it does; whether it did, and its reply is out of the way."""
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        assert pipe_in is not None
+        assert pipe_out is not None
+        too_long = threading.Timer(PATIENCE, self._process.kill)
+        too_long.start()
+        try:
+            pipe_in.write(STOP_LINE)
+            pipe_in.flush()
+            json.loads(pipe_out.readline())  # whole, if nothing of it was lost when the interrupt came
+        except (OSError, ValueError, KeyboardInterrupt):
+            return False
+        finally:
+            too_long.cancel()
+        return True
 
     def _died(self, doing: str) -> WorkerDied:
         available = memory_available()
@@ -130,28 +178,35 @@ class WorkerEngine(Closing):
         self._end()
         last = " ".join(line.strip() for line in said[-3:])[-600:]
         what = f"The worker of {self._path} ended while {doing}"
-        if _killed(code):
+        ended_by = signal_of(code)
+        if ended_by == "SIGKILL":
             return WorkerDied(
-                f"{what}: it was killed ({_ending(code)}), probably because memory ran out. It needs about "
+                f"{what}: it was killed (signal SIGKILL), probably because memory ran out. It needs about "
                 f"{self._needed}; {gigabytes(self._available)} were free before loading, "
                 f"{gigabytes(available)} just after it ended.",
                 advice=_SMALLER,
+                signal=ended_by,
             )
+        ending = _MEANINGS.get(ended_by) or (ended_by and f"signal {ended_by}") or f"exit code {code}"
         return WorkerDied(
-            f"{what} ({_ending(code)})" + (f"; its last words: {last}" if last else "."), advice=_REPORT
+            f"{what} ({ending})" + (f"; its last words: {last}" if last else "."),
+            advice=_REPORT if self._options.mode == "exact" else _EXACT,
+            signal=ended_by,
         )
 
-    def _end(self) -> None:
-        end_process(self._process)
+    def _end(self, patience: float = 0) -> None:
+        end_process(self._process, patience=patience)
         self._errors.close()
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self._end()
+        self._end(PATIENCE)
 
 
 def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
     """Load a model in a worker process.
+
+    In the fast mode the first file of its type is loaded three times: see `repacking_pays`.
 
     Args:
         path: a GGUF file.
@@ -166,6 +221,9 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
         EngineError: llama.cpp cannot load the model or does not like an option.
         WorkerDied: the worker died while it was loading.
     """
+    if options.mode == "fast" and options.repack:
+        pays = repacking_pays(path, options, read_settings().home, WorkerEngine)
+        options = replace(options, repack=pays)
     return WorkerEngine(path, options)
 
 
@@ -175,16 +233,3 @@ def _summary(pack: Pack) -> str:
         return "no prompts"
     span = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else str(lengths[0])
     return f"{len(lengths)} prompt{'s' * (len(lengths) > 1)} of {span} tokens"
-
-
-def _killed(code: int) -> bool:
-    return sys.platform != "win32" and code == -signal.SIGKILL
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
-_TINY = 20_000_000
+TINY = 20_000_000
+"""Weights below which one thread is the fastest, and the precision does not matter."""
 
 
 def default_threads(parameters: int | None = None) -> int:
@@ -19,7 +20,7 @@ def default_threads(parameters: int | None = None) -> int:
         parameters: number of weights of the model, if known. A tiny one is fastest on one thread: its operations
             take less time than the threads take to meet after each, and on a busy machine that wait multiplies.
     """
-    if parameters is not None and parameters < _TINY:
+    if parameters is not None and parameters < TINY:
         return 1
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):

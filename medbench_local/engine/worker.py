@@ -14,6 +14,7 @@ from typing import Any
 from medbench_local.engine import wire
 from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.channel import Channel
+from medbench_local.engine.stop import STOP
 from medbench_local.errors import DoesNotFitError, MedbenchError
 
 
@@ -22,6 +23,7 @@ class _Service:
 
     def __init__(self) -> None:
         self._methods: dict[str, Callable[..., Any]] = {"load": self._load}
+        self._work: Callable[[], dict[str, Any]] = dict
 
     def _load(self, path: str, options: dict[str, Any]) -> dict[str, Any]:
         from medbench_local.engine import bindings
@@ -36,12 +38,14 @@ class _Service:
             "score": lambda pack: wire.scores_to_json(engine.score(wire.pack_from_json(pack))),
             "generate": lambda pack: engine.generate(wire.pack_from_json(pack)),
         }
+        self._work = lambda: asdict(engine.work)
         return asdict(engine.info)
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """The reply to one request."""
         try:
-            return {"result": self._methods[message["call"]](**message["arguments"])}
+            result = self._methods[message["call"]](**message["arguments"])
+            return {"result": result, "work": self._work()}
         except MedbenchError as error:
             return {"error": wire.error_to_json(error)}
         except MemoryError:
@@ -53,7 +57,7 @@ class _Service:
 
 def main() -> None:
     """Serve until the parent is gone."""
-    channel, service = Channel(), _Service()
+    channel, service = Channel(on_stop=STOP.ask, on_message=STOP.clear), _Service()
     while True:
         channel.send(service.answer(channel.receive()))
 

@@ -174,6 +174,10 @@ def _check_row(found: EquivalenceRecord) -> tuple[RenderableType, ...]:
     )
 
 
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f} h" if seconds >= 360 else f"{seconds / 60:.1f} min"
+
+
 def show_plan(cost: ComparisonCost) -> RenderableType:
     """What a comparison would fetch, make and compute."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -197,15 +201,18 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
         )
     total = cost.medical.tokens + cost.base.tokens
     expected = cost.medical.tokens_expected + cost.base.tokens_expected
-    hours = "; ".join(
-        f"{total / speed / 3600:.1f} h at {speed:,} tokens a second" for speed in (200, 500, 2000)
-    )
+    if cost.seconds is not None and cost.seconds_expected is not None:
+        hours = f"about {_hours(cost.seconds_expected)}, at most {_hours(cost.seconds)} of decoding on this machine"
+    else:
+        hours = "at most " + "; ".join(
+            f"{total / speed / 3600:.1f} h at {speed:,} tokens a second" for speed in (200, 500, 2000)
+        )
     tried = len(cost.precisions)
     over = f" over {tried} precisions" if tried > 1 else ""
     parts += [
         table,
         Text(
-            f"about {expected:,} tokens, {total:,} at most{over} (estimated from the texts' length); at most {hours}"
+            f"about {expected:,} tokens, {total:,} at most{over} (estimated from the texts' length); {hours}"
         ),
     ]
     parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in cost.warnings]

@@ -311,7 +311,11 @@ def _unexpected(model: str, found: Sequence[Counts]) -> Iterator[str]:
 def work(results: Results) -> str:
     """What was computed, and how fast."""
     timing = results.timing
-    speed = f", {timing.tokens_per_second:,.0f} tokens a second" if timing.tokens_per_second else ""
+    speed = (
+        f", {timing.tokens_per_second:,.0f} tokens a second while decoding"
+        if timing.tokens_per_second
+        else ""
+    )
     return (
         f"{counted(timing.prompts_scored, 'prompt')} scored, {timing.prompts_reused:,} known before; "
         f"{timing.tokens_decoded:,} tokens in {timing.seconds:,.0f} s{speed}"

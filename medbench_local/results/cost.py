@@ -20,6 +20,7 @@ class CellCost:
         check_most: how many it asks at most.
         tokens: tokens decoded at most, over all precisions that may be tried; each shared prefix counted once.
         tokens_expected: the same at the first precision, with the expected check.
+        check_tokens, check_tokens_expected: those of them that are decoded at full precision.
     """
 
     task: str
@@ -31,6 +32,8 @@ class CellCost:
     check_most: int
     tokens: int
     tokens_expected: int
+    check_tokens: int = 0
+    check_tokens_expected: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class ModelCost:
         disk: bytes of disk still needed, for the download and for what is made of it.
         ready: whether the file at ``precision`` is there already.
         cells: one for each task and number of shots.
+        speed: tokens a second on this machine at ``precision``, about; None if it was not measured.
+        full_speed: the same at full precision.
     """
 
     name: str
@@ -52,6 +57,8 @@ class ModelCost:
     disk: int
     ready: bool
     cells: tuple[CellCost, ...]
+    speed: float | None = None
+    full_speed: float | None = None
 
     @property
     def tokens(self) -> int:
@@ -62,6 +69,21 @@ class ModelCost:
     def tokens_expected(self) -> int:
         """Tokens decoded if the check ends where it is expected to."""
         return sum(cell.tokens_expected for cell in self.cells)
+
+    @property
+    def seconds(self) -> float | None:
+        """Most time that decoding takes; None if the speed is not known."""
+        return self._seconds(self.tokens, sum(cell.check_tokens for cell in self.cells))
+
+    @property
+    def seconds_expected(self) -> float | None:
+        """Time that decoding takes if the check ends where it is expected to."""
+        return self._seconds(self.tokens_expected, sum(cell.check_tokens_expected for cell in self.cells))
+
+    def _seconds(self, tokens: int, checked: int) -> float | None:
+        if self.speed is None or self.full_speed is None:
+            return None
+        return (tokens - checked) / self.speed + checked / self.full_speed
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,16 @@ class ComparisonCost:
     base: ModelCost
     precisions: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float | None:
+        """Most time that decoding takes on this machine; None if its speed is not known."""
+        return _sum(self.medical.seconds, self.base.seconds)
+
+    @property
+    def seconds_expected(self) -> float | None:
+        """Time that decoding takes if the check ends where it is expected to."""
+        return _sum(self.medical.seconds_expected, self.base.seconds_expected)
 
     def __str__(self) -> str:
         lines = []
@@ -102,6 +134,12 @@ class ComparisonCost:
                 "disk": model.disk,
                 "tokens": model.tokens,
                 "tokens_expected": model.tokens_expected,
+                "seconds": model.seconds,
+                "seconds_expected": model.seconds_expected,
                 "cells": [asdict(cell) for cell in model.cells],
             }
         return data
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other

@@ -252,7 +252,8 @@ class Timing(Record):
         seconds: wall time of all attempts that added to this run.
         tokens_decoded: tokens that went through a model in this run.
         prompts_scored, prompts_reused: scores computed, and scores found in a store.
-        tokens_per_second: decoded tokens over the time spent decoding.
+        tokens_per_second: while decoding, by llama.cpp's own counters; of an engine that does not count, tokens over
+            the time that its scores were waited for.
     """
 
     started: str

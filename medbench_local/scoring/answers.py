@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from medbench_local.engine.base import Engine, EngineInfo, GenerateRequest, Pack, ScoreRequest
+from medbench_local.engine.base import Engine, EngineInfo, GenerateRequest, Pack, ScoreRequest, WorkDone
 from medbench_local.engine.packs import new_tokens, plan_packs
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
@@ -49,12 +49,30 @@ class Answer:
 
 @dataclass
 class Meter:
-    """Counts what a run did; goes into the timing part of the results only."""
+    """Counts what a run did; goes into the timing part of the results only.
+
+    Attributes:
+        tokens_decoded: of the prompts that were scored, without the prefix that those of a pack share.
+        prompts_scored, prompts_reused: scores computed, and scores found in a store.
+        seconds: that scores were waited for.
+        engine: what the engines did by their own count.
+    """
 
     tokens_decoded: int = 0
     prompts_scored: int = 0
     prompts_reused: int = 0
     seconds: float = 0.0
+    engine: WorkDone = field(default_factory=WorkDone)
+
+    @property
+    def speed(self) -> float | None:
+        """Tokens a second while decoding; None if nothing was decoded.
+
+        By the engine's own count where it has one: the way to the engine and back is not in it.
+        """
+        if self.engine.seconds:
+            return self.engine.tokens / self.engine.seconds
+        return self.tokens_decoded / self.seconds if self.seconds else None
 
 
 class CellScorer:
@@ -158,9 +176,10 @@ class CellScorer:
                 yield own, pack
 
     def _score_pack(self, pack: Pack) -> list[StoredScore]:
-        started = time.monotonic()
+        started, before = time.monotonic(), self._engine.work
         results = self._rule.compute(self._engine, pack)
         self._meter.seconds += time.monotonic() - started
+        self._meter.engine += self._engine.work.since(before)
         self._meter.prompts_scored += len(results)
         self._meter.tokens_decoded += sum(new_tokens(r, len(pack.prefix)) for r in pack.requests)
         return results

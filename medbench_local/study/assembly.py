@@ -61,5 +61,5 @@ def timing_of(meter: Meter, *, started: datetime, seconds: float) -> Timing:
         tokens_decoded=meter.tokens_decoded,
         prompts_scored=meter.prompts_scored,
         prompts_reused=meter.prompts_reused,
-        tokens_per_second=round(meter.tokens_decoded / meter.seconds, 1) if meter.seconds else None,
+        tokens_per_second=None if meter.speed is None else round(meter.speed, 1),
     )

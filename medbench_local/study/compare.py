@@ -42,6 +42,7 @@ from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Plan, test_questions
 from medbench_local.study.planner import Planner
+from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
 from medbench_local.study.tools import Tools
 from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison
@@ -66,7 +67,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     for note in options.protocol.notes:
         tools.progress.note(note)
     planner = Planner(medical, base, options, tools.progress)
-    quants = planner.quants
+    choice = choose_precision(planner, options, tools)
+    quants = planner.quants if choice is None else (choice.quant,)
     first = planner.plan(quants[0])
     refuse_plan(first)
     if len(quants) > 1:
@@ -77,7 +79,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     with only_process(folder.path):
         if (finished := _finished(folder, first, quants)) is not None:
             return Run(folder, finished, computed=False)
-        folder.write_manifest(describe(first, quants, started, identification(first, quants, {}), {}))
+        chosen = None if choice is None else choice.record()
+        folder.write_manifest(describe(first, quants, started, identification(first, quants, {}), {}, chosen))
         meter = Meter()
         with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
             work = _Work(folder, store, meter, tools, identity_of(first, quants))
@@ -91,7 +94,7 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
             timing=timing_of(meter, started=started, seconds=time.monotonic() - clock),
         )
         models = {role: asdict(model) for role, model in work.models.items()}
-        folder.write_manifest(describe(outcome.plan, quants, started, said, models))
+        folder.write_manifest(describe(outcome.plan, quants, started, said, models, chosen))
         tools.write_reports(folder.path, results)
         folder.write_results(results)
     return Run(folder, results, computed=True)

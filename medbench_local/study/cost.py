@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medbench_local.acquire.calibration import Speeds, measured_speeds
 from medbench_local.acquire.inventory import plan_model
-from medbench_local.acquire.source import resolve_model
+from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
+from medbench_local.engine.threads import TINY
+from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
@@ -20,43 +23,74 @@ from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, asked_questions, load_cells
 from medbench_local.study.planner import given_quantised
+from medbench_local.study.precision import foreseen
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
+from medbench_local.study.tools import Tools
 from medbench_local.tasks.question import Question
 
 CHARACTERS_PER_TOKEN = 3.7
 """Of English medical text with Llama-2's vocabulary (measured on the MedQA test questions)."""
 
 
-def plan_comparison(medical: str, base: str, options: ResolvedOptions, progress: Progress) -> ComparisonCost:
-    """Count prompts and tokens, and see what is cached; nothing is computed.
+def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: Tools) -> ComparisonCost:
+    """Count prompts and tokens, and see what is cached; nothing is computed but, once, the speed of this machine.
 
     Raises:
         MedbenchError: a model, a task or an option is not known, or the hub refuses.
     """
+    progress = tools.progress
     sources = [resolve_model(name) for name in (medical, base)]
     steps = ladder(options)
+    weights = [_weights(source, options, progress) for source in sources]
+    speeds: Speeds = {}
+    if max(weights) >= TINY:
+        speeds = measured_speeds(options.home, options.engine, tools.start_engine, progress)
+        if options.quant is None:
+            choice = foreseen(speeds, max(weights), options)
+            progress.note(str(choice))
+            steps = (choice.quant,)
     cells = load_cells(options, sources, progress)
     given = [given_quantised(source) for source in sources]
     checked = options.check != "none" and steps[0].name != FULL and not any(given)
     costs = []
-    for role, source, file_type in zip(ROLES, sources, given, strict=True):
+    for role, source, file_type, size in zip(ROLES, sources, given, weights, strict=True):
         as_it_is = file_type is not None and options.quant is None
         quant = load_quant(FULL) if as_it_is else steps[0]
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
         work = _Work(1 + (options.ablation and role == "base"), checked, len(steps))
+        precision = file_type if file_type and as_it_is else quant.name
         own = tuple(_cost(cell, source.entry, options, work) for cell in cells)
         costs.append(
             ModelCost(
                 name=files.name,
-                precision=file_type if file_type and as_it_is else quant.name,
+                precision=precision,
                 download=files.download,
                 disk=files.room,
                 ready=files.quantised_here,
                 cells=own,
+                speed=_speed(speeds, precision, size),
+                full_speed=_speed(speeds, FULL, size),
             )
         )
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
     return ComparisonCost(costs[0], costs[1], tuple(step.name for step in steps), warnings)
+
+
+def _weights(source: ModelSource, options: ResolvedOptions, progress: Progress) -> int:
+    """How many a model has, as far as that is known before it is here; 0 for one that is quantised already."""
+    if given_quantised(source) is not None:
+        return 0
+    if source.entry is not None:
+        return source.entry.parameters
+    if isinstance(source, LocalGguf):
+        return read_gguf_header(source.path).parameters
+    full = plan_model(source, load_quant(FULL), home=options.home, offline=options.offline, progress=progress)
+    return full.full_size // 2
+
+
+def _speed(speeds: Speeds, precision: str, weights: int) -> float | None:
+    """Tokens a second of a model with so many weights, about."""
+    return speeds[precision] / weights if precision in speeds and weights else None
 
 
 @dataclass(frozen=True)
@@ -105,6 +139,8 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, work: 
         check_most=most,
         tokens=int(all_tries),
         tokens_expected=int(once + expected * tail + check),
+        check_tokens=int(most * tail + check),
+        check_tokens_expected=int(expected * tail + check),
     )
 
 

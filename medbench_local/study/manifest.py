@@ -75,6 +75,7 @@ def describe(
     started: datetime,
     said: Identification,
     models: Mapping[str, Mapping[str, object]],
+    chosen: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """The manifest of a run.
 
@@ -84,6 +85,7 @@ def describe(
         started: when the run was started or resumed.
         said: what results.json says of the run.
         models: what was noted of each loaded model (device, features, first prompt), by role.
+        chosen: the precision that was taken because none was asked for, and why; None if one was.
     """
     options = plan.options
     return {
@@ -104,6 +106,7 @@ def describe(
         "data": {cell.task.id: describe_task(cell.task) for cell in plan.cells},
         "quantisation": plan.quant.model_dump(mode="json"),
         "precisions": [quant.name for quant in quants],
+        "precision_choice": chosen,
         "protocol": said.protocol_content,
         "settings": {
             "tasks": list(dict.fromkeys(cell.task.id for cell in plan.cells)),

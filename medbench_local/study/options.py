@@ -24,7 +24,7 @@ CheckScope = Literal["none", "sample", "full"]
 SampleScope = Literal["sample", "full"]
 
 DEFAULT_QUANT = "q8_0"
-"""Half the size of 16-bit weights, and verdicts that hardly ever differ from theirs."""
+"""Where no speed speaks for another: half the size of 16-bit weights, and verdicts that hardly ever differ."""
 
 MODEL = (
     "a catalog name, a .gguf file, a checkpoint folder, hf:owner/name[@revision] or gguf:owner/name/file.gguf"
@@ -106,7 +106,8 @@ class CompareOptions:
     quant: str | Path | None = option(
         None,
         "The precision that is scored: a quantisation config or its file, auto (climb until verified) or full.",
-        unset=f"{DEFAULT_QUANT}; a GGUF that is quantised already: as it is",
+        unset="the closest to full that is fast on this machine and fits, kept once begun; a GGUF that is quantised "
+        "already: as it is",
         decides="as planned",
         example="q4_0",
     )

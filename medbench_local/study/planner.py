@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from medbench_local.acquire.prepare import PreparedModel, prepare_model
+from dataclasses import replace
+
+from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
@@ -33,13 +35,24 @@ class Planner:
         """The plan at one precision; converts and quantises what is not there yet."""
         medical, base = (self._prepare(source, self._precision_of(source, quant)) for source in self._sources)
         scoring = self._options.scoring or self._options.protocol.scoring
-        stand_ins = {}
-        higher = stand_in(self._options)
-        if higher is not None and quant.name != FULL:
-            for source, model in zip(self._sources, (medical, base), strict=True):
-                if model.full is not None:
-                    stand_ins[model.quantised.sha256] = self._prepare(source, higher).quantised
+        stand_ins = {} if quant.name == FULL else self._stand_ins(medical, base)
         return Plan(medical, base, self._cells, scoring, quant, self._options, stand_ins)
+
+    def at_full_precision(self) -> Plan:
+        """The plan before its precision is known: what it is checked against, and so its identity, is the same."""
+        plan = self.plan(load_quant(FULL))
+        return replace(plan, stand_ins=self._stand_ins(plan.medical, plan.base))
+
+    def _stand_ins(self, medical: PreparedModel, base: PreparedModel) -> dict[str, GgufFile]:
+        """What is checked against in place of full precision, by the hash of the scored file."""
+        higher = stand_in(self._options)
+        if higher is None:
+            return {}
+        return {
+            model.quantised.sha256: self._prepare(source, higher).quantised
+            for source, model in zip(self._sources, (medical, base), strict=True)
+            if model.full is not None
+        }
 
     def _prepare(self, source: ModelSource, quant: QuantConfig) -> PreparedModel:
         options = self._options

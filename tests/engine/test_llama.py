@@ -111,3 +111,20 @@ def test_what_was_loaded(models: Path) -> None:
     engine.close()  # twice does no harm
     with pytest.raises(EngineError, match="closed"):
         engine.score(Pack((), (GOOD,)))
+
+
+def test_it_counts_what_it_decodes(models: Path) -> None:
+    """A prefix of 40 tokens once, then 30 and 50 more; a longer prompt makes a new context, which counts on."""
+    prefix = (1, *range(300, 339))
+    requests = [ScoreRequest(prefix + tuple(range(200, 200 + size)), ((5,), (6,))) for size in (30, 50)]
+    with LlamaEngine(models / "f16.gguf", EngineOptions(n_ctx=2048, threads=1)) as engine:
+        assert engine.work.tokens == 0
+        engine.score(Pack(prefix, tuple(requests)))
+        assert engine.work.tokens == 40 + 30 + 50
+        first = engine.work
+        engine.score(Pack((), (ScoreRequest((5,) * 1500, ((5,),)),)))
+        assert engine.work.since(first).tokens == 1500
+        engine.generate(Pack((), (GenerateRequest((1, 5, 6), (), 4),)))
+        assert engine.work.since(first).tokens == 1500 + 3 + 3, "the last token of a text is not decoded"
+        assert engine.work.seconds > first.seconds > 0
+        assert engine.work.cpu_seconds > first.cpu_seconds > 0

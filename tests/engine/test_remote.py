@@ -9,12 +9,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from medbench_local.engine.base import EngineOptions, GenerateRequest, Pack, ScoreRequest
+from medbench_local.engine.base import EngineOptions, GenerateRequest, Mode, Pack, ScoreRequest
+from medbench_local.engine.channel import STOP_LINE
 from medbench_local.engine.llama import LlamaEngine
 from medbench_local.engine.process import Work, end_process, start_process
 from medbench_local.engine.remote import WorkerEngine, start_engine
@@ -72,6 +74,7 @@ def test_an_error_leaves_it_alive(engine: WorkerEngine) -> None:
         (signal.SIGKILL, "killed.*memory.*It needs about .*were free before"),
         (signal.SIGABRT, "SIGABRT"),
         (signal.SIGSEGV, "SIGSEGV"),
+        (signal.SIGILL, "SIGILL: an instruction"),
     ],
 )
 def test_its_death_says_what_it_was_doing(engine: WorkerEngine, number: int, words: str) -> None:
@@ -84,22 +87,56 @@ def test_its_death_says_what_it_was_doing(engine: WorkerEngine, number: int, wor
         engine.score(PACK)
 
 
+@only_posix
+def test_a_death_in_the_fast_mode_says_which_mode_is_safer(models: Path) -> None:
+    with start_engine(models / "f16.gguf", replace(OPTIONS, mode="fast")) as engine:
+        psutil.Process(engine.pid).send_signal(signal.SIGILL)
+        with pytest.raises(WorkerDied, match=r"SIGILL.*`mode=\"exact\"`") as caught:
+            engine.score(PACK)
+    assert caught.value.signal == "SIGILL"
+
+
 def test_a_death_between_two_calls_is_noticed(engine: WorkerEngine) -> None:
     psutil.Process(engine.pid).kill()
     with pytest.raises(WorkerDied, match="2 prompts of 2 to 3 tokens"):
         engine.score(PACK)
 
 
-@only_posix
-def test_an_interrupt_ends_the_worker(engine: WorkerEngine) -> None:
+def _interrupted(engine: WorkerEngine) -> None:
+    """A Ctrl-C soon after the beginning of a pack that takes minutes."""
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         engine.score(LONG)
     timer.join()
+
+
+@only_posix
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_an_interrupt_costs_the_pack_and_not_the_worker(models: Path, mode: Mode) -> None:
+    with start_engine(models / "f16.gguf", replace(OPTIONS, mode=mode)) as engine:
+        before = engine.score(PACK)
+        _interrupted(engine)
+        assert engine.score(PACK) == before
+        process = psutil.Process(engine.pid)
+    assert not process.is_running()
+    assert engine.exit_code == 0, "it was killed"
+
+
+@only_posix
+def test_a_worker_that_does_not_answer_an_interrupt_is_killed(engine: WorkerEngine) -> None:
+    psutil.Process(engine.pid).suspend()
+    _interrupted(engine)
     assert not psutil.pid_exists(engine.pid)
     with pytest.raises(CancelledError, match="was interrupted"):
         engine.score(PACK)
+
+
+def test_a_request_to_stop_that_comes_too_late_stops_nothing_else(engine: WorkerEngine) -> None:
+    before = engine.score(PACK)
+    assert engine._process.stdin is not None
+    engine._process.stdin.write(STOP_LINE)
+    assert engine.score(PACK) == before
 
 
 @only_posix

@@ -1,0 +1,135 @@
+"""How fast each precision is on this machine: a short decode of each, once for a machine and a build of llama.cpp.
+
+Which precision is fast is a matter of the processor's instructions and of the kernels that llama.cpp has for them: on
+some processors q8_0 takes twice the time of q6_k. It is measured, on a model made for it, and not assumed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from medbench_local.acquire.quantise import quantise
+from medbench_local.acquire.trial_model import WEIGHTS, write_trial_model
+from medbench_local.catalog.quantisation import FULL, load_quant
+from medbench_local.engine.base import Engine, EngineOptions, Pack, ScoreRequest
+from medbench_local.engine.machine import MachineNotes
+from medbench_local.errors import CancelledError, MedbenchError
+from medbench_local.progress import Progress, Silent
+
+CANDIDATES = ("q8_0", "q6_k", "q5_k_m", "q4_k_m")
+"""Precisions that a run may choose from, the closest to full first."""
+
+PREFIX, QUESTION, QUESTIONS = 256, 256, 2
+"""Tokens of a prompt, and prompts of one measurement: as of a question behind some demonstrations."""
+
+Start = Callable[[Path, EngineOptions], Engine]
+Speeds = Mapping[str, float]
+"""Weights that tokens are multiplied with in a second, by the name of the precision, "full" for 16 bits.
+
+Divided by the weights of a model: about its tokens a second.
+"""
+
+
+def known_speeds(home: Path, options: EngineOptions) -> Speeds:
+    """What was measured on this machine before; empty if nothing was."""
+    found = MachineNotes(home, options.gpu_layers).read(_topic(options))
+    return {
+        name: float(speed) for name, speed in found.items() if isinstance(speed, int | float) and speed > 0
+    }
+
+
+def measured_speeds(
+    home: Path, options: EngineOptions, start: Start, progress: Progress | None = None
+) -> Speeds:
+    """The speeds of `CANDIDATES` and of full precision; those that are not known yet are measured and kept.
+
+    Args:
+        home: MEDBENCH_HOME.
+        options: mode, threads and GPU decide the speed.
+        start: loads a file.
+        progress: told of it.
+
+    Returns:
+        The speeds; empty where they cannot be measured, which is said.
+    """
+    known = known_speeds(home, options)
+    missing = [name for name in (FULL, *CANDIDATES) if name not in known]
+    if not missing:
+        return known
+    listener = progress or Silent()
+    try:
+        found = _measure(missing, home, options, start, listener)
+    except CancelledError:
+        raise
+    except (MedbenchError, OSError) as error:
+        listener.note(f"the speed of this machine could not be measured: {error}")
+        return {}
+    notes = MachineNotes(home, options.gpu_layers)
+    for name, speed in found.items():
+        notes.note(_topic(options), name, round(speed))
+    return {**known, **found}
+
+
+def tokens_a_second(speeds: Speeds, weights: int) -> str:
+    """Of a model with so many weights at each precision, for people: "q8_0 38, q6_k 51"."""
+    rates = {name: speed / weights for name, speed in speeds.items()}
+    return ", ".join(
+        f"{name} {rate:,.0f}" if rate >= 10 else f"{name} {rate:.2g}" for name, rate in rates.items()
+    )
+
+
+def _topic(options: EngineOptions) -> str:
+    return f"weights a second, {options.mode}, {options.threads or 'default'} threads"
+
+
+def _measure(
+    names: list[str], home: Path, options: EngineOptions, start: Start, progress: Progress
+) -> dict[str, float]:
+    home.mkdir(parents=True, exist_ok=True)
+    found = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="speed-", dir=home) as folder,
+        progress.step("measuring this machine, once", total=len(names), unit="precisions") as advance,
+    ):
+        full = Path(folder) / "full.gguf"
+        write_trial_model(full)
+        for name in names:
+            path = full
+            if name != FULL:
+                path = full.with_name(f"{name}.gguf")
+                quantise(full, load_quant(name), path)
+            with closing(start(path, replace(options, n_ctx=PREFIX + 2 * QUESTION))) as engine:
+                if (speed := _speed(engine)) is not None:
+                    found[name] = speed
+            if path != full:
+                path.unlink()
+            advance(1)
+    return found
+
+
+def _speed(engine: Engine) -> float | None:
+    """Weights a second, the best of three; None of an engine that does not count."""
+    prefix = tuple(1 + i % 500 for i in range(PREFIX))
+    requests = [
+        ScoreRequest(prefix + tuple(3 + (i + n) % 500 for i in range(QUESTION)), ((5,),))
+        for n in range(QUESTIONS)
+    ]
+    speeds = []
+    for number in range(4):
+        before = engine.work
+        # Another first token each time: nothing of the round before is reused.
+        changed = [replace(request, context=(10 + number, *request.context[1:])) for request in requests]
+        engine.score(Pack(changed[0].context[:PREFIX], tuple(changed)))
+        work = engine.work.since(before)
+        if not work.tokens:
+            return None
+        seconds = work.seconds
+        if "gpu_layers" not in engine.info.numerics:
+            # Other programs take wall time, not processor time: what it would be on a machine that is not busy.
+            seconds = work.cpu_seconds / engine.info.threads
+        speeds.append(work.tokens / seconds)
+    return max(speeds[1:]) * WEIGHTS
