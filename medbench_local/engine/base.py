@@ -44,7 +44,7 @@ class EngineOptions:
         batch_tokens: most tokens in one decode.
         parallel: questions decoded at once in "fast" mode and in generation.
         cache: type of the attention cache in "exact" mode; "f16" takes half the memory and moves log-probabilities
-            by up to about 0.07. The "fast" mode always has "f16".
+            by up to about 0.07. The other modes always have "f16".
     """
 
     mode: Mode = "exact"

@@ -88,7 +88,9 @@ def generate_together(
         context.branch(0, [number + 1])
         tail = request.context[held:]
         # The last rows are decoded with the one that is read, so that no decode is tiny.
-        before = 0 if len(tail) <= context.micro_batch else max(cache.least_rows, len(tail) - context.micro_batch)
+        before = (
+            0 if len(tail) <= context.micro_batch else max(cache.least_rows, len(tail) - context.micro_batch)
+        )
         cache.extend(tail[:before], held, [number + 1])
         context.decode(
             [

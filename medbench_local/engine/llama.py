@@ -151,9 +151,9 @@ class LlamaEngine(Closing):
     def generate(self, pack: Pack) -> list[str]:
         """See `Engine.generate`.
 
-        The mode "reproducible" generates as "exact" does: tokens come one by one, and flash attention would make
-        their bits depend on the threads. `EngineOptions.parallel` requests run at once, or as many as the context holds, and in one such group
-        the last bits of one request may depend on the others: equal packs give equal texts.
+        The mode "reproducible" generates as "exact" does: tokens come one by one, and with flash attention their bits
+        would depend on the threads. `EngineOptions.parallel` requests run at once, or as many as the context holds,
+        and in one such group the last bits of one request may depend on the others: equal packs give equal texts.
         """
         requests = [request for request in pack.requests if isinstance(request, GenerateRequest)]
         mode: Mode = "exact" if self._options.mode == "reproducible" else self._options.mode

@@ -149,9 +149,11 @@ class CompareOptions:
     )
     force: bool = option(False, "Run even if memory seems too small.")
     retries: int = option(0, "How often a worker process that died is started again.", least=0)
-    mode: Mode = option(
-        "exact",
-        "How the engine decodes: exact (bit-reproducible) or fast (several questions at once).",
+    mode: Mode | None = option(
+        None,
+        "How the engine decodes: exact (attention in float32), reproducible (equal bits, too, but with flash attention "
+        "in float16) or fast (several questions at once).",
+        unset="by the weights: exact for f32 and f16, reproducible for others",
         decides="as planned",
         example="fast",
     )
@@ -160,8 +162,8 @@ class CompareOptions:
 
     @property
     def engine(self) -> EngineOptions:
-        """How models are decoded."""
-        return EngineOptions(mode=self.mode, threads=self.threads, gpu_layers=self.gpu_layers)
+        """How models are decoded: exactly where no mode is asked for; a plan knows the weights and chooses by them."""
+        return EngineOptions(mode=self.mode or "exact", threads=self.threads, gpu_layers=self.gpu_layers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
+from medbench_local.engine.base import Mode
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.study.ladder import ladder, stand_in
@@ -40,6 +44,12 @@ class Planner:
                 if model.full is not None:
                     stand_ins[model.quantised.sha256] = self._prepare(source, higher).quantised
         return Plan(medical, base, self._cells, scoring, quant, self._options, stand_ins)
+
+    def in_mode(self, mode: Mode) -> Planner:
+        """The same with an engine's mode that was asked for."""
+        found = copy(self)
+        found._options = replace(self._options, mode=mode)
+        return found
 
     def _prepare(self, source: ModelSource, quant: QuantConfig) -> PreparedModel:
         options = self._options

@@ -121,7 +121,7 @@ class Shape:
     """What attention looks like in a random model.
 
     Attributes:
-        architecture: llama.cpp's name: llama, gemma2 (soft-capped, every second layer in a window) or gemma3 (a window).
+        architecture: llama, gemma2 (soft-capped, every second layer in a window) or gemma3 (in a window).
         head: numbers of a head.
         heads: of queries.
         kv_heads: of keys and values.
@@ -136,8 +136,8 @@ class Shape:
 
 
 def write_random(path: Path, shape: Shape, *, seed: int = 0) -> Path:
-    """A model of two layers of random F32 weights."""
-    width, hidden = 256, 512
+    """A model of two layers of random F32 weights, whose rows take K-quants."""
+    width, hidden = 256, 256
     gemma = shape.architecture != "llama"
     writer = gguf.GGUFWriter(path, shape.architecture)
     _header(writer, 2, width, shape.heads, shape.kv_heads, hidden, head=shape.head)
