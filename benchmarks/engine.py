@@ -66,6 +66,7 @@ class Raw:
         )
         self._context = llama_cpp.llama_init_from_model(self._model.handle, params)
         self._memory = llama_cpp.llama_get_memory(self._context)
+        self._held: Tokens = ()
 
     def _decode(self, tokens: Sequence[int]) -> None:
         for start in range(0, len(tokens), 512):
@@ -75,10 +76,12 @@ class Raw:
                 raise SystemExit("llama.cpp could not decode")
 
     def begin(self, prefix: Tokens) -> None:
-        """Decode the prefix."""
-        llama_cpp.llama_memory_clear(self._memory, True)
-        if prefix:
-            self._decode(prefix)
+        """Decode the prefix, unless it is there."""
+        if prefix != self._held:
+            llama_cpp.llama_memory_clear(self._memory, True)
+            if prefix:
+                self._decode(prefix)
+            self._held = prefix
 
     def score(self, prefix: Tokens, questions: Sequence[Tokens], letters: Sequence[int]) -> list[list[float]]:
         """Log-probabilities of the letters behind each question."""

@@ -4,9 +4,9 @@
 
 Natural log-probabilities of the 8 likeliest tokens and of 8 random ones behind each prompt, absolute differences in
 nats, as median / largest. The models are the embedded pair, the checkpoints named, and random Llamas of several head
-sizes, all of them against transformers in float32 with the very same token ids. F32, F16 and bf16 weights are compared with
-transformers on the weights so rounded, as if the checkpoint were stored that way; quantised ones with the unquantised
-checkpoint, so that "exact" shows what quantisation itself does. Needs torch and transformers.
+sizes, all of them against transformers in float32 with the very same token ids. F32, F16 and bf16 weights are
+compared with transformers on the weights so rounded, as if the checkpoint were stored that way; quantised ones with
+the unquantised checkpoint, so that "exact" shows what quantisation itself does. Needs torch and transformers.
 """
 
 from __future__ import annotations

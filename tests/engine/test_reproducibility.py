@@ -54,7 +54,7 @@ MODELS: dict[str, Shape] = {
     "grouped": Shape(),
     "grouped-q4_k_m": Shape(),
     "grouped-bf16": Shape(),
-    "alone": Shape(heads=4, kv_heads=4),
+    "head-32": Shape(head=32, heads=8, kv_heads=8),
     "head-80": Shape(head=80),
     "head-96": Shape(head=96, heads=8),
     "head-128": Shape(head=128),
