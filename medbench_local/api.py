@@ -351,7 +351,8 @@ def score_requests(
         special: whether control-token text in prompts stands for control tokens.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         force: load even if memory seems too small.
-        mode: "exact" (bit-reproducible) or "fast" (several prompts a decode).
+        mode: "exact" (bit-reproducible, attention in float32), "reproducible" (bit-reproducible, flash attention) or
+            "fast" (several prompts a decode).
         threads: CPU threads; None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 for all.
         progress: listens to the work.

@@ -54,8 +54,9 @@ class QuantConfig(StrictModel):
         file_type: llama.cpp's mixture of types; "auto" keeps the checkpoint's own.
         bits_per_weight: of a 7-billion-parameter model, for planning.
         tensor_types: regular expressions on GGUF tensor names, and the type that matching matrices get.
-        kv_cache: type of the attention cache in the engine's exact mode; the fast mode always has f16.
-        flash_attention: whether it needs flash attention, which only the fast mode has: refused in the exact mode.
+        kv_cache: type of the attention cache in the engine's exact mode; the other modes always have f16.
+        flash_attention: "off" is without it: in the exact mode unless the fast one is asked for; "on" is never in the
+            exact mode; "auto" leaves it to the weights. Files of before say false (off) or true (on).
         equivalence: how it is checked.
         next: the next precision up the ladder, or None.
         imatrix: importance matrix file (.gguf, or the older .dat), or None.
@@ -67,10 +68,16 @@ class QuantConfig(StrictModel):
     bits_per_weight: Annotated[float, Field(gt=1, le=32)]
     tensor_types: dict[str, TensorType] = Field(default_factory=dict)
     kv_cache: Literal["f32", "f16"] = "f32"
-    flash_attention: bool = False
+    flash_attention: Literal["auto", "on", "off"] = "auto"
     equivalence: EquivalenceRule
     next: str | None = None
     imatrix: Path | None = None
+
+    @field_validator("flash_attention", mode="before")
+    @classmethod
+    def _is_a_word(cls, value: object) -> object:
+        """YAML reads on and off as true and false, which stood here before there was a third way."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("tensor_types")
     @classmethod

@@ -75,9 +75,9 @@ def examine() -> dict[str, Any]:
 def _speed(home: Path) -> str:
     """What was measured of this machine, for the commonest size of model."""
     from medbench_local.acquire.calibration import known_speeds, tokens_a_second
-    from medbench_local.engine.base import EngineOptions
+    from medbench_local.study.options import CompareOptions
 
-    speeds = known_speeds(home, EngineOptions())
+    speeds = known_speeds(home, CompareOptions().engine_of_quantised)
     if not speeds:
         return "not measured yet: the first comparison of large models does, or its --dry-run"
     return f"{tokens_a_second(speeds, 7 * 10**9)} tokens a second with 7 billion weights, about"

@@ -146,7 +146,7 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
         "memory needed": f"about {amount(need, 'B')} at a context of {context:,} tokens",
         "memory free": amount(free, "B"),
         "fits this machine": "yes" if need <= free else "no: choose a smaller precision",
-        "speed here": _speed(known_speeds(options.home, options.engine), weights),
+        "speed here": _speed(known_speeds(options.home, options.engine_of_quantised), weights),
     }
     return facts
 

@@ -45,7 +45,7 @@ def score(
         special=special,
         offline=asked.offline,
         force=asked.force,
-        mode=asked.mode,
+        mode=asked.mode or "exact",
         threads=asked.threads,
         gpu_layers=asked.gpu_layers,
         progress=listener,

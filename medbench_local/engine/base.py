@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Literal, Protocol, TypeVar
 
 Tokens = tuple[int, ...]
-Mode = Literal["exact", "fast"]
+Mode = Literal["exact", "reproducible", "fast"]
 Bos = Literal["once", "twice"]
 
-NEAR_TIE: dict[Mode, float] = {"exact": 0.01, "fast": 0.05}
+NEAR_TIE: dict[Mode, float] = {"exact": 0.01, "reproducible": 0.02, "fast": 0.05}
 """Gap of the two best options, in nats, up to which another machine may choose the other one: a near-tie.
 
 The exact mode gives the same bits on one machine; other instruction sets and builds move log-probabilities of
@@ -34,8 +34,9 @@ class EngineOptions:
 
     Attributes:
         mode: "exact" decodes one question at a time with an F32 cache, no flash attention and no weight
-            repacking, so that results do not depend on threads, order, batch or context size;
-            "fast" decodes several questions at once.
+            repacking, so that results do not depend on threads, order, batch or context size; "reproducible" keeps
+            that promise with flash attention, whose keys and values are rounded to 16 bits, and generates as "exact"
+            does; "fast" decodes several questions at once.
         n_ctx: largest context in tokens; the longest prompt with its options must fit. Memory for the cache is
             taken as prompts need it.
         threads: CPU threads, or None for the number of physical cores.
@@ -43,7 +44,7 @@ class EngineOptions:
         batch_tokens: most tokens in one decode.
         parallel: questions decoded at once in "fast" mode and in generation.
         cache: type of the attention cache in "exact" mode; "f16" takes half the memory and moves log-probabilities
-            by up to about 0.07. The "fast" mode always has "f16".
+            by up to about 0.07. The other modes always have "f16".
         repack: whether weights may be rearranged for the processor in "fast" mode; `start_engine` makes it False
             where a try shows that this ends the process, or does not pay.
     """

@@ -12,7 +12,7 @@ from medbench_local.engine.base import GenerateRequest
 from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.logits import not_finite
-from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache
+from medbench_local.engine.prefix import PrefixCache
 
 
 class Continuation:
@@ -69,7 +69,7 @@ def generate_together(
         cache: of that context.
     """
     shortest = min(len(request.context) for request in requests)
-    held = cache.hold(requests[0].context[: max(0, min(prefix, shortest - LEAST_ROWS))])
+    held = cache.hold(requests[0].context[: max(0, min(prefix, shortest - cache.least_rows))])
     texts = [Continuation(request.stop, request.max_tokens) for request in requests]
     positions = [len(request.context) for request in requests]
     rows: list[Row] = []
@@ -88,7 +88,9 @@ def generate_together(
         context.branch(0, [number + 1])
         tail = request.context[held:]
         # The last rows are decoded with the one that is read, so that no decode is tiny.
-        before = 0 if len(tail) <= context.micro_batch else max(LEAST_ROWS, len(tail) - context.micro_batch)
+        before = (
+            0 if len(tail) <= context.micro_batch else max(cache.least_rows, len(tail) - context.micro_batch)
+        )
         cache.extend(tail[:before], held, [number + 1])
         context.decode(
             [

@@ -17,6 +17,7 @@ from medbench_local.engine.base import (
     EngineInfo,
     EngineOptions,
     GenerateRequest,
+    Mode,
     OptionScores,
     Pack,
     ScoreRequest,
@@ -68,29 +69,28 @@ class LlamaEngine(Closing):
         try:
             if self._model.architecture_problem:
                 raise UnsupportedArchitectureError(f"{path} {self._model.architecture_problem}.")
-            self._make_context(min(options.n_ctx, FIRST_CONTEXT))
+            self._make_context(min(options.n_ctx, FIRST_CONTEXT), options.mode)
             self._info = self._describe(path, gpu)
         except BaseException:
             self.close()
             raise
 
-    def _make_context(self, n_ctx: int) -> None:
-        """A new context of at least ``n_ctx`` tokens in place of the one there was."""
+    def _make_context(self, n_ctx: int, mode: Mode) -> None:
+        """A new context of at least ``n_ctx`` tokens in place of the one there was, for decoding as ``mode`` does."""
         if self._context is not None:
             self._earlier += WorkDone(*self._context.counters())
             self._context.close()
             self._context = None
-        exact = self._options.mode == "exact"
         size = max(n_ctx, SMALLEST_BATCH)
         batch = min(self._options.batch_tokens, size)
         self._context = Context(
             self._model,
             n_ctx=size,
-            batch=min(batch, MICRO_BATCH) if exact else batch,
+            batch=batch if mode == "fast" else min(batch, MICRO_BATCH),
             micro_batch=min(batch, MICRO_BATCH),
             threads=self._threads,
-            exact=exact,
-            f32_cache=exact and self._options.cache == "f32",
+            mode=mode,
+            f32_cache=mode == "exact" and self._options.cache == "f32",
             gpu=self._gpu,
         )
         self._cache = PrefixCache(self._context)
@@ -101,19 +101,19 @@ class LlamaEngine(Closing):
         bos, eos = model.bos, model.eos
         used = devices.gpus() if gpu else []
         names = ", ".join(f"{device.backend} {device.description}" for device in used) or "CPU"
-        exact = options.mode == "exact"
+        alone = f", as in the exact mode, {options.cache} cache" if options.mode == "reproducible" else ""
         numerics = found | {
             "mode": options.mode,
-            "cache": options.cache if exact else "f16",
-            "flash_attention": "off" if exact else "auto",
+            "cache": options.cache if options.mode == "exact" else "f16",
+            "flash_attention": {"exact": "off", "reproducible": "on", "fast": "auto"}[options.mode],
             "repack": "on" if self._repacks else "off",
             "device": names,
-            "generation": f"{options.parallel} at once",
+            "generation": f"{options.parallel} at once{alone}",
             **{name: value for name, value in sorted(os.environ.items()) if _decides(name)},
         }
         if gpu:
             numerics["gpu_layers"] = str(options.gpu_layers)
-        if not exact:
+        if options.mode == "fast":
             numerics["batch"] = f"{options.parallel} questions, {options.batch_tokens} tokens at once"
         return EngineInfo(
             model=str(path),
@@ -156,21 +156,23 @@ class LlamaEngine(Closing):
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""
         requests = [request for request in pack.requests if isinstance(request, ScoreRequest)]
-        context = self._begin(pack, len(requests), "score")
+        context = self._begin(pack, len(requests), "score", self._options.mode)
         prefix, parallel = len(pack.prefix), self._options.parallel
         with self._tidy():
-            if self._options.mode == "exact":
-                return [score_one(request, prefix, context, self._cache) for request in requests]
-            return score_many(requests, prefix, parallel, context, self._cache)
+            if self._options.mode == "fast":
+                return score_many(requests, prefix, parallel, context, self._cache)
+            return [score_one(request, prefix, context, self._cache) for request in requests]
 
     def generate(self, pack: Pack) -> list[str]:
         """See `Engine.generate`.
 
-        `EngineOptions.parallel` requests run at once, or as many as the context holds, and in one such group
-        the last bits of one request may depend on the others: equal packs give equal texts.
+        The mode "reproducible" generates as "exact" does: tokens come one by one, and with flash attention their bits
+        would depend on the threads. `EngineOptions.parallel` requests run at once, or as many as the context holds,
+        and in one such group the last bits of one request may depend on the others: equal packs give equal texts.
         """
         requests = [request for request in pack.requests if isinstance(request, GenerateRequest)]
-        context = self._begin(pack, len(requests), "generate")
+        mode: Mode = "exact" if self._options.mode == "reproducible" else self._options.mode
+        context = self._begin(pack, len(requests), "generate", mode)
         prefix, room = len(pack.prefix), self._options.n_ctx
         texts: list[str] = []
         with self._tidy():
@@ -181,8 +183,8 @@ class LlamaEngine(Closing):
                 texts += generate_together(group, prefix, self._model, context, self._cache)
         return texts
 
-    def _begin(self, pack: Pack, fitting: int, kind: str) -> Context:
-        """Refuse a pack that cannot be computed, before anything is."""
+    def _begin(self, pack: Pack, fitting: int, kind: str, mode: Mode) -> Context:
+        """Refuse a pack that cannot be computed, before anything is; the context to do it in as ``mode`` does."""
         if self._context is None:
             raise EngineError(f"The engine of {self._info.model} is closed.")
         if fitting != len(pack.requests):
@@ -208,6 +210,8 @@ class LlamaEngine(Closing):
         if self._options.mode == "fast":
             # Which questions are decoded together must not depend on how far the cache has grown.
             needed = max(needed, min(len(pack.prefix) + self._options.batch_tokens, self._options.n_ctx))
+        if self._context.mode != mode:
+            self._make_context(self._context.n_ctx, mode)
         return self._grown(needed)
 
     def _refuse_more(self, needed: int, what: str) -> None:
@@ -222,7 +226,7 @@ class LlamaEngine(Closing):
         assert self._context is not None
         if needed > self._context.n_ctx:
             roomy = -(-max(needed, 3 * self._context.n_ctx // 2) // 256) * 256
-            self._make_context(min(roomy, max(needed, self._options.n_ctx)))
+            self._make_context(min(roomy, max(needed, self._options.n_ctx)), self._context.mode)
         return self._context
 
     @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.engine.base import ROWS
+from medbench_local.engine.base import ROWS, Mode
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.stop import STOP
@@ -25,6 +25,16 @@ SEQUENCES = 64
 _F32, _F16 = 0, 1
 _ABORTED = 2
 """What llama.cpp returns when it was asked to stop."""
+
+
+def _flash_attention(mode: Mode) -> int:
+    """What llama.cpp calls a mode's choice of attention."""
+    types: dict[Mode, int] = {
+        "exact": llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+        "reproducible": llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+        "fast": llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    }
+    return types[mode]
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Context:
         batch: most tokens of one decode.
         micro_batch: most tokens computed together.
         threads: processor threads.
-        exact: without flash attention; otherwise with it where the device has it.
+        mode: "exact" is without flash attention, "reproducible" with it, "fast" with it where the device has it.
         f32_cache: 32 bits for keys and values instead of 16.
         gpu: whether any device but the processor may be used.
 
@@ -69,7 +79,7 @@ class Context:
         batch: int,
         micro_batch: int,
         threads: int,
-        exact: bool,
+        mode: Mode,
         f32_cache: bool,
         gpu: bool,
     ) -> None:
@@ -83,21 +93,20 @@ class Context:
             n_outputs_max=ROWS,
             n_threads=threads,
             n_threads_batch=threads,
-            flash_attn_type=(
-                llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED if exact else llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
-            ),
+            flash_attn_type=_flash_attention(mode),
             type_k=_F32 if f32_cache else _F16,
             type_v=_F32 if f32_cache else _F16,
             kv_unified=True,
             swa_full=True,
             offload_kqv=gpu,
-            op_offload=gpu and not exact,
             no_perf=False,
             abort_callback=STOP.callback,
             abort_callback_data=STOP.data,
+            op_offload=gpu and mode == "fast",
         )
         LOG.clear()
         self._model = model
+        self.mode = mode
         self.handle: Any = llama_cpp.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise EngineError(

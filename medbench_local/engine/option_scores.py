@@ -13,7 +13,7 @@ from medbench_local.engine.base import ROWS, OptionScores, ScoreRequest, Tokens
 from medbench_local.engine.llama_context import SEQUENCES, Context, Row
 from medbench_local.engine.logits import not_finite
 from medbench_local.engine.packs import new_tokens, shared_beginning
-from medbench_local.engine.prefix import LEAST_ROWS, PrefixCache
+from medbench_local.engine.prefix import PrefixCache
 
 
 def log_probabilities(logits: NDArray[np.float32], tokens: Sequence[int]) -> list[float]:
@@ -132,12 +132,12 @@ def score_one(request: ScoreRequest, prefix: int, context: Context, cache: Prefi
     for part in parts:
         # With several parts, the later ones branch off as late as they can.
         reusable = prefix if len(parts) == 1 else len(part.context)
-        held = cache.hold(part.context[: max(0, min(reusable, len(part.context) - LEAST_ROWS))])
+        held = cache.hold(part.context[: max(0, min(reusable, len(part.context) - cache.least_rows))])
         branches = _Branches(part, held, 1)
         # Everything that is read comes from one decode, together with as much before it as there is room.
         before = max(0, len(branches.rows) - context.micro_batch)
         if before:
-            before = max(before, LEAST_ROWS)
+            before = max(before, cache.least_rows)
         context.branch(0, branches.sequences)
         cache.extend(part.context[held : held + before], held, branches.sequences)
         context.decode(branches.rows[before:])

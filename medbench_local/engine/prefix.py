@@ -2,19 +2,20 @@
 
 Processor kernels differ with the number of rows computed together: one row, a few, many. Where every
 decode has at least `LEAST_ROWS` rows, each token's result is the same whatever else is in it, so that
-reusing a prefix changes no bit. `tests/engine/test_reproducibility.py` holds it to that.
+reusing a prefix changes no bit. A whole prompt that is shorter is decoded alone, whatever is cached, so that its
+result is always that of one and the same decode. `tests/engine/test_reproducibility.py` holds it to that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medbench_local.engine.base import Tokens
+from medbench_local.engine.base import Mode, Tokens
 from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.packs import shared_length
 
-LEAST_ROWS = 16
-"""Fewest rows of a decode; kernels were seen to change at 2 and at 8 rows."""
+LEAST_ROWS: dict[Mode, int] = {"exact": 16, "reproducible": 64, "fast": 16}
+"""Fewest rows of a decode; kernels were seen to change at 2 and at 8 rows, that of flash attention at 64."""
 
 
 def chunks(length: int, limit: int) -> list[int]:
@@ -34,6 +35,7 @@ class PrefixCache:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.least_rows = LEAST_ROWS[context.mode]
         self._held: Tokens = ()
 
     def hold(self, prefix: Tokens) -> int:
@@ -42,11 +44,11 @@ class PrefixCache:
         Returns:
             The number of tokens held: all of ``prefix``, or 0 if it is too short to be decoded by itself.
         """
-        if len(prefix) < LEAST_ROWS:
+        if len(prefix) < self.least_rows:
             prefix = ()
         start = shared_length(self._held, prefix)
         if start < len(prefix):
-            start = min(start, len(prefix) - LEAST_ROWS)
+            start = min(start, len(prefix) - self.least_rows)
         if start < len(self._held):
             self._context.cut(0, start)
         self._held = ()  # of an unknown state should the decode fail

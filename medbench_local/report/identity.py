@@ -36,13 +36,19 @@ def signature(results: Results) -> str:
         "limit": UNKNOWN if not known else "none" if results.limit is None else str(results.limit),
         "system-prompt": UNKNOWN if not known else _digest(results.system_prompt) or "default",
         "data": _digest(_hashes(results.data)) or UNKNOWN,
-        "engine": results.mode,
+        "engine": _mode(results),
         "llama.cpp": (engine and engine.build) or UNKNOWN,
         "llama-cpp-python": (engine and engine.bindings) or UNKNOWN,
         "device": (engine and engine.device) or UNKNOWN,
     }
     # a name that holds the mark between the parts must not make up a part
     return "|".join(f"{name}:{plain(value).replace('|', '/')}" for name, value in parts.items())
+
+
+def _mode(results: Results) -> str:
+    """The engine's mode; both, where the check was made in another one."""
+    checked = f", checked in {plain(results.check_mode)}" if results.check_mode else ""
+    return plain(results.mode) + checked
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,7 @@ def facts(results: Results) -> list[Fact]:
         Fact("computed by", f"medbench-local {plain(results.version)}" if results.version else unsaid),
         Fact(
             "engine",
-            f"{_engine(engine)}; {plain(results.mode)} mode"
-            if engine
-            else f"{plain(results.mode)} mode; {unsaid}",
+            f"{_engine(engine)}; {_mode(results)} mode" if engine else f"{_mode(results)} mode; {unsaid}",
         ),
         Fact("medical", _model(models.medical)),
         Fact("base", _model(models.base)),

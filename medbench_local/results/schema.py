@@ -270,7 +270,8 @@ class Results(Identification):
     Attributes:
         protocol: the protocol's name.
         precision: name of the quantisation config that was scored.
-        mode: the engine's mode, "exact" or "fast".
+        mode: the engine's mode, "exact", "reproducible" or "fast".
+        check_mode: that of the precision that is checked against, where it is another one.
         confidence: level of the intervals of the differences.
         summary: rates of win, tie and loss.
         warnings: what a careful reader must know (incomplete data, stand-ins, tokenizer trouble).
@@ -281,6 +282,7 @@ class Results(Identification):
     models: PairOf
     precision: str
     mode: str
+    check_mode: str | None = None
     protocol: str
     confidence: Share
     comparisons: tuple[Comparison, ...]

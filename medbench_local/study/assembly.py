@@ -36,7 +36,10 @@ def assemble(
         **dict(said),
         models=PairOf(medical=model_record(plan.medical), base=model_record(plan.base)),
         precision=plan.precision,
-        mode=plan.options.engine.mode,
+        mode=plan.mode,
+        check_mode=None
+        if plan.at_full_precision or plan.reference_mode == plan.mode
+        else plan.reference_mode,
         protocol=plan.protocol.name,
         confidence=confidence,
         comparisons=tuple(comparisons),

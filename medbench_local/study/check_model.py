@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
 from medbench_local.acquire.prepare import PreparedModel
+from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import UsageError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
@@ -12,6 +17,7 @@ from medbench_local.results.model_check import ModelCheck, TaskCheck
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
+from medbench_local.study.begun import first_plan
 from medbench_local.study.cell_answers import CellKey, answer_with, key_of, with_retries
 from medbench_local.study.equivalence import (
     CheckSettings,
@@ -41,7 +47,7 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     if options.output is not None:
         need_place(options.output)
     planner = Planner(model, model, options, tools.progress)
-    plan = planner.plan(planner.quants[0])
+    planner, plan = first_plan(planner, planner.quants[0], partial(_is_begun, planner.quants), tools.progress)
     prepared = plan.medical
     if prepared.full is None or not plan.checkable:
         raise UsageError(
@@ -54,17 +60,24 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         plan.quant,
         scope=options.check,
         reference_precision=plan.reference_precision,
-        near_tie=plan.near_tie,
+        near_tie=plan.reference_near_tie,
     )
     rows = {key_of(cell): checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
-    folder = (
-        options.output
-        or RUNS / f"check-{prepared.name}-{plan.quant.name}-{identity_of(plan, planner.quants)}"
-    )
+    folder = _folder(planner.quants, plan)
     with only_process(folder), ScoreStore(folder / SCORES, neighbouring_stores(folder)) as store:
         quantised = _answers(plan, prepared, rows, store, full=False, tools=tools)
         full = _answers(plan, prepared, rows, store, full=True, tools=tools)
     return _judge(plan, settings, rows, full, quantised)
+
+
+def _folder(quants: Sequence[QuantConfig], plan: Plan) -> Path:
+    name = f"check-{plan.medical.name}-{plan.quant.name}-{identity_of(plan, quants)}"
+    return plan.options.output or RUNS / name
+
+
+def _is_begun(quants: Sequence[QuantConfig], plan: Plan) -> bool:
+    """A folder that was named holds scores of any mode: each finds its own."""
+    return plan.options.output is None and (_folder(quants, plan) / SCORES).is_file()
 
 
 def _answers(

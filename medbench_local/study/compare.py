@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
@@ -20,6 +21,7 @@ from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.assembly import assemble, timing_of
+from medbench_local.study.begun import first_plan
 from medbench_local.study.cell_answers import (
     CellAnswers,
     CellKey,
@@ -69,11 +71,11 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     planner = Planner(medical, base, options, tools.progress)
     choice = choose_precision(planner, options, tools)
     quants = planner.quants if choice is None else (choice.quant,)
-    first = planner.plan(quants[0])
+    planner, first = first_plan(planner, quants[0], partial(_is_begun, quants), tools.progress)
     refuse_plan(first)
     if len(quants) > 1:
         refuse_unchecked_climb(first)
-    folder = RunFolder(options.output or RUNS / run_name(first, quants))
+    folder = _folder(first, quants)
     if (finished := _finished(folder, first, quants)) is not None:
         return Run(folder, finished, computed=False)
     with only_process(folder.path):
@@ -118,6 +120,15 @@ class _Outcome:
 
     plan: Plan
     comparisons: tuple[Comparison, ...]
+
+
+def _folder(plan: Plan, quants: Sequence[QuantConfig]) -> RunFolder:
+    return RunFolder(plan.options.output or RUNS / run_name(plan, quants))
+
+
+def _is_begun(quants: Sequence[QuantConfig], plan: Plan) -> bool:
+    folder = _folder(plan, quants)
+    return folder.manifest_file.is_file() and folder.manifest().get("identity") == identity_of(plan, quants)
 
 
 def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> Results | None:
@@ -231,6 +242,7 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
                 shared_prompt=shared.get(key),
                 settings=plan.protocol.bootstrap,
                 near_tie=plan.near_tie,
+                reference_near_tie=plan.reference_near_tie,
                 found=findings[key],
             )
         )
@@ -269,7 +281,7 @@ def _findings(
         plan.quant,
         scope=plan.options.check,
         reference_precision=plan.reference_precision,
-        near_tie=plan.near_tie,
+        near_tie=plan.reference_near_tie,
     )
     findings = {}
     for cell in plan.cells:

@@ -44,7 +44,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     weights = [_weights(source, options, progress) for source in sources]
     speeds: Speeds = {}
     if max(weights) >= TINY:
-        speeds = measured_speeds(options.home, options.engine, tools.start_engine, progress)
+        speeds = measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, progress)
         if options.quant is None:
             choice = foreseen(speeds, max(weights), options)
             progress.note(str(choice))

@@ -20,10 +20,15 @@ def ladder(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
     """
     steps = _steps(options)
     for step in steps:
-        if step.flash_attention and options.engine.mode == "exact":
+        if step.flash_attention == "on" and options.mode == "exact":
             raise UsageError(
-                f"{step.name} asks for flash attention, which only the fast mode has.",
-                advice='Add `mode="fast"`.',
+                f"{step.name} asks for flash attention, which the exact mode does not have.",
+                advice='Ask for another one with `mode=`, such as `mode="reproducible"`, or for none.',
+            )
+        if step.flash_attention == "off" and options.mode == "reproducible":
+            raise UsageError(
+                f"{step.name} forbids flash attention, which the reproducible mode is made of.",
+                advice='Write `flash_attention: auto` into the file, or ask for `mode="exact"`.',
             )
     return steps
 

@@ -40,16 +40,18 @@ def origin(model: PreparedModel) -> str:
 def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
     """Eight hexadecimal digits: a hash of everything that decides the result.
 
-    Threads, context size and paths are not in it: they do not change a score in the exact mode. `METHOD` is,
-    because prompts and statistics are the package's own.
+    Threads, context size and paths are not in it: they change no score but in the fast mode. `METHOD` is, because
+    prompts and statistics are the package's own.
     """
     options = plan.options
     asked = record(options)
     asked["check"] = [asked["check"], asked.pop("check_precision")]
-    engine: dict[str, str] = {"mode": options.engine.mode}
+    engine: dict[str, str] = {"mode": plan.first_mode(quants)}
+    if plan.reference_mode != engine["mode"]:
+        engine["reference_mode"] = plan.reference_mode
     if RULES[plan.scoring].depends_on_batch:
         engine["parallel"] = str(options.engine.parallel)
-    if options.engine.mode == "fast":
+    if options.mode == "fast":
         engine |= {"batch": str(options.engine.batch_tokens), "parallel": str(options.engine.parallel)}
     return identity(
         {
@@ -114,7 +116,8 @@ def describe(
             "scoring": said.scoring,
             **record(options),
             "engine": {
-                "mode": options.engine.mode,
+                "mode": plan.mode,
+                "reference_mode": plan.reference_mode,
                 "threads": options.engine.threads,
                 "gpu_layers": options.engine.gpu_layers,
                 "batch_tokens": options.engine.batch_tokens,
@@ -173,9 +176,14 @@ def _model_identity(plan: Plan, model: PreparedModel) -> list[Any]:
 
 
 def _quant_identity(quant: QuantConfig, home: Path) -> dict[str, Any]:
-    """The configuration, with the content of its importance matrix in place of the path."""
+    """The configuration, with the content of its importance matrix in place of the path.
+
+    Whether it wants flash attention stands there as it did before modes were chosen by the weights: runs of then are
+    found, and the mode tells the rest.
+    """
     matrix = file_sha256(quant.imatrix, home) if quant.imatrix else None
-    return quant.model_dump(mode="json") | {"imatrix": matrix}
+    flash = quant.flash_attention == "on"
+    return quant.model_dump(mode="json") | {"imatrix": matrix, "flash_attention": flash}
 
 
 def _task_identity(task: Task) -> dict[str, Any]:

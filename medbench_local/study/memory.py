@@ -34,9 +34,10 @@ def refuse_plan(plan: Plan) -> None:
     if options.check == "full" and not (plan.checkable or plan.at_full_precision):
         raise UsageError(NOTHING_FULLER, advice="Name the model's checkpoint, or a GGUF in f16, bf16 or f32.")
     scored = [(f"{model.name} ({plan.quant.name})", model.quantised.path) for model in plan.models.values()]
-    refuse_what_does_not_fit(scored, options.engine, force=options.force)
+    refuse_what_does_not_fit(scored, plan.engine(), force=options.force)
     if options.check == "full" and plan.checkable:
-        refuse_what_does_not_fit(_references(plan), options.engine, force=options.force, advice=INSTEAD)
+        engine = plan.engine(reference=True)
+        refuse_what_does_not_fit(_references(plan), engine, force=options.force, advice=INSTEAD)
 
 
 def obstacle_to_checking(plan: Plan) -> CheckObstacle | None:
@@ -66,7 +67,7 @@ def why_it_does_not_fit(plan: Plan) -> str:
     """What the models need at the precision that is checked against, and what is free; "" if they fit."""
     try:
         refuse_what_does_not_fit(
-            _references(plan), plan.options.engine, force=plan.options.force, advice=INSTEAD
+            _references(plan), plan.engine(reference=True), force=plan.options.force, advice=INSTEAD
         )
     except DoesNotFitError as error:
         return f"No verdict will be checked: {error.message} {error.advice}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.files.gguf_header import read_gguf_header
@@ -15,7 +14,7 @@ from medbench_local.scoring.rule import ScoringSettings
 from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import AskedRows, ModelSession, StartEngine
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.plan import FULL_CACHE, Cell, Plan, asked_questions
+from medbench_local.study.plan import Cell, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
 from medbench_local.tasks.question import SplitName
 
@@ -45,7 +44,7 @@ def session_for(
         model,
         file,
         start=start,
-        options=replace(plan.options.engine, cache=FULL_CACHE if reference else plan.quant.kv_cache),
+        options=plan.engine(reference=reference),
         settings=_settings(plan, model, file),
         system_prompt=plan.options.system_prompt,
         overrides=plan.protocol.prompts,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -150,9 +150,11 @@ class CompareOptions:
     )
     force: bool = option(False, "Run even if memory seems too small.")
     retries: int = option(0, "How often a worker process that died is started again.", least=0)
-    mode: Mode = option(
-        "exact",
-        "How the engine decodes: exact (bit-reproducible) or fast (several questions at once).",
+    mode: Mode | None = option(
+        None,
+        "How the engine decodes: exact (attention in float32), reproducible (equal bits, too, but with flash attention "
+        "in float16) or fast (several questions at once).",
+        unset="by the weights: exact for f32 and f16, reproducible for others",
         decides="as planned",
         example="fast",
     )
@@ -161,8 +163,13 @@ class CompareOptions:
 
     @property
     def engine(self) -> EngineOptions:
-        """How models are decoded."""
-        return EngineOptions(mode=self.mode, threads=self.threads, gpu_layers=self.gpu_layers)
+        """How models are decoded: exactly where no mode is asked for; a plan knows the weights and chooses by them."""
+        return EngineOptions(mode=self.mode or "exact", threads=self.threads, gpu_layers=self.gpu_layers)
+
+    @property
+    def engine_of_quantised(self) -> EngineOptions:
+        """How quantised models are decoded unless their configuration says otherwise: what their speed is measured with."""
+        return replace(self.engine, mode=self.mode or "reproducible")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
@@ -13,16 +13,20 @@ from medbench_local.catalog.prompts import ANY
 from medbench_local.catalog.protocol import Protocol, Scoring
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.catalog.task import expand_tasks, task_names
-from medbench_local.engine.base import NEAR_TIE
+from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
+from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS, Question, Task
 
 FULL_CACHE: Literal["f32"] = "f32"
 """Type of the attention cache at full precision, in the engine's exact mode."""
+
+WITHOUT_ROUNDING = ("f32", "f16")
+"""File types with which llama.cpp rounds less than flash attention does; bf16 weights round activations to bf16."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ class Plan:
 
     @property
     def _full_cache(self) -> bool:
-        """Whether attention caches as full precision does; in the fast mode all precisions cache alike."""
-        return self.quant.kv_cache == FULL_CACHE or self.options.engine.mode == "fast"
+        """Whether attention caches as full precision does; but for the exact mode all precisions cache alike."""
+        return self.quant.kv_cache == FULL_CACHE or self.mode != "exact"
 
     @property
     def checkable(self) -> bool:
@@ -91,7 +95,11 @@ class Plan:
     def scored_at_reference(self, role: str) -> bool:
         """Whether a model is scored at the precision that is checked against."""
         model = self.models[role]
-        return self._full_cache and self.reference_file(model).sha256 == model.quantised.sha256
+        return (
+            self._full_cache
+            and self.mode == self.reference_mode
+            and self.reference_file(model).sha256 == model.quantised.sha256
+        )
 
     @property
     def precision(self) -> str:
@@ -108,9 +116,49 @@ class Plan:
         return self.stand_ins.get(model.quantised.sha256) or model.full or model.quantised
 
     @property
+    def mode(self) -> Mode:
+        """The engine's mode at the precision that is scored: the same for both models."""
+        return self._mode_of([model.quantised.file_type for model in self.models.values()], self.quant)
+
+    @property
+    def reference_mode(self) -> Mode:
+        """The engine's mode at the precision that is checked against: the same for both models."""
+        return self._mode_of(
+            [self.reference_file(model).file_type for model in self.models.values()], self.quant
+        )
+
+    def first_mode(self, quants: Sequence[QuantConfig]) -> Mode:
+        """The engine's mode at the first of the precisions that may be tried, whichever of them this plan is of."""
+        first = quants[0]
+        return self.mode if first.name == self.quant.name else self._mode_of([first.file_type], first)
+
+    def _mode_of(self, file_types: Sequence[str], quant: QuantConfig) -> Mode:
+        """What was asked for; else what goes with weights of these types (see docs/modes.md for the measurements)."""
+        if self.options.mode is not None:
+            return self.options.mode
+        if RULES[self.scoring].depends_on_batch or quant.flash_attention == "off":
+            return "exact"
+        if quant.flash_attention == "on":
+            return "reproducible"
+        return "exact" if any(name in WITHOUT_ROUNDING for name in file_types) else "reproducible"
+
+    def engine(self, *, reference: bool = False) -> EngineOptions:
+        """How models are decoded, at the precision that is scored or at the one that is checked against."""
+        return replace(
+            self.options.engine,
+            mode=self.reference_mode if reference else self.mode,
+            cache=FULL_CACHE if reference else self.quant.kv_cache,
+        )
+
+    @property
     def near_tie(self) -> float:
-        """Gap of the two best options, in nats, up to which the engine's mode does not decide reliably."""
-        return NEAR_TIE[self.options.engine.mode]
+        """Gap of the two best options, in nats, up to which the scored precision's mode does not decide reliably."""
+        return NEAR_TIE[self.mode]
+
+    @property
+    def reference_near_tie(self) -> float:
+        """The same of the precision that is checked against."""
+        return NEAR_TIE[self.reference_mode]
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
+from medbench_local.engine.base import Mode
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.study.ladder import ladder, stand_in
@@ -53,6 +55,12 @@ class Planner:
             for source, model in zip(self._sources, (medical, base), strict=True)
             if model.full is not None
         }
+
+    def in_mode(self, mode: Mode) -> Planner:
+        """The same with an engine's mode that was asked for."""
+        found = copy(self)
+        found._options = replace(self._options, mode=mode)
+        return found
 
     def _prepare(self, source: ModelSource, quant: QuantConfig) -> PreparedModel:
         options = self._options

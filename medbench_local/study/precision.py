@@ -6,7 +6,8 @@ What a run began with is kept: it stands in the run's manifest before the first 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from medbench_local.acquire.calibration import CANDIDATES, Speeds, measured_speeds, tokens_a_second
 from medbench_local.catalog.quantisation import QuantConfig, load_quant
@@ -62,11 +63,8 @@ def chosen_before(plan: Plan, allowed: Sequence[str]) -> Choice | None:
     """
     for name in sorted(allowed, key=lambda name: name != DEFAULT_QUANT):
         quant = load_quant(name)
-        folder = RunFolder(plan.options.output or RUNS / run_name(plan, (quant,)))
-        if not folder.manifest_file.is_file():
-            continue
-        manifest = folder.manifest()
-        if manifest.get("identity") != identity_of(plan, (quant,)):
+        manifest = _begun(plan, quant)
+        if manifest is None:
             continue
         choice = manifest.get("precision_choice")
         if name == DEFAULT_QUANT or isinstance(choice, dict):
@@ -74,6 +72,20 @@ def chosen_before(plan: Plan, allowed: Sequence[str]) -> Choice | None:
                 choice["reason"] if isinstance(choice, dict) and "reason" in choice else "what it began with"
             )
             return Choice(quant, str(kept))
+    return None
+
+
+def _begun(plan: Plan, quant: QuantConfig) -> dict[str, Any] | None:
+    """The manifest of the run of a plan at a precision, in its mode or in the exact mode of before."""
+    plans = [plan]
+    if plan.options.mode is None:
+        plans.append(replace(plan, options=replace(plan.options, mode="exact")))
+    for one in plans:
+        folder = RunFolder(plan.options.output or RUNS / run_name(one, (quant,)))
+        if folder.manifest_file.is_file():
+            manifest: dict[str, Any] = folder.manifest()
+            if manifest.get("identity") == identity_of(one, (quant,)):
+                return manifest
     return None
 
 
@@ -98,7 +110,9 @@ def choose_precision(planner: Planner, options: ResolvedOptions, tools: Tools) -
     allowed = candidates(options)
     found = chosen_before(plan, allowed)
     if found is None:
-        speeds = measured_speeds(options.home, options.engine, tools.start_engine, tools.progress)
+        speeds = measured_speeds(
+            options.home, options.engine_of_quantised, tools.start_engine, tools.progress
+        )
         found = foreseen(speeds, weights, options)
     tools.progress.note(str(found))
     return found

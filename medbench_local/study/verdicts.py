@@ -86,6 +86,7 @@ def comparison(
     shared_prompt: Sequence[Answer] | None,
     settings: BootstrapSettings,
     near_tie: float,
+    reference_near_tie: float,
     found: AtFullPrecision,
 ) -> Comparison:
     """One comparison; its ``holm_p`` is that of a run with this comparison only.
@@ -100,13 +101,14 @@ def comparison(
         base: the base model's.
         shared_prompt: the base model's answers with the medical model's prompt, if they were scored.
         settings: of the bootstrap.
-        near_tie: noise of the engine's mode, in nats.
+        near_tie: noise of the engine's mode at the scored precision, in nats.
+        reference_near_tie: the same at full precision.
         found: by the check of the scored precision.
     """
     scored = paired(questions, medical.answers, base.answers, settings)
-    result, answers = scored, (medical.answers, base.answers)
+    result, answers, noise = scored, (medical.answers, base.answers), near_tie
     if found.medical is not None and found.base is not None:
-        answers = found.medical, found.base
+        answers, noise = (found.medical, found.base), reference_near_tie
         result = paired(questions, *answers, settings)
     p = mcnemar_exact(result.medical_only, result.base_only)
     detectable = None
@@ -128,7 +130,7 @@ def comparison(
         holm_p=p,
         minimum_detectable_difference=detectable,
         prompt=PromptChoices(medical=medical.choice, base=base.choice),
-        counts=CountsOfBoth(medical=_counts(answers[0], near_tie), base=_counts(answers[1], near_tie)),
+        counts=CountsOfBoth(medical=_counts(answers[0], noise), base=_counts(answers[1], noise)),
         check=_known(found.check, result),
         quantised=None if found.scored_in_full else _at_precision(precision, scored),
         equivalence=found.equivalence,

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medbench_local.engine.base import GenerateRequest, ScoreRequest, Tokens
+from medbench_local.engine.llama import SMALLEST_BATCH
 from medbench_local.engine.packs import (
     MOST_SHARED,
     common_prefix,
@@ -86,13 +87,13 @@ def test_a_request_without_the_prefix_is_refused() -> None:
         plan_packs([ScoreRequest((1, 2), ((1,),)), ScoreRequest((2, 2), ((1,),))], (1,))
 
 
-@given(st.integers(0, 3000), st.integers(4 * LEAST_ROWS, 600))
-def test_chunks_are_never_tiny(length: int, limit: int) -> None:
+@given(st.integers(0, 3000), st.integers(SMALLEST_BATCH, 600), st.sampled_from(sorted(LEAST_ROWS.values())))
+def test_chunks_are_never_tiny(length: int, limit: int, least: int) -> None:
     sizes = chunks(length, limit)
     assert sum(sizes) == length
     assert all(size <= limit for size in sizes)
-    if length >= LEAST_ROWS:
-        assert min(sizes) >= LEAST_ROWS
+    if length >= least:
+        assert min(sizes) >= least
 
 
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=30), st.integers(1, 8), st.integers(20, 300))

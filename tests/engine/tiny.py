@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
@@ -27,7 +28,16 @@ def spm_vocabulary() -> tuple[list[str], list[float], list[int]]:
     return pieces, [-float(i) for i in range(512)], kinds
 
 
-def _header(writer: gguf.GGUFWriter, layers: int, width: int, heads: int, kv_heads: int, hidden: int) -> None:
+def _header(
+    writer: gguf.GGUFWriter,
+    layers: int,
+    width: int,
+    heads: int,
+    kv_heads: int,
+    hidden: int,
+    *,
+    head: int | None = None,
+) -> None:
     writer.add_context_length(2048)
     writer.add_embedding_length(width)
     writer.add_block_count(layers)
@@ -35,7 +45,7 @@ def _header(writer: gguf.GGUFWriter, layers: int, width: int, heads: int, kv_hea
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(width // heads)
+    writer.add_rope_dimension_count(head or width // heads)
     writer.add_rope_freq_base(10000.0)
     writer.add_quantization_version(2)
 
@@ -102,6 +112,75 @@ def write_random_llama(path: Path, *, seed: int = 0, nan: bool = False, layers: 
             ("ffn_down", width, hidden),
         ):
             add(f"{block}{name}.weight", rows, columns)
+    _finish(writer)
+    return path
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What attention looks like in a random model.
+
+    Attributes:
+        architecture: llama, gemma2 (soft-capped, every second layer in a window) or gemma3 (in a window).
+        head: numbers of a head.
+        heads: of queries.
+        kv_heads: of keys and values.
+        window: tokens that a windowed layer sees.
+    """
+
+    architecture: str = "llama"
+    head: int = 64
+    heads: int = 4
+    kv_heads: int = 2
+    window: int = 0
+
+
+def write_random(path: Path, shape: Shape, *, seed: int = 0) -> Path:
+    """A model of two layers of random F32 weights, whose rows take K-quants."""
+    width, hidden = 256, 256
+    gemma = shape.architecture != "llama"
+    writer = gguf.GGUFWriter(path, shape.architecture)
+    _header(writer, 2, width, shape.heads, shape.kv_heads, hidden, head=shape.head)
+    writer.add_key_length(shape.head)
+    writer.add_value_length(shape.head)
+    if gemma:
+        writer.add_sliding_window(shape.window)
+    if shape.architecture == "gemma2":
+        writer.add_attn_logit_softcapping(50.0)
+        writer.add_final_logit_softcapping(30.0)
+    writer.add_file_type(0)
+    _tokenizer(writer, *spm_vocabulary())
+    generator = np.random.default_rng(seed)
+    queries, keys = shape.heads * shape.head, shape.kv_heads * shape.head
+    matrices = {
+        "attn_q": (queries, width),
+        "attn_k": (keys, width),
+        "attn_v": (keys, width),
+        "attn_output": (width, queries),
+        "ffn_gate": (hidden, width),
+        "ffn_up": (hidden, width),
+        "ffn_down": (width, hidden),
+    }
+    norms = {"attn_norm": width, "ffn_norm": width}
+    if gemma:
+        norms |= {"post_attention_norm": width, "post_ffw_norm": width}
+    if shape.architecture == "gemma3":
+        norms |= {"attn_q_norm": shape.head, "attn_k_norm": shape.head}
+
+    def add(name: str, rows: int, columns: int) -> None:
+        writer.add_tensor(
+            name, generator.normal(0, 1.5 / np.sqrt(columns), (rows, columns)).astype(np.float32)
+        )
+
+    add("token_embd.weight", 512, width)
+    writer.add_tensor("output_norm.weight", np.ones(width, np.float32))
+    if not gemma:
+        add("output.weight", 512, width)
+    for layer in range(2):
+        for name, size in norms.items():
+            writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(size, np.float32))
+        for name, (rows, columns) in matrices.items():
+            add(f"blk.{layer}.{name}.weight", rows, columns)
     _finish(writer)
     return path
 

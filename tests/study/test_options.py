@@ -187,10 +187,10 @@ def test_an_option_that_decides_by_its_value_is_in_the_record(one: Field[Any]) -
 def test_runs_of_the_first_release_are_found_by_the_same_options(
     home: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str
 ) -> None:
-    """The hashes were computed with release 0.1.0, schema 2 and llama-cpp-python 0.3.36."""
+    """The hashes were computed with release 0.1.0, whose mode was exact, schema 2 and llama-cpp-python 0.3.36."""
     monkeypatch.setattr(manifest, "SCHEMA", 2)
     monkeypatch.setattr(metadata, "version", lambda name: {"llama-cpp-python": "0.3.36"}[name])
-    assert identity(home, **options) == expected
+    assert identity(home, **{"mode": "exact", **options}) == expected
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_runs_of_the_first_release_are_found_by_the_same_options(
         ({"shots": []}, "`shots=` must be a list of at least one value"),
         ({"shots": [-1]}, "`shots=` must be at least 0"),
         ({"tasks": "medqa"}, "`tasks=` must be a list"),
-        ({"mode": "slow"}, "`mode=` must be one of exact, fast"),
+        ({"mode": "slow"}, "`mode=` must be one of exact, reproducible, fast"),
         ({"scoring": "best"}, "`scoring=` must be one of"),
         ({"check": "most"}, "`check=` must be one of none, sample, full"),
         ({"system_prompt": "\ud800"}, "`system_prompt=` is not UTF-8 text"),

@@ -13,7 +13,7 @@ from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.protocol import Protocol, Scoring, SelectionSettings
 from medbench_local.catalog.quantisation import load_quant
-from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.progress import Silent
 from medbench_local.scoring.answers import Meter
@@ -28,6 +28,7 @@ from medbench_local.study.planner import Planner
 from medbench_local.study.prompt_search import search_prompts
 from tests.study.conftest import Fakes, write_task
 
+MODES: tuple[Mode, ...] = ("exact", "reproducible", "fast")
 EXHAUSTIVE = Protocol(name="all", summary="All.", shots=(0, 3), selection=SelectionSettings())
 RACING = Protocol(
     name="some",
@@ -130,7 +131,7 @@ def test_a_run_is_named_by_the_protocols_first_names(fakes: Fakes, monkeypatch: 
     (parts,) = hashed
     assert parts["protocol"] == protocol.in_first_names()
     assert parts["protocol"]["overlong"] == "wrong"
-    assert parts["engine"] == {"mode": "exact"}
+    assert parts["engine"] == {"mode": "reproducible"}
 
 
 def test_how_many_texts_are_written_at_once_counts_where_it_changes_them(
@@ -143,6 +144,102 @@ def test_how_many_texts_are_written_at_once_counts_where_it_changes_them(
 
     assert name("greedy", 4) != name("greedy", 8)
     assert name("constrained", 4) == name("constrained", 8)
+
+
+Types = tuple[str, str]
+
+
+def _typed(plan: Plan, scored: Types, full: Types) -> Plan:
+    """The plan with other types of the weights of both models."""
+    prepared = [
+        replace(
+            model,
+            quantised=replace(model.quantised, file_type=own),
+            full=replace(model.full, file_type=fuller),
+        )
+        for model, own, fuller in zip((plan.medical, plan.base), scored, full, strict=True)
+        if model.full is not None
+    ]
+    return replace(plan, medical=prepared[0], base=prepared[1])
+
+
+@pytest.mark.parametrize(
+    ("scored", "full", "mode", "reference"),
+    [
+        (("q8_0", "q8_0"), ("bf16", "bf16"), "reproducible", "reproducible"),
+        (("q8_0", "q8_0"), ("f16", "f16"), "reproducible", "exact"),
+        (("q4_k_m", "q8_0"), ("bf16", "f16"), "reproducible", "exact"),
+        (("bf16", "bf16"), ("bf16", "bf16"), "reproducible", "reproducible"),
+        (("bf16", "f32"), ("bf16", "f32"), "exact", "exact"),
+        (("f16", "q4_0"), ("f16", "bf16"), "exact", "exact"),
+    ],
+)
+def test_the_mode_goes_by_the_weights_and_is_the_same_for_both_models(
+    fakes: Fakes, scored: Types, full: Types, mode: Mode, reference: Mode
+) -> None:
+    options = resolved(tasks=["./made-up"], limit=5)
+    planner = Planner("demo-med", "demo-base", options, Silent())
+    plan = _typed(planner.plan(planner.quants[0]), scored, full)
+    assert (plan.mode, plan.reference_mode) == (mode, reference)
+    assert (plan.engine().mode, plan.engine(reference=True).mode) == (mode, reference)
+    assert (plan.near_tie, plan.reference_near_tie) == (NEAR_TIE[mode], NEAR_TIE[reference])
+    for asked in MODES:
+        named = replace(plan, options=replace(options, mode=asked))
+        assert (named.mode, named.reference_mode) == (asked, asked)
+        same = identity_of(named, planner.quants) == identity_of(plan, planner.quants)
+        assert same == (mode == reference == asked), "what is asked for and what is chosen are one run"
+
+
+def test_a_file_scored_in_another_mode_than_it_is_checked_in_is_asked_again(fakes: Fakes) -> None:
+    options = resolved(tasks=["./made-up"], limit=5, quant="full")
+    plan = Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("full"))
+    assert plan.scored_at_reference("medical")
+    plan = _typed(plan, ("bf16", "q8_0"), ("bf16", "f16"))
+    assert (plan.mode, plan.reference_mode) == ("reproducible", "exact")
+    assert not plan.scored_at_reference("medical")
+
+
+def test_flash_attention_of_a_precision_decides_the_mode(fakes: Fakes, tmp_path: Path) -> None:
+    def mode(flash: str, scored: Types, **asked: Any) -> Mode:
+        text = _quant_text(flash)
+        (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+        options = resolved(tasks=["./made-up"], limit=5, quant=tmp_path / "own.yaml", **asked)
+        planner = Planner("demo-med", "demo-base", options, Silent())
+        return _typed(planner.plan(planner.quants[0]), scored, ("bf16", "bf16")).mode
+
+    for off in ("off", "false"):
+        assert mode(off, ("q4_0", "q4_0")) == "exact"
+        assert mode(off, ("q4_0", "q4_0"), mode="fast") == "fast"
+        with pytest.raises(UsageError, match="forbids flash attention"):
+            mode(off, ("q4_0", "q4_0"), mode="reproducible")
+    for on in ("on", "true"):
+        assert mode(on, ("f16", "f16")) == "reproducible"
+        with pytest.raises(UsageError, match="asks for flash attention"):
+            mode(on, ("q4_0", "q4_0"), mode="exact")
+    assert mode("auto", ("q4_0", "q4_0")) == "reproducible"
+    assert mode("auto", ("f16", "f16")) == "exact"
+
+
+def _quant_text(flash: str) -> str:
+    built_in = Path(__file__).parents[2] / "quant_configs" / "q4_0.yaml"
+    found = built_in.read_text(encoding="utf-8").replace("flash_attention: auto", f"flash_attention: {flash}")
+    assert f"flash_attention: {flash}" in found
+    return found
+
+
+def test_generated_answers_are_computed_exactly(fakes: Fakes) -> None:
+    options = resolved(tasks=["./made-up"], limit=5, scoring="greedy")
+    assert Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")).mode == "exact"
+
+
+def test_a_climb_is_one_run_whichever_precision_it_ends_at(fakes: Fakes) -> None:
+    planner = Planner("demo-med", "demo-base", resolved(tasks=["./made-up"], quant="auto"), Silent())
+    plans = [
+        _typed(planner.plan(planner.quants[0]), (scored, scored), ("f16", "f16"))
+        for scored in ("q4_0", "q8_0", "f16")
+    ]
+    assert [plan.mode for plan in plans] == ["reproducible", "reproducible", "exact"]
+    assert len({identity_of(plan, planner.quants) for plan in plans}) == 1
 
 
 def test_texts_that_are_written_cost_their_tokens(fakes: Fakes) -> None:

@@ -39,6 +39,7 @@ def _comparison(
         shared_prompt=None,
         settings=BootstrapSettings(),
         near_tie=0.01,
+        reference_near_tie=0.01,
         found=known(40, "full" if ok else "none"),
     )
     ablation = Ablation(

@@ -47,6 +47,7 @@ def _compare(medical_right: int, base_right: int, **more: object) -> Comparison:
         "shared_prompt": None,
         "settings": SETTINGS,
         "near_tie": 0.01,
+        "reference_near_tie": 0.01,
         "found": known(len(ASKED)),
     }
     return comparison(**(arguments | more))  # type: ignore[arg-type]
