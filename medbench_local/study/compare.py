@@ -31,7 +31,7 @@ from medbench_local.study.cell_answers import (
 from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.equivalence import check_settings
 from medbench_local.study.identification import LoadedModel, identification, loaded
-from medbench_local.study.manifest import describe, identity_of, run_name
+from medbench_local.study.manifest import describe, identity_of, identity_with, run_name
 from medbench_local.study.memory import (
     obstacle_to_checking,
     refuse_plan,
@@ -40,7 +40,7 @@ from medbench_local.study.memory import (
 )
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Plan, test_questions
+from medbench_local.study.plan import Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.sample_files import write_samples
 from medbench_local.study.tools import Tools
@@ -67,20 +67,23 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         tools.progress.note(note)
     planner = Planner(medical, base, options, tools.progress)
     quants = planner.quants
+    if (known := _known(planner, options)) is not None:
+        return known
     first = planner.plan(quants[0])
+    identity = identity_of(first, quants)
+    folder = RunFolder(options.output or RUNS / run_name(first, identity))
+    if (finished := _finished(folder, first, identity)) is not None:
+        return Run(folder, finished, computed=False)
     refuse_plan(first)
     if len(quants) > 1:
         refuse_unchecked_climb(first)
-    folder = RunFolder(options.output or RUNS / run_name(first, quants))
-    if (finished := _finished(folder, first, quants)) is not None:
-        return Run(folder, finished, computed=False)
     with only_process(folder.path):
-        if (finished := _finished(folder, first, quants)) is not None:
+        if (finished := _finished(folder, first, identity)) is not None:
             return Run(folder, finished, computed=False)
         folder.write_manifest(describe(first, quants, started, identification(first, quants, {}), {}))
         meter = Meter()
         with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
-            work = _Work(folder, store, meter, tools, identity_of(first, quants))
+            work = _Work(folder, store, meter, tools, identity)
             outcome, steps = _climb(quants, planner, work)
         said = identification(outcome.plan, quants, work.models)
         results = assemble(
@@ -117,7 +120,29 @@ class _Outcome:
     comparisons: tuple[Comparison, ...]
 
 
-def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> Results | None:
+def _known(planner: Planner, options: ResolvedOptions) -> Run | None:
+    """The finished run of the same models, data and options, found without reading a question.
+
+    Nothing is concluded from not finding it: a file may be missing, or another run may be in its place.
+    """
+    medical, base = planner.names
+    folders = [options.output] if options.output else RUNS.glob(f"{medical}-vs-{base}-*")
+    if not any(RunFolder(folder).results_file.is_file() for folder in folders):
+        return None
+    try:
+        cells = planner.hashed_cells()
+    except OSError:
+        return None
+    outline = planner.outline(planner.quants[0])
+    identity = identity_with(outline, cells, planner.quants)
+    folder = RunFolder(options.output or RUNS / run_name(outline, identity))
+    if not folder.manifest_file.is_file() or folder.manifest().get("identity") != identity:
+        return None
+    finished = _finished(folder, outline, identity)
+    return None if finished is None else Run(folder, finished, computed=False)
+
+
+def _finished(folder: RunFolder, plan: Outline, identity: str) -> Results | None:
     """The results that are there already.
 
     Raises:
@@ -130,7 +155,7 @@ def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> R
                 advice="Choose another folder with `output=`, or move results.json away.",
             )
         return None
-    if folder.manifest().get("identity") != identity_of(plan, quants):
+    if folder.manifest().get("identity") != identity:
         raise StoreError(
             f"{folder.path} holds another run (other models, data or settings).",
             advice="Choose another folder with `output=`.",
