@@ -79,7 +79,7 @@ class EngineInfo:
     numerics: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """One prompt and the continuations whose log-probabilities are wanted.
 
