@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from medbench_local.acquire.checkpoint_files import find_checkpoint
-from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
@@ -48,16 +47,6 @@ from medbench_local.files.lock import only_writer
 from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.demonstrations import DEFAULT_SEED
 from medbench_local.prompts.export import ExportedPrompt, exported_prompts
-from medbench_local.reference.exporting import prompt_style_of, prompts_of_run
-from medbench_local.reference.file_verdicts import FileVerdicts, verdicts_of_files
-from medbench_local.reference.rows import read_rows, read_samples
-from medbench_local.reference.run import ReferenceRun
-from medbench_local.reference.run import run_reference as compute_reference
-from medbench_local.reference.tokens import Bos
-from medbench_local.reference.transformers_model import DType
-from medbench_local.reference.validate import validate as compare_with
-from medbench_local.reference.validation import Validation
-from medbench_local.report.files import write_reports
 from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.folder import Run, RunFolder, find_run, list_runs
 from medbench_local.results.model_check import ModelCheck
@@ -86,6 +75,13 @@ from medbench_local.study.sweep import PairNames, each_once, parse_pair, run_swe
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SplitName
+
+if TYPE_CHECKING:
+    from medbench_local.reference.file_verdicts import FileVerdicts
+    from medbench_local.reference.run import ReferenceRun
+    from medbench_local.reference.tokens import Bos
+    from medbench_local.reference.transformers_model import DType
+    from medbench_local.reference.validation import Validation
 
 __all__ = [
     "AcquireError",
@@ -143,6 +139,20 @@ __all__ = [
     "verdict",
 ]
 """The public names: all of them can be imported from `medbench_local`."""
+
+
+_LOADED_WHEN_USED = {
+    "FileVerdicts": "medbench_local.reference.file_verdicts",
+    "ReferenceRun": "medbench_local.reference.run",
+    "Validation": "medbench_local.reference.validation",
+}
+"""Classes of the commands that work on results from elsewhere; comparing needs none of it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_WHEN_USED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LOADED_WHEN_USED[name]), name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,6 +295,8 @@ def verdict(
             chosen, or the files have no question in common or other questions under the same id.
         UsageError: ``confidence`` is out of its range, or there is no log from which to take ``metric`` or ``filter``.
     """
+    from medbench_local.reference.file_verdicts import verdicts_of_files
+
     return verdicts_of_files(medical, base, confidence=confidence, metric=metric, filter=filter, task=task)
 
 
@@ -318,6 +330,9 @@ def validate(
         InputError: a file is malformed, or holds other questions than the run under the same ids.
         UsageError: there is no such run.
     """
+    from medbench_local.reference.rows import read_rows, read_samples
+    from medbench_local.reference.validate import validate as compare_with
+
     folder = run.folder if isinstance(run, Run) else find_run(str(run))
     rules = folder.protocol() if protocol is None else resolve(CompareOptions(protocol=protocol)).protocol
     files = [reference] if isinstance(reference, Path) else reference
@@ -456,6 +471,9 @@ def convert(
     Raises:
         MedbenchError: the checkpoint cannot be had, read or written.
     """
+    from medbench_local.acquire.checkpoint_files import find_checkpoint
+    from medbench_local.acquire.conversion.convert import convert_checkpoint  # slow to import
+
     options = resolve(CompareOptions(offline=offline))
     listener = progress or Silent()
     meant = resolve_model(source)
@@ -517,6 +535,8 @@ def export_prompts(
         UsageError: there is no such run, or it is not finished.
         InputError: its files or the data are not what they were.
     """
+    from medbench_local.reference.exporting import prompts_of_run
+
     options = resolve(CompareOptions(data_dir=data_dir, offline=offline))
     folder = run.folder if isinstance(run, Run) else find_run(str(run))
     return prompts_of_run(
@@ -559,6 +579,8 @@ def task_prompts(
         UsageError: there is no such model, task, item or protocol, or too few demonstrations.
         MedbenchError: the task or the model cannot be had or read.
     """
+    from medbench_local.reference.exporting import prompt_style_of
+
     options = resolve(
         CompareOptions(
             shots=(shots,), system_prompt=system_prompt, protocol=protocol, data_dir=data_dir, offline=offline
@@ -649,6 +671,8 @@ def run_reference(
     Raises:
         MedbenchError: see `medbench_local.reference.run.run_reference`; or another process writes the same file.
     """
+    from medbench_local.reference.run import run_reference as compute_reference
+
     with only_writer(output):
         return compute_reference(
             checkpoint,
@@ -669,4 +693,10 @@ def tools_for(progress: Progress | None = None) -> Tools:
     Args:
         progress: listens to the work.
     """
+
+    def write_reports(folder: Path, results: Results) -> None:
+        from medbench_local.report.files import write_reports as write  # not needed for a finished run
+
+        write(folder, results)
+
     return Tools(start_engine, progress or Silent(), write_reports)

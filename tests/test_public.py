@@ -11,6 +11,7 @@ import pytest
 
 import medbench_local
 from medbench_local import AcquireError, api
+from medbench_local.reference import exporting
 from tests.acquire.conftest import hub as hub
 from tests.cli.command import Command
 from tests.cli.conftest import command as command
@@ -91,7 +92,7 @@ def test_the_prompts_of_a_run_are_exported_offline(monkeypatch: pytest.MonkeyPat
         seen.append(given["offline"])
         return []
 
-    monkeypatch.setattr(api, "prompts_of_run", prompts)
+    monkeypatch.setattr(exporting, "prompts_of_run", prompts)
     monkeypatch.setattr(api, "find_run", lambda _: None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     for offline in (True, False, None):

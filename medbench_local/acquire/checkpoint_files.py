@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medbench_local.acquire.fetch import FetchedRepository, fetch_checkpoint, folder_names, hashed, recall
 from medbench_local.acquire.locations import room_for
@@ -12,8 +13,10 @@ from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import UnreachableError
 from medbench_local.files.hashes import FileRecord
-from medbench_local.hub.repository import Repository, hub_from_environment, open_repository
 from medbench_local.progress import Progress
+
+if TYPE_CHECKING:
+    from medbench_local.hub.repository import Repository
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def find_checkpoint(
         return CheckpointFiles(None, None, files, lambda: source.folder)
 
     def opened() -> Repository:
+        from medbench_local.hub.repository import hub_from_environment, open_repository  # slow to import
+
         return open_repository(
             source.repository,
             source.revision,

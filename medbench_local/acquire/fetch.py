@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, choose_files, is_weights
 from medbench_local.errors import AcquireError, DiskFullError, InputError, StoreError
 from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.files.hashes import FileRecord, file_sha256, read_record, write_record
 from medbench_local.files.space import DiskNeed
-from medbench_local.hub.errors import not_cached
-from medbench_local.hub.repository import Repository, fetch_files
 from medbench_local.progress import Progress
+
+if TYPE_CHECKING:
+    from medbench_local.hub.repository import Repository
 
 RoomFor = Callable[[int], Sequence[DiskNeed]]
 """Given the bytes of the weights, the room that what is made of them will take."""
@@ -53,6 +54,8 @@ def fetch_checkpoint(
     Raises:
         AcquireError: it cannot be had; the advice says what to do.
     """
+    from medbench_local.hub.repository import fetch_files  # slow to import
+
     if repository.files is None:
         names = _names_in_cache(repository, home, progress)
     else:
@@ -72,6 +75,8 @@ def fetch_checkpoint(
 def checkpoint_names(repository: Repository, *, home: Path, progress: Progress) -> tuple[str, ...]:
     """Which files of the repository make the checkpoint; fetches the index of its shards to know."""
 
+    from medbench_local.hub.repository import fetch_files  # slow to import
+
     def local(name: str) -> Path:
         fetch_files(repository, [name], home=home, progress=progress)
         return repository.folder / name
@@ -85,6 +90,8 @@ def fetch_gguf(repository: Repository, file: str, *, home: Path, progress: Progr
     Raises:
         AcquireError: it cannot be had; the advice says what to do.
     """
+    from medbench_local.hub.repository import fetch_files  # slow to import
+
     files = fetch_files(repository, gguf_parts(file), home=home, progress=progress)
     return FetchedRepository(repository.name, repository.commit, repository.folder, files)
 
@@ -113,6 +120,8 @@ def folder_names(folder: Path) -> tuple[str, ...]:
     Raises:
         InputError: there are no weights, or they are incomplete or damaged.
     """
+    from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
+
     weights = [path.name for path in CheckpointFolder(folder).files]
     indexes = [f"{name}.index.json" for name in WEIGHT_FILES]
     return tuple(name for name in (*SMALL_FILES, *indexes) if (folder / name).is_file()) + tuple(weights)
@@ -127,6 +136,8 @@ def hashed(folder: Path, names: Sequence[str], home: Path, progress: Progress) -
 
 
 def _names_in_cache(repository: Repository, home: Path, progress: Progress) -> tuple[str, ...]:
+    from medbench_local.hub.errors import not_cached
+
     record = recall(home, repository.name, commit=repository.commit)
     if record is not None:
         return tuple(file.path for file in record.files)

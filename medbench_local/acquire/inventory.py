@@ -15,7 +15,6 @@ from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoin
 from medbench_local.catalog.model import ModelEntry, models
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.files.gguf_header import gguf_parts
-from medbench_local.hub.repository import hub_from_environment, open_repository, still_to_fetch
 from medbench_local.progress import Progress, Silent
 
 CheckpointState = Literal["embedded", "fetched", "not fetched"]
@@ -131,6 +130,8 @@ def plan_model(
                 home=home,
                 commit=record.commit,
             )
+    from medbench_local.hub.repository import hub_from_environment, open_repository, still_to_fetch
+
     repository = open_repository(
         source.repository,
         source.revision,

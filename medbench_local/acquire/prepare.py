@@ -9,7 +9,6 @@ from typing import Any
 
 from medbench_local.acquire.cache import CachedFile, make_once
 from medbench_local.acquire.checkpoint_files import CheckpointFiles, find_checkpoint
-from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.locations import full_path, quantised_path, room_for
@@ -21,7 +20,6 @@ from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS, gguf_parts, read_gguf_header
 from medbench_local.files.hashes import FileRecord, content_key
 from medbench_local.files.space import DiskNeed, check_room
-from medbench_local.hub.repository import hub_from_environment, open_repository
 from medbench_local.progress import Advance, Progress, Silent
 
 
@@ -55,7 +53,6 @@ class PreparedModel:
         repository: on the hub, or None.
         commit: of the repository, or None.
         files: what it was made of, with sizes and hashes.
-        chat_template: the Jinja template the GGUF carries, or None.
         warnings: what a person should know before trusting results.
     """
 
@@ -67,8 +64,12 @@ class PreparedModel:
     repository: str | None
     commit: str | None
     files: tuple[FileRecord, ...]
-    chat_template: str | None
     warnings: tuple[str, ...]
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja template the GGUF carries; read only when asked for: a large vocabulary takes a while to pass."""
+        return read_gguf_header(self.quantised.path).chat_template
 
 
 def prepare_model(
@@ -110,7 +111,6 @@ def prepare_model(
         repository=checkpoint.repository,
         commit=checkpoint.commit,
         files=checkpoint.files,
-        chat_template=read_gguf_header(quantised.path).chat_template,
         warnings=_warnings(full, quantised),
     )
 
@@ -119,6 +119,8 @@ def _convert(
     name: str, checkpoint: CheckpointFiles, target: Path, home: Path, progress: Progress
 ) -> CachedFile:
     def convert(path: Path) -> dict[str, Any]:
+        from medbench_local.acquire.conversion.convert import convert_checkpoint  # slow to import
+
         weights = sum(file.size for file in checkpoint.files if is_weights(file.path))
         check_room([DiskNeed(home, weights, "the full GGUF")])
         made = convert_checkpoint(
@@ -178,7 +180,6 @@ def _prepare_gguf(
         repository=repository,
         commit=commit,
         files=files,
-        chat_template=header.chat_template,
         warnings=header.warnings + warnings,
     )
 
@@ -187,6 +188,8 @@ def _given_gguf(
     source: LocalGguf | HubGguf, home: Path, offline: bool, progress: Progress
 ) -> tuple[GgufFile, str | None, str | None, tuple[FileRecord, ...]]:
     if isinstance(source, HubGguf):
+        from medbench_local.hub.repository import hub_from_environment, open_repository  # slow to import
+
         opened = open_repository(
             source.repository, source.revision, offline=offline, hub=hub_from_environment(), progress=progress
         )

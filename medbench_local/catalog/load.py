@@ -24,6 +24,9 @@ from medbench_local.files.json_objects import read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The loader of libyaml, ten times as fast, where this PyYAML was built with it."""
+
 DATA = Path(__file__).parent / "data"
 """The catalog's own YAML files."""
 
@@ -108,6 +111,18 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         raise _as_input_error(path, node, error, model) from error
+
+
+def read_built_in(path: Path, model: type[Model]) -> Model:
+    """`read_yaml` for a file that comes with the package: fast, and without the search for repeated keys.
+
+    Raises:
+        InputError: the package is damaged.
+    """
+    try:
+        return model.model_validate(yaml.load(read_text(path), Loader=_FAST))
+    except (yaml.YAMLError, ValueError):
+        return read_yaml(path, model)
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node, seen: set[int]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from medbench_local.catalog.load import DATA, StrictModel, read_yaml
+from medbench_local.catalog.load import DATA, StrictModel, read_built_in
 
 FamilyName = Literal[
     "generic",
@@ -123,7 +123,7 @@ class _ModelFile(StrictModel):
 
 @cache
 def _read() -> _ModelFile:
-    return read_yaml(DATA / "models.yaml", _ModelFile)
+    return read_built_in(DATA / "models.yaml", _ModelFile)
 
 
 def models() -> dict[str, ModelEntry]:

@@ -17,14 +17,12 @@ from pydantic import (
     StrictStr,
 )
 
-from medbench_local.catalog.load import DATA, StrictModel, read_yaml
+from medbench_local.catalog.load import DATA, StrictModel, read_built_in, read_yaml
 from medbench_local.catalog.model import models
+from medbench_local.catalog.names import Scoring as Scoring
 from medbench_local.catalog.prompts import PromptOverrides, Text
 from medbench_local.errors import UsageError
 from medbench_local.paths import user_path
-
-Scoring = Literal["constrained", "label", "cloze", "greedy"]
-"""The scoring rules: each is the module of its name in `medbench_local.scoring.rules`."""
 
 MultipleLetters = Literal["first", "none"]
 """What several letters in one answer mean: the first of them (the study's final code), or no option (its code
@@ -256,7 +254,7 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     names = protocol_names()
     text = str(name_or_path)
     if text in names:
-        return read_yaml(FOLDER / f"{text}.yaml", Protocol)
+        return read_built_in(FOLDER / f"{text}.yaml", Protocol)
     path = user_path(name_or_path)
     if path.suffix.lower() in {".yaml", ".yml"} or path.is_file():
         return read_yaml(path, Protocol)

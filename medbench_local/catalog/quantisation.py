@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from medbench_local.catalog.load import StrictModel, read_yaml
+from medbench_local.catalog.load import StrictModel, read_built_in, read_yaml
+from medbench_local.catalog.names import FULL as FULL
+from medbench_local.catalog.names import full_by_any_name
 from medbench_local.errors import InputError, UsageError
 
 FileType = Literal[
@@ -22,12 +24,6 @@ TensorType = Literal[
     "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs",
     "q3_k", "iq3_s", "iq3_xxs", "q2_k", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_m", "iq1_s",
 ]  # fmt: skip
-
-FULL = "full"
-"""The config that changes nothing."""
-
-_ALSO_FULL = "none"
-"""Another spelling of it."""
 
 
 class EquivalenceRule(StrictModel):
@@ -105,11 +101,6 @@ def quant_names() -> list[str]:
     return list(_built_in())
 
 
-def full_by_any_name(name: str | Path) -> str:
-    """``name``, but "full" for another spelling of it."""
-    return FULL if str(name) == _ALSO_FULL else str(name)
-
-
 def load_quant(name: str | Path) -> QuantConfig:
     """Read a built-in config by its name, or a YAML file of the user's own.
 
@@ -164,7 +155,7 @@ def _read_own(path: Path) -> QuantConfig:
 
 @cache
 def _built_in() -> dict[str, QuantConfig]:
-    configs = [read_yaml(path, QuantConfig) for path in _folder().glob("*.yaml")]
+    configs = [read_built_in(path, QuantConfig) for path in _folder().glob("*.yaml")]
     return {config.name: config for config in sorted(configs, key=lambda c: (-c.bits_per_weight, c.name))}
 
 

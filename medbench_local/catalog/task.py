@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StrictStr, model_validator
 
-from medbench_local.catalog.load import DATA, StrictModel, read_yaml
+from medbench_local.catalog.load import DATA, StrictModel, read_built_in
 from medbench_local.errors import UsageError
 
 FILE = DATA / "tasks.yaml"
@@ -206,7 +206,7 @@ def is_folder(name: str) -> bool:
 
 @cache
 def _catalog() -> TaskFile:
-    return read_yaml(FILE, TaskFile)
+    return read_built_in(FILE, TaskFile)
 
 
 def _advice(name: str) -> str:

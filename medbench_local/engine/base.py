@@ -85,7 +85,7 @@ class EngineInfo:
     threads: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """One prompt and the continuations whose log-probabilities are wanted.
 

@@ -7,8 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from medbench_local.engine.base import Tokens
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields, text_of
+from medbench_local.engine.word_tokens import BLANK, SPLITS_AT_BLANKS, WordTokens, sentencepiece_allows
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
+
+_FOR_WORDS = 20_000
+"""Characters that are tokenised text by text before the vocabulary is read to know whether words will do."""
 
 
 class Model:
@@ -43,6 +48,8 @@ class Model:
         self._vocab: Any = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocabulary = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
         self._pieces: dict[str, int] | None = None
+        self._words: WordTokens | None = None
+        self._before_words = _FOR_WORDS
         self.architecture_problem = self._find_architecture_problem()
 
     def _find_architecture_problem(self) -> str:
@@ -124,14 +131,55 @@ class Model:
             special: whether the text of control tokens becomes control tokens.
         """
         data = _encoded(text)
+        if self._before_words > 0:
+            self._before_words -= len(text)
+            if self._before_words <= 0:
+                self._words = self._make_words()
+        if self._words is not None:
+            return self._words(text, special)
+        return list(self._tokens_of(data, special))
+
+    def _tokens_of(self, data: bytes, special: bool) -> Tokens:
+        """Token ids of a text that is tokenised as a whole."""
         room = len(data) + 8
         for _ in range(2):
             buffer = (llama_cpp.llama_token * room)()
             count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, False, special)
             if count >= 0:
-                return list(buffer[:count])
+                return tuple(buffer[:count])
             room = -count
         raise EngineError(f"llama.cpp cannot tokenise a text of {len(data)} bytes.")
+
+    def _make_words(self) -> WordTokens | None:
+        """The tokenizer by words; None for a vocabulary that is not known to allow it."""
+        kind = llama_cpp.llama_vocab_type(self._vocab)
+        tokens = range(self.vocabulary)
+        blank_first = False
+        if kind == llama_cpp.LLAMA_VOCAB_TYPE_SPM:
+            begun = "".join(map(self.entry, self._tokens_of(b"a", False)))
+            blank_first = begun == f"{BLANK}a"
+            if begun not in ("a", f"{BLANK}a") or not sentencepiece_allows(map(self.entry, tokens)):
+                return None
+        elif (
+            kind != llama_cpp.LLAMA_VOCAB_TYPE_BPE
+            or self._stored("tokenizer.ggml.pre") not in SPLITS_AT_BLANKS
+        ):
+            return None
+        kinds = [llama_cpp.llama_vocab_get_attr(self._vocab, token) for token in tokens]
+        control = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+        own = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+        return WordTokens(
+            lambda text, special: self._tokens_of(text.encode(), special),
+            blank_first=blank_first,
+            always=[self.entry(token) for token in tokens if kinds[token] & own],
+            control=[self.entry(token) for token in tokens if kinds[token] & control],
+        )
+
+    def _stored(self, key: str) -> str:
+        """A text of the file's metadata; "" if there is none."""
+        buffer = ctypes.create_string_buffer(256)
+        length = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        return text_of(buffer.value) if length >= 0 else ""
 
 
 def _encoded(text: str) -> bytes:

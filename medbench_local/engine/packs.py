@@ -18,10 +18,14 @@ TOKENS_PER_PACK = 4096
 
 def shared_length(first: Sequence[int], second: Sequence[int]) -> int:
     """How many tokens two lists have in common at their beginning."""
-    limit = min(len(first), len(second))
-    if tuple(first[:limit]) == tuple(second[:limit]):
-        return limit
-    return next(i for i in range(limit) if first[i] != second[i])
+    equal, limit = 0, min(len(first), len(second))
+    while equal < limit:  # halving compares slices, which is many times as fast as token by token
+        middle = (equal + limit + 1) // 2
+        if tuple(first[equal:middle]) == tuple(second[equal:middle]):
+            equal = middle
+        else:
+            limit = middle - 1
+    return equal
 
 
 def common_prefix(token_lists: Sequence[Tokens]) -> Tokens:

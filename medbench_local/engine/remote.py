@@ -64,6 +64,7 @@ class WorkerEngine(Closing):
         self._options = options
         self._interrupted = False
         self._work = WorkDone()
+        self._tokens_of: dict[str, int | None] = {}  # asked for at every visit of a candidate
         self._needed = memory_needed(path, options)
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -95,12 +96,13 @@ class WorkerEngine(Closing):
         """See `Engine.tokenize`."""
         arguments = {"texts": list(texts), "special": special, "bos": bos}
         found = self._call("tokenize", f"tokenising {len(texts)} texts", arguments)
-        return [tuple(tokens) for tokens in found]
+        return wire.token_lists_from_json(found)
 
     def token_of(self, piece: str) -> int | None:
         """See `Engine.token_of`."""
-        found: int | None = self._call("token_of", "looking up a token", {"piece": piece})
-        return found
+        if piece not in self._tokens_of:
+            self._tokens_of[piece] = self._call("token_of", "looking up a token", {"piece": piece})
+        return self._tokens_of[piece]
 
     def text_sizes(self, token_lists: Sequence[Tokens]) -> list[int]:
         """See `Engine.text_sizes`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +14,9 @@ from medbench_local.engine.base import (
     OptionScores,
     Pack,
     ScoreRequest,
+    Tokens,
 )
+from medbench_local.engine.packs import shared_length
 from medbench_local.errors import EngineError, MedbenchError
 
 
@@ -48,6 +51,27 @@ def pack_from_json(data: dict[str, Any]) -> Pack:
             GenerateRequest(prefix + tuple(tail), tuple(stop), most) for tail, stop, most in data["requests"]
         ),
     )
+
+
+def token_lists_to_json(token_lists: Sequence[Tokens]) -> list[Any]:
+    """Token lists, each as the number of tokens that it shares with the one before, and the others."""
+    found: list[Any] = []
+    before: Tokens = ()
+    for tokens in token_lists:
+        shared = shared_length(before, tokens)
+        found.append([shared, tokens[shared:]])
+        before = tokens
+    return found
+
+
+def token_lists_from_json(data: list[Any]) -> list[Tokens]:
+    """The inverse of `token_lists_to_json`; what lists share is held once."""
+    found: list[Tokens] = []
+    before: Tokens = ()
+    for shared, others in data:
+        before = (*before[:shared], *others)
+        found.append(before)
+    return found
 
 
 def scores_to_json(scores: list[OptionScores]) -> list[Any]:

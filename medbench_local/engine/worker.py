@@ -32,7 +32,7 @@ class _Service:
         bindings.LOG.echo(sys.stderr)
         engine = LlamaEngine(Path(path), EngineOptions(**options))
         self._methods = {
-            "tokenize": engine.tokenize,
+            "tokenize": lambda **asked: wire.token_lists_to_json(engine.tokenize(**asked)),
             "token_of": engine.token_of,
             "text_sizes": engine.text_sizes,
             "score": lambda pack: wire.scores_to_json(engine.score(wire.pack_from_json(pack))),

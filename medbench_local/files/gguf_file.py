@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
 from medbench_local.errors import InputError
 
 Value = bool | int | float | str
@@ -87,6 +85,8 @@ class GgufFile:
 
 def stored_bytes(shape: tuple[int, ...], type_: str) -> int:
     """Bytes of a tensor of this shape (row length first) and type (lower case)."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType  # slow to import
+
     block, nbytes = GGML_QUANT_SIZES[GGMLQuantizationType[type_.upper()]]
     return int(math.prod(shape) // block * nbytes)
 
@@ -219,8 +219,7 @@ class _Cursor:
         kind, count, begin = self.length(_COUNT), self.length(), self.at
         items: tuple[Value, ...] = ()
         if kind == _STRING:
-            for _ in range(count):
-                self.skip(self.length())
+            self.skip_texts(count)
         elif kind not in _STRUCTS:
             raise self.fail(f"a list of the unknown type {kind}")
         elif count > _LONGEST_KEPT:
@@ -229,7 +228,24 @@ class _Cursor:
             items = tuple(self.take(_STRUCTS[kind]) for _ in range(count))
         return GgufList(count, items, begin if kind == _STRING else None)
 
+    def skip_texts(self, count: int) -> None:
+        """Go past texts; a vocabulary has hundreds of thousands, so that every call counts."""
+        data, size, unpack, at = self.data, self.size, _LENGTH.unpack_from, self.at
+        for number in range(count):
+            end = at + 8
+            if end <= size:
+                end += unpack(data, at)[0]
+            if end > size or end - at > _MOST:  # damaged: the careful way says how
+                self.at = at
+                for _ in range(count - number):
+                    self.skip(self.length())
+                return
+            at = end
+        self.at = at
+
     def tensor(self) -> tuple[str, tuple[int, ...], str, int]:
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType  # slow to import
+
         name = self.text()
         dimensions = self.length(_COUNT)
         if not 0 < dimensions <= 4:

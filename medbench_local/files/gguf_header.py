@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from gguf import LlamaFileType
-
 from medbench_local.errors import InputError
 from medbench_local.files.gguf_file import (
     GgufFile,
@@ -155,6 +153,8 @@ def _describe(path: Path, parts: list[GgufFile]) -> GgufHeader:
 
 
 def _file_type(declared: Value | None, tensors: tuple[GgufTensor, ...]) -> str:
+    from gguf import LlamaFileType  # slow to import
+
     sizes: Counter[str] = Counter()
     for tensor in tensors:
         if len(tensor.shape) > 1:

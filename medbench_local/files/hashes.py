@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from medbench_local.progress import Progress, Silent
 
 _BLOCK = 4 * 2**20
 _WORTH_A_STEP = 64 * 2**20
+_WORTH_A_RECORD = 4 * 2**20
+_CLOCK_STEP = 2.0
+"""Seconds within which some file systems give two changes one time."""
 
 
 def content_key(*parts: object) -> str:
@@ -34,6 +38,37 @@ def file_sha256(path: Path, home: Path, progress: Progress | None = None) -> str
     digest = hash_file(path, progress or Silent())
     with suppress(StoreError):  # the record only saves time
         write_record(_hash_record(path, home), {**state, "sha256": digest})
+    return digest
+
+
+def data_sha256(path: Path, home: Path) -> str:
+    """SHA-256 of a file that a user may edit at any time.
+
+    A small one is always read. Of a large one the hash is known from last time if size, times of change of content and
+    of the file itself, and inode are the same: a copy put in its place with an old date has another of these. Just
+    after a change nothing is noted, because a second change within the clock's step would leave no trace.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    status = path.stat()
+    if status.st_size < _WORTH_A_RECORD:
+        return hash_file(path, Silent())
+    state = {
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "ctime_ns": status.st_ctime_ns,
+        "inode": status.st_ino,
+    }
+    record = home / "hashes" / f"data-{content_key(str(path.resolve()))[:32]}.json"
+    known = read_record(record)
+    digest = known.pop("sha256", None)
+    if known == state and isinstance(digest, str):
+        return digest
+    digest = hash_file(path, Silent())
+    if time.time() - max(status.st_mtime, status.st_ctime) > _CLOCK_STEP:
+        with suppress(StoreError):  # the record only saves time
+            write_record(record, {**state, "sha256": digest})
     return digest
 
 

@@ -5,6 +5,8 @@ Both draws are those of Jeong et al. (EMNLP 2024), so that the same rows are use
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from medbench_local.errors import UsageError
@@ -16,6 +18,7 @@ VALIDATION_LIMIT = 500
 """Most validation questions the study chose prompts on."""
 
 
+@lru_cache(maxsize=1024)  # a permutation of the whole pool, asked for at every visit of a candidate
 def demonstration_rows(seed: int, pool_size: int, shots: int = 3) -> tuple[int, ...]:
     """Rows of the demonstration pool that are shown, in the order in which they are shown.
 

@@ -10,7 +10,6 @@ from medbench_local.catalog.model import FamilyName, ModelEntry
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.prompts import template as pieces
 from medbench_local.prompts.chat import Chat, Turn
-from medbench_local.prompts.chat_template import TemplateChat
 from medbench_local.prompts.families import CHAT, CLOZE_SYSTEM, FAMILIES, PLAIN
 from medbench_local.prompts.grammar import sample_format
 from medbench_local.prompts.prompt import Candidate, Prompt
@@ -102,6 +101,8 @@ def prompt_style_for(
         template = family.template
         chat = family.style.with_tokens(bos_text, eos_text) if family.style else None
     elif chat_template:
+        from medbench_local.prompts.chat_template import TemplateChat  # slow to import
+
         family, template = FAMILIES["generic"], CHAT
         chat = TemplateChat(chat_template, bos_text, eos_text, origin=name or "the model")
     else:

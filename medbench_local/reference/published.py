@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medbench_local.catalog.load import StrictModel, read_yaml
+from medbench_local.catalog.load import StrictModel, read_built_in
 
 FILE = Path(__file__).with_name("published.yaml")
 
@@ -54,4 +54,4 @@ class _Published(StrictModel):
 @cache
 def published_rates() -> tuple[PublishedRate, ...]:
     """All published rates, the study's headline first."""
-    return read_yaml(FILE, _Published).rates
+    return read_built_in(FILE, _Published).rates

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scipy.stats import binom
-
 from medbench_local.catalog.protocol import BootstrapSettings, ReferenceSettings
 from medbench_local.errors import InputError
 from medbench_local.reference.agreement import (
@@ -189,6 +187,8 @@ def _too_few(cell: CellAgreement, limit: float) -> bool:
     A small cell could hide among large ones. Of its questions outside near-ties a share of ``1 - limit`` may
     differ; more than that by chance is allowed for by an exact binomial test.
     """
+    from scipy.stats import binom  # slow to import
+
     others = cell.answerable - cell.near_ties
     return bool(binom.sf(cell.differing - 1, others, 1 - limit) < BY_CHANCE)
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import StrictUndefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
-
 from medbench_local.report import sections, words
 from medbench_local.report.figures import figures
 from medbench_local.report.identity import signature
@@ -21,6 +17,10 @@ STATES = ("win", "tie", "loss", "not verified", "equivalent", "different", "inco
 
 def html(results: Results) -> str:
     """The text of ``report.html``."""
+    from jinja2 import StrictUndefined  # slow to import
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from markupsafe import Markup
+
     environment = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined)
     environment.filters["state"] = _state
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

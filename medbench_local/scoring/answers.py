@@ -14,13 +14,13 @@ from medbench_local.engine.base import Engine, EngineInfo, GenerateRequest, Pack
 from medbench_local.engine.packs import new_tokens, plan_packs
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.scoring.request_builder import PreparedPrompt, PreparedPrompts, RequestBuilder
+from medbench_local.scoring.request_builder import PreparedPrompts, RequestBuilder
 from medbench_local.scoring.rule import ScoringSettings
-from medbench_local.store.scores import ScoreStore, StoredScore, score_key
+from medbench_local.store.scores import ScoreStore, StoredRequest, StoredScore, score_key
 from medbench_local.tasks.question import Question, SplitName, Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """How one question was answered.
 
@@ -119,10 +119,70 @@ class CellScorer:
             EngineError: the engine cannot score a prompt.
             StoreError: scores cannot be kept.
         """
+        found: dict[int, Answer] = {}
+        for block in self._builder.blocks(split, rows):
+            if not self._depends_on_batch:
+                found.update(self._known(candidate, split, block))
+            rest = [row for row in block if row not in found]
+            if rest:
+                found.update(self._answered(candidate, split, rest))
+        return [found[row] for row in rows]
+
+    def _known(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> dict[int, Answer]:
+        """The answers to prompts whose scores are known, none of which is tokenised."""
+        recalled = self._builder.recall(candidate, split, rows, self._requests_of)
+        keys = [one.stored.score for one in recalled.values() if one.stored.score is not None]
+        scores = self._store.get(keys)
+        questions = self._task.questions(split)
+        found = {}
+        for row, one in recalled.items():
+            stored = one.stored
+            score = None if stored.score is None else scores.get(stored.score)
+            if stored.score is None or (score is not None and len(score.logprobs) == stored.options):
+                found[row] = self._answer(
+                    questions[row], stored.sizes, stored.tokens, one.dropped, one.prompt_sha256, score
+                )
+                self._meter.prompts_reused += score is not None
+        self._advance(len(found), known=True)
+        return found
+
+    def _requests_of(self, keys: Sequence[bytes]) -> dict[bytes, StoredRequest]:
+        """What became of prompts, by the builder's keys."""
+        own = {key: score_key(self._fingerprint, key) for key in keys}
+        stored = self._store.get_requests(list(own.values()))
+        return {key: stored[full] for key, full in own.items() if full in stored}
+
+    def _answered(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> dict[int, Answer]:
         prepared = self._builder.prompts(candidate, split, rows)
+        if not self._depends_on_batch:
+            self._remember(prepared)
         scores = self._scores(prepared, rows)
         questions = self._task.questions(split)
-        return [self._answer(questions[row], prepared.prompts[row], scores.get(row)) for row in rows]
+        found = {}
+        for row in rows:
+            prompt = prepared.prompts[row]
+            found[row] = self._answer(
+                questions[row],
+                prompt.sizes,
+                prompt.tokens,
+                prompt.dropped,
+                prompt.prompt_sha256,
+                scores.get(row),
+            )
+        return found
+
+    def _remember(self, prepared: PreparedPrompts) -> None:
+        """Keep which score each prompt has, so that it need not be tokenised to be known again."""
+        found = {}
+        for prompt in prepared.prompts.values():
+            for key, tokens in prompt.too_long:
+                found[score_key(self._fingerprint, key)] = StoredRequest(None, tokens, 0, ())
+            request = prompt.request
+            options = len(request.continuations) if isinstance(request, ScoreRequest) else 0
+            found[score_key(self._fingerprint, prompt.key)] = StoredRequest(
+                None if request is None else self._key(request), prompt.tokens, options, prompt.sizes
+            )
+        self._store.put_requests(found)
 
     # From requests to scores
 
@@ -157,10 +217,10 @@ class CellScorer:
     def _depends_on_batch(self) -> bool:
         """Whether the last bits of a score depend on what else is in its pack.
 
-        In the exact mode most rules' scores do not; in the fast mode everything does. Their keys then name the
-        pack, so that a result never depends on what an earlier run happened to ask together.
+        The keys of scores then name the pack, so that a result never depends on what an earlier run happened to ask
+        together; and what a prompt's key is, cannot be known without the others.
         """
-        return self._rule.depends_on_batch or self._engine.info.numerics.get("mode") == "fast"
+        return self._settings.depends_on_batch(self._engine)
 
     @staticmethod
     def _packs(
@@ -189,22 +249,28 @@ class CellScorer:
 
     # From scores to answers
 
-    def _answer(self, question: Question, prompt: PreparedPrompt, score: StoredScore | None) -> Answer:
+    def _answer(
+        self,
+        question: Question,
+        sizes: Sequence[int],
+        tokens: int,
+        dropped: int,
+        prompt_sha256: str,
+        score: StoredScore | None,
+    ) -> Answer:
         if score is None:
-            return Answer(
-                None, (), None, False, prompt.tokens, prompt.dropped, True, None, prompt.prompt_sha256
-            )
-        choice = self._rule.choose(question, prompt.sizes, score, self._settings.protocol)
+            return Answer(None, (), None, False, tokens, dropped, True, None, prompt_sha256)
+        choice = self._rule.choose(question, sizes, score, self._settings.protocol)
         return Answer(
             choice.prediction,
             choice.logprobs,
             score.mass,
             choice.tied,
             score.tokens,
-            prompt.dropped,
+            dropped,
             False,
             score.text,
-            prompt.prompt_sha256,
+            prompt_sha256,
         )
 
 

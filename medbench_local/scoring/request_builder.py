@@ -1,20 +1,32 @@
-"""From questions to requests: renders and tokenises prompts, drops demonstrations from those that are too long."""
+"""From questions to requests: renders and tokenises prompts, drops demonstrations from those that are too long.
+
+Questions are taken in blocks, so that a task of any size is held in the same memory and the first prompt is scored
+after the first block.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from medbench_local._version import __version__
 from medbench_local.engine.base import Engine, GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, new_tokens
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.scoring.rule import AskedPrompt, ScoringSettings
+from medbench_local.store.scores import StoredRequest, score_key
 from medbench_local.tasks.question import Question, SplitName, Task
 
+BLOCK = 5000
+"""Most questions whose prompts are held at a time and share a prefix; no test set of the study has more."""
 
-@dataclass(frozen=True)
+_REQUESTS = 1
+"""To be raised when a rule makes another request of the same prompt within one version of the package."""
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedPrompt:
     """A prompt as tokens.
 
@@ -24,13 +36,31 @@ class PreparedPrompt:
         dropped: demonstrations left out because the prompt was longer than the context.
         prompt_sha256: hash of the prompt.
         sizes: bytes that the scored tokens of each option spell; empty for rules that do not need them.
+        key: of the prompt among all that are asked with these settings; see `RequestBuilder.recall`.
+        too_long: the same of those with more demonstrations that did not fit, with their lengths.
     """
 
     request: ScoreRequest | GenerateRequest | None
     tokens: int
     dropped: int
     prompt_sha256: str
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[int, ...]
+    key: bytes
+    too_long: tuple[tuple[bytes, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledPrompt:
+    """A prompt that was tokenised before.
+
+    Attributes:
+        stored: what became of it.
+        dropped, prompt_sha256: as of a `PreparedPrompt`.
+    """
+
+    stored: StoredRequest
+    dropped: int
+    prompt_sha256: str
 
 
 @dataclass(frozen=True)
@@ -39,8 +69,8 @@ class PreparedPrompts:
 
     Attributes:
         prompts: by row of the split.
-        prefixes: the longest common token prefix, over all questions that may be asked, of the prompts with equally
-            many demonstrations dropped.
+        prefixes: the longest common token prefix, over all questions of the block that may be asked, of the prompts
+            with equally many demonstrations dropped.
     """
 
     prompts: Mapping[int, PreparedPrompt]
@@ -50,8 +80,9 @@ class PreparedPrompts:
 class RequestBuilder:
     """Makes the prompts of one model on one task with a number of shots.
 
-    The longest common prefix is taken over all questions that the protocol may ask, so that it does not depend on
-    which ones are asked now, nor on questions that are never asked.
+    The longest common prefix is taken over all questions of a block that the protocol may ask, so that it does not
+    depend on which ones are asked now, nor on questions that are never asked. Blocks are cut from the questions that
+    may be asked, in their order; where a score depends on what else is computed with it, all of them are one block.
 
     A search comes back to its candidates again and again. Their prefixes are kept; their prompts are made anew,
     because those of a hundred candidates would fill more memory than the model.
@@ -80,21 +111,78 @@ class RequestBuilder:
         self._shots = shots
         self._settings = settings
         self._asked = asked or {}
-        self._prefixes: dict[tuple[Candidate, SplitName], dict[int, Tokens]] = {}
+        self._block = None if settings.depends_on_batch(engine) else BLOCK
+        self._about = score_key("requests", str(_REQUESTS), __version__, settings.identity)
+        self._places: dict[SplitName, dict[int, int]] = {}
+        self._prefixes: dict[tuple[Candidate, SplitName, int], dict[int, Tokens]] = {}
+
+    def blocks(self, split: SplitName, rows: Sequence[int]) -> Iterator[Sequence[int]]:
+        """The questions ``rows``, which must be among those that may be asked, block by block."""
+        asked = self._asked_rows(split)
+        if self._block is None or len(asked) <= self._block:
+            yield rows
+            return
+        found: dict[int, list[int]] = {}
+        for row in rows:
+            found.setdefault(self._place(split, row) // self._block, []).append(row)
+        yield from (found[number] for number in sorted(found))
+
+    def recall(
+        self,
+        candidate: Candidate,
+        split: SplitName,
+        rows: Sequence[int],
+        known: Callable[[Sequence[bytes]], Mapping[bytes, StoredRequest]],
+    ) -> dict[int, RecalledPrompt]:
+        """Those of the questions ``rows`` whose prompts were tokenised before; nothing is tokenised now.
+
+        Args:
+            candidate: how they are asked.
+            split: of the questions.
+            rows: questions of one block.
+            known: what is known of prompts by their keys.
+
+        Raises:
+            UsageError: a prompt shows a picture, and the rule reads text only.
+        """
+        demonstrations = self._demonstrations(candidate)
+        questions = self._task.questions(split)
+        found: dict[int, RecalledPrompt] = {}
+        waiting = list(rows)
+        for dropped in range(len(demonstrations) + 1):
+            if not waiting:
+                break
+            asked = [self._ask(questions[row], demonstrations[dropped:], candidate) for row in waiting]
+            keys = [self._key(one) for one in asked]
+            stored = known(keys)
+            still = []
+            for row, one, key in zip(waiting, asked, keys, strict=True):
+                if (request := stored.get(key)) is None:
+                    continue
+                if request.score is None and self._may_drop(dropped, demonstrations):
+                    still.append(row)
+                else:
+                    found[row] = RecalledPrompt(request, dropped, one.prompt.sha256)
+            waiting = still
+        return found
 
     def prompts(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> PreparedPrompts:
-        """The prompts of the questions ``rows``, which must be among those that may be asked.
+        """The prompts of the questions ``rows``, which must be of one block.
 
         Raises:
             EngineError: a question cannot be scored by the rule.
             UsageError: a prompt shows a picture, and the rule reads text only.
         """
-        prefixes = self._prefixes.get((candidate, split))
+        asked = self._asked_rows(split)
+        number, together = 0, asked
+        if self._block is not None and len(asked) > self._block:
+            number = self._place(split, rows[0]) // self._block
+            together = asked[number * self._block : (number + 1) * self._block]
+        prefixes = self._prefixes.get((candidate, split, number))
         if prefixes is not None:
             return PreparedPrompts(self._render_rows(candidate, split, rows), prefixes)
-        asked = self._asked.get(split, range(len(self._task.questions(split))))
-        every = self._render_rows(candidate, split, asked)
-        prefixes = self._prefixes[candidate, split] = _prefixes(every.values())
+        every = self._render_rows(candidate, split, together)
+        prefixes = self._prefixes[candidate, split, number] = _prefixes(every.values())
         return PreparedPrompts({row: every[row] for row in rows}, prefixes)
 
     def tokens(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> int:
@@ -115,18 +203,50 @@ class RequestBuilder:
                 return prompt.request.context
         return ()
 
+    def _asked_rows(self, split: SplitName) -> Sequence[int]:
+        return self._asked.get(split, range(len(self._task.questions(split))))
+
+    def _place(self, split: SplitName, row: int) -> int:
+        """Where a question stands among those of its split that may be asked."""
+        asked = self._asked_rows(split)
+        if isinstance(asked, range):
+            return asked.index(row)
+        if split not in self._places:
+            self._places[split] = {one: number for number, one in enumerate(asked)}
+        return self._places[split][row]
+
+    def _demonstrations(self, candidate: Candidate) -> tuple[Question, ...]:
+        if candidate.demonstrations is None:
+            return ()
+        pool = self._task.questions("demonstrations")
+        shown = demonstration_rows(candidate.demonstrations, len(pool), self._shots)
+        return tuple(pool[row] for row in shown)
+
+    def _may_drop(self, dropped: int, demonstrations: Sequence[Question]) -> bool:
+        """Whether a prompt that does not fit with ``dropped`` left out may be asked with one less."""
+        return self._settings.protocol.too_long == "drop-demonstrations" and dropped < len(demonstrations)
+
+    def _key(self, asked: AskedPrompt) -> bytes:
+        """What of a prompt decides its request, beside the settings and the model."""
+        prompt, question = asked.prompt, asked.question
+        return score_key(
+            self._about,
+            prompt.sha256,
+            str(prompt.special),
+            prompt.gap,
+            score_key(*prompt.labels),
+            score_key(*prompt.stop),
+            score_key(question.text, *question.options),
+        )
+
     def _render_rows(
         self, candidate: Candidate, split: SplitName, rows: Sequence[int]
     ) -> dict[int, PreparedPrompt]:
-        demonstrations: tuple[Question, ...] = ()
-        if candidate.demonstrations is not None:
-            pool = self._task.questions("demonstrations")
-            shown = demonstration_rows(candidate.demonstrations, len(pool), self._shots)
-            demonstrations = tuple(pool[row] for row in shown)
+        demonstrations = self._demonstrations(candidate)
         rule, context = self._settings.rule, self._settings.context
-        drops = self._settings.protocol.too_long == "drop-demonstrations"
         questions = self._task.questions(split)
         done: dict[int, PreparedPrompt] = {}
+        too_long: dict[int, tuple[tuple[bytes, int], ...]] = {}
         waiting = list(rows)
         for dropped in range(len(demonstrations) + 1):
             if not waiting:
@@ -138,11 +258,19 @@ class RequestBuilder:
             ):
                 request = built.request
                 fits = rule.room(request) <= context
-                if not fits and drops and dropped < len(demonstrations):
+                key = self._key(one)
+                if not fits and self._may_drop(dropped, demonstrations):
                     still.append(row)
+                    too_long[row] = (*too_long.get(row, ()), (key, len(request.context)))
                     continue
                 done[row] = PreparedPrompt(
-                    request if fits else None, len(request.context), dropped, one.prompt.sha256, built.sizes
+                    request if fits else None,
+                    len(request.context),
+                    dropped,
+                    one.prompt.sha256,
+                    built.sizes,
+                    key,
+                    too_long.get(row, ()),
                 )
             waiting = still
         return done

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import override
@@ -38,6 +39,18 @@ class ScoringSettings:
     rule: ScoringRule[Any]
     context: int
     protocol: Protocol
+
+    @cached_property
+    def identity(self) -> str:
+        """Everything of these settings, as text."""
+        return f"{self.rule.name} {self.context} {self.protocol.model_dump_json()}"
+
+    def depends_on_batch(self, engine: Engine) -> bool:
+        """Whether the last bits of a score depend on what else is in its pack.
+
+        In the exact mode most rules' scores do not; in the fast mode everything does.
+        """
+        return self.rule.depends_on_batch or engine.info.numerics.get("mode") == "fast"
 
     def tokenize(self, engine: Engine, texts: Sequence[str], *, special: bool) -> list[Tokens]:
         """Tokens of each text; ``special`` texts get the BOS tokens that the protocol wants for chat prompts."""

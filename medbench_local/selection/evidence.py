@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from scipy.stats import hypergeom
-
 
 def overtaking_p_value(ahead: int, behind: int, unseen: int, *, needs: int) -> float:
     """How surprising the discordant questions seen so far are if one candidate ends at or above another.
@@ -30,6 +28,8 @@ def overtaking_p_value(ahead: int, behind: int, unseen: int, *, needs: int) -> f
     seen = ahead + behind
     if not seen:
         return 1.0 if unseen >= needs else 0.0
+    from scipy.stats import hypergeom  # slow to import
+
     worst = 0.0
     for discordant in range(max(seen, seen + unseen - 1), seen + unseen + 1):
         own = (discordant + needs + 1) // 2

@@ -17,8 +17,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import betainc
-from scipy.stats import binom
 
 TOLERANCE = 1e-12
 """Probabilities that differ by less count as equal; always to the benefit of a tie."""
@@ -42,6 +40,9 @@ def probability_at_most(n: int, plus: int, minus: int, k: int) -> float:
         >>> round(probability_at_most(2, 1, 1, 0), 12)
         0.75
     """
+    from scipy.special import betainc  # slow to import, as scipy.stats is
+    from scipy.stats import binom
+
     discordant = plus + minus
     if discordant == 0 or not -n <= k < n:
         return float(k >= 0)

@@ -33,7 +33,7 @@ def doubt(verdict: Verdict, n: int, mcnemar_p: float, *, confidence: float) -> D
         True
     """
     level = 1 - confidence
-    if mcnemar_exact(n, 0) > level:
+    if 2.0 ** (1 - n) > level:  # what `mcnemar_exact` of (n, 0) is: reports are printed without scipy
         return "too few questions"
     return "exact test" if verdict != "tie" and mcnemar_p > level else None
 

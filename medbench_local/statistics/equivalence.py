@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 
 from medbench_local.statistics.net_change import net_change_interval, p_value_below
 from medbench_local.statistics.options import Logprobs, kl_divergences, margins, near_ties
@@ -204,10 +203,12 @@ def _outcome(p_value: float, low: float, high: float, margin: float, confidence:
 
 
 def _questions_needed(lost: int, gained: int, n: int, margin: float, confidence: float) -> int | None:
+    from scipy.special import ndtri  # slow to import
+
     # Normal approximation at the rates seen; one change more, so that seeing none is not taken for certainty.
     gap = abs(margin - abs(lost - gained) / n)
     rate = (lost + gained + 1) / (n + 1)
-    z = float(norm.ppf((1 + confidence) / 2) + norm.ppf(_PLANNED_POWER))
+    z = float(ndtri((1 + confidence) / 2) + ndtri(_PLANNED_POWER))
     if gap * gap * _MOST_QUESTIONS < rate * z * z:
         return None
     return max(n + 1, ceil(rate * (z / gap) ** 2))

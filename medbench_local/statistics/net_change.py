@@ -16,9 +16,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import bdtrc
-from scipy.stats import beta, binom
 
 Floats = NDArray[np.float64]
 
@@ -80,6 +77,8 @@ def _check(lost: int, gained: int, n: int) -> None:
 
 
 def _largest_loss(lost: int, gained: int, n: int, error: float) -> float:
+    from scipy.optimize import brentq  # slow to import
+
     if lost == n:
         return 1.0
     observed = (lost - gained) / n
@@ -92,6 +91,8 @@ def _largest_loss(lost: int, gained: int, n: int, error: float) -> float:
 
 def _rate_interval(changed: int, n: int) -> tuple[float, float]:
     """Clopper and Pearson's interval of the rate of changes, at the nuisance error."""
+    from scipy.stats import beta  # slow to import
+
     low = 0.0 if changed == 0 else float(beta.ppf(_NUISANCE_ERROR / 2, changed, n - changed + 1))
     high = 1.0 if changed == n else float(beta.ppf(1 - _NUISANCE_ERROR / 2, changed + 1, n - changed))
     return low, high
@@ -99,6 +100,9 @@ def _rate_interval(changed: int, n: int) -> tuple[float, float]:
 
 def _tail(lost: int, gained: int, n: int, limit: float, rate_gained: Floats) -> Floats:
     """Probability, for each rate gained, of an outcome that speaks at least as much for a smaller loss."""
+    from scipy.special import bdtrc  # slow to import, as scipy.stats is
+    from scipy.stats import binom
+
     rate_lost = rate_gained + limit
     fewest = binom.ppf(_NEGLIGIBLE, n, rate_lost.min())
     most = binom.isf(_NEGLIGIBLE, n, rate_lost.max())

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, rel_entr
 
 Logprobs = Sequence[Sequence[float]]
 
@@ -54,6 +53,8 @@ def kl_divergences(full: Logprobs, quantised: Logprobs) -> NDArray[np.float64]:
         >>> round(float(kl_divergences(full, quantised)[0]), 4)
         0.1438
     """
+    from scipy.special import logsumexp, rel_entr  # slow to import
+
     if len(full) != len(quantised):
         raise ValueError(f"log-probabilities of {len(full)} and of {len(quantised)} questions")
     divergences = np.empty(len(full))

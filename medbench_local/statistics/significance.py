@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import sqrt
 
-from scipy.stats import binomtest, norm
-
 
 def mcnemar_exact(medical_only: int, base_only: int) -> float:
     """Two-sided p-value that both models are equally often the only correct one.
@@ -35,7 +33,11 @@ def mcnemar_exact(medical_only: int, base_only: int) -> float:
     if medical_only < 0 or base_only < 0:
         raise ValueError("counts cannot be negative")
     discordant = medical_only + base_only
-    return float(binomtest(medical_only, discordant).pvalue) if discordant else 1.0
+    if not discordant:
+        return 1.0
+    from scipy.stats import binomtest  # slow to import
+
+    return float(binomtest(medical_only, discordant).pvalue)
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:
@@ -101,7 +103,9 @@ def minimum_detectable_difference(
         raise ValueError("`discordance` must lie between 0 and 1")
     if not (0 < power < 1 and 0 < alpha < 1):
         raise ValueError("`power` and `alpha` must lie between 0 and 1")
-    z = float(norm.ppf(1 - alpha / 2) + norm.ppf(power))
+    from scipy.special import ndtri  # slow to import
+
+    z = float(ndtri(1 - alpha / 2) + ndtri(power))
     return min(1.0, max(z * sqrt(discordance / n), z * z / n))
 
 
@@ -130,5 +134,7 @@ def wilson(k: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
         raise ValueError("`confidence` must lie between 0 and 1")
     if n == 0:
         return 0.0, 1.0
+    from scipy.stats import binomtest  # slow to import
+
     interval = binomtest(k, n).proportion_ci(confidence_level=confidence, method="wilson")
     return float(interval.low), float(interval.high)

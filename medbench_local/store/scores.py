@@ -10,11 +10,12 @@ import hashlib
 import shutil
 import sqlite3
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
 from medbench_local.errors import DiskFullError, StoreError
 
@@ -24,13 +25,21 @@ CREATE TABLE IF NOT EXISTS scores (
     key BLOB PRIMARY KEY, logprobs BLOB, mass REAL, text TEXT, tokens INTEGER NOT NULL
 ) WITHOUT ROWID
 """
+_CREATE_REQUESTS = """
+CREATE TABLE IF NOT EXISTS requests (
+    key BLOB PRIMARY KEY, score BLOB, tokens INTEGER NOT NULL, options INTEGER NOT NULL, sizes BLOB NOT NULL
+) WITHOUT ROWID
+"""
 _LOOKUP_CHUNK = 500
 _LITTLE_ROOM = 2**20
 _ROUNDING = 1e-3
 """How far above 1 a probability may be rounded."""
 
 
-@dataclass(frozen=True)
+Found = TypeVar("Found", "StoredScore", "StoredRequest")
+
+
+@dataclass(frozen=True, slots=True)
 class StoredScore:
     """What is kept of one scored prompt.
 
@@ -45,6 +54,23 @@ class StoredScore:
     mass: float | None
     text: str | None
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """What became of a prompt when it was tokenised, so that it need not be again.
+
+    Attributes:
+        score: the key of its score; None if it does not fit.
+        tokens: length of the prompt in tokens.
+        options: log-probabilities that its score has.
+        sizes: bytes that the scored tokens of each option spell; empty where they do not matter.
+    """
+
+    score: bytes | None
+    tokens: int
+    options: int
+    sizes: tuple[int, ...]
 
 
 def score_key(*parts: str | bytes | Sequence[int]) -> bytes:
@@ -76,8 +102,27 @@ def _plausible(logprobs: object, mass: object, text: object, tokens: object) -> 
     return StoredScore(values, mass, None, tokens)
 
 
+def _plausible_request(score: object, tokens: object, options: object, sizes: object) -> StoredRequest | None:
+    """The request that a row holds; None if it holds none."""
+    if not isinstance(sizes, bytes) or len(sizes) % 8 or not (score is None or isinstance(score, bytes)):
+        return None
+    if type(tokens) is not int or type(options) is not int or min(tokens, options) < 0:
+        return None
+    return StoredRequest(score, tokens, options, struct.unpack(f"<{len(sizes) // 8}q", sizes))
+
+
+def _rows(database: sqlite3.Connection, what: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+    for start in range(0, len(keys), _LOOKUP_CHUNK):
+        chunk = keys[start : start + _LOOKUP_CHUNK]
+        marks = ",".join("?" * len(chunk))
+        yield from database.execute(f"SELECT {what} WHERE key IN ({marks})", chunk)
+
+
 class ScoreStore:
     """The scores of one run, which also finds what neighbouring runs have computed.
+
+    Beside the scores it keeps which prompt has which (`StoredRequest`): what is not there, or is damaged, is found by
+    tokenising the prompt.
 
     A row that cannot be a score (a NaN, a probability above 1, values of another type) is never ranked: in the run's
     own database it is damage, in a neighbour's it counts as absent.
@@ -109,6 +154,7 @@ class ScoreStore:
                     advice="Move it away to start anew, or use the version that wrote it.",
                 )
             database.execute(_CREATE)
+            database.execute(_CREATE_REQUESTS)  # absent from stores that earlier releases made
             database.execute(f"PRAGMA user_version={_LAYOUT}")
         except (sqlite3.Error, OSError) as error:
             raise self._error(error) from error
@@ -121,11 +167,38 @@ class ScoreStore:
             missing = [key for key in keys if key not in found]
             if not missing:
                 break
-            copied = self._from_neighbour(path, missing)
+            copied = self._of_neighbour(path, missing, self._lookup)
             if copied:
                 self.put(copied)
                 found.update(copied)
         return found
+
+    def get_requests(self, keys: Sequence[bytes]) -> dict[bytes, StoredRequest]:
+        """What is known of the prompts with ``keys``, from this run and its neighbours."""
+        found = self._lookup_requests(self._database, keys)
+        for path in self._neighbours:
+            missing = [key for key in keys if key not in found]
+            if not missing:
+                break
+            copied = self._of_neighbour(path, missing, self._lookup_requests)
+            if copied:
+                self.put_requests(copied)
+                found.update(copied)
+        return found
+
+    def put_requests(self, requests: Mapping[bytes, StoredRequest]) -> None:
+        """Keep ``requests``, all or none.
+
+        Raises:
+            StoreError: the disk is full or the database damaged.
+        """
+        self._insert(
+            "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)",
+            (
+                (key, r.score, r.tokens, r.options, struct.pack(f"<{len(r.sizes)}q", *r.sizes))
+                for key, r in requests.items()
+            ),
+        )
 
     def put(self, scores: Mapping[bytes, StoredScore]) -> None:
         """Keep ``scores``, all or none.
@@ -133,14 +206,19 @@ class ScoreStore:
         Raises:
             StoreError: the disk is full or the database damaged; nothing of ``scores`` was kept.
         """
-        rows = [
-            (key, struct.pack(f"<{len(s.logprobs)}d", *s.logprobs), s.mass, s.text, s.tokens)
-            for key, s in scores.items()
-        ]
+        self._insert(
+            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?)",
+            (
+                (key, struct.pack(f"<{len(s.logprobs)}d", *s.logprobs), s.mass, s.text, s.tokens)
+                for key, s in scores.items()
+            ),
+        )
+
+    def _insert(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?)", rows)
+                self._database.executemany(statement, rows)
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:
@@ -170,19 +248,30 @@ class ScoreStore:
     def _lookup(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
         found = {}
         try:
-            for start in range(0, len(keys), _LOOKUP_CHUNK):
-                chunk = keys[start : start + _LOOKUP_CHUNK]
-                marks = ",".join("?" * len(chunk))
-                query = f"SELECT key, logprobs, mass, text, tokens FROM scores WHERE key IN ({marks})"
-                for key, logprobs, mass, text, tokens in database.execute(query, chunk):
-                    if (score := _plausible(logprobs, mass, text, tokens)) is None:
-                        raise ValueError("a row holds no score")
-                    found[bytes(key)] = score
+            for key, *row in _rows(database, "key, logprobs, mass, text, tokens FROM scores", keys):
+                if (score := _plausible(*row)) is None:
+                    raise ValueError("a row holds no score")
+                found[bytes(key)] = score
         except (sqlite3.Error, ValueError) as error:
             raise self._error(error) from error
         return found
 
-    def _from_neighbour(self, path: Path, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
+    def _lookup_requests(
+        self, database: sqlite3.Connection, keys: Sequence[bytes]
+    ) -> dict[bytes, StoredRequest]:
+        try:
+            rows = list(_rows(database, "key, score, tokens, options, sizes FROM requests", keys))
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        found = {bytes(key): _plausible_request(*row) for key, *row in rows}
+        return {key: request for key, request in found.items() if request is not None}
+
+    def _of_neighbour(
+        self,
+        path: Path,
+        keys: Sequence[bytes],
+        lookup: Callable[[sqlite3.Connection, Sequence[bytes]], dict[bytes, Found]],
+    ) -> dict[bytes, Found]:
         """What another run's database knows; one that cannot be read is as good as absent."""
         try:
             database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
@@ -191,7 +280,7 @@ class ScoreStore:
         try:
             if database.execute("PRAGMA user_version").fetchone()[0] != _LAYOUT:
                 return {}
-            return self._lookup(database, keys)
+            return lookup(database, keys)
         except (sqlite3.Error, StoreError):
             return {}
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from textwrap import wrap as wrap_text
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
+from medbench_local.catalog.protocol import Protocol
 from medbench_local.study.options import about, described_fields, types_of
 
 P = ParamSpec("P")
@@ -48,7 +49,7 @@ def arguments_of(kind: Callable[P, A]) -> Callable[[Callable[[A], R]], Callable[
 
 
 def _signature(kind: Any, returned: Any) -> inspect.Signature:
-    types = types_of(kind)
+    types = types_of(kind, Protocol=Protocol)
     parameters = [
         one.replace(annotation=types[one.name]) for one in inspect.signature(kind).parameters.values()
     ]

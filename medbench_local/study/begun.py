@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
-from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.progress import Progress
-from medbench_local.study.plan import Plan
+from medbench_local.study.plan import Outline
 from medbench_local.study.planner import Planner
 
+O = TypeVar("O", bound=Outline)  # noqa: E741
 
-def first_plan(
-    planner: Planner, quant: QuantConfig, is_begun: Callable[[Plan], bool], progress: Progress
-) -> tuple[Planner, Plan]:
-    """The plan at the first precision, and the planner of the following ones in the same mode.
+
+def in_begun_mode(planner: Planner, first: O, is_begun: Callable[[O], bool], progress: Progress) -> Planner:
+    """The planner of the run that is meant.
 
     Where no mode is asked for and nothing of the run is there, but there is a run that is like it except for the exact
     mode, that one is meant: what it has computed is not computed again.
 
     Args:
         planner: of the run.
-        quant: the first precision.
+        first: its plan or outline at the first precision.
         is_begun: whether there is a run of a plan already.
         progress: told if the exact mode is kept.
     """
-    first = planner.plan(quant)
     if first.options.mode is not None or is_begun(first):
-        return planner, first
-    exact = replace(first, options=replace(first.options, mode="exact"))
-    if not is_begun(exact):
-        return planner, first
+        return planner
+    if not is_begun(replace(first, options=replace(first.options, mode="exact"))):
+        return planner
     progress.note(
         'This run was begun in the exact mode and keeps it; `mode="reproducible"` begins another one.'
     )
-    return planner.in_mode("exact"), exact
+    return planner.in_mode("exact")

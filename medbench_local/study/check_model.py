@@ -17,7 +17,7 @@ from medbench_local.results.model_check import ModelCheck, TaskCheck
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.begun import first_plan
+from medbench_local.study.begun import in_begun_mode
 from medbench_local.study.cell_answers import CellKey, answer_with, key_of, with_retries
 from medbench_local.study.equivalence import (
     CheckSettings,
@@ -47,7 +47,9 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     if options.output is not None:
         need_place(options.output)
     planner = Planner(model, model, options, tools.progress)
-    planner, plan = first_plan(planner, planner.quants[0], partial(_is_begun, planner.quants), tools.progress)
+    quant = planner.quants[0]
+    planner = in_begun_mode(planner, planner.plan(quant), partial(_is_begun, planner.quants), tools.progress)
+    plan = planner.plan(quant)
     prepared = plan.medical
     if prepared.full is None or not plan.checkable:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,7 @@ from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.assembly import assemble, timing_of
-from medbench_local.study.begun import first_plan
+from medbench_local.study.begun import in_begun_mode
 from medbench_local.study.cell_answers import (
     CellAnswers,
     CellKey,
@@ -33,7 +34,7 @@ from medbench_local.study.cell_answers import (
 from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.equivalence import check_settings
 from medbench_local.study.identification import LoadedModel, identification, loaded
-from medbench_local.study.manifest import describe, identity_of, run_name
+from medbench_local.study.manifest import HashedCell, describe, identity_with, run_name
 from medbench_local.study.memory import (
     obstacle_to_checking,
     refuse_plan,
@@ -42,7 +43,7 @@ from medbench_local.study.memory import (
 )
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Plan, test_questions
+from medbench_local.study.plan import Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
@@ -69,23 +70,31 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     for note in options.protocol.notes:
         tools.progress.note(note)
     planner = Planner(medical, base, options, tools.progress)
-    choice = choose_precision(planner, options, tools)
+    if not _is_any_begun(planner, options):
+        planner.read_questions()  # before any model is fetched
+    cells = planner.hashed_cells()
+    choice = choose_precision(planner, cells, options, tools)
     quants = planner.quants if choice is None else (choice.quant,)
-    planner, first = first_plan(planner, quants[0], partial(_is_begun, quants), tools.progress)
+    planner = in_begun_mode(
+        planner, planner.outline(quants[0]), partial(_is_begun, quants, cells), tools.progress
+    )
+    outline = planner.outline(quants[0])
+    identity = identity_with(outline, cells, quants)
+    folder = _folder(outline, identity)
+    if (finished := _finished(folder, outline, identity)) is not None:
+        return Run(folder, finished, computed=False)
+    first = planner.plan(quants[0])
     refuse_plan(first)
     if len(quants) > 1:
         refuse_unchecked_climb(first)
-    folder = _folder(first, quants)
-    if (finished := _finished(folder, first, quants)) is not None:
-        return Run(folder, finished, computed=False)
     with only_process(folder.path):
-        if (finished := _finished(folder, first, quants)) is not None:
+        if (finished := _finished(folder, first, identity)) is not None:
             return Run(folder, finished, computed=False)
         chosen = None if choice is None else choice.record()
         folder.write_manifest(describe(first, quants, started, identification(first, quants, {}), {}, chosen))
         meter = Meter()
         with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
-            work = _Work(folder, store, meter, tools, identity_of(first, quants))
+            work = _Work(folder, store, meter, tools, identity)
             outcome, steps = _climb(quants, planner, work)
         said = identification(outcome.plan, quants, work.models)
         results = assemble(
@@ -122,16 +131,26 @@ class _Outcome:
     comparisons: tuple[Comparison, ...]
 
 
-def _folder(plan: Plan, quants: Sequence[QuantConfig]) -> RunFolder:
-    return RunFolder(plan.options.output or RUNS / run_name(plan, quants))
+def _folder(outline: Outline, identity: str) -> RunFolder:
+    return RunFolder(outline.options.output or RUNS / run_name(outline, identity))
 
 
-def _is_begun(quants: Sequence[QuantConfig], plan: Plan) -> bool:
-    folder = _folder(plan, quants)
-    return folder.manifest_file.is_file() and folder.manifest().get("identity") == identity_of(plan, quants)
+def _is_any_begun(planner: Planner, options: ResolvedOptions) -> bool:
+    """Whether there is any run of the two models, which may be the one that is asked for."""
+    medical, base = planner.names
+    folders = (
+        [options.output] if options.output else RUNS.glob(f"{glob.escape(medical)}-vs-{glob.escape(base)}-*")
+    )
+    return any(RunFolder(folder).manifest_file.is_file() for folder in folders)
 
 
-def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> Results | None:
+def _is_begun(quants: Sequence[QuantConfig], cells: Sequence[HashedCell], outline: Outline) -> bool:
+    identity = identity_with(outline, cells, quants)
+    folder = _folder(outline, identity)
+    return folder.manifest_file.is_file() and folder.manifest().get("identity") == identity
+
+
+def _finished(folder: RunFolder, plan: Outline, identity: str) -> Results | None:
     """The results that are there already.
 
     Raises:
@@ -144,7 +163,7 @@ def _finished(folder: RunFolder, plan: Plan, quants: Sequence[QuantConfig]) -> R
                 advice="Choose another folder with `output=`, or move results.json away.",
             )
         return None
-    if folder.manifest().get("identity") != identity_of(plan, quants):
+    if folder.manifest().get("identity") != identity:
         raise StoreError(
             f"{folder.path} holds another run (other models, data or settings).",
             advice="Choose another folder with `output=`.",

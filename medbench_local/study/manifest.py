@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,7 @@ from medbench_local.results.identification import Identification
 from medbench_local.results.schema import SCHEMA
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import record
-from medbench_local.study.plan import Plan
+from medbench_local.study.plan import Cell, Outline, Plan
 from medbench_local.tasks.question import Task
 
 METHOD = "0.1.0"
@@ -25,9 +26,24 @@ METHOD = "0.1.0"
 release that changes neither finds the runs of those before; to be raised with either."""
 
 
-def run_name(plan: Plan, quants: Sequence[QuantConfig]) -> str:
+@dataclass(frozen=True)
+class HashedCell:
+    """What of a cell decides the result.
+
+    Attributes:
+        task: its id.
+        files: hashes of the data files of each split, wherever they lie.
+        shots: demonstrations in a prompt.
+    """
+
+    task: str
+    files: Sequence[Sequence[str]]
+    shots: int
+
+
+def run_name(outline: Outline, identity: str) -> str:
     """The folder's default name."""
-    return f"{plan.medical.name}-vs-{plan.base.name}-{identity_of(plan, quants)}"
+    return f"{outline.medical.name}-vs-{outline.base.name}-{identity}"
 
 
 def origin(model: PreparedModel) -> str:
@@ -38,6 +54,23 @@ def origin(model: PreparedModel) -> str:
 
 
 def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
+    """The identity of a plan whose questions have been read; see `identity_with`."""
+    return identity_with(plan, hashed(plan.cells), quants)
+
+
+def hashed(cells: Sequence[Cell]) -> list[HashedCell]:
+    """What of cells decides the result."""
+    return [
+        HashedCell(
+            cell.task.id,
+            [[file.sha256 for file in split.files] for split in cell.task.splits.values()],
+            cell.shots,
+        )
+        for cell in cells
+    ]
+
+
+def identity_with(plan: Outline, cells: Sequence[HashedCell], quants: Sequence[QuantConfig]) -> str:
     """Eight hexadecimal digits: a hash of everything that decides the result.
 
     Threads, context size and paths are not in it: they change no score but in the fast mode. `METHOD` is, because
@@ -60,8 +93,8 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
             "bindings": metadata.version("llama-cpp-python"),
             "medical": _model_identity(plan, plan.medical),
             "base": _model_identity(plan, plan.base),
-            "tasks": [_task_identity(cell.task) for cell in plan.cells],
-            "shots": [cell.shots for cell in plan.cells],
+            "tasks": [{"id": cell.task, "files": cell.files} for cell in cells],
+            "shots": [cell.shots for cell in cells],
             "scoring": plan.scoring,
             "quants": [_quant_identity(quant, options.home) for quant in quants],
             "protocol": plan.protocol.in_first_names(),
@@ -168,7 +201,7 @@ def describe_task(task: Task) -> dict[str, Any]:
     }
 
 
-def _model_identity(plan: Plan, model: PreparedModel) -> list[Any]:
+def _model_identity(plan: Outline, model: PreparedModel) -> list[Any]:
     """Name, content, and what the catalog says of it: the same files from a folder are prompted otherwise."""
     entry = model.entry
     known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.context]
@@ -184,8 +217,3 @@ def _quant_identity(quant: QuantConfig, home: Path) -> dict[str, Any]:
     matrix = file_sha256(quant.imatrix, home) if quant.imatrix else None
     flash = quant.flash_attention == "on"
     return quant.model_dump(mode="json") | {"imatrix": matrix, "flash_attention": flash}
-
-
-def _task_identity(task: Task) -> dict[str, Any]:
-    """Hashes of the data files, wherever they lie."""
-    return {"id": task.id, "files": [[f.sha256 for f in split.files] for split in task.splits.values()]}

@@ -7,7 +7,7 @@ from pathlib import Path
 from medbench_local.engine.memory import refuse_what_does_not_fit
 from medbench_local.errors import DoesNotFitError, UsageError
 from medbench_local.results.checks import CheckObstacle
-from medbench_local.study.plan import Plan
+from medbench_local.study.plan import Outline
 
 INSTEAD = (
     'Close other programs; or name a stand-in that fits with `check_precision="q8_0"` (the report says so); or '
@@ -21,7 +21,7 @@ NOTHING_FULLER = (
 )
 
 
-def refuse_plan(plan: Plan) -> None:
+def refuse_plan(plan: Outline) -> None:
     """Refuse a plan with a model that does not fit before anything is computed.
 
     Full precision is asked for with ``check="full"`` only; elsewhere a verdict that cannot be checked says so.
@@ -40,7 +40,7 @@ def refuse_plan(plan: Plan) -> None:
         refuse_what_does_not_fit(_references(plan), engine, force=options.force, advice=INSTEAD)
 
 
-def obstacle_to_checking(plan: Plan) -> CheckObstacle | None:
+def obstacle_to_checking(plan: Outline) -> CheckObstacle | None:
     """Why verdicts cannot be checked; None if they can, if there is nothing to check, or if nobody asks for it."""
     if plan.at_full_precision:
         return None
@@ -49,7 +49,7 @@ def obstacle_to_checking(plan: Plan) -> CheckObstacle | None:
     return "does-not-fit" if plan.options.check != "none" and why_it_does_not_fit(plan) else None
 
 
-def refuse_unchecked_climb(plan: Plan) -> None:
+def refuse_unchecked_climb(plan: Outline) -> None:
     """Refuse to climb precisions until verdicts are verified where none can be.
 
     Raises:
@@ -63,7 +63,7 @@ def refuse_unchecked_climb(plan: Plan) -> None:
         )
 
 
-def why_it_does_not_fit(plan: Plan) -> str:
+def why_it_does_not_fit(plan: Outline) -> str:
     """What the models need at the precision that is checked against, and what is free; "" if they fit."""
     try:
         refuse_what_does_not_fit(
@@ -74,7 +74,7 @@ def why_it_does_not_fit(plan: Plan) -> str:
     return ""
 
 
-def _references(plan: Plan) -> list[tuple[str, Path]]:
+def _references(plan: Outline) -> list[tuple[str, Path]]:
     return [
         (f"{model.name} ({plan.reference_precision})", plan.reference_file(model).path)
         for model in plan.models.values()

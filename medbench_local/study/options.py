@@ -11,14 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from medbench_local.catalog.protocol import Protocol, Scoring, load_protocol
-from medbench_local.catalog.quantisation import FULL, full_by_any_name
+from medbench_local.catalog.names import FULL, Scoring, full_by_any_name
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.settings import read_settings
 from medbench_local.text import is_whole
+
+if TYPE_CHECKING:
+    from medbench_local.catalog.protocol import Protocol
+else:
+    Protocol = Any  # help is shown without the class, which takes long to load; see `types_of`
 
 CheckScope = Literal["none", "sample", "full"]
 SampleScope = Literal["sample", "full"]
@@ -168,7 +172,7 @@ class CompareOptions:
 
     @property
     def engine_of_quantised(self) -> EngineOptions:
-        """How quantised models are decoded unless their configuration says otherwise: what their speed is measured with."""
+        """How quantised models are decoded unless their configuration says otherwise: their speed is measured so."""
         return replace(self.engine, mode=self.mode or "reproducible")
 
 
@@ -225,6 +229,8 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         UsageError: a value is out of its range, or there is no such protocol.
         InputError: the protocol's file is malformed.
     """
+    from medbench_local.catalog.protocol import Protocol, load_protocol
+
     check_ranges(options)
     settings = read_settings()
     named = protocol if options.protocol is None else options.protocol
@@ -271,9 +277,14 @@ def described_fields(kind: type[Any]) -> Iterator[Field[Any]]:
     return (one for one in fields(kind) if one.init and "option" in one.metadata)
 
 
-def types_of(kind: type[Any]) -> Mapping[str, Any]:
-    """The types of a dataclass's fields, by name."""
-    return get_type_hints(kind)
+def types_of(kind: type[Any], **classes: Any) -> Mapping[str, Any]:
+    """The types of a dataclass's fields, by name.
+
+    Args:
+        kind: the dataclass.
+        classes: by their names in this module, those that it leaves open ("Protocol"); open ones are Any.
+    """
+    return get_type_hints(kind, localns=classes)
 
 
 def without_none(type_: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
@@ -19,7 +19,7 @@ from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.tasks.load import load_task
+from medbench_local.tasks.load import LocatedTask, locate_task
 from medbench_local.tasks.question import SPLITS, Question, Task
 
 FULL_CACHE: Literal["f32"] = "f32"
@@ -42,14 +42,13 @@ class Cell:
         return f"{self.task.id}, {self.shots}-shot"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything that decides the result of a comparison at one precision.
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """Everything that decides the result of a comparison at one precision, but for its questions.
 
     Attributes:
         medical: the medical model's files.
         base: the base model's files.
-        cells: in the order in which they are computed and reported.
         scoring: how prompts become answers.
         quant: the precision that is scored.
         options: what the user asked for.
@@ -58,11 +57,10 @@ class Plan:
 
     medical: PreparedModel
     base: PreparedModel
-    cells: tuple[Cell, ...]
     scoring: Scoring
     quant: QuantConfig
     options: ResolvedOptions
-    stand_ins: Mapping[str, GgufFile] = field(default_factory=dict)
+    stand_ins: Mapping[str, GgufFile]
 
     @property
     def protocol(self) -> Protocol:
@@ -160,6 +158,17 @@ class Plan:
         """The same of the precision that is checked against."""
         return NEAR_TIE[self.reference_mode]
 
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Outline):
+    """Everything that decides the result of a comparison at one precision.
+
+    Attributes:
+        cells: in the order in which they are computed and reported.
+    """
+
+    cells: tuple[Cell, ...]
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a careful reader must know of the data and the models."""
@@ -219,18 +228,8 @@ def load_cells(
         InputError: a data file is malformed.
         AcquireError: the data cannot be fetched.
     """
-    names = (
-        expand_tasks(options.tasks)
-        if options.tasks is not None
-        else default_tasks([source.entry for source in sources])
-    )
-    shots = options.shots if options.shots is not None else options.protocol.shots
-    # Without demonstrations their pool, the largest file of some tasks, is neither fetched nor read.
-    splits = SPLITS if max(shots) > 0 else SPLITS[1:]
-    found = [
-        load_task(name, data_dir=options.data_dir, offline=options.offline, progress=progress, splits=splits)
-        for name in names
-    ]
+    names, shots = asked_tasks(options, sources), asked_shots(options)
+    found = [task.read(progress) for task in located_tasks(options, sources, progress)]
     for task in found:
         same = [other for other, known in zip(names, found, strict=True) if known.id == task.id]
         if len(same) > 1:  # answers are kept by the task's name
@@ -245,6 +244,30 @@ def load_cells(
             )
     _check_prompt_names(options.protocol, [source.name for source in sources], [task.id for task in found])
     return tuple(Cell(task, number) for number in shots for task in found)
+
+
+def asked_tasks(options: ResolvedOptions, sources: Sequence[ModelSource]) -> tuple[str, ...]:
+    """The tasks of a comparison of ``sources``, as the user or the protocol of the study names them."""
+    if options.tasks is not None:
+        return expand_tasks(options.tasks)
+    return default_tasks([source.entry for source in sources])
+
+
+def asked_shots(options: ResolvedOptions) -> tuple[int, ...]:
+    """The numbers of demonstrations."""
+    return tuple(options.shots if options.shots is not None else options.protocol.shots)
+
+
+def located_tasks(
+    options: ResolvedOptions, sources: Sequence[ModelSource], progress: Progress
+) -> Iterator[LocatedTask]:
+    """Where the files of each task lie. Errors as of `load_cells`."""
+    # Without demonstrations their pool, the largest file of some tasks, is neither fetched nor read.
+    splits = SPLITS if max(asked_shots(options)) > 0 else SPLITS[1:]
+    for name in asked_tasks(options, sources):
+        yield locate_task(
+            name, data_dir=options.data_dir, offline=options.offline, progress=progress, splits=splits
+        )
 
 
 def default_tasks(entries: Sequence[ModelEntry | None]) -> tuple[str, ...]:

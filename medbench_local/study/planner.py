@@ -10,14 +10,16 @@ from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.engine.base import Mode
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
+from medbench_local.files.hashes import data_sha256
 from medbench_local.progress import Progress
 from medbench_local.study.ladder import ladder, stand_in
+from medbench_local.study.manifest import HashedCell, hashed
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Plan, load_cells
+from medbench_local.study.plan import Cell, Outline, Plan, asked_shots, load_cells, located_tasks
 
 
 class Planner:
-    """Reads the questions once and prepares the models at any precision.
+    """Reads the questions once, when they are needed, and prepares the models at any precision.
 
     Args:
         medical: the medical model, as `resolve_model` reads it.
@@ -30,19 +32,68 @@ class Planner:
         self._options = options
         self._progress = progress
         self._sources = resolve_model(medical), resolve_model(base)
-        self._cells = load_cells(options, self._sources, progress)
+        self._cells: tuple[Cell, ...] | None = None
         self.quants = ladder(options)
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of both models."""
+        medical, base = self._sources
+        return medical.name, base.name
+
     def plan(self, quant: QuantConfig) -> Plan:
-        """The plan at one precision; converts and quantises what is not there yet."""
+        """The plan at one precision; reads the questions, and converts and quantises what is not there yet.
+
+        Raises:
+            MedbenchError: of `load_cells` and `prepare_model`.
+        """
+        cells = self.read_questions()  # before any model is fetched
+        return Plan(**vars(self.outline(quant)), cells=cells)
+
+    def read_questions(self) -> tuple[Cell, ...]:
+        """The cells with their questions, which are read once.
+
+        Raises:
+            MedbenchError: of `load_cells`.
+        """
+        if self._cells is None:
+            self._cells = load_cells(self._options, self._sources, self._progress)
+        return self._cells
+
+    def hashed_cells(self) -> list[HashedCell]:
+        """What decides the result of the cells; without reading the questions, where hashes of their files are at hand.
+
+        Raises:
+            MedbenchError: of `load_cells`.
+        """
+        if self._cells is not None:
+            return hashed(self._cells)
+        options = self._options
+        try:
+            tasks = [
+                (task.id, [[data_sha256(path, options.home) for path in split] for split in task.paths()])
+                for task in located_tasks(options, self._sources, self._progress)
+            ]
+        except OSError:  # a file is missing or cannot be read: to be said as reading says it
+            return hashed(self.read_questions())
+        return [HashedCell(id, files, number) for number in asked_shots(options) for id, files in tasks]
+
+    def outline(self, quant: QuantConfig) -> Outline:
+        """The plan at one precision, but for its questions; converts and quantises what is not there yet."""
         medical, base = (self._prepare(source, self._precision_of(source, quant)) for source in self._sources)
         scoring = self._options.scoring or self._options.protocol.scoring
-        stand_ins = {} if quant.name == FULL else self._stand_ins(medical, base)
-        return Plan(medical, base, self._cells, scoring, quant, self._options, stand_ins)
+        return Outline(
+            medical=medical,
+            base=base,
+            scoring=scoring,
+            quant=quant,
+            options=self._options,
+            stand_ins={} if quant.name == FULL else self._stand_ins(medical, base),
+        )
 
-    def at_full_precision(self) -> Plan:
-        """The plan before its precision is known: what it is checked against, and so its identity, is the same."""
-        plan = self.plan(load_quant(FULL))
+    def at_full_precision(self) -> Outline:
+        """The outline before a precision is known: what it is checked against, and so its identity, is the same."""
+        plan = self.outline(load_quant(FULL))
         return replace(plan, stand_ins=self._stand_ins(plan.medical, plan.base))
 
     def _stand_ins(self, medical: PreparedModel, base: PreparedModel) -> dict[str, GgufFile]:

@@ -16,9 +16,9 @@ from medbench_local.engine.threads import TINY
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.results.folder import RUNS, RunFolder
 from medbench_local.study.ladder import stand_in
-from medbench_local.study.manifest import identity_of, run_name
+from medbench_local.study.manifest import HashedCell, identity_with, run_name
 from medbench_local.study.options import DEFAULT_QUANT, ResolvedOptions
-from medbench_local.study.plan import Plan
+from medbench_local.study.plan import Outline
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
 
@@ -52,18 +52,19 @@ class Choice:
         return {"precision": self.quant.name, "reason": self.reason}
 
 
-def chosen_before(plan: Plan, allowed: Sequence[str]) -> Choice | None:
+def chosen_before(plan: Outline, cells: Sequence[HashedCell], allowed: Sequence[str]) -> Choice | None:
     """What a run of these models, data and settings began with; None if there is none yet.
 
     A run that was made when q8_0 was always taken is one of these.
 
     Args:
         plan: at full precision; for the identity of the run.
+        cells: of the run.
         allowed: precisions that could have been chosen.
     """
     for name in sorted(allowed, key=lambda name: name != DEFAULT_QUANT):
         quant = load_quant(name)
-        manifest = _begun(plan, quant)
+        manifest = _begun(plan, cells, quant)
         if manifest is None:
             continue
         choice = manifest.get("precision_choice")
@@ -75,25 +76,29 @@ def chosen_before(plan: Plan, allowed: Sequence[str]) -> Choice | None:
     return None
 
 
-def _begun(plan: Plan, quant: QuantConfig) -> dict[str, Any] | None:
+def _begun(plan: Outline, cells: Sequence[HashedCell], quant: QuantConfig) -> dict[str, Any] | None:
     """The manifest of the run of a plan at a precision, in its mode or in the exact mode of before."""
     plans = [plan]
     if plan.options.mode is None:
         plans.append(replace(plan, options=replace(plan.options, mode="exact")))
     for one in plans:
-        folder = RunFolder(plan.options.output or RUNS / run_name(one, (quant,)))
+        identity = identity_with(one, cells, (quant,))
+        folder = RunFolder(plan.options.output or RUNS / run_name(one, identity))
         if folder.manifest_file.is_file():
             manifest: dict[str, Any] = folder.manifest()
-            if manifest.get("identity") == identity_of(one, (quant,)):
+            if manifest.get("identity") == identity:
                 return manifest
     return None
 
 
-def choose_precision(planner: Planner, options: ResolvedOptions, tools: Tools) -> Choice | None:
+def choose_precision(
+    planner: Planner, cells: Sequence[HashedCell], options: ResolvedOptions, tools: Tools
+) -> Choice | None:
     """The precision of a run that names none; None where it is named.
 
     Args:
         planner: of the run; makes the full GGUF files ready.
+        cells: of the run.
         options: what the user asked for.
         tools: the engine that is timed, and who listens.
 
@@ -108,7 +113,7 @@ def choose_precision(planner: Planner, options: ResolvedOptions, tools: Tools) -
     if weights < TINY:
         return usual(weights)
     allowed = candidates(options)
-    found = chosen_before(plan, allowed)
+    found = chosen_before(plan, cells, allowed)
     if found is None:
         speeds = measured_speeds(
             options.home, options.engine_of_quantised, tools.start_engine, tools.progress

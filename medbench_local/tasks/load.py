@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -24,6 +24,39 @@ LONGEST_NAME = 80
 
 Reader = Callable[[SourceFile, int | None], Iterable[Question]]
 """The questions of a file; the number of options, if it is known, is that of every question."""
+
+
+@dataclass(frozen=True)
+class LocatedTask:
+    """A task whose questions have not been read.
+
+    Attributes:
+        id, title: as of the `Task`.
+        options: how many each question must have; None if 2 to 26 will do.
+        sizes: official sizes of the splits, where there are any.
+        place: where its files lie.
+        wanted: its splits, in the order of `SPLITS`.
+    """
+
+    id: str
+    title: str
+    options: int | None
+    sizes: Mapping[SplitName, int]
+    place: DataLocation
+    wanted: tuple[SplitName, ...]
+
+    def paths(self) -> list[list[Path]]:
+        """The files of each of its splits, as `Split.files` lists them."""
+        names = [self.place.splits[split].files for split in self.wanted]
+        return [list(dict.fromkeys(self.place.files[name].path for name in own)) for own in names]
+
+    def read(self, progress: Progress) -> Task:
+        """Its questions.
+
+        Raises:
+            InputError: a file is missing or malformed.
+        """
+        return _read(self.id, self.title, self.options, self.sizes, self.place, self.wanted, progress)
 
 
 def load_task(
@@ -54,13 +87,22 @@ def load_task(
         AcquireError: the hub's files cannot be had.
     """
     listener = progress or Silent()
+    return locate_task(task_id, data_dir=data_dir, offline=offline, progress=listener, splits=splits).read(
+        listener
+    )
+
+
+def locate_task(
+    task_id: str, *, data_dir: Path | None, offline: bool, progress: Progress, splits: Sequence[SplitName]
+) -> LocatedTask:
+    """Where the files of a task lie; those of the hub are fetched. Arguments and errors as of `load_task`."""
     wanted = tuple(name for name in SPLITS if name in splits)
     if not wanted:
         raise ValueError("load_task: no split is wanted")
     if is_folder(task_id):
         folder = user_path(task_id)
         name = _own_name(folder)
-        return _read(name, name, None, {}, in_folder(folder, "local"), wanted, listener)
+        return LocatedTask(name, name, None, {}, in_folder(folder, "local"), wanted)
     entry = task_entry(task_id)
     sizes = dict(zip(SPLITS, entry.sizes, strict=True)) if entry.sizes else {}
     if entry.source is None:
@@ -68,8 +110,8 @@ def load_task(
     elif data_dir is not None:
         place = in_data_dir(entry, entry.source, data_dir, wanted)
     else:
-        place = on_the_hub(entry, entry.source, wanted, offline, listener)
-    return _read(entry.id, entry.title, entry.options, sizes, place, wanted, listener)
+        place = on_the_hub(entry, entry.source, wanted, offline, progress)
+    return LocatedTask(entry.id, entry.title, entry.options, sizes, place, wanted)
 
 
 def _own_name(folder: Path) -> str:

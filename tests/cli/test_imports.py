@@ -1,4 +1,4 @@
-"""Printing what is finished loads no native engine: it works where llama.cpp does not, and starts at once."""
+"""What a command loads: printing needs no native engine, and what is short starts at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import medbench_local
 from tests.cli.command import Command
@@ -25,7 +27,7 @@ try:
     {what}
 except SystemExit as ended:
     assert not ended.code, ended.code
-loaded = sorted(set(sys.modules) & {{"llama_cpp", "torch", "transformers", "matplotlib"}})
+loaded = sorted(set(sys.modules) & set({heavy!r}))
 names = [pathlib.Path(path).name for path in libraries]
 loaded += [name for name in names if "llama" in name or "ggml" in name]
 pathlib.Path("loaded.json").write_text(json.dumps(loaded))
@@ -33,10 +35,15 @@ pathlib.Path("loaded.json").write_text(json.dumps(loaded))
 MAIN = "from medbench_local.cli.main import main; main(sys.argv[1:])"
 
 
-def _loaded(what: str, *words: str) -> list[str]:
+ENGINES = ("llama_cpp", "torch", "transformers", "matplotlib")
+SLOW = (*ENGINES, "scipy", "pyarrow", "httpx2", "httpx", "gguf", "jinja2", "sentencepiece")
+"""What a comparison that is only found again, and a list, can do without."""
+
+
+def _loaded(what: str, *words: str, heavy: tuple[str, ...] = ENGINES) -> list[str]:
     """What of the heavy libraries a fresh process loads, which must end well."""
     ended = subprocess.run(
-        [sys.executable, "-c", RUN.format(what=what), *words],
+        [sys.executable, "-c", RUN.format(what=what, heavy=heavy), *words],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(Path(medbench_local.__file__).parents[1])},
@@ -64,6 +71,21 @@ def test_what_is_finished_is_printed_without_the_engine(command: Command, home: 
         ["runs", "list"],
     ):
         assert _loaded(MAIN, *printing) == [], printing
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]], ids=" ".join)
+def test_help_reads_no_file_and_needs_no_numbers(home: Path, words: list[str]) -> None:
+    assert _loaded(MAIN, *words, heavy=(*SLOW, "pydantic", "yaml", "numpy", "sqlite3")) == []
+
+
+def test_a_list_of_models_needs_no_numbers(home: Path) -> None:
+    assert _loaded(MAIN, "models", "list", heavy=(*SLOW, "numpy", "sqlite3")) == []
+
+
+def test_a_finished_run_is_found_without_what_computes(command: Command, home: Path) -> None:
+    words = ["compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--limit", "5", "--shots", "0"]
+    assert command(*words).code == 0
+    assert _loaded(MAIN, *words, heavy=SLOW) == []
 
 
 def test_the_watch_sees_the_engine(home: Path) -> None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medbench_local import errors
-from medbench_local.engine.wire import error_from_json, error_to_json
+from medbench_local.engine.wire import (
+    error_from_json,
+    error_to_json,
+    token_lists_from_json,
+    token_lists_to_json,
+)
 from medbench_local.errors import EngineError, InputError, MedbenchError
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, MedbenchError)]
@@ -39,3 +46,18 @@ def test_a_kind_that_this_end_does_not_know_is_an_engine_error() -> None:
     back = error_from_json(data)
     assert type(back) is EngineError
     assert (back.message, back.advice) == ("What happened.", "What to do.")
+
+
+@given(st.lists(st.lists(st.integers(0, 2)).map(tuple)))
+def test_token_lists_survive(token_lists: list[tuple[int, ...]]) -> None:
+    sent = json.loads(json.dumps(token_lists_to_json(token_lists)))
+    assert token_lists_from_json(sent) == token_lists
+
+
+def test_what_token_lists_share_is_sent_once() -> None:
+    context = tuple(range(1000))
+    assert token_lists_to_json([context, (*context, 7), (*context, 8, 9)]) == [
+        [0, context],
+        [1000, (7,)],
+        [1000, (8, 9)],
+    ]

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import medbench_local
-from medbench_local import UsageError, load_protocol
+from medbench_local import Protocol, UsageError, load_protocol
 from medbench_local.cli import commands
 from medbench_local.cli.main import app
 from medbench_local.progress import Silent
@@ -26,6 +26,7 @@ from medbench_local.study.options import (
     described_fields,
     record,
     resolve,
+    types_of,
     without_none,
 )
 from medbench_local.study.planner import Planner
@@ -78,7 +79,7 @@ def test_an_option_is_a_keyword_with_its_default_its_type_and_its_text(
     parameter = inspect.signature(call).parameters[one.name]
     assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
     assert parameter.default == (inspect.Parameter.empty if one.default is MISSING else one.default)
-    assert parameter.annotation == get_type_hints(FUNCTIONS[function])[one.name]
+    assert parameter.annotation == types_of(FUNCTIONS[function], Protocol=Protocol)[one.name]
     assert call.__annotations__[one.name] == parameter.annotation
     text = " ".join((call.__doc__ or "").split())
     assert f"{one.name}: {about(one).help.rstrip('.')}" in text

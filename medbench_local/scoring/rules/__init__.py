@@ -1,6 +1,6 @@
 """The scoring rules, one file each.
 
-The list of rules is `medbench_local.catalog.protocol.Scoring`: a name in it is the module here whose ``RULE`` is the
+The list of rules is `medbench_local.catalog.names.Scoring`: a name in it is the module here whose ``RULE`` is the
 rule. A new rule is its file and its name in that list.
 """
 

@@ -125,7 +125,7 @@ def test_a_new_rule_is_one_file_and_its_name_in_the_list(tmp_path: Path) -> None
     if not (copy / "quant_configs").is_dir():  # they lie beside the package in the repository
         shutil.copytree(PACKAGE.parent / "quant_configs", copy.parent / "quant_configs")
     (copy / "scoring" / "rules" / "toy.py").write_text(TOY, encoding="utf-8")
-    listed = copy / "catalog" / "protocol.py"
+    listed = copy / "catalog" / "names.py"
     text = listed.read_text(encoding="utf-8")
     assert text.count('"greedy"]') == 1
     listed.write_text(text.replace('"greedy"]', '"greedy", "toy"]'), encoding="utf-8")

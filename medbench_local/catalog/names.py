@@ -1,0 +1,20 @@
+"""Names that options are made of, apart from the classes that read files: help has to be shown without those."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+Scoring = Literal["constrained", "label", "cloze", "greedy"]
+"""The scoring rules: each is the module of its name in `medbench_local.scoring.rules`."""
+
+FULL = "full"
+"""The quantisation config that changes nothing."""
+
+_ALSO_FULL = "none"
+"""Another spelling of it."""
+
+
+def full_by_any_name(name: str | Path) -> str:
+    """``name``, but "full" for another spelling of it."""
+    return FULL if str(name) == _ALSO_FULL else str(name)
