@@ -57,6 +57,11 @@ class _Service:
 
 def main() -> None:
     """Serve until the parent is gone."""
+    if sys.platform != "win32":
+        import resource
+
+        # What an abort would leave on the disk holds the weights.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     channel, service = Channel(on_stop=STOP.ask, on_message=STOP.clear), _Service()
     while True:
         channel.send(service.answer(channel.receive()))

@@ -214,3 +214,15 @@ def test_nothing_is_written_to_the_terminal(models: Path, capfd: pytest.CaptureF
     with start_engine(models / "q4_k_m.gguf", OPTIONS) as engine:
         engine.score(PACK)
     assert capfd.readouterr() == ("", "")
+
+
+@only_posix
+@pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])
+def test_its_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(
+    models: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    with start_engine(models / "f16.gguf", OPTIONS) as engine:
+        assert psutil.Process(engine.pid).environ()["OMP_WAIT_POLICY"] == expected

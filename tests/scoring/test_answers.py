@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from medbench_local.catalog.protocol import Scoring
-from medbench_local.engine.base import EngineInfo, OptionScores, Pack
+from medbench_local.engine.base import EngineInfo, OptionScores, Pack, WorkDone
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import EngineError, WorkerDied
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import render
-from medbench_local.scoring.answers import fingerprint
+from medbench_local.scoring.answers import Meter, fingerprint
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.tasks.question import Question, Split, Task
 from tests.scoring.watched import ZERO, Watched
@@ -247,3 +247,12 @@ def test_answers_begin_with_the_blank_that_a_chat_template_stripped(tmp_path: Pa
     ends = question.options if scoring == "cloze" else ("(A)", "(B)", "(C)", "(D)")
     for text, end in zip(seen[:4], ends, strict=True):
         assert text.endswith(f"### Answer: {end}")
+
+
+def test_speed_is_the_engine_s_own_where_it_counts() -> None:
+    assert Meter().speed is None
+    waited = Meter(tokens_decoded=100, seconds=10.0)
+    assert waited.speed == 10.0
+    waited.engine += WorkDone(tokens=60, seconds=1.5)
+    waited.engine += WorkDone(tokens=60, seconds=2.5)
+    assert waited.speed == 30.0
