@@ -12,8 +12,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from medbench_local.acquire.quantise import quantise
-from medbench_local.acquire.trial_model import WEIGHTS, write_trial_model
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.base import Engine, EngineOptions, Pack, ScoreRequest
 from medbench_local.engine.machine import MachineNotes
@@ -89,6 +87,9 @@ def _topic(options: EngineOptions) -> str:
 def _measure(
     names: list[str], home: Path, options: EngineOptions, start: Start, progress: Progress
 ) -> dict[str, float]:
+    from medbench_local.acquire.quantise import quantise  # slow to import, and mostly not needed
+    from medbench_local.acquire.trial_model import WEIGHTS, write_trial_model
+
     home.mkdir(parents=True, exist_ok=True)
     found = {}
     with (
@@ -104,7 +105,7 @@ def _measure(
                 quantise(full, load_quant(name), path)
             with closing(start(path, replace(options, n_ctx=PREFIX + 2 * QUESTION))) as engine:
                 if (speed := _speed(engine)) is not None:
-                    found[name] = speed
+                    found[name] = speed * WEIGHTS
             if path != full:
                 path.unlink()
             advance(1)
@@ -112,7 +113,7 @@ def _measure(
 
 
 def _speed(engine: Engine) -> float | None:
-    """Weights a second, the best of three; None of an engine that does not count."""
+    """Tokens a second of the model made for it, the best of three; None of an engine that does not count."""
     prefix = tuple(1 + i % 500 for i in range(PREFIX))
     requests = [
         ScoreRequest(prefix + tuple(3 + (i + n) % 500 for i in range(QUESTION)), ((5,),))
@@ -132,4 +133,4 @@ def _speed(engine: Engine) -> float | None:
             # Other programs take wall time, not processor time: what it would be on a machine that is not busy.
             seconds = work.cpu_seconds / engine.info.threads
         speeds.append(work.tokens / seconds)
-    return max(speeds[1:]) * WEIGHTS
+    return max(speeds[1:])

@@ -128,7 +128,9 @@ class Outline:
     def first_mode(self, quants: Sequence[QuantConfig]) -> Mode:
         """The engine's mode at the first of the precisions that may be tried, whichever of them this plan is of."""
         first = quants[0]
-        return self.mode if first.name == self.quant.name else self._mode_of([first.file_type], first)
+        if len(quants) == 1 and first.name == self.quant.name:
+            return self.mode
+        return self._mode_of([first.file_type], first)
 
     def _mode_of(self, file_types: Sequence[str], quant: QuantConfig) -> Mode:
         """What was asked for; else what goes with weights of these types (see docs/modes.md for the measurements)."""

@@ -108,17 +108,14 @@ def choose_precision(
     if options.quant is not None:
         return None
     plan = planner.at_full_precision()
+    if (found := chosen_before(plan, cells, candidates(options))) is not None:
+        return found  # it was said when it was chosen; the header of no file is read for a run that is there
     full = [model.full for model in plan.models.values() if model.full is not None]
     weights = max((read_gguf_header(file.path).parameters for file in full), default=0)
     if weights < TINY:
         return usual(weights)
-    allowed = candidates(options)
-    found = chosen_before(plan, cells, allowed)
-    if found is None:
-        speeds = measured_speeds(
-            options.home, options.engine_of_quantised, tools.start_engine, tools.progress
-        )
-        found = foreseen(speeds, weights, options)
+    speeds = measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, tools.progress)
+    found = foreseen(speeds, weights, options)
     tools.progress.note(str(found))
     return found
 

@@ -127,7 +127,9 @@ def test_a_run_is_named_by_the_protocols_first_names(fakes: Fakes, monkeypatch: 
 
     monkeypatch.setattr(manifest, "identity", keep)
     options = resolved(tasks=["./made-up"], limit=5, protocol=protocol)
-    identity_of(Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")), [])
+    identity_of(
+        Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")), [load_quant("q8_0")]
+    )
     (parts,) = hashed
     assert parts["protocol"] == protocol.in_first_names()
     assert parts["protocol"]["overlong"] == "wrong"
@@ -140,7 +142,9 @@ def test_how_many_texts_are_written_at_once_counts_where_it_changes_them(
     def name(scoring: Scoring, parallel: int) -> str:
         options = resolved(tasks=["./made-up"], limit=5, scoring=scoring)
         monkeypatch.setattr(ResolvedOptions, "engine", EngineOptions(parallel=parallel))
-        return identity_of(Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")), [])
+        return identity_of(
+            Planner("demo-med", "demo-base", options, Silent()).plan(load_quant("q8_0")), [load_quant("q8_0")]
+        )
 
     assert name("greedy", 4) != name("greedy", 8)
     assert name("constrained", 4) == name("constrained", 8)

@@ -10,7 +10,6 @@ import pytest
 
 from medbench_local.acquire.calibration import CANDIDATES
 from medbench_local.catalog.quantisation import load_quant
-from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.machine import MachineNotes
 from medbench_local.results.folder import Run
 from medbench_local.study import precision
@@ -83,7 +82,7 @@ def measured(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo
 
 
 def _note(home: Path, name: str, speed: float) -> None:
-    topic = f"weights a second, {EngineOptions().mode}, default threads"
+    topic = f"weights a second, {CompareOptions().engine_of_quantised.mode}, default threads"
     MachineNotes(home).note(topic, name, speed)
 
 
