@@ -50,7 +50,8 @@ class QuantConfig(StrictModel):
         file_type: llama.cpp's mixture of types; "auto" keeps the checkpoint's own.
         bits_per_weight: of a 7-billion-parameter model, for planning.
         tensor_types: regular expressions on GGUF tensor names, and the type that matching matrices get.
-        kv_cache: type of the attention cache in the engine's exact mode; the other modes always have f16.
+        kv_cache: type of the attention cache; f16 changes results in the engine's exact mode, speed and memory in the
+            reproducible one; the fast one always has f16.
         flash_attention: "off" is without it: in the exact mode unless the fast one is asked for; "on" is never in the
             exact mode; "auto" leaves it to the weights. Files of before say false (off) or true (on).
         equivalence: how it is checked.

@@ -90,7 +90,7 @@ class LlamaEngine(Closing):
             micro_batch=min(batch, MICRO_BATCH),
             threads=self._threads,
             mode=mode,
-            f32_cache=mode == "exact" and self._options.cache == "f32",
+            f32_cache=mode != "fast" and self._options.cache == "f32",
             gpu=self._gpu,
         )
         self._cache = PrefixCache(self._context)
@@ -104,6 +104,7 @@ class LlamaEngine(Closing):
         alone = f", as in the exact mode, {options.cache} cache" if options.mode == "reproducible" else ""
         numerics = found | {
             "mode": options.mode,
+            # flash attention rounds keys and values to 16 bits, however they are kept: no bit depends on that
             "cache": options.cache if options.mode == "exact" else "f16",
             "flash_attention": {"exact": "off", "reproducible": "on", "fast": "auto"}[options.mode],
             "repack": "on" if self._repacks else "off",

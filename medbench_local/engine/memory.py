@@ -55,6 +55,7 @@ def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
     shape = model_shape(read_gguf_header(path))
     context = -(-options.n_ctx // 256) * 256
     exact = options.mode == "exact"
+    wide = options.mode != "fast" and options.cache == "f32"
     rows = min(options.batch_tokens, 512, context)
     # The mask, and without flash attention every row's scores over the whole context for all heads.
     attention = 4 * rows * context * (1 + (shape.heads if exact else 0))
@@ -62,7 +63,7 @@ def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
     logits = 2 * 4 * ROWS * shape.vocabulary
     return MemoryEstimate(
         weights=shape.weights,
-        cache=context * shape.kv_width * (4 if exact and options.cache == "f32" else 2),
+        cache=context * shape.kv_width * (4 if wide else 2),
         compute=attention + layer + logits + _PROCESS,
     )
 

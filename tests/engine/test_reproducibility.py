@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,15 @@ def test_settings_change_no_bit(
     model: Loadable, expected: list[OptionScores], options: dict[str, int]
 ) -> None:
     assert model.score(REQUESTS, PREFIX, **options) == expected
+
+
+def test_how_the_cache_is_kept_changes_no_bit_behind_flash_attention(
+    model: Loadable, expected: list[OptionScores]
+) -> None:
+    options = replace(model.options(), cache="f16")
+    with LlamaEngine(model.path, options) as engine:
+        equal = engine.score(Pack(PREFIX, tuple(REQUESTS))) == expected
+    assert equal == (model.mode == "reproducible")
 
 
 def test_order_changes_no_bit(model: Loadable, expected: list[OptionScores]) -> None:
