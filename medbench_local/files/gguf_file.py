@@ -181,7 +181,9 @@ class _Cursor:
     def part(self) -> GgufFile:
         if self.data[:4] != b"GGUF":
             problem = f"begin with {self.data[:4]!r}, not with b'GGUF': not a model in GGUF format"
-            raise InputError(self.path, "first four bytes", problem, advice="Convert the checkpoint with `convert()`.")
+            raise InputError(
+                self.path, "first four bytes", problem, advice="Convert the checkpoint with `convert()`."
+            )
         self.at = 4
         version = int(self.take(_COUNT))
         if version not in (2, 3):
