@@ -40,6 +40,11 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     """
     if options.output is not None:
         need_place(options.output)
+    if options.quant == "auto":
+        raise UsageError(
+            'A check is of one precision; `quant="auto"` means several.',
+            advice="`quant_names()` has their names.",
+        )
     planner = Planner(model, model, options, tools.progress)
     plan = planner.plan(planner.quants[0])
     prepared = plan.medical
