@@ -78,6 +78,12 @@ def test_arguments_and_functions_in_messages_exist() -> None:
     assert {"quant", "force", "output", "convert"} <= seen, "the reading finds some"
 
 
+def test_no_message_has_an_argument_outside_backquotes() -> None:
+    """What the command line does not turn into a flag would be read there as it is."""
+    loose = re.compile(r"(?:^|[\s(])(?:" + "|".join(sorted(ARGUMENTS)) + r")=(?:$|[\s.'\"])")
+    assert [where for where, text in texts(docstrings=False) if loose.search(text)] == []
+
+
 def test_the_commands_of_the_functions_exist() -> None:
     if not app.registered_commands:
         commands.register(app)
@@ -97,6 +103,7 @@ def test_the_commands_of_the_functions_exist() -> None:
         ("Override with `force=True`.", "Override with --force."),
         ('`check_precision="q8_0"`', "--check-precision q8_0"),
         ("`ablation=False`", "--no-ablation"),
+        ('as in `metric="exact match"`.', "as in --metric 'exact match'."),
         ("Convert with `convert()`.", "Convert with `medbench-local convert`."),
         ("`model_names()` has all names.", "`medbench-local models list` has all names."),
         *[(text, text) for text in ("`a=b c`", "demo-med=demo-base", "`hf auth login`", "f()", "`f()`")],

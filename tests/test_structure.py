@@ -33,6 +33,11 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 def imports() -> Iterator[tuple[str, str, str]]:
     """Every import of the package by itself: the room, the room it imports, and where."""
+    return ((room, module.split(".")[1], where) for room, module, where in imported())
+
+
+def imported() -> Iterator[tuple[str, str, str]]:
+    """Every import of the package by itself, also by name: the room, what it imports, and where."""
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -41,11 +46,21 @@ def imports() -> Iterator[tuple[str, str, str]]:
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{path}: relative imports hide where a thing lives"
                 modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Call) and _name(node.func) in ("import_module", "__import__"):
+                texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                modules = [text for text in texts if isinstance(text, str)]
             else:
                 continue
             for module in modules:
                 if module.split(".")[0] == "medbench_local":
-                    yield room, module.split(".")[1], f"{path.relative_to(PACKAGE)}:{node.lineno}"
+                    yield room, module, f"{path.relative_to(PACKAGE)}:{node.lineno}"
+
+
+def _name(function: ast.expr) -> str:
+    """The last part of what is called."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def test_nothing_is_imported_from_above() -> None:
@@ -60,15 +75,14 @@ def test_nothing_is_imported_from_above() -> None:
 def test_the_command_line_goes_through_the_api() -> None:
     """What computes is called as Python users call it; only the options are known before, to make flags of them."""
     found = []
-    for path in sorted((PACKAGE / "cli").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                room, _, module = node.module.removeprefix("medbench_local.").partition(".")
-                if room in {"study", "scoring", "reference", "selection"} and (room, module) != (
-                    "study",
-                    "options",
-                ):
-                    found.append(f"{path.name}:{node.lineno}: {node.module}")
+    for room, module, where in imported():
+        other, _, inner = module.removeprefix("medbench_local.").partition(".")
+        if (
+            room == "cli"
+            and other in {"study", "scoring", "reference", "selection"}
+            and not f"{other}.{inner}.".startswith("study.options.")
+        ):
+            found.append(f"{where}: {module}")
     assert found == []
 
 
@@ -82,6 +96,8 @@ def test_the_picture_has_every_room() -> None:
 def test_the_reading_finds_imports() -> None:
     found = {(room, other) for room, other, _ in imports()}
     assert {("study", "statistics"), ("cli", "api"), ("paths", "errors")} <= found
+    by_name = {module for room, module, _ in imported() if room == "tasks"}
+    assert "medbench_local.tasks.readers." in by_name
 
 
 def _importers(module: str) -> set[str]:

@@ -10,7 +10,7 @@ import typer
 
 from medbench_local.cli import parse
 from medbench_local.cli.inputs import model_files, question_files, run_files
-from medbench_local.cli.options import MODEL_HELP, takes
+from medbench_local.cli.options import MODEL_HELP, flag, takes
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
 from medbench_local.study.options import CompareOptions
@@ -81,6 +81,15 @@ def export(
     if run is not None:
         if model is not None or task is not None:
             raise UsageError("--run says which models and tasks; leave --model and --task out.")
+        _refuse_beside_run(
+            split=split is not SplitOption.test,
+            shots=shots != 0,
+            format=format != "default",
+            demonstrations=demonstrations is not None,
+            items=items is not None,
+            protocol=protocol != "laptop",
+            system_prompt=asked.system_prompt is not None,
+        )
         target = output_file(output, inputs=[*read, *run_files(find_run(run))])
         found = api.export_prompts(run, data_dir=asked.data_dir, offline=asked.offline, progress=progress())
     elif model is None or task is None:
@@ -92,6 +101,19 @@ def export(
     rows = [row.as_row() for row in found]
     write_atomic(target, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     err().print(f"{len(rows):,} prompts in {output}", markup=False)
+
+
+def _refuse_beside_run(**given: bool) -> None:
+    """Refuse options that would do nothing: a run's prompts are what they were.
+
+    Raises:
+        UsageError: one is given.
+    """
+    from medbench_local.errors import UsageError
+
+    flags = [flag(name) for name, is_given in given.items() if is_given]
+    if flags:
+        raise UsageError(f"--run says how its prompts were made; leave {' and '.join(flags)} out.")
 
 
 @app.command()

@@ -7,6 +7,7 @@ The library writes arguments and functions as Python does, in backquotes: `limit
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import fields
 
 from medbench_local.cli.options import flag
@@ -63,7 +64,7 @@ def _flag(found: re.Match[str]) -> str:
         return flag(name)
     if value == "False":
         return flag(f"no_{name}")
-    return f"{flag(name)} {value.strip(chr(34))}"
+    return f"{flag(name)} {shlex.quote(value.strip(chr(34)))}"
 
 
 def _command(found: re.Match[str]) -> str:

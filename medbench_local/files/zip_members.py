@@ -68,7 +68,8 @@ class ZipMembers:
                 "",
                 f"compressed by method {info.compress_type}; stored, deflated and Zstandard are read",
             )
-        return self._archive.read(info)
+        with self._archive.open(info) as unpacked:
+            return unpacked.read(info.file_size)  # no more is unpacked, whatever the archive says of its size
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def _advice(medical: Outcomes, base: Outcomes) -> str:
     said = [", ".join(names[:_FIRST]) + (" ..." if names[_FIRST:] else "") or "none" for names in tasks]
     return (
         f"They name other tasks: {said[0] or 'none'} here, {said[1] or 'none'} there. Rows that do not say their task "
-        "get it from task=..."
+        "get it from `task=`."
     )
 
 

@@ -17,8 +17,11 @@ ROLES: tuple[Role, Role] = ("medical", "base")
 Share = Annotated[float, Field(ge=0, le=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Some = Annotated[int, Field(ge=1)]
+LARGEST = 2**53
+"""Up to here a float holds every whole number; nobody asks more questions."""
+
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Some = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
 def _follows_from_interval(given: Verdict, info: ValidationInfo) -> Verdict:

@@ -46,6 +46,11 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     """
     if options.output is not None:
         need_place(options.output)
+    if options.quant == "auto":
+        raise UsageError(
+            'A check is of one precision; `quant="auto"` means several.',
+            advice="`quant_names()` has their names.",
+        )
     planner = Planner(model, model, options, tools.progress)
     quant = planner.quants[0]
     planner = in_begun_mode(planner, planner.plan(quant), partial(_is_begun, planner.quants), tools.progress)

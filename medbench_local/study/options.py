@@ -7,7 +7,7 @@ record and a run's identity are made from the fields: a new option is one field 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
@@ -235,10 +235,10 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
     settings = read_settings()
     named = protocol if options.protocol is None else options.protocol
     rules = named if isinstance(named, Protocol) else load_protocol(named)
-    values = {one.name: getattr(options, one.name) for one in fields(CompareOptions)}
+    values = {one.name: _number(getattr(options, one.name), one) for one in fields(CompareOptions)}
     values |= {
         "tasks": None if options.tasks is None else tuple(options.tasks),
-        "shots": None if options.shots is None else tuple(dict.fromkeys(options.shots)),
+        "shots": None if values["shots"] is None else tuple(dict.fromkeys(values["shots"])),
         "protocol": rules,
         "check_precision": full_by_any_name(options.check_precision),
         "ablation": rules.ablation if options.ablation is None else options.ablation,
@@ -247,6 +247,13 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         "offline": bool(options.offline) or settings.offline,
     }
     return ResolvedOptions(**values, home=settings.home)
+
+
+def _number(value: Any, one: Field[Any]) -> Any:
+    """A number of an array as Python's own, which the manifest and the identity of a run can hold."""
+    if about(one).least is None or value is None:
+        return value
+    return tuple(map(operator.index, value)) if isinstance(value, Iterable) else operator.index(value)
 
 
 def record(options: CompareOptions) -> dict[str, Any]:
@@ -309,20 +316,32 @@ def check_ranges(options: CompareOptions) -> None:
         value, type_ = getattr(options, one.name), types[one.name]
         if value is None and NoneType in get_args(type_):
             continue
-        values = [value]
+        values, kind = [value], without_none(type_)
         if is_several(type_):
-            if isinstance(value, str) or (not value and one.default is None):
+            several = isinstance(value, Iterable) and not isinstance(value, str)
+            values, kind = list(value) if several else [], get_args(kind)[0]
+            if not several or (not values and one.default is None):
                 raise UsageError(f"`{one.name}=` must be a list of at least one value, not {value!r}.")
-            values = list(value)
-        choices = get_args(without_none(type_)) if get_origin(without_none(type_)) is Literal else ()
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
         if choices and value not in choices:
             raise UsageError(f"`{one.name}=` must be one of {', '.join(choices)}, not {value!r}.")
         for each in values:
+            _check_kind(one.name, each, kind)
             _check_number(one.name, each, about(one))
     if options.system_prompt is not None and not is_whole(options.system_prompt):  # a shell's other encoding
         raise UsageError(
             "`system_prompt=` is not UTF-8 text.", advice="Give it in the encoding of the terminal."
         )
+
+
+def _check_kind(name: str, value: Any, kind: Any) -> None:
+    """Refuse what Python would take for something else: "no" is true, and True is the number 1."""
+    if kind is bool and not isinstance(value, bool):
+        raise UsageError(f"`{name}=` must be True or False, not {value!r}.")
+    if kind is str and not isinstance(value, str):
+        raise UsageError(f"`{name}=` must be text, not {value!r}.")
+    if kind is int and isinstance(value, bool):
+        raise UsageError(f"`{name}=` must be a whole number, not {value!r}.")
 
 
 def _check_number(name: str, value: Any, known: Option) -> None:

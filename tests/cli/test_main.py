@@ -104,6 +104,10 @@ def test_the_version(command: Command) -> None:
         (["prompts", "export", "--output", "x"], "--model and --task"),
         (["prompts", "export", "--output", "x", "--run", "r", "--task", "t"], "leave --model and --task out"),
         (["prompts", "export", "--output", "x", "--run", "nonsense"], "No run is called"),
+        (
+            ["prompts", "export", "--output", "x", "--run", "r", "--shots", "3", "--protocol", "demo"],
+            "leave --shots and --protocol out",
+        ),
         (["prompts", "show", "--model", "demo-med", "--task", "demo-anatomy", "--format", "x"], "--format"),
         (
             ["prompts", "show", "--model", "demo-med", "--task", "demo-anatomy", "--item", "300"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -90,3 +91,21 @@ def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             patch.setattr(zip_members, name, value)
             with pytest.raises(InputError, match=problem):
                 read(path)
+
+
+def test_a_member_that_is_larger_than_it_says_is_not_unpacked_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", bytes(64 << 20))
+    data = bytearray(path.read_bytes())
+    directory = data.rindex(b"PK\1\2")
+    data[directory + 24 : directory + 28] = (100).to_bytes(4, "little")
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="not a whole zip archive"):
+            read(path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 8 << 20

@@ -126,6 +126,16 @@ def test_a_file_that_contradicts_itself_is_refused(
         read_results(path)
 
 
+@pytest.mark.parametrize("number", [2**53 + 1, 10**30])
+def test_numbers_that_nothing_can_compute_with_are_refused(tmp_path: Path, number: int) -> None:
+    data = json.loads(results([example()]).to_json())
+    data["comparisons"][0]["n"] = number
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"key 'comparisons\.0\.n'.*less than or equal to 9007199254740992"):
+        read_results(path)
+
+
 def test_a_stand_in_may_give_another_verdict(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     written = results([example("medqa", "win", check=checked("full", "tie", against="q6_k"))])

@@ -62,6 +62,11 @@ def test_too_few_questions_leave_it_open(fakes: Fakes) -> None:
     assert found.overall.questions_needed
 
 
+def test_one_precision_is_checked(fakes: Fakes) -> None:
+    with pytest.raises(UsageError, match="A check is of one precision"):
+        fakes.check("demo-med", quant="auto", **SOME)
+
+
 def test_there_must_be_something_fuller_to_check_against(fakes: Fakes, demo_home: Path) -> None:
     with pytest.raises(UsageError, match="no fuller precision"):
         fakes.check("demo-med", quant="none", **SOME)

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 import typer
 
@@ -205,6 +206,13 @@ def test_runs_of_the_first_release_are_found_by_the_same_options(
         ({"shots": []}, "`shots=` must be a list of at least one value"),
         ({"shots": [-1]}, "`shots=` must be at least 0"),
         ({"tasks": "medqa"}, "`tasks=` must be a list"),
+        ({"tasks": [Path("own")]}, "`tasks=` must be text"),
+        ({"shots": 3}, "`shots=` must be a list"),
+        ({"limit": True}, "`limit=` must be a whole number, not True"),
+        ({"ablation": "no"}, "`ablation=` must be True or False, not 'no'"),
+        ({"offline": "no"}, "`offline=` must be True or False"),
+        ({"force": "no"}, "`force=` must be True or False"),
+        ({"system_prompt": 3}, "`system_prompt=` must be text, not 3"),
         ({"mode": "slow"}, "`mode=` must be one of exact, reproducible, fast"),
         ({"scoring": "best"}, "`scoring=` must be one of"),
         ({"check": "most"}, "`check=` must be one of none, sample, full"),
@@ -216,6 +224,13 @@ def test_values_out_of_range_are_refused(options: dict[str, Any], said: str) -> 
     with pytest.raises(UsageError) as refused:
         resolve(CompareOptions(**options))
     assert said in str(refused.value)
+
+
+def test_numbers_of_arrays_are_numbers(home: Path) -> None:
+    arrays: dict[str, Any] = {"shots": np.array([0, 3]), "limit": np.int64(5), "threads": np.int32(2)}
+    found = resolve(CompareOptions(tasks=["demo-anatomy"], **arrays))
+    assert (found.shots, found.limit, found.threads) == ((0, 3), 5, 2)
+    assert {type(number) for number in (*(found.shots or ()), found.limit, found.threads)} == {int}
 
 
 def test_the_environment_fills_in_what_is_not_given(

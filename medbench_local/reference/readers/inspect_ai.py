@@ -268,7 +268,7 @@ def _chosen(file: SourceFile, samples: Sequence[_Sample], selection: Selection) 
             str(file),
             "",
             f"a scorer has to be chosen that says what is correct; scorers there: {there}",
-            advice=f"Choose one, as in metric={names[0]!r}." if names else "",
+            advice=f'Choose one, as in `metric="{plain(names[0])}"`.' if names else "",
         )
     return names[0]
 

@@ -87,7 +87,7 @@ class LogScores:
                 path,
                 "",
                 f"every question is there once a filter, and none is chosen: {there}",
-                advice=f"Choose one, as in filter={self._filters[0]!r}.",
+                advice=f'Choose one, as in `filter="{plain(self._filters[0])}"`.',
             )
 
 
@@ -110,7 +110,7 @@ def _chosen(row: Row, selection: Selection) -> str | None:
             str(row.file),
             row.where,
             f"a metric has to be chosen that says what is correct; metrics of one number there: {there}",
-            advice=f"Choose one, as in metric={names[0]!r}." if names else "",
+            advice=f'Choose one, as in `metric="{plain(names[0])}"`.' if names else "",
         )
     return names[0]
 

@@ -71,7 +71,7 @@ def two(number: int) -> dict[str, Any]:
 def test_one_of_several_scorers_is_chosen(tmp_path: Path) -> None:
     path = write_json(tmp_path / "log.json", log([two(0), two(1)]))
     with pytest.raises(
-        InputError, match="scorers there: choice, parts/x, parts/y Choose one, as in metric='choice'"
+        InputError, match=r"scorers there: choice, parts/x, parts/y Choose one, as in `metric=.choice.`"
     ):
         read_results(path)
     assert len(read_results(path, Selection(metric="parts/x")).results) == 2

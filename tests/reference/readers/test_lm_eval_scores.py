@@ -61,7 +61,7 @@ def test_a_metric_is_chosen_where_there_are_several(tmp_path: Path) -> None:
     lines = [log_line(metrics=["acc", "acc_norm", "f1"], acc_norm=0.0, f1=[2, 2])]
     path = write_lines(tmp_path / NAME, lines)
     with pytest.raises(
-        InputError, match="metrics of one number there: acc, acc_norm Choose one, as in metric='acc'"
+        InputError, match=r"metrics of one number there: acc, acc_norm Choose one, as in `metric=.acc.`"
     ):
         read_results(path)
     for metric, right in (("acc", True), ("acc_norm", False)):
@@ -152,6 +152,6 @@ def test_metric_and_filter_need_a_log(tmp_path: Path) -> None:
 def test_a_file_of_another_task_is_said(tmp_path: Path) -> None:
     one = write_lines(tmp_path / NAME, [log_line()])
     other = write_lines(tmp_path / "renamed.jsonl", [log_line()])
-    with pytest.raises(InputError, match=r"other tasks: none here, mmlu-anatomy there\. Rows .* task=\.\.\."):
+    with pytest.raises(InputError, match=r"other tasks: none here, mmlu-anatomy there\. Rows .* `task=`\."):
         verdicts_of_files(one, other)
     assert verdicts_of_files(one, other, task="mmlu-anatomy").rows[0].n == 1
