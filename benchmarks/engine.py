@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -34,12 +35,14 @@ class Way:
     mode: Mode | None
     whole: bool = False
     parallel: int = 1
+    cache: Literal["f32", "f16"] = "f32"
 
 
 WAYS = {
     "raw": Way(None),
     "exact": Way("exact"),
     "reproducible": Way("reproducible"),
+    "reproducible-f16-cache": Way("reproducible", cache="f16"),
     "exact-whole-prompts": Way("exact", whole=True),
     "reproducible-whole-prompts": Way("reproducible", whole=True),
     "fast-1": Way("fast", parallel=1),
@@ -174,7 +177,12 @@ def _engine(
     letters: Sequence[int],
 ) -> Callable[[Tokens], float]:
     options = EngineOptions(
-        mode=mode, n_ctx=n_ctx, threads=given.threads, gpu_layers=given.gpu_layers, parallel=way.parallel
+        mode=mode,
+        n_ctx=n_ctx,
+        threads=given.threads,
+        gpu_layers=given.gpu_layers,
+        parallel=way.parallel,
+        cache=way.cache,
     )
     engine = stack.enter_context(LlamaEngine(given.model, options))
     options_of = tuple((token,) for token in letters)

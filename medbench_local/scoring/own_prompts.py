@@ -2,7 +2,8 @@
 
 A request is ``{"id": ..., "prompt": ..., "options": [continuation, ...]}``; a result is ``{"id", "logprobs",
 "tokens", "mass"}``. Options are scored by the rule `medbench_local.scoring.rules.label`: joint log-probability of
-what each adds to the prompt, tokenised together with it.
+what each adds to the prompt, tokenised together with it. They are taken in blocks: tokens of one block are held at a
+time, and the first prompt is scored after the first block.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 from medbench_local.engine.base import ROWS, Engine, ScoreRequest
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.errors import InputError
-from medbench_local.files.atomic import disk_error, write_atomic
+from medbench_local.files.atomic import disk_error, whole_file, write_atomic
 from medbench_local.files.json_objects import json_decoder
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
@@ -28,8 +31,14 @@ from medbench_local.scoring.rules.label import label_requests
 
 MOST_OPTIONS = 1000
 
+BLOCK = 5000
+"""Most requests whose tokens are held at a time and share a prefix."""
 
-@dataclass(frozen=True)
+_TOGETHER = 200
+"""Requests that are sent and tokenised in one go."""
+
+
+@dataclass(frozen=True, slots=True)
 class UserRequest:
     """One line of a request file.
 
@@ -57,8 +66,10 @@ def read_requests(path: Path) -> list[UserRequest]:
     """
     requests = []
     lines: dict[str | int, int] = {}
+    alike: dict[tuple[str, ...], tuple[str, ...]] = {}  # thousands of requests have the same options
     for number, row in read_rows(path):
         request = _request(path, number, row)
+        request = replace(request, options=alike.setdefault(request.options, request.options))
         if request.id in lines:
             raise InputError(path, f"line {number}, key 'id'", f"already used on line {lines[request.id]}")
         lines[request.id] = number
@@ -104,39 +115,82 @@ def score_on(
         InputError: a request is longer than the model's context; nothing has been scored then.
         EngineError: see `Engine.score`.
     """
-    texts = [request.prompt for request in requests]
-    tokenize = partial(engine.tokenize, special=special)
-    prompts = tokenize(texts)
-    score = label_requests(tokenize, texts, [request.options for request in requests])
-    for request, asked in zip(requests, score, strict=True):
-        _need_room(asked, request, engine.info.n_ctx_train, source)
+    _refuse_too_long(engine, requests, special, source)
     with progress.step(label, total=len(requests), unit="prompts") as advance:
-        done = 0
-        for pack in plan_packs(score, common_prefix([request.context for request in score])):
-            if done + len(pack.requests) <= len(known):
-                yield list(known[done : done + len(pack.requests)])
-                done += len(pack.requests)
-                advance(len(pack.requests), known=True)
-                continue
-            rows = []
-            for result in engine.score(pack):
-                rows.append(
-                    {
-                        "id": requests[done].id,
-                        "logprobs": list(result.logprobs),
-                        "tokens": len(prompts[done]),
-                        "mass": result.mass,
-                    }
-                )
-                done += 1
-            advance(len(rows))
-            yield rows
+        for start in range(0, len(requests), BLOCK):
+            block = requests[start : start + BLOCK]
+            for rows, scored in _score_block(engine, block, special, known[start : start + BLOCK]):
+                advance(len(rows), known=not scored)
+                yield rows
+
+
+def _score_block(
+    engine: Engine, requests: Sequence[UserRequest], special: bool, known: Sequence[dict[str, Any]]
+) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+    """Results of one block, a list a pack, and whether they were computed."""
+    tokenised = list(_tokenised(engine, requests, special))
+    score = [asked for asked, _ in tokenised]
+    done = 0
+    for pack in plan_packs(score, common_prefix([request.context for request in score])):
+        end = done + len(pack.requests)
+        if end <= len(known):
+            yield list(known[done:end]), False
+        else:
+            own = zip(requests[done:end], tokenised[done:end], engine.score(pack), strict=True)
+            yield (
+                [
+                    {"id": asked.id, "logprobs": list(found.logprobs), "tokens": tokens, "mass": found.mass}
+                    for asked, (_, tokens), found in own
+                ],
+                True,
+            )
+        done = end
+
+
+def _tokenised(
+    engine: Engine, requests: Sequence[UserRequest], special: bool
+) -> Iterator[tuple[ScoreRequest, int]]:
+    """What is asked of the engine for each request, and the tokens of its prompt."""
+    tokenize = partial(engine.tokenize, special=special)
+    for start in range(0, len(requests), _TOGETHER):
+        part = requests[start : start + _TOGETHER]
+        prompts = [request.prompt for request in part]
+        lengths = [len(tokens) for tokens in tokenize(prompts)]
+        asked = label_requests(tokenize, prompts, [request.options for request in part])
+        yield from zip(asked, lengths, strict=True)
+
+
+def _refuse_too_long(
+    engine: Engine, requests: Sequence[UserRequest], special: bool, source: Path | None
+) -> None:
+    """Refuse requests that the engine would refuse, before anything is scored.
+
+    Only those are tokenised that may be too long: a token stands for one byte at least, where a blank is a token.
+
+    Raises:
+        InputError: a request is longer than the model's context.
+    """
+    context = engine.info.n_ctx_train
+    (blanks,) = engine.tokenize([" " * 64], special=False)
+    bytes_at_most = context - ROWS - 2 if len(blanks) <= 66 else 0
+    doubtful = [
+        request
+        for request in requests
+        if len(request.prompt.encode()) + max(len(option.encode()) for option in request.options)
+        > bytes_at_most
+    ]
+    for request, (asked, _) in zip(doubtful, _tokenised(engine, doubtful, special), strict=True):
+        _need_room(asked, request, context, source)
 
 
 def digest(requests: Sequence[UserRequest]) -> str:
     """A hash of everything in ``requests``, in their order."""
-    rows = [[request.id, request.prompt, request.options] for request in requests]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    found = hashlib.sha256(b"[")  # of the list of all of them as JSON, made piece by piece
+    for number, request in enumerate(requests):
+        row = json.dumps([request.id, request.prompt, request.options])
+        found.update(f"{', ' if number else ''}{row}".encode())
+    found.update(b"]")
+    return found.hexdigest()
 
 
 def _need_room(score: ScoreRequest, request: UserRequest, context: int, source: Path | None) -> None:
@@ -223,7 +277,7 @@ class PartialResults:
         self._part = part_of(path)
         self._key = key
         self._requests = requests
-        self._rows: list[dict[str, Any]] = []
+        self._reached = 0
         self._open = False
         self.known = self._read()
 
@@ -250,12 +304,12 @@ class PartialResults:
 
     def append(self, rows: Sequence[dict[str, Any]]) -> None:
         """Keep ``rows``, even if the process ends now; what an earlier attempt left is kept until it is reached."""
-        self._rows.extend(rows)
-        if len(self._rows) <= len(self.known):
+        before, self._reached = self._reached, self._reached + len(rows)
+        if self._reached <= len(self.known):
             return
         try:
             if not self._open:  # with what was known, so that no line that was cut short stays in between
-                write_atomic(self._part, self._text([self._header_row(), *self._rows]))
+                write_atomic(self._part, self._text([self._header_row(), *self.known[:before], *rows]))
                 self._open = True
                 return
             with self._part.open("a", encoding="utf-8", newline="\n") as file:
@@ -265,7 +319,18 @@ class PartialResults:
 
     def finish(self) -> None:
         """Write the file itself and remove the part."""
-        write_atomic(self.path, self._text(self._rows))
+        if not self._open:  # everything was known
+            write_atomic(self.path, self._text(self.known[: self._reached]))
+        else:
+            with (
+                whole_file(self.path) as temporary,
+                self._part.open("rb") as part,
+                temporary.open("xb") as file,
+            ):
+                part.readline()  # the first line names what results depend on
+                shutil.copyfileobj(part, file)
+                file.flush()
+                os.fsync(file.fileno())
         self._part.unlink(missing_ok=True)
 
     def _header_row(self) -> dict[str, Any]:

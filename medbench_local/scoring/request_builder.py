@@ -6,7 +6,7 @@ after the first block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from medbench_local._version import __version__
@@ -21,6 +21,9 @@ from medbench_local.tasks.question import Question, SplitName, Task
 
 BLOCK = 5000
 """Most questions whose prompts are held at a time and share a prefix; no test set of the study has more."""
+
+_TOGETHER = 200
+"""Prompts that are rendered, sent and tokenised in one go."""
 
 _REQUESTS = 1
 """To be raised when a rule makes another request of the same prompt within one version of the package."""
@@ -153,16 +156,17 @@ class RequestBuilder:
             if not waiting:
                 break
             asked = [self._ask(questions[row], demonstrations[dropped:], candidate) for row in waiting]
-            keys = [self._key(one) for one in asked]
+            hashes = [one.prompt.sha256 for one in asked]
+            keys = [self._key(one, sha256) for one, sha256 in zip(asked, hashes, strict=True)]
             stored = known(keys)
             still = []
-            for row, one, key in zip(waiting, asked, keys, strict=True):
+            for row, sha256, key in zip(waiting, hashes, keys, strict=True):
                 if (request := stored.get(key)) is None:
                     continue
                 if request.score is None and self._may_drop(dropped, demonstrations):
                     still.append(row)
                 else:
-                    found[row] = RecalledPrompt(request, dropped, one.prompt.sha256)
+                    found[row] = RecalledPrompt(request, dropped, sha256)
             waiting = still
         return found
 
@@ -181,14 +185,16 @@ class RequestBuilder:
         prefixes = self._prefixes.get((candidate, split, number))
         if prefixes is not None:
             return PreparedPrompts(self._render_rows(candidate, split, rows), prefixes)
-        every = self._render_rows(candidate, split, together)
-        prefixes = self._prefixes[candidate, split, number] = _prefixes(every.values())
-        return PreparedPrompts({row: every[row] for row in rows}, prefixes)
+        beginnings = _Beginnings()
+        prompts = self._render_rows(candidate, split, together, beginnings=beginnings, kept=set(rows))
+        prefixes = self._prefixes[candidate, split, number] = beginnings.shared()
+        return PreparedPrompts(prompts, prefixes)
 
     def tokens(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> int:
         """Tokens decoded to score ``rows`` alone, the prefix that they share counted once."""
-        prompts = self._render_rows(candidate, split, rows)
-        prefixes = _prefixes(prompts.values())
+        beginnings = _Beginnings()
+        prompts = self._render_rows(candidate, split, rows, beginnings=beginnings)
+        prefixes = beginnings.shared()
         total = sum(map(len, prefixes.values()))
         for prompt in prompts.values():
             if prompt.request is not None:
@@ -226,12 +232,12 @@ class RequestBuilder:
         """Whether a prompt that does not fit with ``dropped`` left out may be asked with one less."""
         return self._settings.protocol.too_long == "drop-demonstrations" and dropped < len(demonstrations)
 
-    def _key(self, asked: AskedPrompt) -> bytes:
-        """What of a prompt decides its request, beside the settings and the model."""
+    def _key(self, asked: AskedPrompt, sha256: str) -> bytes:
+        """What of a prompt, whose hash is ``sha256``, decides its request, beside the settings and the model."""
         prompt, question = asked.prompt, asked.question
         return score_key(
             self._about,
-            prompt.sha256,
+            sha256,
             str(prompt.special),
             prompt.gap,
             score_key(*prompt.labels),
@@ -240,12 +246,39 @@ class RequestBuilder:
         )
 
     def _render_rows(
-        self, candidate: Candidate, split: SplitName, rows: Sequence[int]
+        self,
+        candidate: Candidate,
+        split: SplitName,
+        rows: Sequence[int],
+        *,
+        beginnings: _Beginnings | None = None,
+        kept: Container[int] | None = None,
     ) -> dict[int, PreparedPrompt]:
+        """The prompts of ``rows``, a few hundred at a time.
+
+        Args:
+            candidate: how they are asked.
+            split: of the questions.
+            rows: the questions.
+            beginnings: sees the tokens of every prompt that fits.
+            kept: which prompts are returned; None for all.
+        """
+        done: dict[int, PreparedPrompt] = {}
+        for start in range(0, len(rows), _TOGETHER):
+            for row, one in self._render(candidate, split, rows[start : start + _TOGETHER], kept):
+                if beginnings is not None and one.request is not None:
+                    beginnings.add(one.dropped, one.request.context)
+                if kept is None or row in kept:
+                    done[row] = one
+        return done
+
+    def _render(
+        self, candidate: Candidate, split: SplitName, rows: Sequence[int], hashed: Container[int] | None
+    ) -> Iterator[tuple[int, PreparedPrompt]]:
+        """The prompts of ``rows`` with their rows; only of those in ``hashed`` the hashes are made."""
         demonstrations = self._demonstrations(candidate)
         rule, context = self._settings.rule, self._settings.context
         questions = self._task.questions(split)
-        done: dict[int, PreparedPrompt] = {}
         too_long: dict[int, tuple[tuple[bytes, int], ...]] = {}
         waiting = list(rows)
         for dropped in range(len(demonstrations) + 1):
@@ -257,23 +290,23 @@ class RequestBuilder:
                 waiting, asked, rule.requests(self._engine, asked, self._settings), strict=True
             ):
                 request = built.request
-                fits = rule.room(request) <= context
-                key = self._key(one)
+                tokens, fits = len(request.context), rule.room(request) <= context
+                sha256, key = "", b""
+                if hashed is None or row in hashed:
+                    sha256 = one.prompt.sha256
+                    key = self._key(one, sha256)
                 if not fits and self._may_drop(dropped, demonstrations):
                     still.append(row)
-                    too_long[row] = (*too_long.get(row, ()), (key, len(request.context)))
+                    too_long[row] = (*too_long.get(row, ()), (key, tokens))
                     continue
-                done[row] = PreparedPrompt(
-                    request if fits else None,
-                    len(request.context),
-                    dropped,
-                    one.prompt.sha256,
-                    built.sizes,
-                    key,
-                    too_long.get(row, ()),
+                shorter = too_long.get(row, ())
+                yield (
+                    row,
+                    PreparedPrompt(
+                        request if fits else None, tokens, dropped, sha256, built.sizes, key, shorter
+                    ),
                 )
             waiting = still
-        return done
 
     def _ask(
         self, question: Question, demonstrations: Sequence[Question], candidate: Candidate
@@ -284,10 +317,18 @@ class RequestBuilder:
         return AskedPrompt(f"{self._task.id}, question {question.id}", question, prompt)
 
 
-def _prefixes(prompts: Iterable[PreparedPrompt]) -> dict[int, Tokens]:
-    """The longest common token prefix of the prompts with equally many demonstrations dropped."""
-    groups: dict[int, list[Tokens]] = {}
-    for prompt in prompts:
-        if prompt.request is not None:
-            groups.setdefault(prompt.dropped, []).append(prompt.request.context)
-    return {dropped: common_prefix(contexts) for dropped, contexts in groups.items()}
+class _Beginnings:
+    """The longest common token prefix of the prompts with equally many demonstrations dropped, as they come by."""
+
+    def __init__(self) -> None:
+        self._extremes: dict[int, tuple[Tokens, Tokens]] = {}
+
+    def add(self, dropped: int, context: Tokens) -> None:
+        """One more prompt."""
+        lowest, highest = self._extremes.get(dropped, (context, context))
+        # The smallest and the largest in lexicographic order differ where any two do.
+        self._extremes[dropped] = min(lowest, context), max(highest, context)
+
+    def shared(self) -> dict[int, Tokens]:
+        """The prefixes of all so far, by the number of demonstrations dropped."""
+        return {dropped: common_prefix(pair) for dropped, pair in self._extremes.items()}

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from medbench_local.progress import Progress
 from medbench_local.scoring.opened import OpenedModel
-from medbench_local.scoring.own_prompts import PartialResults, UserRequest, digest, score_on
+from medbench_local.scoring.own_prompts import BLOCK, PartialResults, UserRequest, digest, score_on
 
 
 def write_scores(
@@ -44,7 +44,12 @@ def write_scores(
             output.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             output.flush()
         return
-    made_of = [digest(requests), opened.prepared.quantised.sha256, opened.engine.info.numerics, special]
+    numerics = opened.engine.info.numerics
+    made_of = [digest(requests), opened.prepared.quantised.sha256, numerics, special]
+    if (
+        len(requests) > BLOCK and numerics.get("mode") == "fast"
+    ):  # where results depend on what is asked together
+        made_of.append(BLOCK)
     results = PartialResults(output, hashlib.sha256(json.dumps(made_of).encode()).hexdigest(), requests)
     for rows in score_on(
         opened.engine,

@@ -23,7 +23,7 @@ from medbench_local.files import gguf_header
 from medbench_local.files.gguf_file import GgufFile, read_gguf_file
 
 
-@pytest.mark.parametrize("mode", ["exact", "fast"])
+@pytest.mark.parametrize("mode", ["exact", "reproducible", "fast"])
 def test_the_cache_is_what_llama_cpp_allocates(models: Path, mode: str) -> None:
     import re
 
