@@ -120,7 +120,7 @@ def read_built_in(path: Path, model: type[Model]) -> Model:
         InputError: the package is damaged.
     """
     try:
-        return model.model_validate(yaml.load(read_text(path), Loader=_FAST))
+        return model.model_validate(_FAST(read_text(path)).get_single_data())  # safe: plain data only
     except (yaml.YAMLError, ValueError):
         return read_yaml(path, model)
 
