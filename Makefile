@@ -18,7 +18,7 @@ test: $(DEV_STAMP)  ## Install what the tests need and run them all
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 coverage: $(DEV_STAMP)  ## The tests once more, a third slower, with a floor for the share of code that they run
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --cov=medbench_local --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --cov=medbench_local --cov-report=term --cov-fail-under=70
 
 check: $(DEV_STAMP)  ## Lint, formatting and types
 	$(BIN)/ruff check .
