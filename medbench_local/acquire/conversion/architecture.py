@@ -105,6 +105,8 @@ class Architecture(Generic[C]):
         refusals: what of a configuration cannot be served.
         write_keys: writes the metadata that are the architecture's own, after those that all have.
         warnings: what a person should know of a model with such a configuration.
+        rope: the ways to stretch positions that llama.cpp follows, by their names in `RopeScaling`.
+        states_head_size: whether the size of a head is written even where it follows from width and heads.
     """
 
     classes: tuple[str, ...]
@@ -117,6 +119,8 @@ class Architecture(Generic[C]):
     refusals: tuple[Refusal[C], ...]
     write_keys: Callable[[GGUFWriter, C], None]
     warnings: Callable[[C], Iterable[str]] = no_warnings
+    rope: tuple[str, ...] = ("linear", "llama3", "yarn")
+    states_head_size: bool = True
 
     def expected(self, config: C) -> Iterator[tuple[ExpectedTensor[C], int]]:
         """Every tensor of a model with this configuration in order, with the number of its layer, or 0."""

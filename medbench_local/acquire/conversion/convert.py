@@ -171,7 +171,7 @@ def _write_header(
         writer.add_tensor_info(
             weight.name, weight.source.shape, np.dtype("f4"), nbytes, GGMLQuantizationType[target]
         )
-    _describe_model(writer, config, main)
+    _describe_model(writer, architecture, config, main)
     architecture.write_keys(writer, config)
     writer.add_quantization_version(GGML_QUANT_VERSION)
     _describe_tokens(writer, vocabulary)
@@ -187,7 +187,7 @@ def _write_header(
         writer.close()
 
 
-def _describe_model(writer: GGUFWriter, config: ModelConfig, main: str) -> None:
+def _describe_model(writer: GGUFWriter, architecture: Architecture[C], config: C, main: str) -> None:
     total, shared, expert, experts = writer.get_total_parameter_count()
     writer.add_type(GGUFType.MODEL)
     writer.add_size_label(size_label(total, shared, expert, experts))
@@ -202,8 +202,9 @@ def _describe_model(writer: GGUFWriter, config: ModelConfig, main: str) -> None:
         writer.add_rope_scaling_factor(config.rope_scaling.factor)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
+    if architecture.states_head_size or config.head_dim * config.num_attention_heads != config.hidden_size:
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
     writer.add_file_type(_FILE_TYPES[main])
 
 
