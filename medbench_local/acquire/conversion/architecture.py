@@ -28,6 +28,11 @@ def always(_config: ModelConfig) -> bool:
     return True
 
 
+def trained_context(config: ModelConfig) -> int:
+    """The whole context that the model was trained with."""
+    return config.max_position_embeddings
+
+
 def no_warnings(_config: ModelConfig) -> Iterable[str]:
     """llama.cpp computes the architecture as it was trained."""
     return ()
@@ -62,6 +67,7 @@ class ExpectedTensor(Generic[Given]):
             that stay as they are.
         shift: added to every value; the tensor is then F32.
         parts: what it is split into, in order; empty for a tensor that stays whole.
+        unless: a tensor in whose presence this one is missing, because that holds the same numbers; "" for none.
     """
 
     name: str
@@ -71,6 +77,7 @@ class ExpectedTensor(Generic[Given]):
     heads: Callable[[Given], int] | None = None
     shift: float = 0.0
     parts: tuple[Part[Given], ...] = ()
+    unless: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,13 @@ class Refusal(Generic[Given]):
         key: of config.json; an attribute of the configuration.
         applies: whether the value is one that is refused.
         reason: why, to end a sentence: "llama.cpp has no window here".
+        advice: what to do about it.
     """
 
     key: str
     applies: Callable[[Given], bool]
     reason: str
+    advice: str = "Convert it with llama.cpp's own converter, if that can, and give the GGUF file instead."
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,7 @@ class Architecture(Generic[C]):
         warnings: what a person should know of a model with such a configuration.
         rope: the ways to stretch positions that llama.cpp follows, by their names in `RopeScaling`.
         states_head_size: whether the size of a head is written even where it follows from width and heads.
+        context: tokens of the longest prompt that llama.cpp computes as the model was trained.
     """
 
     classes: tuple[str, ...]
@@ -121,6 +131,7 @@ class Architecture(Generic[C]):
     warnings: Callable[[C], Iterable[str]] = no_warnings
     rope: tuple[str, ...] = ("linear", "llama3", "yarn")
     states_head_size: bool = True
+    context: Callable[[C], int] = trained_context
 
     def expected(self, config: C) -> Iterator[tuple[ExpectedTensor[C], int]]:
         """Every tensor of a model with this configuration in order, with the number of its layer, or 0."""
