@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Generic, Literal, TypeVar
 
@@ -62,6 +62,8 @@ class ExpectedTensor(Generic[Given]):
             that stay as they are.
         shift: added to every value; the tensor is then F32.
         parts: what it is split into, in order; empty for a tensor that stays whole.
+        key: of the metadata under which llama.cpp reads it, one number a layer; such a tensor has one value and is
+            not written as a tensor.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ExpectedTensor(Generic[Given]):
     heads: Callable[[Given], int] | None = None
     shift: float = 0.0
     parts: tuple[Part[Given], ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,13 @@ class Refusal(Generic[Given]):
         key: of config.json; an attribute of the configuration.
         applies: whether the value is one that is refused.
         reason: why, to end a sentence: "llama.cpp has no window here".
+        advice: what to do about it.
     """
 
     key: str
     applies: Callable[[Given], bool]
     reason: str
+    advice: str = "Convert it with llama.cpp's own converter, if that can, and give the GGUF file instead."
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,13 @@ class Architecture(Generic[C]):
         refusals: what of a configuration cannot be served.
         write_keys: writes the metadata that are the architecture's own, after those that all have.
         warnings: what a person should know of a model with such a configuration.
+        norm: what its norms divide by: the root of the mean square ("rms"), or that after subtracting the mean.
+        zeros: regular expressions for whole names of tensors that llama.cpp has no place for, and that change
+            nothing because they hold zeros only.
+        prefixes: for a language model that is also found inside larger ones, as `views.wrapper.language_model` takes
+            them; empty for one that stands alone.
+        rope: the ways to stretch positions that llama.cpp follows, by their names in `RopeScaling`.
+        cut: tensors whose rows beyond config.json's vocab_size are left out; otherwise every row is a token.
     """
 
     classes: tuple[str, ...]
@@ -117,6 +129,11 @@ class Architecture(Generic[C]):
     refusals: tuple[Refusal[C], ...]
     write_keys: Callable[[GGUFWriter, C], None]
     warnings: Callable[[C], Iterable[str]] = no_warnings
+    norm: Literal["rms", "layer"] = "rms"
+    zeros: tuple[str, ...] = ()
+    prefixes: Mapping[str, str] = field(default_factory=dict)
+    rope: tuple[str, ...] = ("linear", "llama3")
+    cut: tuple[str, ...] = ()
 
     def expected(self, config: C) -> Iterator[tuple[ExpectedTensor[C], int]]:
         """Every tensor of a model with this configuration in order, with the number of its layer, or 0."""

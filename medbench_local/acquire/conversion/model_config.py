@@ -60,6 +60,7 @@ class ModelConfig(BaseModel):
     vocab_size: Size
     max_position_embeddings: Size
     rms_norm_eps: Positive = 1e-6
+    layer_norm_eps: Positive = 1e-5
     rope_theta: Positive = 10000.0
     rope_scaling: RopeScaling = RopeScaling()
     partial_rotary_factor: Positive = 1.0
@@ -77,6 +78,12 @@ class ModelConfig(BaseModel):
 
 
 C = TypeVar("C", bound=ModelConfig)
+
+OTHER_ENGINE = (
+    "No GGUF file of it would give right answers, whatever made it. Export the prompts with `export_prompts()`, answer "
+    "them with `run_reference()`, and compare the results with `verdict()`."
+)
+"""What to do with a model that llama.cpp does not compute as it was trained."""
 
 
 def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> C:
@@ -113,8 +120,15 @@ def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> 
             raise UnsupportedArchitectureError(
                 f"{path}: {refusal.key} {getattr(config, refusal.key)!r:.80} cannot be converted: "
                 f"{refusal.reason}.",
-                advice="Convert it with llama.cpp's own converter, if that can, and give the GGUF file instead.",
+                advice=refusal.advice,
             )
+    kind = config.rope_scaling.rope_type
+    if kind != "default" and kind not in architecture.rope:
+        raise UnsupportedArchitectureError(
+            f"{path}: rope scaling {kind!r} cannot be converted: llama.cpp does not follow it in a "
+            f"{config.architecture}.",
+            advice=OTHER_ENGINE,
+        )
     return config
 
 
@@ -123,6 +137,7 @@ def _read_rope(path: Path, values: dict[str, Any]) -> None:
     rope = values.pop("rope_parameters", None) or values.pop("rope_scaling", None) or {}
     if not isinstance(rope, dict):
         raise InputError(path, "key 'rope_scaling'", f"expected an object, not {rope!r:.80}")
+    rope = _of_whole_attention(path, rope, values)
     rope = {key: value for key, value in rope.items() if value is not None}
     if "rope_theta" in rope:
         values["rope_theta"] = rope["rope_theta"]
@@ -137,6 +152,26 @@ def _read_rope(path: Path, values: dict[str, Any]) -> None:
     if "partial_rotary_factor" in rope:
         values.setdefault("partial_rotary_factor", rope["partial_rotary_factor"])
     values["rope_scaling"] = {**rope, "rope_type": kind}
+
+
+def _of_whole_attention(path: Path, rope: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The settings of layers without a window, where those with one have settings of their own."""
+    if not {"full_attention", "sliding_attention"} & rope.keys():
+        return rope
+    whole, local = (rope.get(kind) or {} for kind in ("full_attention", "sliding_attention"))
+    for kind, settings in (("full_attention", whole), ("sliding_attention", local)):
+        if not isinstance(settings, dict):
+            where = f"key 'rope_parameters.{kind}'"
+            raise InputError(path, where, f"expected an object, not {settings!r:.80}")
+    if local.get("rope_type") not in (None, "default"):
+        raise UnsupportedArchitectureError(
+            f"{path}: rope scaling {local['rope_type']!r:.40} of layers with a window cannot be converted: llama.cpp "
+            "stretches the positions of the others only.",
+            advice=OTHER_ENGINE,
+        )
+    if "rope_theta" in local:
+        values["rope_local_base_freq"] = local["rope_theta"]
+    return whole
 
 
 def as_input_error(path: Path, error: ValidationError) -> InputError:
