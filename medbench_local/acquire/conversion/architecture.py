@@ -115,8 +115,9 @@ class Architecture(Generic[C]):
             nothing because they hold zeros only.
         prefixes: for a language model that is also found inside larger ones, as `views.wrapper.language_model` takes
             them; empty for one that stands alone.
-        rope: the ways to stretch positions that llama.cpp follows, by their names in `RopeScaling`.
         cut: tensors whose rows beyond config.json's vocab_size are left out; otherwise every row is a token.
+        rope: the ways to stretch positions that llama.cpp follows, by their names in `RopeScaling`.
+        states_head_size: whether the size of a head is written even where it follows from width and heads.
     """
 
     classes: tuple[str, ...]
@@ -132,8 +133,9 @@ class Architecture(Generic[C]):
     norm: Literal["rms", "layer"] = "rms"
     zeros: tuple[str, ...] = ()
     prefixes: Mapping[str, str] = field(default_factory=dict)
-    rope: tuple[str, ...] = ("linear", "llama3")
     cut: tuple[str, ...] = ()
+    rope: tuple[str, ...] = ("linear", "llama3", "yarn")
+    states_head_size: bool = True
 
     def expected(self, config: C) -> Iterator[tuple[ExpectedTensor[C], int]]:
         """Every tensor of a model with this configuration in order, with the number of its layer, or 0."""

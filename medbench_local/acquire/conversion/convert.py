@@ -178,7 +178,7 @@ def _write_header(
         writer.add_tensor_info(
             weight.name, weight.source.shape, np.dtype("f4"), nbytes, GGMLQuantizationType[target]
         )
-    _describe_model(writer, config, main, architecture.norm)
+    _describe_model(writer, architecture, config, main)
     architecture.write_keys(writer, config)
     for key, values in arrays.items():
         writer.add_array(key, values)
@@ -196,9 +196,7 @@ def _write_header(
         writer.close()
 
 
-def _describe_model(
-    writer: GGUFWriter, config: ModelConfig, main: str, norm: Literal["rms", "layer"]
-) -> None:
+def _describe_model(writer: GGUFWriter, architecture: Architecture[C], config: C, main: str) -> None:
     total, shared, expert, experts = writer.get_total_parameter_count()
     writer.add_type(GGUFType.MODEL)
     writer.add_size_label(size_label(total, shared, expert, experts))
@@ -212,12 +210,13 @@ def _describe_model(
         writer.add_rope_scaling_type(RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(config.rope_scaling.factor)
     writer.add_rope_freq_base(config.rope_theta)
-    if norm == "rms":
+    if architecture.norm == "rms":
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     else:
         writer.add_layer_norm_eps(config.layer_norm_eps)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
+    if architecture.states_head_size or config.head_dim * config.num_attention_heads != config.hidden_size:
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
     writer.add_file_type(_FILE_TYPES[main])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from tests.acquire.checkpoints import (
     write_llama3_tokenizer,
     write_weights,
 )
+from tests.acquire.conftest import Checkpoints
+from tests.acquire.conversion import checkpoints_of
 from tests.acquire.conversion.official_converter import convert_officially
-from tests.acquire.gguf_content import read_content
+from tests.acquire.gguf_content import Content, read_content
 from tests.conftest import SHARED
 
 WEIGHTS = SHARED / "data" / "weights"
@@ -134,12 +137,15 @@ def _write(folder: Path, family: Family, weights: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def converted(tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints) -> Path:
     root = tmp_path_factory.mktemp("families")
     families = {n: f for n, f in FAMILIES.items() if f.tokenizer == "small" or WEIGHTS.is_dir()}
     for name, family in families.items():
         _write(root / name, family, WEIGHTS)
-    convert_officially([(root / n, root / f"{n}.theirs.gguf", f.to) for n, f in families.items()])
+    made = [
+        (checkpoints.folder(name), root / f"{name}.theirs.gguf", "auto") for name in checkpoints_of.made()
+    ]
+    convert_officially([*((root / n, root / f"{n}.theirs.gguf", f.to) for n, f in families.items()), *made])
     for name, family in families.items():
         convert_checkpoint(root / name, root / f"{name}.ours.gguf", file_type=family.to)
     return root
@@ -150,8 +156,19 @@ def test_equals_the_official_conversion(converted: Path, name: str) -> None:
     if not (converted / name).is_dir():
         pytest.skip(f"needs the real tokenizers under {WEIGHTS} (not part of the project)")
     ours, theirs = (read_content(converted / f"{name}.{side}.gguf") for side in ("ours", "theirs"))
+    _check_equal(ours, theirs, NAMED_EXCEPTIONS)
+
+
+@pytest.mark.parametrize("name", checkpoints_of.made())
+def test_of_every_architecture(converted: Path, checkpoints: Checkpoints, name: str) -> None:
+    ours = read_content(checkpoints.converted(name))
+    theirs = read_content(converted / f"{name}.theirs.gguf")
+    _check_equal(ours, theirs, {**NAMED_EXCEPTIONS, **checkpoints_of.made()[name].exceptions})
+
+
+def _check_equal(ours: Content, theirs: Content, exceptions: Mapping[str, str]) -> None:
     assert ours.tensors.keys() == theirs.tensors.keys()
     assert [key for key in theirs.tensors if ours.tensors[key] != theirs.tensors[key]] == []
     keys = ours.metadata.keys() | theirs.metadata.keys()
     different = {key for key in keys if ours.metadata.get(key) != theirs.metadata.get(key)}
-    assert different <= NAMED_EXCEPTIONS.keys()
+    assert different <= exceptions.keys()

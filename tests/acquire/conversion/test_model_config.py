@@ -111,9 +111,9 @@ def test_names_a_missing_key(tmp_path: Path, key: str) -> None:
 
 def test_another_architecture_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(AcquireError) as caught:
-        read(tmp_path, architectures=["Qwen2ForCausalLM"])
+        read(tmp_path, architectures=["TulipForCausalLM"])
     for part in (
-        "Qwen2ForCausalLM",
+        "TulipForCausalLM",
         "LlamaForCausalLM",
         "MistralForCausalLM",
         "convert_hf_to_gguf.py",

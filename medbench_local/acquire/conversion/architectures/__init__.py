@@ -39,7 +39,7 @@ def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
     if names[0] not in known:
         raise UnsupportedArchitectureError(
             f"{checkpoint.config_file}: {names[0]!r:.80} cannot be converted; "
-            f"supported are {' and '.join(known)}.",
+            f"supported are {', '.join(known)}.",
             advice=OTHER_CONVERTER,
         )
     return known[names[0]]

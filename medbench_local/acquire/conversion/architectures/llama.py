@@ -6,38 +6,20 @@ from gguf import MODEL_ARCH, GGUFWriter
 
 from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal, linear
 from medbench_local.acquire.conversion.model_config import ModelConfig
+from medbench_local.acquire.conversion.tensor_shapes import (
+    attended,
+    down,
+    keys,
+    queries,
+    tied,
+    up,
+    vocabulary,
+    width,
+)
 
 EMBEDDING = "model.embed_tokens.weight"
 ATTENTION = "model.layers.{layer}.self_attn"
 MLP = "model.layers.{layer}.mlp"
-
-
-def _width(config: ModelConfig) -> tuple[int]:
-    return (config.hidden_size,)
-
-
-def _vocabulary(config: ModelConfig) -> tuple[int, int]:
-    return (config.vocab_size, config.hidden_size)
-
-
-def _queries(config: ModelConfig) -> tuple[int, int]:
-    return (config.num_attention_heads * config.head_dim, config.hidden_size)
-
-
-def _attended(config: ModelConfig) -> tuple[int, int]:
-    return (config.hidden_size, config.num_attention_heads * config.head_dim)
-
-
-def _keys(config: ModelConfig) -> tuple[int, int]:
-    return (config.num_key_value_heads * config.head_dim, config.hidden_size)
-
-
-def _up(config: ModelConfig) -> tuple[int, int]:
-    return (config.intermediate_size, config.hidden_size)
-
-
-def _down(config: ModelConfig) -> tuple[int, int]:
-    return (config.hidden_size, config.intermediate_size)
 
 
 def write_keys(writer: GGUFWriter, config: ModelConfig) -> None:
@@ -53,23 +35,23 @@ ARCHITECTURE: Architecture[ModelConfig] = Architecture(
     assumed={"max_position_embeddings": 2048},
     embedding=EMBEDDING,
     tensors=(
-        ExpectedTensor(EMBEDDING, _vocabulary),
-        ExpectedTensor("model.layers.{layer}.input_layernorm.weight", _width),
+        ExpectedTensor(EMBEDDING, vocabulary),
+        ExpectedTensor("model.layers.{layer}.input_layernorm.weight", width),
         *linear(
-            f"{ATTENTION}.q_proj", _queries, heads=lambda config: config.num_attention_heads, bias="optional"
+            f"{ATTENTION}.q_proj", queries, heads=lambda config: config.num_attention_heads, bias="optional"
         ),
         *linear(
-            f"{ATTENTION}.k_proj", _keys, heads=lambda config: config.num_key_value_heads, bias="optional"
+            f"{ATTENTION}.k_proj", keys, heads=lambda config: config.num_key_value_heads, bias="optional"
         ),
-        *linear(f"{ATTENTION}.v_proj", _keys, bias="optional"),
-        *linear(f"{ATTENTION}.o_proj", _attended, bias="optional"),
-        ExpectedTensor("model.layers.{layer}.post_attention_layernorm.weight", _width),
-        *linear(f"{MLP}.gate_proj", _up, bias="optional"),
-        *linear(f"{MLP}.up_proj", _up, bias="optional"),
-        *linear(f"{MLP}.down_proj", _down, bias="optional"),
-        ExpectedTensor("model.norm.weight", _width),
+        *linear(f"{ATTENTION}.v_proj", keys, bias="optional"),
+        *linear(f"{ATTENTION}.o_proj", attended, bias="optional"),
+        ExpectedTensor("model.layers.{layer}.post_attention_layernorm.weight", width),
+        *linear(f"{MLP}.gate_proj", up, bias="optional"),
+        *linear(f"{MLP}.up_proj", up, bias="optional"),
+        *linear(f"{MLP}.down_proj", down, bias="optional"),
+        ExpectedTensor("model.norm.weight", width),
         # without an output matrix llama.cpp takes the embedding; some tied checkpoints store it twice
-        ExpectedTensor("lm_head.weight", _vocabulary, optional=lambda config: config.tie_word_embeddings),
+        ExpectedTensor("lm_head.weight", vocabulary, optional=tied),
     ),
     # old checkpoints hold the rotary frequencies, which follow from config.json
     skipped=(r".*\.rotary_emb\.inv_freq",),

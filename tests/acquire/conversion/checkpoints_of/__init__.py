@@ -1,0 +1,99 @@
+"""Random checkpoints as transformers makes them: one module an architecture, one entry of its ``MADE`` a variant.
+
+Whoever adds an architecture adds a module; the tests of the official conversion and of log-probabilities take it from
+here.
+"""
+
+from __future__ import annotations
+
+import io
+import pkgutil
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from tests.acquire.checkpoints import SPM_CONFIG, small_sentencepiece, write_json
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 256,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 400,
+    "max_position_embeddings": 1024,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "torch_dtype": "bfloat16",
+}
+"""What the architectures' config.json have in common; rows of 256 take K-quants."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A random checkpoint, and how exact what is made of it has to be.
+
+    Attributes:
+        config: config.json, with the names of the class and of the model type.
+        tolerance: of log-probabilities in the exact mode, from transformers in float32.
+        noise: of the other modes, which round keys and values to float16.
+        norm_mean: around which the weights of norms lie; 0 where the model adds one itself.
+        fused: keep experts in one tensor, as transformers 5 holds them.
+        exceptions: keys of the metadata that differ from the official converter's, with the reason.
+        prepare: changes the random model before it is written.
+    """
+
+    config: dict[str, Any]
+    tolerance: float = 3e-4
+    noise: float = 0.05
+    norm_mean: float = 1.0
+    fused: bool = False
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Any], None] = lambda model: None
+
+
+@cache
+def made() -> dict[str, Made]:
+    """Every variant of every architecture by its name, "qwen2 tied"."""
+    found: dict[str, Made] = {}
+    for module in pkgutil.iter_modules(__path__):
+        variants: dict[str, Made] = import_module(f"{__name__}.{module.name}").MADE
+        found |= {f"{module.name} {variant}".strip(): one for variant, one in variants.items()}
+    return found
+
+
+def fill(model: torch.nn.Module, norm_mean: float) -> None:
+    """Random values everywhere: no norm that is one and no bias that is zero hides a mistake."""
+    generator = torch.Generator().manual_seed(0)
+    for name, values in model.named_parameters():
+        random = torch.randn(values.shape, generator=generator)
+        if values.ndim >= 2:
+            values.data = random / values.shape[-1] ** 0.5
+        elif "norm" in name:
+            values.data = norm_mean + 0.3 * random
+        elif name.endswith("bias"):
+            values.data = 0.3 * random
+
+
+def write(folder: Path, made: Made) -> Path:
+    """The checkpoint in bfloat16, its config.json word for word as ``made`` has it, and a small tokenizer."""
+    folder.mkdir()
+    write_json(folder / "config.json", made.config)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    model = getattr(transformers, made.config["architectures"][0])(config)
+    fill(model, made.norm_mean)
+    made.prepare(model)
+    with redirect_stderr(io.StringIO()):
+        model.to(torch.bfloat16).save_pretrained(folder, save_original_format=not made.fused)
+    write_json(folder / "config.json", made.config)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "tokenizer.model").write_bytes(small_sentencepiece())
+    write_json(folder / "tokenizer_config.json", SPM_CONFIG)
+    return folder
