@@ -42,17 +42,19 @@ PACKS = [Pack(PREFIX, tuple(REQUESTS[:3])), Pack((), tuple(REQUESTS[3:5])), Pack
 
 @pytest.fixture(scope="module")
 def expected(checkpoints: Checkpoints) -> Any:
-    """The scores that transformers computes in float32, by the name of the checkpoint."""
-    found: dict[str, list[NDArray[np.float64]]] = {}
+    """The scores that transformers computes, by the name of the checkpoint; or those with llama.cpp's rounding."""
+    found: dict[tuple[str, bool], list[NDArray[np.float64]]] = {}
 
-    def of(name: str) -> list[NDArray[np.float64]]:
-        if name not in found:
-            kind = getattr(transformers, MADE[name].config["architectures"][0])
-            model = kind.from_pretrained(
-                checkpoints.folder(name), dtype=torch.float32, attn_implementation="eager"
-            )
-            found[name] = [_scores(model.eval(), request) for request in REQUESTS]
-        return found[name]
+    def of(name: str, *, emulated: bool = False) -> list[NDArray[np.float64]]:
+        if (name, emulated) not in found:
+            made = MADE[name]
+            kind = getattr(transformers, made.config["architectures"][0])
+            dtype = torch.float64 if made.precise else torch.float32
+            model = kind.from_pretrained(checkpoints.folder(name), dtype=dtype, attn_implementation="eager")
+            if emulated and made.emulate is not None:
+                made.emulate(model)
+            found[name, emulated] = [_scores(model.eval(), request) for request in REQUESTS]
+        return found[name, emulated]
 
     return of
 
@@ -91,6 +93,9 @@ def test_every_mode(checkpoints: Checkpoints, expected: Any, name: str) -> None:
             again = engine.score(PACKS[0])
         for one, other in zip(found, expected(name), strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=tolerance, err_msg=mode)
+        if mode == "exact" and MADE[name].emulate is not None:
+            for one, other in zip(found, expected(name, emulated=True), strict=True):
+                np.testing.assert_allclose(one, other, rtol=0, atol=MADE[name].emulated, err_msg="emulated")
         if mode != "fast":  # whatever was scored in between
             assert [score.logprobs for score in again] == [tuple(one) for one in found[: len(again)]]
 

@@ -93,4 +93,5 @@ ARCHITECTURE: Architecture[ModelConfig] = Architecture(
     ),
     write_keys=llama.write_keys,
     rope=("linear", "llama3"),
+    states_head_size=False,
 )

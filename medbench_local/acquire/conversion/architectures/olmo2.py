@@ -94,4 +94,5 @@ ARCHITECTURE: Architecture[Olmo2Config] = Architecture(
     ),
     write_keys=_write_keys,
     rope=("linear",),
+    states_head_size=False,
 )
