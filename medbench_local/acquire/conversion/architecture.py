@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Generic, Literal, TypeVar
 
@@ -68,6 +68,8 @@ class ExpectedTensor(Generic[Given]):
         shift: added to every value; the tensor is then F32.
         parts: what it is split into, in order; empty for a tensor that stays whole.
         unless: a tensor in whose presence this one is missing, because that holds the same numbers; "" for none.
+        key: of the metadata under which llama.cpp reads it, one number a layer; such a tensor has one value and is
+            not written as a tensor.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ExpectedTensor(Generic[Given]):
     shift: float = 0.0
     parts: tuple[Part[Given], ...] = ()
     unless: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,12 @@ class Architecture(Generic[C]):
         refusals: what of a configuration cannot be served.
         write_keys: writes the metadata that are the architecture's own, after those that all have.
         warnings: what a person should know of a model with such a configuration.
+        norm: what its norms divide by: the root of the mean square ("rms"), or that after subtracting the mean.
+        zeros: regular expressions for whole names of tensors that llama.cpp has no place for, and that change
+            nothing because they hold zeros only.
+        prefixes: for a language model that is also found inside larger ones, as `views.wrapper.language_model` takes
+            them; empty for one that stands alone.
+        cut: tensors whose rows beyond config.json's vocab_size are left out; otherwise every row is a token.
         rope: the ways to stretch positions that llama.cpp follows, by their names in `RopeScaling`.
         states_head_size: whether the size of a head is written even where it follows from width and heads.
         context: tokens of the longest prompt that llama.cpp computes as the model was trained.
@@ -129,6 +138,10 @@ class Architecture(Generic[C]):
     refusals: tuple[Refusal[C], ...]
     write_keys: Callable[[GGUFWriter, C], None]
     warnings: Callable[[C], Iterable[str]] = no_warnings
+    norm: Literal["rms", "layer"] = "rms"
+    zeros: tuple[str, ...] = ()
+    prefixes: Mapping[str, str] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
     rope: tuple[str, ...] = ("linear", "llama3", "yarn")
     states_head_size: bool = True
     context: Callable[[C], int] = trained_context

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -29,8 +29,9 @@ from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointF
 from medbench_local.acquire.conversion.model_config import ModelConfig, read_model_config
 from medbench_local.acquire.conversion.rope_scaling import write_rope
 from medbench_local.acquire.conversion.tensor import ComputedTensor
+from medbench_local.acquire.conversion.views.wrapper import language_model, with_rows
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
-from medbench_local.acquire.conversion.weight_plan import Weight, embedding_rows, plan_weights
+from medbench_local.acquire.conversion.weight_plan import Weight, embedding_rows, layer_values, plan_weights
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import whole_file
@@ -85,17 +86,22 @@ def convert_checkpoint(
     """
     checkpoint = CheckpointFolder(source) if isinstance(source, Path) else source
     architecture = architecture_of(checkpoint)
+    if architecture.prefixes:
+        checkpoint = language_model(checkpoint, architecture.prefixes)
     said = read_model_config(checkpoint, architecture)
+    if architecture.cut:
+        checkpoint = with_rows(checkpoint, architecture.cut, said.vocab_size)
     rows = embedding_rows(checkpoint, architecture.embedding)
     config = said.model_copy(update={"vocab_size": rows})
     weights = [*_rope_tensors(config, checkpoint), *plan_weights(checkpoint, architecture, config)]
+    arrays = layer_values(checkpoint, architecture, config)
     vocabulary = read_vocabulary(checkpoint.tokenizer, rows, checkpoint.config)
     types = [_target(weight, file_type) for weight in weights]
     main = _main_type(weights, types)
     total = sum(w.source.size * _BYTES[t] for w, t in zip(weights, types, strict=True))
     label = f"converting {checkpoint.origin.name}"
     with whole_file(output, nbytes=total) as temporary:
-        _write_header(temporary, architecture, config, vocabulary, weights, types, main)
+        _write_header(temporary, architecture, config, vocabulary, weights, types, main, arrays)
         with (
             temporary.open("ab") as file,
             (progress or Silent()).step(label, total=total, unit="B") as advance,
@@ -171,6 +177,7 @@ def _write_header(
     weights: Sequence[Weight],
     types: Sequence[str],
     main: str,
+    arrays: Mapping[str, Sequence[float]],
 ) -> None:
     logging.getLogger("gguf").setLevel(logging.WARNING)
     writer = GGUFWriter(path, MODEL_ARCH_NAMES[architecture.gguf])
@@ -181,6 +188,8 @@ def _write_header(
         )
     _describe_model(writer, architecture, config, main)
     architecture.write_keys(writer, config)
+    for key, values in arrays.items():
+        writer.add_array(key, values)
     writer.add_quantization_version(GGML_QUANT_VERSION)
     _describe_tokens(writer, vocabulary)
     try:
@@ -207,7 +216,10 @@ def _describe_model(writer: GGUFWriter, architecture: Architecture[C], config: C
     writer.add_head_count_kv(config.num_key_value_heads)
     write_rope(writer, config.rope_scaling)
     writer.add_rope_freq_base(config.rope_theta)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    if architecture.norm == "rms":
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    else:
+        writer.add_layer_norm_eps(config.layer_norm_eps)
     if architecture.states_head_size or config.head_dim * config.num_attention_heads != config.hidden_size:
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)

@@ -52,6 +52,7 @@ class ModelConfig(BaseModel):
     vocab_size: Size
     max_position_embeddings: Size
     rms_norm_eps: Positive = 1e-6
+    layer_norm_eps: Positive = 1e-5
     rope_theta: Positive = 10000.0
     rope_scaling: RopeScaling = RopeScaling()
     partial_rotary_factor: Positive = 1.0

@@ -76,6 +76,7 @@ def read_rope(path: Path, values: dict[str, Any]) -> None:
     rope = values.pop("rope_parameters", None) or values.pop("rope_scaling", None) or {}
     if not isinstance(rope, dict):
         raise InputError(path, "key 'rope_scaling'", f"expected an object, not {rope!r:.80}")
+    rope = _of_whole_attention(path, rope, values)
     rope = {key: value for key, value in rope.items() if value is not None}
     if "rope_theta" in rope:
         values["rope_theta"] = rope["rope_theta"]
@@ -104,6 +105,26 @@ def read_rope(path: Path, values: dict[str, Any]) -> None:
     if "partial_rotary_factor" in rope:
         values.setdefault("partial_rotary_factor", rope["partial_rotary_factor"])
     values["rope_scaling"] = {**rope, "rope_type": kind}
+
+
+def _of_whole_attention(path: Path, rope: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The settings of layers without a window, where those with one have settings of their own."""
+    if not {"full_attention", "sliding_attention"} & rope.keys():
+        return rope
+    whole, local = (rope.get(kind) or {} for kind in ("full_attention", "sliding_attention"))
+    for kind, settings in (("full_attention", whole), ("sliding_attention", local)):
+        if not isinstance(settings, dict):
+            where = f"key 'rope_parameters.{kind}'"
+            raise InputError(path, where, f"expected an object, not {settings!r:.80}")
+    if local.get("rope_type") not in (None, "default"):
+        raise UnsupportedArchitectureError(
+            f"{path}: rope scaling {local['rope_type']!r:.40} of layers with a window cannot be converted: llama.cpp "
+            "stretches the positions of the others only.",
+            advice=OTHER_ENGINE,
+        )
+    if "rope_theta" in local:
+        values["rope_local_base_freq"] = local["rope_theta"]
+    return whole
 
 
 def refuse_rope(path: Path, rope: RopeScaling, followed: Sequence[str], architecture: str) -> None:

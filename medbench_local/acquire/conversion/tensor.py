@@ -49,7 +49,7 @@ class Tensor(ABC):
 
     @abstractmethod
     def rows(self, begin: int, end: int) -> NDArray[Any]:
-        """The rows from ``begin`` up to ``end`` (exclusive) of the first axis.
+        """The rows from ``begin`` up to ``end`` (exclusive) of the first axis; a tensor without axes is one row.
 
         Returns:
             Shape (end - begin, \\*shape[1:]); float32, float16, or for BF16 the bits as uint16.
@@ -77,9 +77,9 @@ class StoredTensor(Tensor):
         shape = (end - begin, *self.shape[1:])
         if math.prod(shape) == 0:
             return np.empty(shape, dtype)
-        steps = self.strides or _contiguous(self.shape)
+        steps = self.strides or _contiguous(self.shape or (1,))
         offset = self.offset + begin * steps[0] * dtype.itemsize
-        if self.strides is None:
+        if not self.strides:
             return np.asarray(np.memmap(self.path, dtype, "r", offset, shape))
         span = 1 + sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
         flat = np.memmap(self.path, dtype, "r", offset, (span,))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from gguf import get_tensor_name_map
 
 from medbench_local.acquire.conversion.architecture import Architecture, C, ExpectedTensor
 from medbench_local.acquire.conversion.checkpoint import Checkpoint
+from medbench_local.acquire.conversion.float_types import widened
 from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
 from medbench_local.acquire.conversion.tensor_views import outputs, permuted, shifted, stacked
-from medbench_local.errors import AcquireError, InputError
+from medbench_local.acquire.conversion.weight_values import converted_blocks
+from medbench_local.errors import AcquireError, InputError, UnsupportedArchitectureError
 
 
 @dataclass(frozen=True)
@@ -54,27 +57,64 @@ def plan_weights(checkpoint: Checkpoint, architecture: Architecture[C], config: 
 
     Raises:
         InputError: a tensor is missing, unknown, or has a shape that contradicts config.json.
-        AcquireError: a tensor of a type that cannot be converted.
+        AcquireError: a tensor of a type that cannot be converted, or one that llama.cpp has no place for.
     """
     names = get_tensor_name_map(architecture.gguf, config.num_hidden_layers)
-    skipped = re.compile("|".join(f"(?:{pattern})" for pattern in architecture.skipped) or "(?!)")
+    skipped = _pattern(architecture.skipped)
     left = {name: tensor for name, tensor in checkpoint.tensors.items() if not skipped.fullmatch(name)}
     weights = []
     for expected, layer in architecture.expected(config):
         if expected.unless and expected.unless.format(layer=layer) in checkpoint.tensors:
             continue
         source = _take(left, expected, config, layer, checkpoint.origin)
-        if source is None:
+        if source is None or expected.key:
             continue
         for written, tensor in _written(source, expected, config):
             name = names.get_name(written.format(layer=layer), try_suffixes=(".weight", ".bias"))
             if name is None:
                 raise LookupError(f"llama.cpp has no name for {written} in {architecture.gguf.name}")
             weights.append(Weight(name, tensor))
-    if left:
-        tensor = next(iter(left.values()))
-        raise InputError(tensor.path, f"tensor {tensor.name!r:.120}", f"not part of a {config.architecture}")
+    _refuse_what_is_left(left, architecture, config)
     return weights
+
+
+def layer_values(
+    checkpoint: Checkpoint, architecture: Architecture[C], config: C
+) -> Mapping[str, Sequence[float]]:
+    """The tensors of one value that become metadata: by their keys, one number a layer.
+
+    Args:
+        checkpoint: as it has been planned.
+        architecture: says which they are.
+        config: the number of layers.
+    """
+    values: dict[str, list[float]] = {}
+    for expected, layer in architecture.expected(config):
+        if expected.key:
+            tensor = checkpoint.tensors[expected.name.format(layer=layer)]
+            (value,) = widened(tensor.rows(0, 1), tensor.dtype)
+            if not math.isfinite(value):
+                raise InputError(tensor.path, f"tensor '{tensor.name}'", f"expected a number, not {value}")
+            values.setdefault(expected.key, []).append(float(value))
+    return values
+
+
+def _refuse_what_is_left(left: Mapping[str, Tensor], architecture: Architecture[C], config: C) -> None:
+    zeros = _pattern(architecture.zeros)
+    for name, tensor in left.items():
+        where = f"tensor {tensor.name!r:.120}"
+        if not zeros.fullmatch(name) or not tensor.shape or tensor.dtype not in MAPPED:
+            raise InputError(tensor.path, where, f"not part of a {config.architecture}")
+        if any(block.any() for block in converted_blocks(tensor, "F32")):
+            raise UnsupportedArchitectureError(
+                f"{tensor.path}, {where}: it is not zero, and llama.cpp has no place for it in a "
+                f"{config.architecture}.",
+                advice="Use a checkpoint without it; a model that leaves it out would be another one.",
+            )
+
+
+def _pattern(names: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{name})" for name in names) or "(?!)")
 
 
 def _take(
@@ -91,7 +131,8 @@ def _take(
         if name not in left:
             raise InputError(origin, f"tensor '{name}'", "missing from the weight files")
         parts.append(left.pop(name))
-        _check(parts[-1], shape, parts[0].dtype)
+        # a tensor of one value has one axis or none
+        _check(parts[-1], () if expected.key and not parts[-1].shape else shape, parts[0].dtype)
     return stacked(_together(expected).format(layer=layer), parts) if expected.experts else parts[0]
 
 

@@ -18,6 +18,20 @@ _WANTED = ("convert_hf_to_gguf.py", "conversion/", "gguf-py/")
 _RUN_ALL = """
 import sys
 import convert_hf_to_gguf
+from conversion.base import TextModel
+
+known = TextModel.get_vocab_base_pre
+
+
+def pre(self, tokenizer):
+    # it knows whole vocabularies by their hash, and so none of the small ones, which are split as Llama 3's
+    try:
+        return known(self, tokenizer)
+    except NotImplementedError:
+        return "llama-bpe"
+
+
+TextModel.get_vocab_base_pre = pre
 for job in sys.argv[1:]:
     folder, output, kind = job.split("|")
     sys.argv = ["convert", folder, "--outfile", output, "--outtype", kind]

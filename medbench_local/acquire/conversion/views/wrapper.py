@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointView
+from medbench_local.acquire.conversion.tensor_views import outputs
 from medbench_local.errors import InputError
 
 
@@ -14,11 +15,12 @@ def language_model(checkpoint: Checkpoint, prefixes: Mapping[str, str]) -> Check
     Args:
         checkpoint: the whole.
         prefixes: how the names of the language model's tensors begin, and what stands there instead:
-            {"language_model.": ""}. Of two that fit the longer one holds. All other tensors are left out.
+            {"language_model.": ""}. Of two that fit the longer one holds; the empty one fits all. Tensors that
+            none fits are left out.
 
     Returns:
         The tensors under their own names; of config.json the keys of "text_config", and the others where that
-        says nothing.
+        says nothing. The class is that of the whole where the part has none.
 
     Raises:
         InputError: no tensor has one of the prefixes, or two would have the same name; "text_config" is not
@@ -41,8 +43,24 @@ def language_model(checkpoint: Checkpoint, prefixes: Mapping[str, str]) -> Check
         raise InputError(checkpoint.config_file, "key 'text_config'", f"expected an object, not {text!r:.80}")
     return CheckpointView(
         origin=checkpoint.origin,
-        config={**checkpoint.config, **text},
+        config={**checkpoint.config, **{k: v for k, v in text.items() if k != "architectures" or v}},
         config_file=checkpoint.config_file,
         tokenizer=checkpoint.tokenizer,
         tensors=tensors,
+    )
+
+
+def with_rows(checkpoint: Checkpoint, names: Collection[str], rows: int) -> CheckpointView:
+    """``checkpoint`` without the rows from ``rows`` on of the tensors ``names``, where they have more."""
+    cut = {
+        name: outputs(tensor, 0, rows)
+        for name, tensor in checkpoint.tensors.items()
+        if name in names and len(tensor.shape) == 2 and tensor.shape[0] > rows
+    }
+    return CheckpointView(
+        origin=checkpoint.origin,
+        config=checkpoint.config,
+        config_file=checkpoint.config_file,
+        tokenizer=checkpoint.tokenizer,
+        tensors={**checkpoint.tensors, **cut},
     )

@@ -18,8 +18,16 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file
 
-from tests.acquire.checkpoints import SPM_CONFIG, small_sentencepiece, write_json
+from tests.acquire.checkpoints import (
+    BPE_CONFIG,
+    SPM_CONFIG,
+    small_bpe,
+    small_sentencepiece,
+    write_json,
+    write_weights,
+)
 
 SMALL: dict[str, Any] = {
     "hidden_size": 256,
@@ -46,8 +54,15 @@ class Made:
         noise: of the other modes, which round keys and values to float16.
         norm_mean: around which the weights of norms lie; 0 where the model adds one itself.
         fused: keep experts in one tensor, as transformers 5 holds them.
+        same_as: the name of a checkpoint that holds the same in another way, and becomes the same file; "" for none.
         exceptions: keys of the metadata that differ from the official converter's, with the reason.
         prepare: changes the random model before it is written.
+        rename: what a tensor is called in the file, from what transformers calls it there.
+        tokenizer: "spm", or "bpe" with the rules of Llama 3.
+        pieces: settings of the SentencePiece tokenizer.
+        emulate: changes transformers' model to round as llama.cpp does; None where there is nothing to change.
+        emulated: of log-probabilities in the exact mode, from transformers in float32 changed in that way.
+        precise: transformers computes in float64, because it is far off in float32 itself.
     """
 
     config: dict[str, Any]
@@ -55,8 +70,15 @@ class Made:
     noise: float = 0.05
     norm_mean: float = 1.0
     fused: bool = False
+    same_as: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Any], None] = lambda model: None
+    rename: Callable[[str], str] | None = None
+    tokenizer: str = "spm"
+    pieces: Mapping[str, Any] = field(default_factory=dict)
+    emulate: Callable[[Any], None] | None = None
+    emulated: float = 5e-4
+    precise: bool = False
 
 
 @cache
@@ -67,6 +89,11 @@ def made() -> dict[str, Made]:
         variants: dict[str, Made] = import_module(f"{__name__}.{module.name}").MADE
         found |= {f"{module.name} {variant}".strip(): one for variant, one in variants.items()}
     return found
+
+
+def distinct() -> dict[str, Made]:
+    """Those of which no other holds the same."""
+    return {name: one for name, one in made().items() if not one.same_as}
 
 
 def fill(model: torch.nn.Module, norm_mean: float) -> None:
@@ -94,6 +121,14 @@ def write(folder: Path, made: Made) -> Path:
         model.to(torch.bfloat16).save_pretrained(folder, save_original_format=not made.fused)
     write_json(folder / "config.json", made.config)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "tokenizer.model").write_bytes(small_sentencepiece())
-    write_json(folder / "tokenizer_config.json", SPM_CONFIG)
+    if made.rename is not None:
+        tensors = load_file(folder / "model.safetensors")
+        renamed = {made.rename(name): tensor for name, tensor in tensors.items()}
+        write_weights(folder, renamed)
+    if made.tokenizer == "bpe":
+        (folder / "tokenizer.json").write_text(small_bpe(), encoding="utf-8")
+        write_json(folder / "tokenizer_config.json", BPE_CONFIG)
+    else:
+        (folder / "tokenizer.model").write_bytes(small_sentencepiece(**made.pieces))
+        write_json(folder / "tokenizer_config.json", SPM_CONFIG)
     return folder
