@@ -28,6 +28,11 @@ def always(_config: ModelConfig) -> bool:
     return True
 
 
+def trained_context(config: ModelConfig) -> int:
+    """The whole context that the model was trained with."""
+    return config.max_position_embeddings
+
+
 def no_warnings(_config: ModelConfig) -> Iterable[str]:
     """llama.cpp computes the architecture as it was trained."""
     return ()
@@ -64,6 +69,7 @@ class ExpectedTensor(Generic[Given]):
         parts: what it is split into, in order; empty for a tensor that stays whole.
         key: of the metadata under which llama.cpp reads it, one number a layer; such a tensor has one value and is
             not written as a tensor.
+        unless: a tensor in whose presence this one is missing, because that holds the same numbers; "" for none.
     """
 
     name: str
@@ -74,6 +80,7 @@ class ExpectedTensor(Generic[Given]):
     shift: float = 0.0
     parts: tuple[Part[Given], ...] = ()
     key: str = ""
+    unless: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,7 @@ class Architecture(Generic[C]):
         cut: tensors whose rows beyond config.json's vocab_size are left out; otherwise every row is a token.
         rope: the ways to stretch positions that llama.cpp follows, by their names in `RopeScaling`.
         states_head_size: whether the size of a head is written even where it follows from width and heads.
+        context: tokens of the longest prompt that llama.cpp computes as the model was trained.
     """
 
     classes: tuple[str, ...]
@@ -136,6 +144,7 @@ class Architecture(Generic[C]):
     cut: tuple[str, ...] = ()
     rope: tuple[str, ...] = ("linear", "llama3", "yarn")
     states_head_size: bool = True
+    context: Callable[[C], int] = trained_context
 
     def expected(self, config: C) -> Iterator[tuple[ExpectedTensor[C], int]]:
         """Every tensor of a model with this configuration in order, with the number of its layer, or 0."""

@@ -20,7 +20,6 @@ from gguf import (
     GGUFWriter,
     Keys,
     LlamaFileType,
-    RopeScalingType,
     size_label,
 )
 
@@ -28,6 +27,7 @@ from medbench_local.acquire.conversion.architecture import Architecture, C
 from medbench_local.acquire.conversion.architectures import architecture_of
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointFolder
 from medbench_local.acquire.conversion.model_config import ModelConfig, read_model_config
+from medbench_local.acquire.conversion.rope_scaling import write_rope
 from medbench_local.acquire.conversion.tensor import ComputedTensor
 from medbench_local.acquire.conversion.views.wrapper import language_model, with_rows
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
@@ -45,7 +45,6 @@ _FILE_TYPES = {
     "BF16": LlamaFileType.MOSTLY_BF16,
 }
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
-_ROPE_FREQS = "rope_freqs.weight"
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def convert_checkpoint(
         checkpoint = with_rows(checkpoint, architecture.cut, said.vocab_size)
     rows = embedding_rows(checkpoint, architecture.embedding)
     config = said.model_copy(update={"vocab_size": rows})
-    weights = [*_rope_frequencies(config, checkpoint), *plan_weights(checkpoint, architecture, config)]
+    weights = [*_rope_tensors(config, checkpoint), *plan_weights(checkpoint, architecture, config)]
     arrays = layer_values(checkpoint, architecture, config)
     vocabulary = read_vocabulary(checkpoint.tokenizer, rows, checkpoint.config)
     types = [_target(weight, file_type) for weight in weights]
@@ -121,13 +120,22 @@ def convert_checkpoint(
     return ConvertedModel(main, warnings)
 
 
-def _rope_frequencies(config: ModelConfig, checkpoint: Checkpoint) -> list[Weight]:
-    """What the rotary frequencies are divided by, which llama.cpp reads as a tensor."""
-    if config.rope_scaling.rope_type != "llama3":
-        return []
-    values = rope_factors(config)
-    tensor = ComputedTensor(_ROPE_FREQS, values.shape, "F32", checkpoint.config_file, values)
-    return [Weight(_ROPE_FREQS, tensor)]
+def _rope_tensors(config: ModelConfig, checkpoint: Checkpoint) -> list[Weight]:
+    """What the rotary frequencies are divided by, which llama.cpp reads as tensors."""
+    rope = config.rope_scaling
+    if rope.rope_type == "llama3":
+        found = {"rope_freqs.weight": rope_factors(config)}
+    elif rope.rope_type == "longrope":
+        found = {
+            "rope_factors_long.weight": np.array(rope.long_factor, "<f4"),
+            "rope_factors_short.weight": np.array(rope.short_factor, "<f4"),
+        }
+    else:
+        found = {}
+    return [
+        Weight(name, ComputedTensor(name, values.shape, "F32", checkpoint.config_file, values))
+        for name, values in found.items()
+    ]
 
 
 def _target(weight: Weight, file_type: FileType) -> str:
@@ -201,14 +209,12 @@ def _describe_model(writer: GGUFWriter, architecture: Architecture[C], config: C
     writer.add_type(GGUFType.MODEL)
     writer.add_size_label(size_label(total, shared, expert, experts))
     writer.add_block_count(config.num_hidden_layers)
-    writer.add_context_length(config.max_position_embeddings)
+    writer.add_context_length(architecture.context(config))
     writer.add_embedding_length(config.hidden_size)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
-    if config.rope_scaling.rope_type == "linear":
-        writer.add_rope_scaling_type(RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(config.rope_scaling.factor)
+    write_rope(writer, config.rope_scaling)
     writer.add_rope_freq_base(config.rope_theta)
     if architecture.norm == "rms":
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)

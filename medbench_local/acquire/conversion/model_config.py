@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from medbench_local.acquire.conversion.rope_scaling import (
+    OTHER_ENGINE as OTHER_ENGINE,
+)
+from medbench_local.acquire.conversion.rope_scaling import (
+    Positive as Positive,
+)
+from medbench_local.acquire.conversion.rope_scaling import (
+    RopeScaling,
+    read_rope,
+    refuse_rope,
+)
+from medbench_local.acquire.conversion.rope_scaling import (
+    Size as Size,
+)
 from medbench_local.errors import AcquireError, InputError, UnsupportedArchitectureError
 
 if TYPE_CHECKING:
     from medbench_local.acquire.conversion.architecture import Architecture
     from medbench_local.acquire.conversion.checkpoint import Checkpoint
-
-
-Size = Annotated[int, Field(gt=0, lt=1 << 31)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class RopeScaling(BaseModel):
-    """How the positions are stretched beyond the context of the first training.
-
-    Attributes:
-        rope_type: "default" (not at all), "linear" (all frequencies), "llama3" (the low ones).
-        factor: by how much.
-        low_freq_factor, high_freq_factor: llama3 only; the band in between is interpolated.
-        original_max_position_embeddings: llama3 only; the context before stretching, in tokens.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-    rope_type: Literal["default", "linear", "llama3"] = "default"
-    factor: Positive = 1.0
-    low_freq_factor: Positive = 1.0
-    high_freq_factor: Positive = 4.0
-    original_max_position_embeddings: Size = 8192
 
 
 class ModelConfig(BaseModel):
@@ -79,12 +71,6 @@ class ModelConfig(BaseModel):
 
 C = TypeVar("C", bound=ModelConfig)
 
-OTHER_ENGINE = (
-    "No GGUF file of it would give right answers, whatever made it. Export the prompts with `export_prompts()`, answer "
-    "them with `run_reference()`, and compare the results with `verdict()`."
-)
-"""What to do with a model that llama.cpp does not compute as it was trained."""
-
 
 def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> C:
     """Read the checkpoint's config.json.
@@ -94,9 +80,9 @@ def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> 
         InputError: the file is missing or damaged, or a value makes no sense.
     """
     path, data = checkpoint.config_file, checkpoint.config
-    if data.get("quantization_config") or data.get("compression_config"):
+    if method := _quantised_by(data):
         raise AcquireError(
-            f"{path}: the checkpoint is already quantised, which cannot be converted without loss.",
+            f"{path}: the checkpoint is already quantised ({method}), which cannot be converted without loss.",
             advice="Use the original 16-bit checkpoint, or a ready-made GGUF file.",
         )
     values = {**architecture.assumed, **data, "architecture": data["architectures"][0]}
@@ -110,7 +96,7 @@ def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> 
             )
         values["head_dim"] = hidden // heads
     values.setdefault("head_dim", 2)
-    _read_rope(path, values)
+    read_rope(path, values)
     try:
         config = architecture.config.model_validate(values)
     except ValidationError as error:
@@ -122,56 +108,17 @@ def read_model_config(checkpoint: Checkpoint, architecture: Architecture[C]) -> 
                 f"{refusal.reason}.",
                 advice=refusal.advice,
             )
-    kind = config.rope_scaling.rope_type
-    if kind != "default" and kind not in architecture.rope:
-        raise UnsupportedArchitectureError(
-            f"{path}: rope scaling {kind!r} cannot be converted: llama.cpp does not follow it in a "
-            f"{config.architecture}.",
-            advice=OTHER_ENGINE,
-        )
+    refuse_rope(path, config.rope_scaling, architecture.rope, config.architecture)
     return config
 
 
-def _read_rope(path: Path, values: dict[str, Any]) -> None:
-    """Bring both ways of writing rope settings (before and since transformers 5) into one."""
-    rope = values.pop("rope_parameters", None) or values.pop("rope_scaling", None) or {}
-    if not isinstance(rope, dict):
-        raise InputError(path, "key 'rope_scaling'", f"expected an object, not {rope!r:.80}")
-    rope = _of_whole_attention(path, rope, values)
-    rope = {key: value for key, value in rope.items() if value is not None}
-    if "rope_theta" in rope:
-        values["rope_theta"] = rope["rope_theta"]
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind not in ("default", "linear", "llama3"):
-        raise UnsupportedArchitectureError(
-            f"{path}: rope scaling {kind!r:.40} cannot be converted; supported are linear and llama3.",
-            advice="Convert it with llama.cpp's own converter and give the GGUF file instead.",
-        )
-    if kind != "default" and "factor" not in rope:
-        raise InputError(path, "key 'rope_scaling.factor'", f"required for rope scaling {kind!r}")
-    if "partial_rotary_factor" in rope:
-        values.setdefault("partial_rotary_factor", rope["partial_rotary_factor"])
-    values["rope_scaling"] = {**rope, "rope_type": kind}
-
-
-def _of_whole_attention(path: Path, rope: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """The settings of layers without a window, where those with one have settings of their own."""
-    if not {"full_attention", "sliding_attention"} & rope.keys():
-        return rope
-    whole, local = (rope.get(kind) or {} for kind in ("full_attention", "sliding_attention"))
-    for kind, settings in (("full_attention", whole), ("sliding_attention", local)):
-        if not isinstance(settings, dict):
-            where = f"key 'rope_parameters.{kind}'"
-            raise InputError(path, where, f"expected an object, not {settings!r:.80}")
-    if local.get("rope_type") not in (None, "default"):
-        raise UnsupportedArchitectureError(
-            f"{path}: rope scaling {local['rope_type']!r:.40} of layers with a window cannot be converted: llama.cpp "
-            "stretches the positions of the others only.",
-            advice=OTHER_ENGINE,
-        )
-    if "rope_theta" in local:
-        values["rope_local_base_freq"] = local["rope_theta"]
-    return whole
+def _quantised_by(config: Mapping[str, Any]) -> str:
+    """The method that config.json names, "gptq" or "fp8"; "" for weights that are not quantised."""
+    for key in ("quantization_config", "compression_config"):
+        if found := config.get(key):
+            method = found.get("quant_method") if isinstance(found, dict) else None
+            return f"{method or key:.40}"
+    return ""
 
 
 def as_input_error(path: Path, error: ValidationError) -> InputError:

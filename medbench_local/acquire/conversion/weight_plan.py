@@ -64,6 +64,8 @@ def plan_weights(checkpoint: Checkpoint, architecture: Architecture[C], config: 
     left = {name: tensor for name, tensor in checkpoint.tensors.items() if not skipped.fullmatch(name)}
     weights = []
     for expected, layer in architecture.expected(config):
+        if expected.unless and expected.unless.format(layer=layer) in checkpoint.tensors:
+            continue
         source = _take(left, expected, config, layer, checkpoint.origin)
         if source is None or expected.key:
             continue

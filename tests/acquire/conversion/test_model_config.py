@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,18 @@ def read_folder(folder: Path) -> Any:
     return read_model_config(checkpoint, architecture_of(checkpoint))
 
 
-@pytest.mark.parametrize("kind", ["Llama", "Mistral"])
+@pytest.mark.parametrize(
+    "kind", ["Llama", "Mistral", "Mixtral", "Phi3", "Qwen2", "Qwen2Moe", "Qwen3", "Qwen3Moe"]
+)
 def test_silence_means_what_transformers_assumes(tmp_path: Path, kind: str) -> None:
     values = {
         "architectures": [f"{kind}ForCausalLM"],
         "hidden_size": 256,
         "intermediate_size": 96,
         "num_hidden_layers": 2,
-        "num_attention_heads": 16,
+        "num_attention_heads": 32,
         "vocab_size": 400,
+        "norm_topk_prob": kind == "Qwen3Moe",
     }
     write_json(tmp_path / "config.json", values)
     ours = read_folder(tmp_path)
@@ -48,9 +52,18 @@ def test_silence_means_what_transformers_assumes(tmp_path: Path, kind: str) -> N
         "hidden_act",
         "head_dim",
     ):
-        assert getattr(ours, key) == getattr(theirs, key), key
-    assert getattr(ours, "sliding_window", None) == getattr(theirs, "sliding_window", None)
-    assert ours.rope_theta == 10000.0
+        derived = ours.hidden_size // ours.num_attention_heads if key == "head_dim" else None
+        assert getattr(ours, key) == (getattr(theirs, key, derived) or derived or False), key
+    for key in (
+        "num_experts",
+        "num_experts_per_tok",
+        "moe_intermediate_size",
+        "shared_expert_intermediate_size",
+    ):
+        assert getattr(ours, key, None) == getattr(theirs, key, None), key
+    if not hasattr(theirs, "use_sliding_window"):
+        assert getattr(ours, "sliding_window", None) == getattr(theirs, "sliding_window", None)
+    assert ours.rope_theta == theirs.rope_parameters["rope_theta"]
 
 
 def test_null_is_not_silence(tmp_path: Path) -> None:
@@ -122,20 +135,117 @@ def test_another_architecture_is_told_what_to_do(tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}
+
+
+def windowed(kind: str, **changes: Any) -> dict[str, Any]:
+    return {"architectures": [f"{kind}ForCausalLM"], "use_sliding_window": True, **changes}
+
+
 UNSUPPORTED: dict[str, tuple[dict[str, Any], str]] = {
-    "dynamic": ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope scaling 'dynamic'"),
-    "yarn": ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope scaling 'yarn'"),
+    "dynamic": (
+        {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        "'dynamic' cannot .* length of the prompt",
+    ),
+    "unknown rope": ({"rope_scaling": {"type": "spiral"}}, "rope scaling 'spiral'"),
+    "yarn not rounded": (
+        {"rope_scaling": {**YARN, "truncate": False}},
+        "'yarn' with truncate False .* ignores",
+    ),
+    "yarn band": ({"rope_scaling": {**YARN, "beta_fast": 16}}, r"'yarn' with beta_fast 16\.0 .* ignores"),
+    "yarn band below": ({"rope_scaling": {**YARN, "beta_slow": 2}}, r"'yarn' with beta_slow 2\.0 .* ignores"),
+    "yarn attention": ({"rope_scaling": {**YARN, "attention_factor": 1.0}}, "with attention_factor 1"),
+    "yarn scales": ({"rope_scaling": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0}}, "with mscale 1"),
+    "yarn extrapolation": ({"rope_scaling": {**YARN, "extrapolation_factor": 0.5}}, "extrapolation_factor"),
+    "long rope elsewhere": (
+        {"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}},
+        "'longrope' cannot .* not follow it in a LlamaForCausalLM",
+    ),
+    "llama3 rope elsewhere": (
+        {"architectures": ["Qwen2ForCausalLM"], "rope_scaling": LLAMA3_ROPE},
+        "'llama3' cannot .* not follow it in a Qwen2ForCausalLM",
+    ),
+    "yarn of Phi-3": ({"architectures": ["Phi3ForCausalLM"], "rope_scaling": YARN}, "'yarn' cannot"),
+    "factors of Phi-3": (
+        {
+            "architectures": ["Phi3ForCausalLM"],
+            "rope_scaling": {"type": "su", "short_factor": [1.0] * 8, "long_factor": [2.0] * 7},
+        },
+        "rope_scaling .* one number for every two",
+    ),
+    "window of Qwen2": (
+        windowed("Qwen2", sliding_window=64, max_window_layers=1),
+        "no window .* max_position",
+    ),
+    "window of Qwen2, a list": (
+        windowed("Qwen2", sliding_window=64, layer_types=["full_attention", "sliding_attention"]),
+        "use_sliding_window True cannot .* no window",
+    ),
+    "window of Qwen3": (windowed("Qwen3", sliding_window=64, max_window_layers=1), "no window"),
+    "window of Qwen2Moe": (windowed("Qwen2Moe", sliding_window=64), "no window"),
+    "window of Qwen3Moe": (windowed("Qwen3Moe", sliding_window=64), "no window"),
+    "window of Mixtral": (windowed("Mixtral", sliding_window=64), "sliding_window 64 cannot .* no window"),
+    "window of Phi-3": (
+        {"architectures": ["Phi3ForCausalLM"], "sliding_window": 2047},
+        "sliding_window 2047 cannot be converted: .* no window .*set max_position_embeddings",
+    ),
+    "size of heads": ({"architectures": ["Qwen2ForCausalLM"], "head_dim": 32}, "head_dim 32 cannot"),
+    "biases of Qwen3": (
+        {"architectures": ["Qwen3ForCausalLM"], "attention_bias": True},
+        "attention_bias True",
+    ),
+    "dense layers": ({"architectures": ["Qwen3MoeForCausalLM"], "mlp_only_layers": [0]}, "mlp_only_layers"),
+    "steps": ({"architectures": ["Qwen2MoeForCausalLM"], "decoder_sparse_step": 2}, "decoder_sparse_step 2"),
+    "normed": ({"architectures": ["Qwen2MoeForCausalLM"], "norm_topk_prob": True}, "norm_topk_prob True"),
+    "not normed": (
+        {"architectures": ["Qwen3MoeForCausalLM"], "norm_topk_prob": False},
+        "norm_topk_prob False",
+    ),
     "partial": ({"partial_rotary_factor": 0.5}, r"partial_rotary_factor 0\.5 cannot"),
     "partial, the newer way": ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
     "activation": ({"hidden_act": "gelu"}, "hidden_act 'gelu' cannot be converted: .*silu"),
-    "gptq": ({"quantization_config": {"quant_method": "gptq"}}, "already quantised"),
+    **{
+        method: (
+            {"quantization_config": {"quant_method": method}},
+            rf"already quantised \({method}\).*16-bit",
+        )
+        for method in ("gptq", "awq", "fp8", "bitsandbytes", "compressed-tensors")
+    },
+    "compressed": ({"compression_config": {"format": "float-quantized"}}, "already quantised"),
+    "gpt-oss": ({"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss"}, "GptOss.*truncate"),
+    "remote code": (
+        {
+            "architectures": ["BaichuanForCausalLM"],
+            "auto_map": {"AutoModelForCausalLM": "modeling_baichuan.X"},
+        },
+        "BaichuanForCausalLM.*modeling_baichuan.*nothing from a model's repository is executed",
+    ),
 }
 
 
 @pytest.mark.parametrize(("changes", "says"), UNSUPPORTED.values(), ids=UNSUPPORTED)
 def test_unsupported_properties_are_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(AcquireError, match=says):
+    with pytest.raises(AcquireError) as caught:
         read(tmp_path, **changes)
+    message = str(caught.value)
+    assert re.search(says, message.replace("\n", " ")), message
+    assert caught.value.advice
+
+
+def test_a_window_as_long_as_the_context_is_none(tmp_path: Path) -> None:
+    for kind, changes in (
+        ("Qwen2", {"use_sliding_window": True, "sliding_window": 4096, "max_window_layers": 0}),
+        ("Qwen2", {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 2}),
+        ("Qwen2", {"use_sliding_window": False, "sliding_window": 64, "max_window_layers": 0}),
+        ("Qwen3Moe", {"use_sliding_window": False, "sliding_window": 64, "norm_topk_prob": True}),
+        ("Phi3", {"sliding_window": 4096}),
+    ):
+        assert read(tmp_path, architectures=[f"{kind}ForCausalLM"], **changes).hidden_size == 64
+
+
+def test_code_beside_a_class_that_is_known_is_not_needed(tmp_path: Path) -> None:
+    mapped = {"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"}
+    assert read(tmp_path, architectures=["Phi3ForCausalLM"], auto_map=mapped).hidden_size == 64
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff\xfe", b'{"a": 1, "a": 2}'])

@@ -8,6 +8,7 @@ from typing import Any
 
 from medbench_local.acquire.conversion.architecture import Architecture
 from medbench_local.acquire.conversion.checkpoint import Checkpoint
+from medbench_local.acquire.conversion.rope_scaling import OTHER_ENGINE
 from medbench_local.errors import InputError, UnsupportedArchitectureError
 
 OTHER_CONVERTER = (
@@ -15,6 +16,12 @@ OTHER_CONVERTER = (
     "MODEL.gguf --outtype auto, from https://github.com/ggml-org/llama.cpp) and give MODEL.gguf "
     "instead of the checkpoint."
 )
+
+_INEXACT = {
+    "GptOssForCausalLM": "llama.cpp ignores the setting truncate of its rope scaling, so that long prompts would be "
+    "scored another way"
+}
+"""Classes that llama.cpp computes, but not as they were trained."""
 
 
 def architectures() -> dict[str, Architecture[Any]]:
@@ -37,6 +44,17 @@ def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
         )
     known = architectures()
     if names[0] not in known:
+        if names[0] in _INEXACT:
+            raise UnsupportedArchitectureError(
+                f"{checkpoint.config_file}: {names[0]!r} cannot be converted: {_INEXACT[names[0]]}.",
+                advice=OTHER_ENGINE,
+            )
+        if code := checkpoint.config.get("auto_map"):
+            raise UnsupportedArchitectureError(
+                f"{checkpoint.config_file}: {names[0]!r:.80} cannot be converted: it is code that lies beside the "
+                f"weights ({code!r:.120}), and nothing from a model's repository is executed.",
+                advice=OTHER_CONVERTER,
+            )
         raise UnsupportedArchitectureError(
             f"{checkpoint.config_file}: {names[0]!r:.80} cannot be converted; "
             f"supported are {', '.join(known)}.",

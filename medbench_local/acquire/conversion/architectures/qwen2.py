@@ -31,21 +31,28 @@ class QwenConfig(ModelConfig):
         use_sliding_window: whether the layers from ``max_window_layers`` on attend to a window only.
         sliding_window: tokens of that window.
         max_window_layers: number of the first layer with a window.
+        layer_types: "sliding_attention" for each layer with a window; None if ``max_window_layers`` says it.
     """
 
     use_sliding_window: bool = False
     sliding_window: Size | None = None
     max_window_layers: int = 0
+    layer_types: list[str] | None = None
 
 
 def windowed(config: QwenConfig) -> bool:
     """Whether a layer does not see all that a prompt may hold."""
-    return (
-        config.use_sliding_window
-        and config.sliding_window is not None
-        and config.sliding_window < config.max_position_embeddings
-        and config.max_window_layers < config.num_hidden_layers
-    )
+    if config.layer_types is None:
+        some = config.max_window_layers < config.num_hidden_layers
+    else:
+        some = "sliding_attention" in config.layer_types
+    return some and shorter_than_context(config)
+
+
+def shorter_than_context(config: QwenConfig) -> bool:
+    """Whether there is a window, and prompts may be longer."""
+    window = config.sliding_window
+    return config.use_sliding_window and window is not None and window < config.max_position_embeddings
 
 
 def write_nothing(_writer: GGUFWriter, _config: ModelConfig) -> None:
@@ -55,12 +62,14 @@ def write_nothing(_writer: GGUFWriter, _config: ModelConfig) -> None:
 SILU: Refusal[ModelConfig] = Refusal(
     "hidden_act", lambda config: config.hidden_act != "silu", "llama.cpp computes it with silu"
 )
-WINDOW: Refusal[QwenConfig] = Refusal(
-    "use_sliding_window",
-    windowed,
-    "llama.cpp attends to all tokens in this architecture, also where the model was trained with a window that is "
-    "shorter than its context, and would give other answers to longer prompts",
+NO_WINDOW = (
+    "llama.cpp has no window in this architecture: every token attends to all before it, also where the model was "
+    "trained otherwise (sliding_window is below max_position_embeddings)",
+    "Prompts of up to sliding_window tokens are the same with a window and without: if those are enough, set "
+    "max_position_embeddings to sliding_window in config.json in a copy of the checkpoint.",
 )
+"""Why a window is refused, and what to do."""
+
 WHOLE_HEADS: Refusal[ModelConfig] = Refusal(
     "partial_rotary_factor",
     lambda config: config.partial_rotary_factor != 1,
@@ -98,7 +107,7 @@ ARCHITECTURE: Architecture[QwenConfig] = Architecture(
         ExpectedTensor("lm_head.weight", vocabulary, optional=tied),
     ),
     skipped=(r".*\.rotary_emb\.inv_freq",),
-    refusals=(SILU, WINDOW, WHOLE_HEADS, HEAD_SIZE),
+    refusals=(SILU, Refusal("use_sliding_window", windowed, *NO_WINDOW), WHOLE_HEADS, HEAD_SIZE),
     write_keys=write_nothing,
     rope=ROPE,
     states_head_size=False,

@@ -64,5 +64,7 @@ MADE = {
         {key: value for key, value in CONFIG.items() if key not in SILENT}
         | {"query_pre_attn_scalar": 256, "num_hidden_layers": 2}
     ),
-    "linear rope": _made({**CONFIG, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}, EXCEPTIONS | STRETCHED),
+    "linear rope": _made(
+        {**CONFIG, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}, EXCEPTIONS | STRETCHED
+    ),
 }

@@ -71,7 +71,9 @@ def _name_in_memory(name: str) -> str:
 MADE = {
     "": _made(ALONE),
     "capped": _made({**ALONE, "num_hidden_layers": 2, "final_logit_softcapping": 3.0}),
-    "whole": _made({**WHOLE, "text_config": {**TEXT, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}}),
+    "whole": _made(
+        {**WHOLE, "text_config": {**TEXT, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}}
+    ),
     "whole by names in memory": _made(
         {
             **WHOLE,
@@ -86,7 +88,9 @@ MADE = {
     "whole and silent": _made(
         {
             **WHOLE,
-            "text_config": _without(TEXT, *SILENT, "query_pre_attn_scalar", "rope_theta", "sliding_window_pattern")
+            "text_config": _without(
+                TEXT, *SILENT, "query_pre_attn_scalar", "rope_theta", "sliding_window_pattern"
+            )
             | {"num_hidden_layers": 2},
         }
     ),

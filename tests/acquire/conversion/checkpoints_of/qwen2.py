@@ -20,4 +20,14 @@ CONFIG = {
 MADE = {
     "": Made(CONFIG),
     "tied": Made({**CONFIG, "tie_word_embeddings": True, "vocab_size": 448}),
+    "yarn": Made(
+        {
+            **CONFIG,
+            "rope_scaling": {"type": "yarn", "factor": 8.0, "original_max_position_embeddings": 128},
+            "max_window_layers": 1,
+            "use_sliding_window": True,
+            "sliding_window": 2048,
+        }
+    ),
+    "linear": Made({**CONFIG, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}),
 }
