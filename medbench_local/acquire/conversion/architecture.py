@@ -67,9 +67,9 @@ class ExpectedTensor(Generic[Given]):
             that stay as they are.
         shift: added to every value; the tensor is then F32.
         parts: what it is split into, in order; empty for a tensor that stays whole.
-        unless: a tensor in whose presence this one is missing, because that holds the same numbers; "" for none.
         key: of the metadata under which llama.cpp reads it, one number a layer; such a tensor has one value and is
             not written as a tensor.
+        unless: a tensor in whose presence this one is missing, because that holds the same numbers; "" for none.
     """
 
     name: str
@@ -79,8 +79,8 @@ class ExpectedTensor(Generic[Given]):
     heads: Callable[[Given], int] | None = None
     shift: float = 0.0
     parts: tuple[Part[Given], ...] = ()
-    unless: str = ""
     key: str = ""
+    unless: str = ""
 
 
 @dataclass(frozen=True)

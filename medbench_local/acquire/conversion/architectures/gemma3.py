@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gguf import MODEL_ARCH, GGUFWriter
 
 from medbench_local.acquire.conversion.architecture import (
@@ -28,11 +30,13 @@ class Gemma3Config(GemmaConfig):
 
     Attributes:
         sliding_window_pattern: one layer in how many sees everything, if "layer_types" does not say.
+        vision_config: of the whole model, where this is a part of one.
         rope_local_base_freq: what rope_theta is in the layers with a window, which are never stretched.
     """
 
     sliding_window_pattern: Size = 6
     rope_local_base_freq: Positive = 10000.0
+    vision_config: dict[str, Any] | None = None
 
 
 def _windows(config: Gemma3Config) -> list[bool]:
@@ -86,6 +90,12 @@ ARCHITECTURE: Architecture[Gemma3Config] = Architecture(
             "attn_logit_softcapping",
             lambda config: config.attn_logit_softcapping is not None,
             "llama.cpp does not bound the scores of attention here",
+            OTHER_ENGINE,
+        ),
+        Refusal(
+            "final_logit_softcapping",
+            lambda config: config.final_logit_softcapping is not None and config.vision_config is not None,
+            "transformers leaves the logits of the whole model as they are, llama.cpp would bound them",
             OTHER_ENGINE,
         ),
         Refusal(

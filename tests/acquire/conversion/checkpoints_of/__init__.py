@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import load_file
 
 from tests.acquire.checkpoints import (
     BPE_CONFIG,
@@ -26,7 +25,6 @@ from tests.acquire.checkpoints import (
     small_bpe,
     small_sentencepiece,
     write_json,
-    write_weights,
 )
 
 SMALL: dict[str, Any] = {
@@ -57,11 +55,11 @@ class Made:
         same_as: the name of a checkpoint that holds the same in another way, and becomes the same file; "" for none.
         exceptions: keys of the metadata that differ from the official converter's, with the reason.
         prepare: changes the random model before it is written.
-        rename: what a tensor is called in the file, from what transformers calls it there.
         tokenizer: "spm", or "bpe" with the rules of Llama 3.
         pieces: settings of the SentencePiece tokenizer.
         emulate: changes transformers' model to round as llama.cpp does; None where there is nothing to change.
         emulated: of log-probabilities in the exact mode, from transformers in float32 changed in that way.
+        again: another configuration of what is there already; it is scored in the exact mode only, and not quantised.
         precise: transformers computes in float64, because it is far off in float32 itself.
     """
 
@@ -73,11 +71,11 @@ class Made:
     same_as: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Any], None] = lambda model: None
-    rename: Callable[[str], str] | None = None
     tokenizer: str = "spm"
     pieces: Mapping[str, Any] = field(default_factory=dict)
     emulate: Callable[[Any], None] | None = None
     emulated: float = 5e-4
+    again: bool = False
     precise: bool = False
 
 
@@ -121,10 +119,6 @@ def write(folder: Path, made: Made) -> Path:
         model.to(torch.bfloat16).save_pretrained(folder, save_original_format=not made.fused)
     write_json(folder / "config.json", made.config)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    if made.rename is not None:
-        tensors = load_file(folder / "model.safetensors")
-        renamed = {made.rename(name): tensor for name, tensor in tensors.items()}
-        write_weights(folder, renamed)
     if made.tokenizer == "bpe":
         (folder / "tokenizer.json").write_text(small_bpe(), encoding="utf-8")
         write_json(folder / "tokenizer_config.json", BPE_CONFIG)

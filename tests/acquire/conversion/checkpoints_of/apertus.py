@@ -1,4 +1,4 @@
-"""Apertus: xIELU with other numbers in every layer, and the positions of Llama 3.1."""
+"""Apertus: xIELU with other numbers in every layer, the positions of Llama 3.1, and biases in the attention."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIG = {
     "rms_norm_eps": 1e-5,
     "rope_theta": 12000000.0,
     "rope_scaling": {**LLAMA3_ROPE, "original_max_position_embeddings": 128},
-    "attention_bias": False,
+    "attention_bias": True,
     "tie_word_embeddings": False,
 }
 
@@ -31,7 +31,4 @@ def _activations(model: Any) -> None:
         activation.eps.data = torch.tensor(-1e-6)
 
 
-MADE = {
-    "": Made(CONFIG, prepare=_activations, precise=True),
-    "biases": Made({**CONFIG, "attention_bias": True}, prepare=_activations, precise=True),
-}
+MADE = {"": Made(CONFIG, prepare=_activations, precise=True)}

@@ -53,18 +53,26 @@ STRETCHED = dict.fromkeys(
 
 def _made(config: dict[str, Any], exceptions: dict[str, str] = EXCEPTIONS) -> Made:
     return Made(
-        config, tolerance=1e-2, norm_mean=0.0, exceptions=exceptions, pieces=PIECES, emulate=gelu_of_ggml
+        config,
+        tolerance=1e-2,
+        norm_mean=0.0,
+        exceptions=exceptions,
+        pieces=PIECES,
+        emulate=gelu_of_ggml,
+        again=exceptions is not EXCEPTIONS,
     )
 
 
 SILENT = {"head_dim", "hidden_activation", "attn_logit_softcapping", "final_logit_softcapping"}
 MADE = {
     "": _made(CONFIG),
-    "silent": _made(
+    "silent and stretched": _made(
         {key: value for key, value in CONFIG.items() if key not in SILENT}
-        | {"query_pre_attn_scalar": 256, "num_hidden_layers": 2}
-    ),
-    "linear rope": _made(
-        {**CONFIG, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}, EXCEPTIONS | STRETCHED
+        | {
+            "query_pre_attn_scalar": 256,
+            "num_hidden_layers": 2,
+            "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+        },
+        EXCEPTIONS | STRETCHED,
     ),
 }
