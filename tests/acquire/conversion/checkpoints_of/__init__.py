@@ -52,13 +52,14 @@ class Made:
         noise: of the other modes, which round keys and values to float16.
         norm_mean: around which the weights of norms lie; 0 where the model adds one itself.
         fused: keep experts in one tensor, as transformers 5 holds them.
+        same_as: the name of a checkpoint that holds the same in another way, and becomes the same file; "" for none.
         exceptions: keys of the metadata that differ from the official converter's, with the reason.
         prepare: changes the random model before it is written.
         tokenizer: "spm", or "bpe" with the rules of Llama 3.
         pieces: settings of the SentencePiece tokenizer.
         emulate: changes transformers' model to round as llama.cpp does; None where there is nothing to change.
         emulated: of log-probabilities in the exact mode, from transformers in float32 changed in that way.
-        again: another configuration of what is there already; it is not quantised again.
+        again: another configuration of what is there already; it is scored in the exact mode only, and not quantised.
         precise: transformers computes in float64, because it is far off in float32 itself.
     """
 
@@ -67,6 +68,7 @@ class Made:
     noise: float = 0.05
     norm_mean: float = 1.0
     fused: bool = False
+    same_as: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Any], None] = lambda model: None
     tokenizer: str = "spm"
@@ -85,6 +87,11 @@ def made() -> dict[str, Made]:
         variants: dict[str, Made] = import_module(f"{__name__}.{module.name}").MADE
         found |= {f"{module.name} {variant}".strip(): one for variant, one in variants.items()}
     return found
+
+
+def distinct() -> dict[str, Made]:
+    """Those of which no other holds the same."""
+    return {name: one for name, one in made().items() if not one.same_as}
 
 
 def fill(model: torch.nn.Module, norm_mean: float) -> None:

@@ -18,4 +18,4 @@ CONFIG = {
     "tie_word_embeddings": False,
 }
 
-MADE = {"": Made(CONFIG), "together": Made(CONFIG, fused=True)}
+MADE = {"": Made(CONFIG), "together": Made(CONFIG, fused=True, same_as="mixtral")}

@@ -31,6 +31,7 @@ MADE = {
             "rope_scaling": {"type": "longrope", "short_factor": SHORT, "long_factor": LONG},
             "sliding_window": 8192,
         },
+        again=True,
         exceptions={
             "phi3.context_length": "beyond the original context, llama.cpp changes the frequencies of all prompts"
         },

@@ -19,7 +19,7 @@ CONFIG = {
 
 MADE = {
     "": Made(CONFIG),
-    "tied": Made({**CONFIG, "tie_word_embeddings": True, "vocab_size": 448}),
+    "tied": Made({**CONFIG, "tie_word_embeddings": True, "vocab_size": 448}, again=True),
     "yarn": Made(
         {
             **CONFIG,
@@ -27,7 +27,8 @@ MADE = {
             "max_window_layers": 1,
             "use_sliding_window": True,
             "sliding_window": 2048,
-        }
+        },
+        again=True,
     ),
-    "linear": Made({**CONFIG, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}),
+    "linear": Made({**CONFIG, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}, again=True),
 }

@@ -25,4 +25,4 @@ CONFIG = {
     "tie_word_embeddings": False,
 }
 
-MADE = {"": Made(CONFIG)}
+MADE = {"": Made(CONFIG, tokenizer="bpe")}

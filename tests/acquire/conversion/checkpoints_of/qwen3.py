@@ -38,6 +38,7 @@ MADE = {
             "dtype": "bfloat16",
             "rope_parameters": YARN,
             "tie_word_embeddings": False,
-        }
+        },
+        again=True,
     ),
 }

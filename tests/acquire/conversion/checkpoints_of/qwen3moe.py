@@ -29,7 +29,7 @@ CONFIG = {
 NEW = {key: value for key, value in CONFIG.items() if key not in ("rope_theta", "num_experts", "torch_dtype")}
 
 MADE = {
-    "": Made(CONFIG),
+    "": Made(CONFIG, tokenizer="bpe"),
     "as transformers 5 holds it": Made(
         {
             **NEW,
@@ -37,6 +37,8 @@ MADE = {
             "dtype": "bfloat16",
             "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
         },
+        tokenizer="bpe",
         fused=True,
+        same_as="qwen3moe",
     ),
 }
