@@ -57,9 +57,13 @@ def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
     exact = options.mode == "exact"
     wide = options.mode != "fast" and options.cache == "f32"
     rows = min(options.batch_tokens, 512, context)
-    # The mask, and without flash attention every row's scores over the whole context for all heads.
-    attention = 4 * rows * context * (1 + (shape.heads if exact else 0))
-    layer = 4 * rows * (4 * shape.width + 3 * shape.hidden)
+    # The mask, one more for layers with windows; flash attention has them in 16 bits, and so are its keys and values,
+    # otherwise every row's scores over the whole context for all heads.
+    if exact:
+        attention = 4 * rows * context * (1 + shape.windows + shape.heads)
+    else:
+        attention = 4 * rows * context + (2 * context * shape.kv_layer if wide else 0)
+    layer = 4 * rows * (4 * max(shape.width, shape.attended) + shape.kv_layer + 3 * shape.hidden)
     logits = 2 * 4 * ROWS * shape.vocabulary
     return MemoryEstimate(
         weights=shape.weights,

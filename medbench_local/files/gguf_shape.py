@@ -16,7 +16,11 @@ class ModelShape:
 
     Attributes:
         heads: query heads of the layer that has most.
+        attended: numbers of all queries of a token, in that layer; may be more than ``width``.
         kv_width: key plus value numbers that one token adds to the cache, all layers together.
+        kv_layer: the same of the layer that has most.
+        windows: whether some layers may see the last tokens only. That saves no memory: the cache keeps all, because
+            a prefix that was cut could not be continued otherwise.
         width: numbers in a token's embedding.
         hidden: numbers in the feed-forward part of the layer that has most.
         vocabulary: number of tokens.
@@ -24,7 +28,10 @@ class ModelShape:
     """
 
     heads: int
+    attended: int
     kv_width: int
+    kv_layer: int
+    windows: bool
     width: int
     hidden: int
     vocabulary: int
@@ -75,7 +82,10 @@ def model_shape(header: GgufHeader) -> ModelShape:
         raise InputError(path, "key 'tokenizer.ggml.bos_token_id'", problem)
     return ModelShape(
         heads=heads,
+        attended=heads * key_width,
         kv_width=of_all_layers * (key_width + value_width),
+        kv_layer=max(kv_heads) * (key_width + value_width),
+        windows=max(numbers("attention.sliding_window", 0, least=0)) > 0,
         width=width,
         hidden=max(numbers("feed_forward_length", 4 * width, least=0)),
         vocabulary=vocabulary,
