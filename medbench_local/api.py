@@ -10,7 +10,7 @@ Functions that compare models take the options of `CompareOptions`, all by keywo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -71,6 +71,7 @@ from medbench_local.study.options import (
     option,
     resolve,
 )
+from medbench_local.study.per_model import need_one_model
 from medbench_local.study.sweep import PairNames, each_once, parse_pair, run_sweep, study_pairs
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
@@ -553,7 +554,8 @@ def task_prompts(
     formats: Sequence[int | Literal["default"]] = ("default",),
     demonstrations: Sequence[int] = (DEFAULT_SEED,),
     items: Sequence[int] | slice | None = None,
-    system_prompt: str | None = None,
+    chat_template: str | Path | Mapping[str, str | Path] | None = None,
+    system_prompt: str | Mapping[str, str] | None = None,
     protocol: str | Path | Protocol = "laptop",
     data_dir: Path | None = None,
     offline: bool | None = None,
@@ -569,7 +571,8 @@ def task_prompts(
         formats: "default" for the model's own, or seeds of sampled formats.
         demonstrations: seeds of demonstration sets; not used without demonstrations.
         items: rows of the split, from 0, or a slice of them; None for all.
-        system_prompt: replaces the system prompt.
+        chat_template: a file with the Jinja chat template that writes the prompts, or "none" for plain text.
+        system_prompt: replaces the system prompt: a text, or @FILE with one.
         protocol: its own system prompts are used.
         data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
@@ -579,20 +582,26 @@ def task_prompts(
         UsageError: there is no such model, task, item or protocol, or too few demonstrations.
         MedbenchError: the task or the model cannot be had or read.
     """
-    from medbench_local.reference.exporting import prompt_style_of
+    from medbench_local.reference.exporting import prompt_style_by_name
 
     options = resolve(
         CompareOptions(
-            shots=(shots,), system_prompt=system_prompt, protocol=protocol, data_dir=data_dir, offline=offline
+            shots=(shots,),
+            chat_template=chat_template,
+            system_prompt=system_prompt,
+            protocol=protocol,
+            data_dir=data_dir,
+            offline=offline,
         )
     )
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     listener = progress or Silent()
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
     for warning in loaded.warnings:
         listener.note(f"warning: {warning}")
-    style = prompt_style_of(
+    style = prompt_style_by_name(
         model,
-        system_prompt=options.system_prompt,
+        options.prompting("medical"),
         overrides=options.protocol.prompts,
         home=options.home,
         offline=options.offline,

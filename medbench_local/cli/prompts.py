@@ -39,7 +39,7 @@ Demonstrations = Annotated[
     str | None, typer.Option(help="Seeds of demonstration sets, such as 0,1.  [default: 42]")
 ]
 ProtocolOption = Annotated[str, typer.Option(help="Its own system prompts are used.")]
-SHARED = ("system_prompt", "data_dir", "offline")
+SHARED = ("chat_template", "system_prompt", "data_dir", "offline")
 
 
 @app.command()
@@ -88,6 +88,7 @@ def export(
             demonstrations=demonstrations is not None,
             items=items is not None,
             protocol=protocol != "laptop",
+            chat_template=asked.chat_template is not None,
             system_prompt=asked.system_prompt is not None,
         )
         target = output_file(output, inputs=[*read, *run_files(find_run(run))])
@@ -175,6 +176,7 @@ def _prompts(
         shots=shots,
         formats=_formats(format),
         items=parse.rows(items, "--items"),
+        chat_template=asked.chat_template,
         system_prompt=asked.system_prompt,
         protocol=protocol,
         data_dir=asked.data_dir,

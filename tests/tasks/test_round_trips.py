@@ -252,8 +252,8 @@ def test_an_optional_key_that_is_null_is_as_if_it_were_not_there(tmp_path: Path)
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_a_medqa_row_that_names_two_answers_is_noted_with_its_place(tmp_path: Path, form: str) -> None:
-    same = {"A": "beta", "B": "beta", "C": "gamma", "D": "delta"}
-    records = [
+    same: Any = {"A": "beta", "B": "beta", "C": "gamma", "D": "delta"}
+    records: list[dict[str, Any]] = [
         MEDQA,
         MEDQA | {"answer_idx": "D"},
         MEDQA
