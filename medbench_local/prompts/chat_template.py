@@ -70,7 +70,7 @@ class TemplateChat:
         """
         text = self._written(conversation)
         for turn in conversation:
-            if turn.role != "system" and turn.content.strip() not in text:
+            if turn.role != "system" and _spoken(turn) not in text:
                 raise self._error(ValueError(f"a turn of the {turn.role} is not written as it is"))
         return text
 
@@ -143,6 +143,12 @@ class TemplateChat:
 
     def _error(self, error: BaseException) -> InputError:
         return _input_error(error, self._origin)
+
+
+def _spoken(turn: Turn) -> str:
+    """The words of a turn that a template has to write: thoughts before an answer may be left out."""
+    thought, _, answer = turn.content.rpartition("</think>")
+    return (answer if thought and turn.role == "assistant" else turn.content).strip()
 
 
 def check_template(source: str, *, origin: str) -> None:

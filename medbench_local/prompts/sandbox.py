@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from jinja2 import Template, nodes
-from jinja2.exceptions import SecurityError, TemplateRuntimeError
+from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context
@@ -232,4 +232,4 @@ def _refuse_own_names(name: Any) -> None:
 
 
 def _raise_exception(message: str) -> NoReturn:
-    raise TemplateRuntimeError(message)
+    raise TemplateError(message)
