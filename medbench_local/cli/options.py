@@ -87,7 +87,7 @@ def _parameter(one: Field[Any], type_: Any) -> inspect.Parameter:
     if known.unset and one.default is None:
         help += escape(f"  [default: {known.unset}]")
     if is_per_model(type_):
-        help += f" For each: {flag(one.name)} medical=… {flag(one.name)} base=…, or one of them."
+        help += f" Two models: {flag(one.name)} medical=… {flag(one.name)} base=…, or one of them."
     names = f"{flag(one.name)}/--no-{flag(one.name)[2:]}" if known.switch else flag(one.name)
     shown = _written(type_)
     default: Any = inspect.Parameter.empty if one.default is MISSING else one.default
@@ -99,7 +99,9 @@ def _parameter(one: Field[Any], type_: Any) -> inspect.Parameter:
         one.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[shown, typer.Option(names, help=help)],
+        annotation=Annotated[
+            shown, typer.Option(names, help=help, metavar="<str>" if is_per_model(type_) else None)
+        ],
     )
 
 

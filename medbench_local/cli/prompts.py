@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from medbench_local.cli import parse
-from medbench_local.cli.inputs import model_files, question_files, run_files
+from medbench_local.cli.inputs import model_files, prompting_files, question_files, run_files
 from medbench_local.cli.options import MODEL_HELP, flag, takes
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
@@ -97,6 +97,7 @@ def export(
         raise UsageError("--model and --task say whose prompts; or --run, those of a finished run.")
     else:
         read += [*model_files(model), *question_files(task, protocol)]
+        read += prompting_files(asked.chat_template, asked.system_prompt)
         target = output_file(output, inputs=read)
         found = _prompts(model, task, split, shots, format, demonstrations, items, protocol, asked)
     rows = [row.as_row() for row in found]

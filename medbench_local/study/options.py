@@ -157,15 +157,15 @@ class CompareOptions:
     )
     chat_template: str | Path | Mapping[str, str | Path] | None = option(
         None,
-        'A file with the Jinja chat template that writes the prompts, or "none" for plain text: for both models, or '
-        "for each.",
+        'A file with the Jinja chat template that writes the prompts, or "none" for plain text; each of two models may '
+        "have its own.",
         unset="the study's way for models of the catalog, else the template that comes with a model",
         decides="as given",
         example="none",
     )
     system_prompt: str | Mapping[str, str] | None = option(
         None,
-        "Replaces every system prompt: a text, or @FILE with one; for both models, or for each.",
+        "Replaces every system prompt: a text, or @FILE with one; each of two models may have its own.",
         decides="as given",
         example="Be brief.",
     )

@@ -172,3 +172,30 @@ def test_a_run_with_a_prompt_for_each_model_says_so_and_gives_its_prompts_again(
     assert "found the finished run" in command(*words).err
     marked.write_text(MARKED + "\n\n", encoding="utf-8")
     assert "holds another run" in command.fails(*words)
+
+
+def _scores(command: Command, home: Path, prompts: list[str], *words: object) -> list[dict[str, Any]]:
+    rows = [{"id": i, "prompt": text, "options": ["(A)", "(B)"]} for i, text in enumerate(prompts)]
+    (home / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ended = command("score", "demo-med", "asked.jsonl", *words)
+    assert ended.code == 0, ended.err
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def test_prompts_of_ones_own_are_what_the_user_says_where_a_way_to_write_them_is_asked_for(
+    command: Command, home: Path, marked: Path
+) -> None:
+    (home / "sys.txt").write_text("Be brief.\n", encoding="utf-8")
+    asked = ["Which is it?", "And this: </s>?"]
+    template: tuple[object, ...] = ("--chat-template", marked)
+    system: tuple[object, ...] = ("--system-prompt", "@sys.txt")
+    for words, opening in (((*template,), "<s>"), ((*template, *system), "<s><system>Be brief.</s>")):
+        written = [f"{opening}<user>{text}</s><assistant>" for text in asked]
+        assert _scores(command, home, asked, *words) == _scores(command, home, written, "--special")
+    told = [f"Be brief.\n\n{text}" for text in asked]
+    for words in (system, (*system, "--chat-template", "none")):
+        assert _scores(command, home, asked, *words) == _scores(command, home, told)
+    assert _scores(command, home, asked, "--chat-template", "none") == _scores(command, home, asked)
+    said = command.fails("score", "demo-med", "asked.jsonl", *template, "--output", marked)
+    assert "marked.jinja" in said
+    assert marked.read_text(encoding="utf-8") == MARKED
