@@ -10,7 +10,7 @@ Functions that compare models take the options of `CompareOptions`, all by keywo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -54,6 +54,7 @@ from medbench_local.results.reading import read_results
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.opened import open_model
+from medbench_local.scoring.own_conversations import as_asked
 from medbench_local.scoring.own_prompts import UserRequest, read_requests, score_on
 from medbench_local.scoring.own_prompts import part_of as part_of
 from medbench_local.scoring.scored_file import write_scores
@@ -71,6 +72,7 @@ from medbench_local.study.options import (
     option,
     resolve,
 )
+from medbench_local.study.per_model import need_one_model
 from medbench_local.study.sweep import PairNames, each_once, parse_pair, run_sweep, study_pairs
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
@@ -350,6 +352,8 @@ def score_requests(
     *,
     quant: str | Path = FULL,
     special: bool = False,
+    chat_template: str | Path | Mapping[str, str | Path] | None = None,
+    system_prompt: str | Mapping[str, str] | None = None,
     offline: bool | None = None,
     force: bool = False,
     mode: Mode = "exact",
@@ -364,6 +368,9 @@ def score_requests(
         requests: prompts with their continuations.
         quant: a quantisation config's name or file, or "full".
         special: whether control-token text in prompts stands for control tokens.
+        chat_template: a file with a Jinja chat template in which prompts are what the user says, or "none" for plain
+            text; None writes them in the model's own way if ``system_prompt`` is given, else leaves them as they are.
+        system_prompt: of such conversations, or before plain text: a text, or @FILE with one.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         force: load even if memory seems too small.
         mode: "exact" (bit-reproducible, attention in float32), "reproducible" (bit-reproducible, flash attention) or
@@ -381,8 +388,17 @@ def score_requests(
     """
     listener = progress or Silent()
     options = resolve(
-        CompareOptions(offline=offline, force=force, mode=mode, threads=threads, gpu_layers=gpu_layers)
+        CompareOptions(
+            chat_template=chat_template,
+            system_prompt=system_prompt,
+            offline=offline,
+            force=force,
+            mode=mode,
+            threads=threads,
+            gpu_layers=gpu_layers,
+        )
     )
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     with open_model(
         model,
         start_engine,
@@ -392,9 +408,8 @@ def score_requests(
         force=options.force,
         progress=listener,
     ) as opened:
-        packs = score_on(
-            opened.engine, requests, special=special, label=opened.prepared.name, progress=listener
-        )
+        told, special = as_asked(requests, opened.prepared, options.prompting("medical"), special=special)
+        packs = score_on(opened.engine, told, special=special, label=opened.prepared.name, progress=listener)
         return [row for rows in packs for row in rows]
 
 
@@ -405,6 +420,8 @@ def score_file(
     *,
     quant: str | Path = FULL,
     special: bool = False,
+    chat_template: str | Path | Mapping[str, str | Path] | None = None,
+    system_prompt: str | Mapping[str, str] | None = None,
     offline: bool | None = None,
     force: bool = False,
     mode: Mode = "exact",
@@ -418,7 +435,8 @@ def score_file(
         model: as in `compare`.
         requests: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations).
         output: the file to write; or a text stream, which gets results as they are computed and cannot be resumed.
-        quant, special, offline, force, mode, threads, gpu_layers, progress: as in `score_requests`.
+        quant, special, chat_template, system_prompt: as in `score_requests`.
+        offline, force, mode, threads, gpu_layers, progress: likewise.
 
     Returns:
         How many results there are.
@@ -430,8 +448,17 @@ def score_file(
     asked = read_requests(requests)
     listener = progress or Silent()
     options = resolve(
-        CompareOptions(offline=offline, force=force, mode=mode, threads=threads, gpu_layers=gpu_layers)
+        CompareOptions(
+            chat_template=chat_template,
+            system_prompt=system_prompt,
+            offline=offline,
+            force=force,
+            mode=mode,
+            threads=threads,
+            gpu_layers=gpu_layers,
+        )
     )
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     with (
         only_writer(output) if isinstance(output, Path) else nullcontext(),
         open_model(
@@ -444,7 +471,8 @@ def score_file(
             progress=listener,
         ) as opened,
     ):
-        write_scores(opened, asked, output, special=special, source=requests, progress=listener)
+        told, special = as_asked(asked, opened.prepared, options.prompting("medical"), special=special)
+        write_scores(opened, told, output, special=special, source=requests, progress=listener)
     return len(asked)
 
 
@@ -553,7 +581,8 @@ def task_prompts(
     formats: Sequence[int | Literal["default"]] = ("default",),
     demonstrations: Sequence[int] = (DEFAULT_SEED,),
     items: Sequence[int] | slice | None = None,
-    system_prompt: str | None = None,
+    chat_template: str | Path | Mapping[str, str | Path] | None = None,
+    system_prompt: str | Mapping[str, str] | None = None,
     protocol: str | Path | Protocol = "laptop",
     data_dir: Path | None = None,
     offline: bool | None = None,
@@ -569,7 +598,8 @@ def task_prompts(
         formats: "default" for the model's own, or seeds of sampled formats.
         demonstrations: seeds of demonstration sets; not used without demonstrations.
         items: rows of the split, from 0, or a slice of them; None for all.
-        system_prompt: replaces the system prompt.
+        chat_template: a file with the Jinja chat template that writes the prompts, or "none" for plain text.
+        system_prompt: replaces the system prompt: a text, or @FILE with one.
         protocol: its own system prompts are used.
         data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
@@ -579,20 +609,26 @@ def task_prompts(
         UsageError: there is no such model, task, item or protocol, or too few demonstrations.
         MedbenchError: the task or the model cannot be had or read.
     """
-    from medbench_local.reference.exporting import prompt_style_of
+    from medbench_local.reference.exporting import prompt_style_by_name
 
     options = resolve(
         CompareOptions(
-            shots=(shots,), system_prompt=system_prompt, protocol=protocol, data_dir=data_dir, offline=offline
+            shots=(shots,),
+            chat_template=chat_template,
+            system_prompt=system_prompt,
+            protocol=protocol,
+            data_dir=data_dir,
+            offline=offline,
         )
     )
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     listener = progress or Silent()
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
     for warning in loaded.warnings:
         listener.note(f"warning: {warning}")
-    style = prompt_style_of(
+    style = prompt_style_by_name(
         model,
-        system_prompt=options.system_prompt,
+        options.prompting("medical"),
         overrides=options.protocol.prompts,
         home=options.home,
         offline=options.offline,

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, choose_files, is_weights
+from medbench_local.acquire.layout import (
+    CHAT_TEMPLATES,
+    SMALL_FILES,
+    WEIGHT_FILES,
+    chat_template_files,
+    choose_files,
+    is_weights,
+)
 from medbench_local.errors import AcquireError, DiskFullError, InputError, StoreError
 from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.files.hashes import FileRecord, file_sha256, read_record, write_record
@@ -124,7 +131,11 @@ def folder_names(folder: Path) -> tuple[str, ...]:
 
     weights = [path.name for path in CheckpointFolder(folder).files]
     indexes = [f"{name}.index.json" for name in WEIGHT_FILES]
-    return tuple(name for name in (*SMALL_FILES, *indexes) if (folder / name).is_file()) + tuple(weights)
+    small = [name for name in (*SMALL_FILES, *indexes) if (folder / name).is_file()]
+    templates = chat_template_files(
+        f"{CHAT_TEMPLATES}/{path.name}" for path in (folder / CHAT_TEMPLATES).glob("*")
+    )
+    return (*small, *templates, *weights)
 
 
 def hashed(folder: Path, names: Sequence[str], home: Path, progress: Progress) -> tuple[FileRecord, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
@@ -21,6 +22,9 @@ SMALL_FILES = (
     "chat_template.json",
 )
 """Everything but the weights that conversion or prompts may need; none but the first must exist."""
+
+CHAT_TEMPLATES = "additional_chat_templates"
+"""The folder of chat templates beside the default one, each in a file NAME.jinja."""
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights, best first; each may instead be sharded, with NAME.index.json telling the shards."""
@@ -50,6 +54,7 @@ def choose_files(names: Collection[str], local: Callable[[str], Path], *, place:
             f"{place} holds no config.json, so it is not a checkpoint.", advice=_about_gguf(present)
         )
     small = tuple(name for name in SMALL_FILES if name in present)
+    small += chat_template_files(present)
     for single in WEIGHT_FILES:
         index = f"{single}.index.json"
         if index in present:
@@ -60,6 +65,12 @@ def choose_files(names: Collection[str], local: Callable[[str], Path], *, place:
     raise AcquireError(
         f"{place} holds no weights ({wanted}, whole or with an index).", advice=_about_gguf(present)
     )
+
+
+def chat_template_files(names: Iterable[str]) -> tuple[str, ...]:
+    """Which of ``names`` are chat templates beside the default one."""
+    kept = re.compile(re.escape(CHAT_TEMPLATES) + r"/[^/]+\.jinja")
+    return tuple(sorted(name for name in names if kept.fullmatch(name)))
 
 
 def is_weights(name: str) -> bool:

@@ -30,6 +30,7 @@ from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.per_model import need_one_model
 from medbench_local.study.plan import Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
@@ -44,6 +45,7 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         UsageError: there is nothing to compare with.
         MedbenchError: of the parts; what was computed is kept.
     """
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     if options.output is not None:
         need_place(options.output)
     if options.quant == "auto":
@@ -117,7 +119,14 @@ def _answers(
 
     with_retries(
         lambda: session_for(
-            plan, model, file, start=tools.start_engine, reference=full, store=store, meter=Meter()
+            plan,
+            model,
+            file,
+            role="medical",
+            start=tools.start_engine,
+            reference=full,
+            store=store,
+            meter=Meter(),
         ),
         work,
         retries=plan.options.retries,

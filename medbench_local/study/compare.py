@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 
-from medbench_local.acquire.prepare import GgufFile, PreparedModel
+from medbench_local.acquire.prepare import GgufFile
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import StoreError
 from medbench_local.files.atomic import need_place
@@ -41,6 +41,7 @@ from medbench_local.study.memory import (
     refuse_unchecked_climb,
     why_it_does_not_fit,
 )
+from medbench_local.study.model_prompts import refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Outline, Plan, test_questions
@@ -85,6 +86,7 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         return Run(folder, finished, computed=False)
     first = planner.plan(quants[0])
     refuse_plan(first)
+    refuse_prompts(first)
     if len(quants) > 1:
         refuse_unchecked_climb(first)
     with only_process(folder.path):
@@ -234,7 +236,7 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
                 answer_with(
                     session,
                     plan,
-                    session.prompt_style(plan.medical),
+                    session.prompt_style((plan.medical, plan.options.prompting("medical"))),
                     chosen,
                     {key_of(cell): range(len(test_questions(plan, cell))) for cell in plan.cells},
                     label=f"{plan.base.name} with the prompts of {plan.medical.name}",
@@ -242,8 +244,8 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
                 )
             )
 
-    _with_model(plan, plan.medical, plan.medical.quantised, answer_medical, work)
-    _with_model(plan, plan.base, plan.base.quantised, answer_base, work)
+    _with_model(plan, "medical", plan.medical.quantised, answer_medical, work)
+    _with_model(plan, "base", plan.base.quantised, answer_base, work)
     findings = _findings(plan, sides, obstacle, share, precisions, work)
     comparisons = []
     for cell in plan.cells:
@@ -287,7 +289,7 @@ def _findings(
             share=share,
             with_model=lambda role, visit: _with_model(
                 plan,
-                plan.models[role],
+                role,
                 plan.reference_file(plan.models[role]),
                 visit,
                 work,
@@ -315,7 +317,7 @@ def _findings(
 
 def _with_model(
     plan: Plan,
-    model: PreparedModel,
+    role: Role,
     file: GgufFile,
     work_with: Callable[[ModelSession], None],
     work: _Work,
@@ -325,8 +327,9 @@ def _with_model(
     with_retries(
         lambda: session_for(
             plan,
-            model,
+            plan.models[role],
             file,
+            role=role,
             start=work.tools.start_engine,
             reference=reference,
             store=work.store,

@@ -15,6 +15,7 @@ from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
+from medbench_local.prompts.prompting import Prompting
 from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
 from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
@@ -59,7 +60,8 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
         work = _Work(1 + (options.ablation and role == "base"), checked, len(steps))
         precision = file_type if file_type and as_it_is else quant.name
-        own = tuple(_cost(cell, source.entry, options, work) for cell in cells)
+        told = Prompting(system_prompt=options.prompting(role).system_prompt)  # a template adds few tokens
+        own = tuple(_cost(cell, source.entry, options, told, work) for cell in cells)
         costs.append(
             ModelCost(
                 name=files.name,
@@ -108,24 +110,24 @@ class _Work:
     precisions: int
 
 
-def _cost(cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, work: _Work) -> CellCost:
+def _cost(
+    cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, asked: Prompting, work: _Work
+) -> CellCost:
     settings = options.protocol.selection
-    prompt_style = prompt_style_for(
-        entry, system_prompt=options.system_prompt, overrides=options.protocol.prompts
-    )
+    prompt_style = prompt_style_for(entry, asked=asked, overrides=options.protocol.prompts)
     tried = candidates(
         prompt_style, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )
     searched = is_searched(len(tried), cell.shots, settings)
     rows = selection_rows(cell.task, settings, options.limit)
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
-    asked = asked_questions(options.protocol, cell, options.limit)
-    prefix, tail = _lengths(cell, prompt_style, asked)
+    questions = asked_questions(options.protocol, cell, options.limit)
+    prefix, tail = _lengths(cell, prompt_style, questions)
     tail += RULES[options.scoring or options.protocol.scoring].answer_tokens(options.protocol)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
-    most = len(asked) if work.checked else 0
-    expected = most if options.check == "full" else round(most * expected_share(len(asked)))
-    once = selection * tail + visits * prefix + work.passes * (len(asked) * tail + prefix)
+    most = len(questions) if work.checked else 0
+    expected = most if options.check == "full" else round(most * expected_share(len(questions)))
+    once = selection * tail + visits * prefix + work.passes * (len(questions) * tail + prefix)
     check = prefix if work.checked else 0.0
     # Of a ladder the first precision is expected to do, and all of them are tried at most.
     all_tries = work.precisions * once + max(1, work.precisions - 1) * (most * tail + check)
@@ -134,7 +136,7 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, work: 
         shots=cell.shots,
         candidates=len(tried),
         selection_prompts=selection,
-        test_prompts=len(asked) * work.passes,
+        test_prompts=len(questions) * work.passes,
         check_expected=expected,
         check_most=most,
         tokens=int(all_tries),

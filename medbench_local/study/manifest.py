@@ -15,11 +15,16 @@ from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.files.hashes import file_sha256
 from medbench_local.results.folder import identity
 from medbench_local.results.identification import Identification
+from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import SCHEMA
 from medbench_local.scoring.rules import RULES
+from medbench_local.study.model_prompts import chat_template_record, describe_prompts
 from medbench_local.study.options import record
 from medbench_local.study.plan import Cell, Outline, Plan
 from medbench_local.tasks.question import Task
+
+TEMPLATES = 2
+"""To be raised when the chat template that comes with a model writes other prompts than before."""
 
 METHOD = "0.1.0"
 """The release whose prompts and statistics these are. It stands in the identity of a run, not the version, so that a
@@ -91,8 +96,8 @@ def identity_with(plan: Outline, cells: Sequence[HashedCell], quants: Sequence[Q
             "schema": SCHEMA,
             "package": METHOD,
             "bindings": metadata.version("llama-cpp-python"),
-            "medical": _model_identity(plan, plan.medical),
-            "base": _model_identity(plan, plan.base),
+            "medical": _model_identity(plan, "medical"),
+            "base": _model_identity(plan, "base"),
             "tasks": [{"id": cell.task, "files": cell.files} for cell in cells],
             "shots": [cell.shots for cell in cells],
             "scoring": plan.scoring,
@@ -134,10 +139,7 @@ def describe(
             "python": platform.python_version(),
             "platform": platform.platform(),
         },
-        "models": {
-            role: _describe_model(plan, model) | dict(models.get(role, {}))
-            for role, model in plan.models.items()
-        },
+        "models": {role: _describe_model(plan, role) | dict(models.get(role, {})) for role in ROLES},
         "data": {cell.task.id: describe_task(cell.task) for cell in plan.cells},
         "quantisation": plan.quant.model_dump(mode="json"),
         "precisions": [quant.name for quant in quants],
@@ -166,7 +168,8 @@ def describe(
     }
 
 
-def _describe_model(plan: Plan, model: PreparedModel) -> dict[str, Any]:
+def _describe_model(plan: Plan, role: Role) -> dict[str, Any]:
+    model = plan.models[role]
     return {
         "name": model.name,
         "catalog": model.entry.name if model.entry else None,
@@ -179,6 +182,7 @@ def _describe_model(plan: Plan, model: PreparedModel) -> dict[str, Any]:
             "commit": model.commit,
             "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in model.files],
         },
+        "chat_template": describe_prompts(model, plan.options.prompting(role)),
         "warnings": list(model.warnings),
     }
 
@@ -201,11 +205,14 @@ def describe_task(task: Task) -> dict[str, Any]:
     }
 
 
-def _model_identity(plan: Outline, model: PreparedModel) -> list[Any]:
+def _model_identity(plan: Outline, role: Role) -> list[Any]:
     """Name, content, and what the catalog says of it: the same files from a folder are prompted otherwise."""
+    model = plan.models[role]
     entry = model.entry
     known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.context]
-    return [model.name, plan.reference_file(model).sha256, known]
+    found = [model.name, plan.reference_file(model).sha256, known]
+    template = chat_template_record(model, plan.options.prompting(role))
+    return found if template.sha256 is None else [*found, TEMPLATES]
 
 
 def _quant_identity(quant: QuantConfig, home: Path) -> dict[str, Any]:

@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, g
 from medbench_local.catalog.names import FULL, Scoring, full_by_any_name
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
+from medbench_local.prompts.prompting import PerModel, Prompting, prompting_of
 from medbench_local.settings import read_settings
-from medbench_local.text import is_whole
+from medbench_local.study.per_model import (
+    chat_template_text,
+    check_per_model,
+    resolved,
+    system_prompt_text,
+)
 
 if TYPE_CHECKING:
     from medbench_local.catalog.protocol import Protocol
@@ -149,8 +155,19 @@ class CompareOptions:
         switch=True,
         example=True,
     )
-    system_prompt: str | None = option(
-        None, "Replaces every system prompt.", decides="as given", example="Be brief."
+    chat_template: str | Path | Mapping[str, str | Path] | None = option(
+        None,
+        'A file with the Jinja chat template that writes the prompts, or "none" for plain text; each of two models may '
+        "have its own.",
+        unset="the study's way for models of the catalog, else the template that comes with a model",
+        decides="as given",
+        example="none",
+    )
+    system_prompt: str | Mapping[str, str] | None = option(
+        None,
+        "Replaces every system prompt: a text, or @FILE with one; each of two models may have its own.",
+        decides="as given",
+        example="Be brief.",
     )
     force: bool = option(False, "Run even if memory seems too small.")
     retries: int = option(0, "How often a worker process that died is started again.", least=0)
@@ -205,7 +222,7 @@ class CheckOptions(CompareOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedOptions(CompareOptions):
-    """Checked options, completed from the environment and the protocol; `resolve` makes them.
+    """Checked options, completed from the environment, the protocol and the files they name; `resolve` makes them.
 
     Attributes:
         home: where converted models lie.
@@ -213,9 +230,15 @@ class ResolvedOptions(CompareOptions):
 
     protocol: Protocol
     check_precision: str
+    chat_template: PerModel
+    system_prompt: PerModel
     ablation: bool
     offline: bool
     home: Path
+
+    def prompting(self, role: str) -> Prompting:
+        """How the model of a role ("medical", "base") is to be prompted."""
+        return prompting_of(role, self.chat_template, self.system_prompt)
 
 
 def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOptions:
@@ -227,7 +250,7 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
 
     Raises:
         UsageError: a value is out of its range, or there is no such protocol.
-        InputError: the protocol's file is malformed.
+        InputError: a file that is named (protocol, chat template, system prompt) is malformed.
     """
     from medbench_local.catalog.protocol import Protocol, load_protocol
 
@@ -241,6 +264,8 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         "shots": None if values["shots"] is None else tuple(dict.fromkeys(values["shots"])),
         "protocol": rules,
         "check_precision": full_by_any_name(options.check_precision),
+        "chat_template": resolved(options.chat_template, chat_template_text),
+        "system_prompt": resolved(options.system_prompt, system_prompt_text),
         "ablation": rules.ablation if options.ablation is None else options.ablation,
         "output": None if options.output is None else Path(options.output),
         "data_dir": Path(options.data_dir) if options.data_dir else settings.data_dir,
@@ -305,6 +330,11 @@ def is_several(type_: Any) -> bool:
     return get_origin(without_none(type_)) is Sequence
 
 
+def is_per_model(type_: Any) -> bool:
+    """Whether a type is of a value for both models, or one for each."""
+    return any(get_origin(part) is Mapping for part in get_args(type_))
+
+
 def check_ranges(options: CompareOptions) -> None:
     """Hold every option against its range and its choices.
 
@@ -315,6 +345,9 @@ def check_ranges(options: CompareOptions) -> None:
     for one in described_fields(type(options)):
         value, type_ = getattr(options, one.name), types[one.name]
         if value is None and NoneType in get_args(type_):
+            continue
+        if is_per_model(type_):
+            check_per_model(one.name, value, (str, Path) if Path in get_args(type_) else (str,))
             continue
         values, kind = [value], without_none(type_)
         if is_several(type_):
@@ -328,10 +361,6 @@ def check_ranges(options: CompareOptions) -> None:
         for each in values:
             _check_kind(one.name, each, kind)
             _check_number(one.name, each, about(one))
-    if options.system_prompt is not None and not is_whole(options.system_prompt):  # a shell's other encoding
-        raise UsageError(
-            "`system_prompt=` is not UTF-8 text.", advice="Give it in the encoding of the terminal."
-        )
 
 
 def _check_kind(name: str, value: Any, kind: Any) -> None:

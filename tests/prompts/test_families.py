@@ -9,6 +9,7 @@ import pytest
 from medbench_local.catalog.model import FamilyName, models
 from medbench_local.prompts.families import FAMILIES
 from medbench_local.prompts.prompt_style import prompt_style_for, render
+from medbench_local.prompts.prompting import Prompting
 from tests.prompts.questions import ASKED, SHOWN
 
 L3 = "<|start_header_id|>{}<|end_header_id|>\n\n"
@@ -55,7 +56,7 @@ SAME = {
 
 @pytest.mark.parametrize("model", [*GOLDEN, *SAME])
 def test_the_default_prompt(model: str) -> None:
-    prompt_style = prompt_style_for(models()[model], system_prompt="SYS")
+    prompt_style = prompt_style_for(models()[model], asked=Prompting(system_prompt="SYS"))
     assert render(prompt_style, "medqa", ASKED, [SHOWN], None).text == GOLDEN[SAME.get(model, model)]
 
 

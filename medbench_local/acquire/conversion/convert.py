@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import struct
 from collections import Counter
@@ -35,6 +36,7 @@ from medbench_local.acquire.conversion.weight_plan import Weight, embedding_rows
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import whole_file
+from medbench_local.files.gguf_special_tokens import NAMED_TOKENS, id_key, texts_by_ids
 from medbench_local.progress import Progress, Silent
 
 FileType = Literal["auto", "f32", "f16", "bf16"]
@@ -253,6 +255,24 @@ def _describe_tokens(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         writer.add_array(Keys.Tokenizer.CHAT_TEMPLATES, named)
     if default := special.chat_templates.get("default"):
         writer.add_chat_template(default)
+    if differing := _differing_names(vocabulary):
+        writer.add_key_value(NAMED_TOKENS, json.dumps(differing, sort_keys=True), GGUFValueType.STRING)
+
+
+def _differing_names(vocabulary: Vocabulary) -> dict[str, str | None]:
+    """The names in chat templates for which the ids of the file would give another text than the tokenizer does."""
+    special, tokens = vocabulary.special, vocabulary.tokens
+    templates = "\n".join(special.chat_templates.values())
+    ids: dict[str, str | int] = {id_key(f"{kind}_token"): number for kind, number in special.ids.items()}
+    by_ids = texts_by_ids(
+        {"tokenizer.ggml.model": vocabulary.model, **ids},
+        len(tokens),
+        lambda number: tokens[number].text,
+        mentioned_in=templates,
+    )
+    return {
+        name: text for name, text in special.named.items() if name in templates and text != by_ids.get(name)
+    }
 
 
 def _pad(file: BinaryIO) -> None:
