@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench_local.errors import InputError
+from medbench_local.files.stand_ins import BEGINNING, refuse_stand_in
 
 Value = bool | int | float | str
 
@@ -179,6 +180,7 @@ class _Cursor:
             raise self.fail("a text is not UTF-8") from None
 
     def part(self) -> GgufFile:
+        refuse_stand_in(self.path, self.data[:BEGINNING])
         if self.data[:4] != b"GGUF":
             problem = f"begin with {self.data[:4]!r}, not with b'GGUF': not a model in GGUF format"
             raise InputError(
