@@ -37,11 +37,13 @@ class Layout:
         files: small ones first.
         warnings: what a person should know of other files.
         adapter: whether it is an adapter, which is nothing without its base.
+        either: whether there are whole weights and an adapter, so that somebody said which is meant.
     """
 
     files: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     adapter: bool = False
+    either: bool = False
 
 
 def choose_files(
@@ -74,7 +76,7 @@ def choose_files(
             wanted = " nor ".join(ADAPTER_WEIGHTS)
             raise AcquireError(f"{place} describes an adapter, but holds neither {wanted}.")
         small = tuple(name for name in TOKENIZER_FILES if name in present)
-        return Layout((ADAPTER_CONFIG, *small, stored), adapter=True)
+        return Layout((ADAPTER_CONFIG, *small, stored), adapter=True, either=found is not None)
     if "config.json" not in present:
         raise AcquireError(
             f"{place} holds no config.json, so it is not a checkpoint.",
@@ -87,9 +89,9 @@ def choose_files(
             f"{place} holds no weights ({wanted}, whole or with an index).",
             advice=in_its_place(present, local=here),
         )
-    if not found.index:
-        return Layout((*small, *found.files), found.warnings)
-    return Layout((*small, found.index, *_shards(local(found.index), present)), found.warnings)
+    files = (found.index, *_shards(local(found.index), present)) if found.index else found.files
+    either = ADAPTER_CONFIG in present and stored is not None
+    return Layout((*small, *files), found.warnings, either=either)
 
 
 def is_weights(name: str) -> bool:

@@ -98,8 +98,8 @@ _REFUSALS: tuple[tuple[str, Callable[[LoraConfig], bool], str], ...] = (
 )
 
 _ADVICE = (
-    "Merge it with the library it was trained with (peft: merge_and_unload, then save_pretrained, and save the tokenizer "
-    "beside it) and give the folder that results."
+    "Merge it with the library it was trained with (peft: merge_and_unload, then save_pretrained, and save the "
+    "tokenizer beside it) and give the folder that results."
 )
 
 

@@ -49,7 +49,7 @@ def find_weights(names: Collection[str], *, place: str) -> FoundWeights | None:
     """The weights among ``names``, or None if there are none.
 
     The order is that of transformers: model.safetensors, its shards, pytorch_model.bin, its shards. Where none of these
-    is there, shards without an index are taken, or else the only file that is called similarly (model.fp16.safetensors).
+    is there, shards without an index are taken, or else the only file of a similar name (model.fp16.safetensors).
 
     Args:
         names: of all files, relative, with forward slashes; those of subfolders do not count.
