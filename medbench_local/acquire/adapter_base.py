@@ -37,7 +37,7 @@ def base_of(
 
     Raises:
         UsageError: what the user named is no checkpoint, or is the adapter itself.
-        AcquireError: the adapter names none, or one that is not to be found.
+        AcquireError: the adapter names none, one that by its name is quantised, or one that is not to be found.
     """
     if source.adapter_base is not None and source.adapter_base != NO_BASE:
         given = resolve_model(source.adapter_base)
@@ -54,12 +54,7 @@ def base_of(
             f"{config_file} does not say what the adapter {source.name} was trained on.", advice=_SAY_IT
         )
     if _QUANTISED_NAME.search(name) and not Path(name).exists():
-        raise AcquireError(
-            f"The adapter {source.name} was trained on {shown}, which by its name is quantised; it is merged into "
-            "16-bit weights.",
-            advice="Name the original of that model with `adapter_base=`, for example "
-            '`adapter_base="hf:owner/name"`.',
-        )
+        raise _quantised(source.name, shown)
     revision = config.revision or ""
     for entry in models().values():
         if entry.repository is not None and entry.repository.lower() == name.lower():
@@ -82,22 +77,30 @@ def base_of(
     return found
 
 
-def refuse_quantised(config_file: Path, base: str, adapter: str) -> None:
+def _quantised(adapter: str, base: str) -> AcquireError:
+    return AcquireError(
+        f"The adapter {adapter} was trained on {base}, which is quantised; it is merged into 16-bit weights.",
+        advice='Name the original of that model with `adapter_base=`, for example `adapter_base="hf:owner/name"`.',
+    )
+
+
+def refuse_quantised(config_file: Path | None, base: LocalCheckpoint | HubCheckpoint, adapter: str) -> None:
     """Refuse a base that is quantised before its weights are fetched.
+
+    Args:
+        config_file: the base's config.json, if it is at hand.
+        base: the base.
+        adapter: what the error calls the adapter.
 
     Raises:
         AcquireError: config.json says so.
     """
     try:
-        config = read_json_object(config_file)
+        config = read_json_object(config_file) if config_file is not None and config_file.is_file() else {}
     except InputError:
         return  # said when the base is converted
     if config.get("quantization_config") or config.get("compression_config"):
-        raise AcquireError(
-            f"The adapter {adapter} was trained on {base}, which is quantised; it is merged into 16-bit weights.",
-            advice="Name the original of that model with `adapter_base=`, for example "
-            '`adapter_base="hf:owner/name"`.',
-        )
+        raise _quantised(adapter, base.repository if isinstance(base, HubCheckpoint) else base.name)
 
 
 _SAY_IT = (

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medbench_local.acquire.adapter_base import MOST_ADAPTERS, base_of, refuse_quantised
+from medbench_local.acquire.adapter_base import (
+    MOST_ADAPTERS,
+    base_of,
+    refuse_quantised,
+)
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, NO_BASE, read_lora_config
 from medbench_local.acquire.fetch import (
     FetchedRepository,
@@ -20,7 +25,7 @@ from medbench_local.acquire.fetch import (
 from medbench_local.acquire.locations import room_for
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.errors import AcquireError, UnreachableError, UsageError
+from medbench_local.errors import AcquireError, InputError, UnreachableError, UsageError
 from medbench_local.files.hashes import FileRecord
 from medbench_local.progress import Progress
 
@@ -138,9 +143,12 @@ class _Finder:
         """An adapter with the model that it is merged into."""
         described_in = description_of_adapter(record, self.home) if record else own.folder() / ADAPTER_CONFIG
         below = base_source(source, described_in, depth)
-        self._refuse_quantised(below, source.name)
-        base = self.find(below, depth + 1)
-        self.progress.note(f"{source.name} is an adapter; it is merged into {described(base.origin)}")
+        with explained_base(source, below):
+            config_file = self._config_of(below)
+        refuse_quantised(config_file, below, source.name)
+        with explained_base(source, below):
+            base = self.find(below, depth + 1)
+        self.progress.note(f"{source.name} is a LoRA adapter; it is merged into {described(base.origin)}")
         return replace(
             own,
             origin=replace(own.origin, base=base.origin),
@@ -149,17 +157,19 @@ class _Finder:
             base=base,
         )
 
-    def _refuse_quantised(self, base: LocalCheckpoint | HubCheckpoint, adapter: str) -> None:
-        """Refuse a base that cannot be converted before its weights are fetched."""
+    def _config_of(self, base: LocalCheckpoint | HubCheckpoint) -> Path | None:
+        """The config.json of a base, before its weights are fetched; None if that cannot be told, or was looked at."""
         if isinstance(base, LocalCheckpoint):
-            refuse_quantised(base.folder / "config.json", base.name, adapter)
-        elif recall(self.home, base.repository, revision=base.revision) is None:
-            from medbench_local.hub.repository import fetch_files  # slow to import
+            return base.folder / "config.json"
+        if recall(self.home, base.repository, revision=base.revision) is not None:
+            return None
+        from medbench_local.hub.repository import fetch_files  # slow to import
 
-            repository = self._open(base)
-            if "config.json" in (repository.files or ()):
-                fetch_files(repository, ["config.json"], home=self.home, progress=self.progress)
-                refuse_quantised(repository.folder / "config.json", base.repository, adapter)
+        repository = self._open(base)
+        if "config.json" not in (repository.files or ()):
+            return None
+        fetch_files(repository, ["config.json"], home=self.home, progress=self.progress)
+        return repository.folder / "config.json"
 
     def _open(self, source: HubCheckpoint) -> Repository:
         from medbench_local.hub.repository import hub_from_environment, open_repository  # slow to import
@@ -215,6 +225,22 @@ def base_source(
             advice="Name the whole model at their bottom with `adapter_base=`.",
         )
     return base_of(source, read_lora_config(config_file), config_file)
+
+
+@contextmanager
+def explained_base(
+    source: LocalCheckpoint | HubCheckpoint, base: LocalCheckpoint | HubCheckpoint
+) -> Iterator[None]:
+    """Errors of having a base say which adapter asks for it."""
+    try:
+        yield
+    except (AcquireError, InputError) as error:
+        name = base.repository if isinstance(base, HubCheckpoint) else base.name
+        kind = type(error) if isinstance(error, AcquireError) else AcquireError
+        raise kind(
+            f"{source.name} is a LoRA adapter, to be merged into {name}, which cannot be had: {error.message}",
+            advice=f"{error.advice} Or name a copy of {name} with `adapter_base=`.".strip(),
+        ) from error
 
 
 def with_base(own: Sequence[FileRecord], base: Sequence[FileRecord]) -> tuple[FileRecord, ...]:

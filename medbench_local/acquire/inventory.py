@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from medbench_local.acquire.cache import CachedFile, recorded
-from medbench_local.acquire.checkpoint_files import base_source, with_base
+from medbench_local.acquire.checkpoint_files import base_source, explained_base, with_base
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG
 from medbench_local.acquire.fetch import (
     FetchedRepository,
@@ -255,7 +255,8 @@ def _with_base(
 ) -> _Needs:
     """An adapter with the model that it is merged into, which is as large as what they give."""
     below = base_source(source, config_file, depth)
-    base = _needs(below, home, offline, progress, depth + 1)
+    with explained_base(source, below):
+        base = _needs(below, home, offline, progress, depth + 1)
     known = own.files is not None and base.files is not None
     repository = below.repository if isinstance(below, HubCheckpoint) else None
     return _Needs(

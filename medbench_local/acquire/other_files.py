@@ -78,7 +78,7 @@ def what_it_is(path: Path) -> OtherKind | None:
         return None
     refuse_stand_in(path, beginning)
     if beginning.startswith(b"GGUF"):
-        return OtherKind("a GGUF file without that ending", f"Rename it to {path.stem or path.name}.gguf.")
+        return OtherKind("a GGUF file without that ending", f"Rename it to {path.name}.gguf.")
     if beginning[:4] in _GGML:
         return OtherKind(
             "in the GGML format of before August 2023",

@@ -53,6 +53,8 @@ def open_model(
         progress=progress,
     )
     refuse_unused_base(adapter_base, prepared.base)
+    for warning in prepared.warnings:
+        progress.note(f"warning: {warning}")
     path = prepared.quantised.path
     fitted = replace(options, n_ctx=read_gguf_header(path).context)
     refuse_what_does_not_fit([(prepared.name, path)], fitted, force=force)

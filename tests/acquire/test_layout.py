@@ -100,7 +100,10 @@ SHARDED = ["model.safetensors.index.json", *SHARDS]
 TWO_SETS: dict[str, tuple[list[str], str]] = {
     "a file beside the shards it was made from": (["model.safetensors", *SHARDED], "model.safetensors"),
     "without their index": (["model.safetensors", *SHARDS], "model.safetensors"),
-    "in PyTorch's format": (["pytorch_model.bin", "pytorch_model.bin.index.json"], "pytorch_model.bin"),
+    "in PyTorch's format": (
+        ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"],
+        "pytorch_model.bin",
+    ),
 }
 
 
@@ -139,6 +142,7 @@ def test_of_two_sets_of_weights_that_of_transformers_is_read_and_said(names: lis
         ],
         ["model.Q4_K_M.gguf", "imatrix.dat", "mmproj.gguf"],
         ["adapter_model.safetensors"],
+        ["model.safetensors.index.json"],
     ],
 )
 def test_other_weights_beside_the_main_file_are_left_alone(beside: list[str]) -> None:

@@ -56,3 +56,14 @@ def test_what_stands_in_for_a_file_is_named(
     with pytest.raises(InputError, match=f"{name}: {says}, not the file itself") as caught:
         READERS[name](path)
     assert advice in caught.value.advice
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_link_that_was_saved_as_text_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "0123abcd").write_bytes(b"the content")
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "model" / name
+    path.write_text("../blobs/0123abcd", encoding="utf-8")
+    with pytest.raises(InputError, match=f"{name}: is a link that was saved as text, to ../blobs/0123abcd"):
+        READERS[name](path)

@@ -14,7 +14,7 @@ from typing import Any
 from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import parse_json_object
-from medbench_local.files.stand_ins import BEGINNING, refuse_stand_in
+from medbench_local.files.stand_ins import refuse_stand_in_at
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
@@ -31,11 +31,10 @@ def read_safetensors(path: Path) -> list[StoredTensor]:
             large, not JSON, repeated names, sizes that do not fit shape and type, overlapping tensors or
             gaps between them.
     """
+    refuse_stand_in_at(path)
     try:
         file_bytes = path.stat().st_size
         with path.open("rb") as file:
-            refuse_stand_in(path, file.read(BEGINNING))
-            file.seek(0)
             start = file.read(8)
             if len(start) < 8:
                 raise InputError(path, "byte 0", f"only {len(start)} bytes long; truncated?", advice=_AGAIN)

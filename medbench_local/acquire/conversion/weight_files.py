@@ -60,12 +60,15 @@ def find_weights(names: Collection[str], *, place: str) -> FoundWeights | None:
     """
     for format, single in WHOLE.items():
         index = index_of(single)
-        shards = [name for name in names if _LOOSE[format].fullmatch(name) and _NUMBERED.fullmatch(name)]
         if single in names:
-            others = [index] if index in names else shards[:1]
-            return FoundWeights(
-                format, "", (single,), tuple(_two_sets(place, single, other) for other in others)
+            others = sorted(
+                name
+                for name in names
+                if name != single
+                and _LOOSE[format].fullmatch(name)
+                and (_NUMBERED.fullmatch(name) or index in names)
             )
+            return FoundWeights(format, "", (single,), _two_sets(place, single, others))
         if index in names:
             return FoundWeights(format, index, ())
     for format in WHOLE:
@@ -75,10 +78,12 @@ def find_weights(names: Collection[str], *, place: str) -> FoundWeights | None:
     return None
 
 
-def _two_sets(place: str, read: str, other: str) -> str:
+def _two_sets(place: str, read: str, others: Sequence[str]) -> tuple[str, ...]:
+    if not others:
+        return ()
     return (
-        f"{place} holds two sets of weights, {read} and {other}; {read} is read, as transformers does. If the other is "
-        "meant, remove this one."
+        f"{place} holds two sets of weights, {read} and {others[0]}; {read} is read, as transformers does. If the "
+        "other is meant, remove this one.",
     )
 
 

@@ -31,6 +31,9 @@ _FACTOR = re.compile(r"(.+)\.lora_(embedding_)?([AB])(?:\.default)?(?:\.weight)?
 _INPUT, _OUTPUT = "embed_tokens.weight", "lm_head.weight"
 _WRAPPED = re.compile(r"\.(?:base_layer|modules_to_save(?:\.default)?)(?=\.)")
 """What peft puts into the names of layers that it wraps."""
+_WRAPPER = re.compile(
+    r"^language_model\.(?=model\.|lm_head\.)|(?<=^model\.)language_model\.|^model\.(?=vision_tower\.)"
+)
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,15 @@ def merge_adapter(base: Checkpoint, folder: Path) -> CheckpointView:
     factors: dict[str, dict[str, Tensor]] = {}
     tensors: dict[str, Tensor] = dict(base.tensors)
     whole: dict[str, Tensor] = {}
+    named = {_in_language_model(name): name for name in base.tensors}
     for tensor in _stored(folder):
         inner = _WRAPPED.sub("", tensor.name.removeprefix(_PREFIX))
-        if match := _FACTOR.fullmatch(inner):
-            factors.setdefault(match[1], {})[f"{match[2] or ''}{match[3]}"] = tensor
+        match = _FACTOR.fullmatch(inner)
+        layer = f"{match[1]}.weight" if match else inner
+        inner = layer if layer in base.tensors else named.get(_in_language_model(layer), layer)
+        if match:
+            layer = inner.removesuffix(".weight")
+            factors.setdefault(layer, {})[f"{match[2] or ''}{match[3]}"] = tensor
         elif inner in base.tensors or _is_output(inner, base):
             whole[inner] = _in_type_of(base, inner, tensor)
         else:
@@ -121,6 +129,11 @@ def _stored(folder: Path) -> list[Tensor]:
         if (folder / name).is_file():
             return list(read(folder / name))
     raise InputError(folder, "", f"neither {' nor '.join(ADAPTER_WEIGHTS)}")
+
+
+def _in_language_model(name: str) -> str:
+    """What a tensor of a multimodal model is called in its language model alone; releases of transformers differ."""
+    return _WRAPPER.sub("", name)
 
 
 def _is_tied(base: Checkpoint) -> bool:
