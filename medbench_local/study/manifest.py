@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -185,6 +185,7 @@ def _describe_model(plan: Plan, model: PreparedModel) -> dict[str, Any]:
         "checkpoint": {
             "repository": model.repository,
             "commit": model.commit,
+            "merged_into": asdict(model.base) if model.base is not None else None,
             "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in model.files],
         },
         "warnings": list(model.warnings),

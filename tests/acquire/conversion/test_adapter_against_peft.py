@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -14,8 +15,6 @@ from transformers import AutoModelForCausalLM
 from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.conversion.views.adapter import merge_adapter
 from tests.acquire.checkpoints import config, numbers, write_checkpoint
-
-peft = pytest.importorskip("peft")
 
 PROJECTIONS = ["q_proj", "v_proj", "down_proj"]
 
