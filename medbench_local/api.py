@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
@@ -359,6 +360,7 @@ def score_requests(
     mode: Mode = "exact",
     threads: int | None = None,
     gpu_layers: int = -1,
+    adapter_base: str | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Log-probabilities of continuations of your own prompts.
@@ -377,6 +379,7 @@ def score_requests(
             "fast" (several prompts a decode).
         threads: CPU threads; None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 for all.
+        adapter_base: what an adapter is merged into, named as a model is; None for what the adapter says itself.
         progress: listens to the work.
 
     Returns:
@@ -404,6 +407,7 @@ def score_requests(
         start_engine,
         quant=quant,
         options=options.engine,
+        adapter_base=adapter_base,
         offline=options.offline,
         force=options.force,
         progress=listener,
@@ -427,6 +431,7 @@ def score_file(
     mode: Mode = "exact",
     threads: int | None = None,
     gpu_layers: int = -1,
+    adapter_base: str | None = None,
     progress: Progress | None = None,
 ) -> int:
     """`score_requests` from a file into a file, one JSON line a prompt; an interrupted one resumes.
@@ -436,7 +441,7 @@ def score_file(
         requests: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations).
         output: the file to write; or a text stream, which gets results as they are computed and cannot be resumed.
         quant, special, chat_template, system_prompt: as in `score_requests`.
-        offline, force, mode, threads, gpu_layers, progress: likewise.
+        offline, force, mode, threads, gpu_layers, adapter_base, progress: likewise.
 
     Returns:
         How many results there are.
@@ -466,6 +471,7 @@ def score_file(
             start_engine,
             quant=quant,
             options=options.engine,
+            adapter_base=adapter_base,
             offline=options.offline,
             force=options.force,
             progress=listener,
@@ -481,15 +487,17 @@ def convert(
     output: Path,
     *,
     type: Literal["auto", "f32", "f16", "bf16"] = "auto",
+    adapter_base: str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Convert a checkpoint to GGUF, without torch and without running any of its code.
 
     Args:
-        source: a checkpoint folder, a catalog name, or ``hf:owner/name``.
+        source: a folder of a checkpoint or an adapter, a catalog name, or ``hf:owner/name``.
         output: the GGUF file to write.
         type: of the weights; "auto" keeps the checkpoint's own, without loss.
+        adapter_base: what an adapter is merged into, named as ``source``; None for what the adapter says itself.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
@@ -504,7 +512,7 @@ def convert(
 
     options = resolve(CompareOptions(offline=offline))
     listener = progress or Silent()
-    meant = resolve_model(source)
+    meant = resolve_model(source, adapter_base)
     if not isinstance(meant, LocalCheckpoint | HubCheckpoint):
         raise UsageError(f"{source} is a GGUF already.", advice="`quantize()` makes it smaller.")
     checkpoint = find_checkpoint(
@@ -514,7 +522,9 @@ def convert(
         offline=options.offline,
         progress=listener,
     )
-    return convert_checkpoint(checkpoint.folder(), output, file_type=type, progress=listener).warnings
+    refuse_unused_base(adapter_base, checkpoint.origin.base)
+    made = convert_checkpoint(checkpoint.checkpoint(), output, file_type=type, progress=listener)
+    return checkpoint.warnings + made.warnings
 
 
 def quantize(
@@ -655,6 +665,7 @@ def fetch_model(
     model: str,
     *,
     quant: str | Path | QuantConfig = FULL,
+    adapter_base: str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> PreparedModel:
@@ -663,6 +674,7 @@ def fetch_model(
     Args:
         model: as in `compare`.
         quant: a quantisation config, its name or its file, or "full".
+        adapter_base: what an adapter is merged into, named as a model is; None for what the adapter says itself.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
@@ -670,13 +682,15 @@ def fetch_model(
         MedbenchError: the model cannot be had, converted or quantised.
     """
     options = resolve(CompareOptions(offline=offline))
-    return prepare_model(
-        resolve_model(model),
+    prepared = prepare_model(
+        resolve_model(model, adapter_base),
         quant=quant if isinstance(quant, QuantConfig) else load_quant(quant),
         home=options.home,
         offline=options.offline,
         progress=progress or Silent(),
     )
+    refuse_unused_base(adapter_base, prepared.base)
+    return prepared
 
 
 def run_reference(

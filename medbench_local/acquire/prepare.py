@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.cache import CachedFile, make_once
-from medbench_local.acquire.checkpoint_files import CheckpointFiles, find_checkpoint
+from medbench_local.acquire.checkpoint_files import CheckpointFiles, Origin, find_checkpoint
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.locations import full_path, quantised_path, room_for
+from medbench_local.acquire.other_files import refuse_other_gguf
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
@@ -54,6 +55,7 @@ class PreparedModel:
         commit: of the repository, or None.
         files: what it was made of, with sizes and hashes.
         warnings: what a person should know before trusting results.
+        base: what it was merged into, if it is an adapter; else None.
     """
 
     name: str
@@ -65,6 +67,7 @@ class PreparedModel:
     commit: str | None
     files: tuple[FileRecord, ...]
     warnings: tuple[str, ...]
+    base: Origin | None = None
 
     @property
     def chat_template(self) -> str | None:
@@ -108,10 +111,11 @@ def prepare_model(
         precision=quant.name,
         full=full_file,
         quantised=full_file if quantised is full else _gguf(quantised),
-        repository=checkpoint.repository,
-        commit=checkpoint.commit,
+        repository=checkpoint.origin.repository,
+        commit=checkpoint.origin.commit,
         files=checkpoint.files,
-        warnings=_warnings(full, quantised),
+        warnings=checkpoint.warnings + _warnings(full, quantised),
+        base=checkpoint.origin.base,
     )
 
 
@@ -124,7 +128,7 @@ def _convert(
         weights = sum(file.size for file in checkpoint.files if is_weights(file.path))
         check_room([DiskNeed(home, weights, "the full GGUF")])
         made = convert_checkpoint(
-            checkpoint.folder(), path, progress=_Labelled(progress, f"converting {name}")
+            checkpoint.checkpoint(), path, progress=_Labelled(progress, f"converting {name}")
         )
         return {"file_type": made.file_type.lower(), "warnings": list(made.warnings)}
 
@@ -201,7 +205,9 @@ def _given_gguf(
         files = hashed(path.parent, gguf_parts(path.name), home, progress)
     digest = files[0].sha256 if len(files) == 1 else content_key([file.sha256 for file in files])
     size = sum(file.size for file in files)
-    return GgufFile(path, digest, size, read_gguf_header(path).file_type), repository, commit, files
+    header = read_gguf_header(path)
+    refuse_other_gguf(header)
+    return GgufFile(path, digest, size, header.file_type), repository, commit, files
 
 
 def _gguf(file: CachedFile) -> GgufFile:

@@ -59,7 +59,7 @@ def list_command(json: Json = False) -> None:
 
 
 @app.command()
-@takes(CompareOptions, "offline")
+@takes(CompareOptions, "adapter_base", "offline")
 def show(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     asked: CompareOptions,
@@ -82,7 +82,7 @@ def show(
 
 
 @app.command()
-@takes(CompareOptions, "offline")
+@takes(CompareOptions, "adapter_base", "offline")
 def fetch(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     asked: CompareOptions,
@@ -96,7 +96,9 @@ def fetch(
     """
     from medbench_local import api
 
-    prepared = api.fetch_model(model, quant=quant, offline=asked.offline, progress=progress())
+    prepared = api.fetch_model(
+        model, quant=quant, adapter_base=asked.adapter_base, offline=asked.offline, progress=progress()
+    )
     for warning in prepared.warnings:
         warn(warning)
     for file in dict.fromkeys([prepared.full, prepared.quantised]):
@@ -116,7 +118,7 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
     if context < 1:
         raise UsageError(f"--context must be at least 1 token, not {context}.")
     options = resolve(asked)
-    source = resolve_model(model)
+    source = resolve_model(model, options.adapter_base)
     config = load_quant(quant)
     plan = plan_model(source, config, home=options.home, offline=options.offline, progress=progress())
     facts: dict[str, Any] = {"model": plan.name}
@@ -135,6 +137,10 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
     free = memory_available()
     cache = _cache_bytes(plan.quantised_size, config.bits_per_weight, context)
     need = plan.quantised_size + cache
+    if plan.base is not None:
+        below = plan.base
+        at = f" at {below.commit}" if below.commit else ""
+        facts["merged into"] = f"{below.repository or below.name}{at}"
     facts |= {
         "repository": f"{plan.repository or 'local'}" + (f" at {plan.commit}" if plan.commit else ""),
         "still to download": amount(plan.download, "B"),

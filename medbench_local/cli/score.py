@@ -15,7 +15,7 @@ from medbench_local.cli.progress import progress
 from medbench_local.study.options import CompareOptions
 
 
-@takes(CompareOptions, "mode", "threads", "gpu_layers", "offline", "force")
+@takes(CompareOptions, "mode", "threads", "gpu_layers", "adapter_base", "offline", "force")
 def score(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     requests: Annotated[Path, typer.Argument(help="JSON Lines with id, prompt, options (continuations).")],
@@ -69,6 +69,7 @@ def score(
         mode=asked.mode or "exact",
         threads=asked.threads,
         gpu_layers=asked.gpu_layers,
+        adapter_base=asked.adapter_base,
         progress=listener,
     )
     if output is not None:

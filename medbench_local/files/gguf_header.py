@@ -122,7 +122,8 @@ def _describe(path: Path, parts: list[GgufFile]) -> GgufHeader:
     tensors = tuple(tensor for part in parts for tensor in part.tensors)
     architecture = scalars.get("general.architecture")
     if not isinstance(architecture, str):
-        raise InputError(path, "key 'general.architecture'", "missing; the file holds no language model")
+        held = "an importance matrix" if scalars.get("general.type") == "imatrix" else "no language model"
+        raise InputError(path, "key 'general.architecture'", f"missing; the file holds {held}")
 
     def number(key: str) -> int:
         value = scalars.get(f"{architecture}.{key}", 0)

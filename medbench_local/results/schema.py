@@ -38,7 +38,7 @@ class ModelRecord(Record):
 
     Attributes:
         name: catalog name, or what the user typed.
-        source: "owner/name@commit" on the hub, "embedded" or "local".
+        source: "owner/name@commit" on the hub, "embedded" or "local"; of an adapter also what it was merged into.
         sha256: hash of the GGUF that was scored.
         file_type: its quantisation ("q4_k_m", "f16").
         size: its bytes.

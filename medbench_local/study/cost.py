@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench_local.acquire.calibration import Speeds, measured_speeds
-from medbench_local.acquire.inventory import plan_model
+from medbench_local.acquire.inventory import ModelPlan, fetched_twice, plan_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
@@ -40,7 +40,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         MedbenchError: a model, a task or an option is not known, or the hub refuses.
     """
     progress = tools.progress
-    sources = [resolve_model(name) for name in (medical, base)]
+    sources = [resolve_model(name, options.adapter_base) for name in (medical, base)]
     steps = ladder(options)
     weights = [_weights(source, options, progress) for source in sources]
     speeds: Speeds = {}
@@ -54,10 +54,13 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     given = [given_quantised(source) for source in sources]
     checked = options.check != "none" and steps[0].name != FULL and not any(given)
     costs = []
+    planned: list[ModelPlan] = []
     for role, source, file_type, size in zip(ROLES, sources, given, weights, strict=True):
         as_it_is = file_type is not None and options.quant is None
         quant = load_quant(FULL) if as_it_is else steps[0]
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
+        twice = sum(fetched_twice(files, other) for other in planned)
+        planned.append(files)
         work = _Work(1 + (options.ablation and role == "base"), checked, len(steps))
         precision = file_type if file_type and as_it_is else quant.name
         told = Prompting(system_prompt=options.prompting(role).system_prompt)  # a template adds few tokens
@@ -66,8 +69,8 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
             ModelCost(
                 name=files.name,
                 precision=precision,
-                download=files.download,
-                disk=files.room,
+                download=files.download - twice,
+                disk=files.room - twice,
                 ready=files.quantised_here,
                 cells=own,
                 speed=_speed(speeds, precision, size),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from medbench_local.acquire.checkpoint_files import Origin
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.files.hashes import file_sha256
@@ -52,10 +53,17 @@ def run_name(outline: Outline, identity: str) -> str:
 
 
 def origin(model: PreparedModel) -> str:
-    """Where a model came from: "owner/name@commit", "embedded" or "local"."""
+    """Where a model came from: "owner/name@commit", "embedded" or "local"; an adapter also says its base's."""
     if model.repository is not None:
-        return f"{model.repository}@{model.commit}"
-    return "embedded" if model.entry is not None and model.entry.embedded else "local"
+        own = f"{model.repository}@{model.commit}"
+    else:
+        own = "embedded" if model.entry is not None and model.entry.embedded else "local"
+    return own if model.base is None else f"{own} merged into {_origin_of_base(model.base)}"
+
+
+def _origin_of_base(base: Origin) -> str:
+    own = f"{base.repository}@{base.commit}" if base.repository is not None else f"{base.name} (local)"
+    return own if base.base is None else f"{own} merged into {_origin_of_base(base.base)}"
 
 
 def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
@@ -180,6 +188,7 @@ def _describe_model(plan: Plan, role: Role) -> dict[str, Any]:
         "checkpoint": {
             "repository": model.repository,
             "commit": model.commit,
+            "merged_into": asdict(model.base) if model.base is not None else None,
             "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in model.files],
         },
         "chat_template": describe_prompts(model, plan.options.prompting(role)),

@@ -37,7 +37,8 @@ DEFAULT_QUANT = "q8_0"
 """Where no speed speaks for another: half the size of 16-bit weights, and verdicts that hardly ever differ."""
 
 MODEL = (
-    "a catalog name, a .gguf file, a checkpoint folder, hf:owner/name[@revision] or gguf:owner/name/file.gguf"
+    "a catalog name, a .gguf file, a folder of a checkpoint or a LoRA adapter, hf:owner/name[@revision] or "
+    "gguf:owner/name/file.gguf"
 )
 """The ways to name a model, for people."""
 
@@ -130,6 +131,14 @@ class CompareOptions:
         example=40,
     )
     output: Path | None = option(None, "The run's folder.", unset="one below runs, named by its content")
+    adapter_base: str | None = option(
+        None,
+        "What a LoRA adapter is merged into, named as a model is; none for an adapter beside whole weights that count "
+        "as they are.",
+        unset="the model that the adapter names",
+        decides="as planned",
+        example="demo-base",
+    )
     data_dir: Path | None = option(
         None, "Folder of the data sets' official files.", unset="MEDBENCH_DATA, or the hub"
     )

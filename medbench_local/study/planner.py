@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import replace
 
+from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
@@ -31,7 +32,10 @@ class Planner:
     def __init__(self, medical: str, base: str, options: ResolvedOptions, progress: Progress) -> None:
         self._options = options
         self._progress = progress
-        self._sources = resolve_model(medical), resolve_model(base)
+        self._sources = (
+            resolve_model(medical, options.adapter_base),
+            resolve_model(base, options.adapter_base),
+        )
         self._cells: tuple[Cell, ...] | None = None
         self.quants = ladder(options)
 
@@ -81,6 +85,7 @@ class Planner:
     def outline(self, quant: QuantConfig) -> Outline:
         """The plan at one precision, but for its questions; converts and quantises what is not there yet."""
         medical, base = (self._prepare(source, self._precision_of(source, quant)) for source in self._sources)
+        refuse_unused_base(self._options.adapter_base, medical.base, base.base)
         scoring = self._options.scoring or self._options.protocol.scoring
         return Outline(
             medical=medical,

@@ -25,14 +25,20 @@ from gguf import (
 )
 
 from medbench_local.acquire.conversion.architecture import Architecture, C
-from medbench_local.acquire.conversion.architectures import architecture_of
+from medbench_local.acquire.conversion.architectures import architecture_of, with_known_class
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointFolder
 from medbench_local.acquire.conversion.model_config import ModelConfig, read_model_config
 from medbench_local.acquire.conversion.rope_scaling import write_rope
 from medbench_local.acquire.conversion.tensor import ComputedTensor
 from medbench_local.acquire.conversion.views.wrapper import language_model, with_rows
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
-from medbench_local.acquire.conversion.weight_plan import Weight, embedding_rows, layer_values, plan_weights
+from medbench_local.acquire.conversion.weight_plan import (
+    Weight,
+    embedding_rows,
+    layer_values,
+    plan_weights,
+    with_embedding,
+)
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import whole_file
@@ -86,11 +92,12 @@ def convert_checkpoint(
         DiskFullError: the disk is full.
         StoreError: the output cannot be written for another reason.
     """
-    checkpoint = CheckpointFolder(source) if isinstance(source, Path) else source
+    checkpoint = with_known_class(CheckpointFolder(source) if isinstance(source, Path) else source)
     architecture = architecture_of(checkpoint)
     if architecture.prefixes:
         checkpoint = language_model(checkpoint, architecture.prefixes)
     said = read_model_config(checkpoint, architecture)
+    checkpoint = with_embedding(checkpoint, architecture, said)
     if architecture.cut:
         checkpoint = with_rows(checkpoint, architecture.cut, said.vocab_size)
     rows = embedding_rows(checkpoint, architecture.embedding)

@@ -18,6 +18,7 @@ from medbench_local.acquire.conversion.token import (
 )
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.json_objects import read_json_object
+from medbench_local.files.stand_ins import refuse_stand_in_at
 
 
 def read_sentencepiece_tokens(folder: Path, config: dict[str, Any], tokenizer: dict[str, Any]) -> TokenTable:
@@ -28,6 +29,7 @@ def read_sentencepiece_tokens(folder: Path, config: dict[str, Any], tokenizer: d
         AcquireError: the model normalises text or merges pieces in a way that llama.cpp does not.
     """
     path = folder / "tokenizer.model"
+    refuse_stand_in_at(path)
     processor = SentencePieceProcessor()
     try:
         processor.LoadFromFile(str(path))
