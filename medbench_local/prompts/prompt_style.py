@@ -80,12 +80,13 @@ def prompt_style_for(
 ) -> PromptStyle:
     """How a model is prompted.
 
-    A model of the catalog is prompted as the study did, whatever chat template its files hold; any other one
+    A model of the study is prompted as the study did, whatever chat template its files hold; any other one
     through its own chat template, or in plain text if it has none.
 
     Args:
         entry: the catalog's entry, or None for a model outside the catalog.
-        chat_template: the Jinja chat template stored with the model; used outside the catalog only.
+        chat_template: the Jinja chat template stored with the model; used for models outside the catalog and for those
+            that the catalog says have their own.
         bos_text: text of the BOS token; "" for the usual one of the family.
         eos_text: text of the end-of-sequence token; "" likewise.
         system_prompt: replaces the system prompt of every task; see `PromptStyle`.
@@ -96,7 +97,7 @@ def prompt_style_for(
         InputError: the chat template is not valid or does what a template may not.
     """
     chat: Chat | None = None
-    if entry is not None:
+    if entry is not None and entry.family != "own-template":
         family = FAMILIES[entry.family]
         template = family.template
         chat = family.style.with_tokens(bos_text, eos_text) if family.style else None
@@ -104,7 +105,9 @@ def prompt_style_for(
         from medbench_local.prompts.chat_template import TemplateChat  # slow to import
 
         family, template = FAMILIES["generic"], CHAT
-        chat = TemplateChat(chat_template, bos_text, eos_text, origin=name or "the model")
+        chat = TemplateChat(
+            chat_template, bos_text, eos_text, origin=name or (entry.name if entry else "the model")
+        )
     else:
         family, template = FAMILIES["generic"], PLAIN
     return PromptStyle(

@@ -126,7 +126,7 @@ def _prompt_style(folder: RunFolder, manifest: Mapping[str, Any], role: Role) ->
         header = read_gguf_header(path)
         template = header.metadata.get("tokenizer.chat_template")
         bos, eos = token_text(header, "bos"), token_text(header, "eos")
-    elif entry is None:
+    elif entry is None or entry.family == "own-template":
         raise InputError(path, "", "the file that the run scored is gone; its chat template is needed")
     return prompt_style_for(
         entry,
@@ -160,18 +160,18 @@ def prompt_style_of(
 ) -> PromptStyle:
     """The way ``model`` is prompted.
 
-    A model of the catalog needs no files for that; any other one is converted (once) to read its chat template.
+    A model of the study needs no files for that; any other one is converted (once) to read its chat template.
 
     Raises:
         MedbenchError: the model is not known, or its files cannot be had or read.
     """
     source = resolve_model(model)
-    if source.entry is not None:
+    if source.entry is not None and source.entry.family != "own-template":
         return prompt_style_for(source.entry, system_prompt=system_prompt, overrides=overrides)
     prepared = prepare_model(source, quant=load_quant("full"), home=home, offline=offline, progress=progress)
     header = read_gguf_header(prepared.quantised.path)
     return prompt_style_for(
-        None,
+        source.entry,
         chat_template=prepared.chat_template,
         bos_text=token_text(header, "bos"),
         eos_text=token_text(header, "eos"),

@@ -204,7 +204,7 @@ def describe_task(task: Task) -> dict[str, Any]:
 def _model_identity(plan: Outline, model: PreparedModel) -> list[Any]:
     """Name, content, and what the catalog says of it: the same files from a folder are prompted otherwise."""
     entry = model.entry
-    known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.context]
+    known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.known_context]
     return [model.name, plan.reference_file(model).sha256, known]
 
 
