@@ -73,8 +73,9 @@ from medbench_local.study.options import (
     option,
     resolve,
 )
+from medbench_local.study.partners import only_partner
 from medbench_local.study.per_model import need_one_model
-from medbench_local.study.sweep import PairNames, each_once, parse_pair, run_sweep, study_pairs
+from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pair, run_sweep, study_pairs
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SplitName
@@ -170,7 +171,15 @@ class _Pair(_Heard, CompareOptions):
     """The arguments of `compare` and `plan`."""
 
     medical: str = field(metadata=described(f"The medical model: {MODEL}."))
-    base: str = field(metadata=described("The model it was built from; likewise."))
+    base: str | None = option(
+        None,
+        "What it is compared with, likewise: the model it was built from.",
+        unset="its only partner in the catalog",
+    )
+
+    def sides(self) -> tuple[str, str]:
+        """Both models."""
+        return self.medical, self.base or only_partner(self.medical, self.progress or Silent())
 
 
 @dataclass(frozen=True)
@@ -179,7 +188,8 @@ class _Pairs(_Heard, SweepOptions):
 
     pairs: Sequence[str | tuple[str, str]] = field(
         metadata=described(
-            'Medical models of the catalog, "MEDICAL=BASE", tuples of both models, or "all" for the study\'s ten.'
+            'Medical models of the catalog, "MEDICAL=BASE", tuples of both models, "all" for the study\'s ten, or '
+            '"catalog" for every medical model of the catalog.'
         )
     )
 
@@ -203,8 +213,10 @@ def compare(asked: _Pair) -> Run:
     Raises:
         MedbenchError: with one line that says what happened and one that says what to do.
     """
-    options = resolve(asked, protocol=default_protocol(asked.medical, asked.base))
-    return run_comparison(asked.medical, asked.base, options, tools_for(asked.progress))
+    sides = asked.sides()
+    return run_comparison(
+        *sides, resolve(asked, protocol=default_protocol(*sides)), tools_for(asked.progress)
+    )
 
 
 @arguments_of(_Pair)
@@ -218,8 +230,10 @@ def plan(asked: _Pair) -> ComparisonCost:
     Raises:
         MedbenchError: as `compare`.
     """
-    options = resolve(asked, protocol=default_protocol(asked.medical, asked.base))
-    return plan_comparison(asked.medical, asked.base, options, tools_for(asked.progress))
+    sides = asked.sides()
+    return plan_comparison(
+        *sides, resolve(asked, protocol=default_protocol(*sides)), tools_for(asked.progress)
+    )
 
 
 @arguments_of(_Pairs)
@@ -232,7 +246,7 @@ def sweep(asked: _Pairs) -> Sweep:
         MedbenchError: as `compare`; the comparisons before it are kept.
     """
     options = resolve(asked)
-    return run_sweep(_named(asked.pairs), options, tools_for(asked.progress))
+    return run_sweep(_named(asked), options, tools_for(asked.progress))
 
 
 @arguments_of(_Pairs)
@@ -245,18 +259,18 @@ def plan_sweep(asked: _Pairs) -> list[ComparisonCost]:
         MedbenchError: as `sweep`.
     """
     options, tools = resolve(asked), tools_for(asked.progress)
-    return [
-        plan_comparison(pair.medical, pair.base, options, tools) for pair in each_once(_named(asked.pairs))
-    ]
+    return [plan_comparison(pair.medical, pair.base, options, tools) for pair in each_once(_named(asked))]
 
 
-def _named(pairs: Sequence[str | tuple[str, str]]) -> list[PairNames]:
+def _named(asked: _Pairs) -> list[PairNames]:
     found: list[PairNames] = []
-    for pair in pairs:
+    for pair in asked.pairs:
         if pair == "all":
             found += study_pairs()
+        elif pair == "catalog":
+            found += all_pairs(asked.partner)
         else:
-            found.append(parse_pair(pair) if isinstance(pair, str) else PairNames(*pair))
+            found.append(parse_pair(pair, asked.partner) if isinstance(pair, str) else PairNames(*pair))
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.cache import CachedFile, make_once
+from medbench_local.acquire.catalog_facts import differences, with_doubt
 from medbench_local.acquire.checkpoint_files import CheckpointFiles, Origin, find_checkpoint
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
@@ -17,7 +18,7 @@ from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
-from medbench_local.errors import UsageError
+from medbench_local.errors import NotFoundError, UsageError
 from medbench_local.files.gguf_header import LOSSLESS, gguf_parts, read_gguf_header
 from medbench_local.files.hashes import FileRecord, content_key
 from medbench_local.files.space import DiskNeed, check_room
@@ -100,7 +101,10 @@ def prepare_model(
     listener = progress or Silent()
     if isinstance(source, LocalGguf | HubGguf):
         return _prepare_gguf(source, quant, home, offline, listener)
-    checkpoint = find_checkpoint(source, quant, home=home, offline=offline, progress=listener)
+    try:
+        checkpoint = find_checkpoint(source, quant, home=home, offline=offline, progress=listener)
+    except NotFoundError as error:
+        raise with_doubt(error, source.entry) from error
     target = full_path(source.name, checkpoint.files, home)
     full = _convert(source.name, checkpoint, target, home, listener)
     quantised = _quantise(source.name, full, target.parent, quant, home, listener)
@@ -114,9 +118,16 @@ def prepare_model(
         repository=checkpoint.origin.repository,
         commit=checkpoint.origin.commit,
         files=checkpoint.files,
-        warnings=checkpoint.warnings + _warnings(full, quantised),
+        warnings=checkpoint.warnings + _warnings(full, quantised) + _doubts(source.entry, full.path),
         base=checkpoint.origin.base,
     )
+
+
+def _doubts(entry: ModelEntry | None, full: Path) -> tuple[str, ...]:
+    """What the file says otherwise than the catalog does; it is read only where something is unconfirmed."""
+    if entry is None or not entry.unconfirmed or not full.is_file():
+        return ()
+    return differences(entry, read_gguf_header(full))
 
 
 def _convert(

@@ -8,6 +8,9 @@ from typing import Literal
 Scoring = Literal["constrained", "label", "cloze", "greedy"]
 """The scoring rules: each is the module of its name in `medbench_local.scoring.rules`."""
 
+Partner = Literal["origin", "alternative"]
+"""What a medical model was trained from; what its user would otherwise take."""
+
 FULL = "full"
 """The quantisation config that changes nothing."""
 

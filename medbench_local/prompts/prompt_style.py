@@ -79,7 +79,7 @@ def template_in_force(entry: ModelEntry | None, chat_template: str | None, asked
     """
     if asked.chat_template is not None:
         return None if asked.chat_template == PLAIN_TEXT else asked.chat_template
-    return chat_template if entry is None else None
+    return chat_template if entry is None or entry.own_template else None
 
 
 def prompt_style_for(
@@ -93,12 +93,13 @@ def prompt_style_for(
 ) -> PromptStyle:
     """How a model is prompted.
 
-    Unless something else is asked for, a model of the catalog is prompted as the study did, whatever chat template its
+    Unless something else is asked for, a model of the study is prompted as the study did, whatever chat template its
     files hold; any other one through its own chat template, or in plain text if it has none.
 
     Args:
         entry: the catalog's entry, or None for a model outside the catalog.
-        chat_template: the Jinja chat template stored with the model; used outside the catalog only.
+        chat_template: the Jinja chat template stored with the model; used for models outside the catalog and for those
+            that the catalog says have their own.
         tokens: texts of special tokens by the names of transformers ("bos_token"); without those of BOS and
             end-of-sequence the usual ones of a catalog model's family are written.
         asked: what the user wants otherwise.
@@ -110,7 +111,7 @@ def prompt_style_for(
     """
     chat: Chat | None = None
     known = tokens or {}
-    family = FAMILIES["generic" if entry is None else entry.family]
+    family = FAMILIES["generic" if entry is None or entry.own_template else entry.family]
     source = template_in_force(entry, chat_template, asked)
     if source is not None:
         from medbench_local.prompts.chat_template import TemplateChat  # slow to import

@@ -162,7 +162,7 @@ def prompt_style_by_name(
 ) -> PromptStyle:
     """The way ``model`` is prompted.
 
-    A model of the catalog needs no files for that, unless a chat template is asked for that writes special tokens; any
+    A model of the study needs no files for that, unless a chat template is asked for that writes special tokens; any
     other one is converted (once) to read its own template and tokens.
 
     Raises:
@@ -170,7 +170,7 @@ def prompt_style_by_name(
     """
     source = resolve_model(model)
     needs_tokens = "_token" in (template_in_force(source.entry, None, asked) or "")
-    if source.entry is not None and not needs_tokens:
+    if source.entry is not None and not source.entry.own_template and not needs_tokens:
         return prompt_style_for(source.entry, asked=asked, overrides=overrides)
     prepared = prepare_model(source, quant=load_quant("full"), home=home, offline=offline, progress=progress)
     return prompt_style_of(prepared, asked, overrides=overrides)

@@ -218,7 +218,7 @@ def _model_identity(plan: Outline, role: Role) -> list[Any]:
     """Name, content, and what the catalog says of it: the same files from a folder are prompted otherwise."""
     model = plan.models[role]
     entry = model.entry
-    known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.context]
+    known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.known_context]
     found = [model.name, plan.reference_file(model).sha256, known]
     template = chat_template_record(model, plan.options.prompting(role))
     return found if template.sha256 is None else [*found, TEMPLATES]

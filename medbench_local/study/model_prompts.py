@@ -23,7 +23,7 @@ def chat_template_record(model: PreparedModel, asked: Prompting) -> ChatTemplate
     """What writes the prompts of a model, as results have it."""
     text = _text(model, asked)
     if text is None:
-        study = model.entry is not None and asked.chat_template is None
+        study = model.entry is not None and not model.entry.own_template and asked.chat_template is None
         return ChatTemplateRecord(source="study" if study else "none", sha256=None, day=None)
     return ChatTemplateRecord(
         source="model" if asked.chat_template is None else "given",
@@ -65,5 +65,5 @@ def refuse_prompts(plan: Plan) -> None:
 
 
 def _text(model: PreparedModel, asked: Prompting) -> str | None:
-    own = model.chat_template if model.entry is None else None
+    own = model.chat_template if model.entry is None or model.entry.own_template else None
     return template_in_force(model.entry, own, asked)

@@ -81,7 +81,7 @@ def _settings(plan: Plan, model: PreparedModel, file: GgufFile) -> ScoringSettin
     protocol = plan.protocol
     limits = [read_gguf_header(file.path).context, protocol.context]
     if model.entry is not None:
-        limits.append(model.entry.context)
+        limits.append(model.entry.known_context)
     return ScoringSettings(
         rule=RULES[plan.scoring], context=min(limit for limit in limits if limit), protocol=protocol
     )

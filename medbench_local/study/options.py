@@ -13,7 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from medbench_local.catalog.names import FULL, Scoring, full_by_any_name
+from medbench_local.catalog.names import FULL, Partner, Scoring, full_by_any_name
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.prompts.prompting import PerModel, Prompting, prompting_of
@@ -208,6 +208,11 @@ class SweepOptions(CompareOptions):
 
     protocol: str | Path | Protocol = option("laptop", _PROTOCOL)
     output: Path | None = option(None, "Folder for the runs.", unset="runs")
+    partner: Partner = option(
+        "origin",
+        "What a medical model that is named alone is compared with, where the catalog knows two: what it was trained "
+        "from (origin), or what its user would otherwise take (alternative).",
+    )
     ablation: bool | None = option(
         True, "Also ask the base models with the medical models' prompts.", switch=True
     )

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from medbench_local.catalog.model import FamilyName, models
+from medbench_local.catalog.model import FamilyName, models, pairs
 from medbench_local.prompts.families import FAMILIES
 from medbench_local.prompts.prompt_style import prompt_style_for, render
 from medbench_local.prompts.prompting import Prompting
@@ -61,7 +61,7 @@ def test_the_default_prompt(model: str) -> None:
 
 
 def test_every_model_of_the_study_is_covered() -> None:
-    studied = {name for name, entry in models().items() if not entry.embedded}
+    studied = {name for pair in pairs() if pair.studies for name in (pair.medical, pair.base)}
     assert GOLDEN.keys() | SAME.keys() == studied
 
 

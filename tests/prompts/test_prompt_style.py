@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medbench_local.catalog.model import models
+from medbench_local.catalog.model import models, pairs
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import (
@@ -20,7 +20,7 @@ from medbench_local.prompts.template import write_question
 from medbench_local.tasks.question import Question
 from tests.prompts.questions import ASKED, SHOWN, SHOWN_TOO, questions
 
-STUDIED = sorted(name for name, entry in models().items() if not entry.embedded)
+STUDIED = sorted({name for pair in pairs() if pair.studies for name in (pair.medical, pair.base)})
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -214,3 +214,13 @@ def test_inside_the_catalog_the_chat_template_of_the_files_is_not_used() -> None
     prompt_style = prompt_style_for(models()["llama-2-7b-chat"], chat_template=CHATML)
     assert "[INST]" in render(prompt_style, "medqa", ASKED, [], None).text
     assert prompt_style_for(models()["biomistral-7b"], chat_template=CHATML).chat is None
+
+
+def test_models_of_the_catalog_may_bring_their_own_chat_template() -> None:
+    own = prompt_style_for(
+        models()["medpsy-1.7b"], chat_template=CHATML, asked=Prompting(system_prompt="SYS")
+    )
+    assert render(own, "own", ASKED, [], None).text.startswith("<|im_start|>system\nSYS<|im_end|>\n")
+    without = prompt_style_for(models()["medpsy-1.7b"], asked=Prompting(system_prompt="SYS"))
+    assert without.name == "medpsy-1.7b"
+    assert render(without, "own", ASKED, [], None).text.startswith("SYS\n\n### Question: Longest")
