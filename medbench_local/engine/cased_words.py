@@ -2,8 +2,8 @@
 
 Both split words where small letters are followed by capitals. llama.cpp's expressions for them (src/llama-vocab.cpp,
 LLAMA_VOCAB_PRE_TYPE_TEKKEN and _GPT4O) know capitals and small letters of ASCII only, and no combining marks: accents
-written as characters of their own, Thai, Devanagari and others fall apart. Texts of ASCII are split alike; others are
-split and merged here.
+written as characters of their own, Thai, Devanagari and others fall apart. So such texts are split and merged here,
+which is faster, too: llama.cpp compiles an expression for each text.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _kind(character: str) -> str:
 
 
 class CasedWords:
-    """The tokenizer of one vocabulary with such a rule, for texts that are not ASCII.
+    """The tokenizer of one vocabulary with such a rule.
 
     Args:
         rule: its ``tokenizer.ggml.pre``, one of `CASED`.

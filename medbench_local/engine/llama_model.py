@@ -153,7 +153,8 @@ class Model:
             raise EngineError(
                 f"{self._path}: the key {TEXT_RULES} is damaged, or of a newer version of this program."
             ) from error
-        return TextPreparation(rules, lambda special: self._marks[special])
+        spm = llama_cpp.llama_vocab_type(self._vocab) == llama_cpp.LLAMA_VOCAB_TYPE_SPM
+        return TextPreparation(rules, lambda special: self._marks[special], sentencepiece=spm)
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Token ids of a text, without BOS or EOS, as the model's own tokenizer gives them (`TextRules`).
@@ -174,7 +175,7 @@ class Model:
 
     def tokens_of_whole(self, text: str, special: bool) -> Tokens:
         """Token ids of a prepared text that is not cut into words."""
-        if self._splitting not in CASED or text.isascii():
+        if self._splitting not in CASED:
             return self._tokens_of(text.encode(), special)
         if self._cased is None:
             self._cased = CasedWords(self._splitting, self._merges, self.token_of)

@@ -6,6 +6,7 @@ A GGUF file says how text is cut into tokens, but has no word for these:
 * A blank put before a text only ("first" of the tokenizers library), or before a piece behind a control token only if
   it begins with none ("always"): llama.cpp puts one behind every control token, whatever follows.
 * Tokens that swallow the blanks beside them.
+* "▁" in a text is a blank for SentencePiece, also where it looks for symbols that are runs of blanks.
 
 A file that was converted here says which hold, in the key `TEXT_RULES`. For other files Unicode normalisation is known
 from the name of the splitting rule, which is a model family's.
@@ -87,15 +88,23 @@ class TextPreparation:
     Args:
         rules: what to do.
         marks: texts of the tokens that are found before anything else, given whether control tokens are.
+        sentencepiece: whether "▁" in a text is a blank, as it is for SentencePiece.
     """
 
-    def __init__(self, rules: TextRules, marks: Callable[[bool], Iterable[str]]) -> None:
+    def __init__(
+        self, rules: TextRules, marks: Callable[[bool], Iterable[str]], *, sentencepiece: bool = False
+    ) -> None:
         self._rules = rules
+        self._sentencepiece = sentencepiece
         self._marks = marks
         self._known: dict[bool, re.Pattern[str]] = {}
 
     def __call__(self, text: str, special: bool) -> str:
         """The text that llama.cpp shall tokenise."""
+        if self._sentencepiece and "▁" in text and any(" " in mark for mark in self._marks(False)):
+            pieces = self.pieces(text, special)
+            pieces[::2] = [piece.replace("▁", " ") for piece in pieces[::2]]
+            text = "".join(pieces)
         rules = self._rules
         swallows = rules.swallow_before or rules.swallow_after
         composed = not rules.nfc or unicodedata.is_normalized("NFC", text)

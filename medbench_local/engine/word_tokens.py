@@ -29,7 +29,7 @@ from medbench_local.engine.base import Tokens
 SPLITS_AT_BLANKS = frozenset(
     (
         *("llama3", "llama-v3", "llama-bpe", "smaug-bpe", "dbrx"),
-        *("gpt-2", "mpt", "olmo", "qwen2", "qwen35", "stablelm2", "deepseek-r1-qwen", "deepseek-v3"),
+        *("gpt-2", "mpt", "olmo", "qwen2", "qwen35", "stablelm2", "deepseek-r1-qwen"),
         *("starcoder", "refact", "command-r", "smollm", "tekken", "gpt-4o", "llama4"),
     )
 )

@@ -67,6 +67,9 @@ RULES: dict[tuple[str, ...], str] = {
 }
 """llama.cpp's names of the rules, by the steps that tokenizer.json splits text in."""
 
+NORMALISING = {"smollm": "command-r", "gpt-2": "olmo"}
+"""Rules that llama.cpp has under a second name, of a family whose texts are normalised to NFC."""
+
 _TAKES_WHOLE_WORDS = frozenset(("llama-bpe", "tekken"))
 """Rules with which llama.cpp takes a word that is a token without merging, as ``ignore_merges`` says."""
 
@@ -96,7 +99,9 @@ def read_bpe_tokens(path: Path, tokenizer: dict[str, Any]) -> TokenTable:
     if (pre in _TAKES_WHOLE_WORDS) != (model.get("ignore_merges") is True):
         _refuse_unmerged(path, pre, texts.values(), merges)
     before, after = swallowing_tokens(path, added)
-    rules = TextRules(nfc=normalises_to_nfc(path, tokenizer), swallow_before=before, swallow_after=after)
+    nfc = normalises_to_nfc(path, tokenizer)
+    pre = NORMALISING.get(pre, pre) if nfc else pre
+    rules = TextRules(nfc=nfc, swallow_before=before, swallow_after=after)
     return TokenTable("gpt2", pre, tokens, merges, rules=rules)
 
 

@@ -209,7 +209,7 @@ def _pieces(processor: SentencePieceProcessor) -> dict[int, Token]:
     for i, kind in zip(range(processor.vocab_size()), types, strict=True):
         text = processor.IdToPiece(i)
         if kind == TokenType.USER_DEFINED:
-            tokens[i] = Token(added_token(text, special=False).text, kind, -1000.0)
+            tokens[i] = added_token(text, special=False)
         else:
             tokens[i] = Token(text, kind, processor.GetScore(i))
     return tokens
