@@ -135,7 +135,7 @@ def _splitter(tokens: dict[str, int]) -> Callable[[str], list[str]]:
 
 
 def _transformers(
-    folder: Path, *, pieces: bool
+    folder: Path, *, pieces: bool = False
 ) -> tuple[Callable[[str, bool], list[int]], Callable[[int], int]]:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 

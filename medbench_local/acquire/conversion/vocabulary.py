@@ -10,10 +10,8 @@ from typing import Any, Literal
 from gguf import TokenType
 
 from medbench_local.acquire.conversion.bpe_tokens import read_bpe_tokens
-from medbench_local.acquire.conversion.sentencepiece_tokens import (
-    read_merged_tokens,
-    read_sentencepiece_tokens,
-)
+from medbench_local.acquire.conversion.merged_tokens import read_merged_tokens
+from medbench_local.acquire.conversion.sentencepiece_tokens import read_sentencepiece_tokens
 from medbench_local.acquire.conversion.special_tokens import SpecialTokens, read_special_tokens
 from medbench_local.acquire.conversion.token import Token
 from medbench_local.engine.text_rules import TextRules
