@@ -119,6 +119,17 @@ def read_text_of_list(path: Path, texts: GgufList, number: int) -> str:
         return cursor.data[begin : begin + nbytes].decode("utf-8", "replace")
 
 
+def read_texts_of_list(path: Path, texts: GgufList) -> list[str]:
+    """All texts of a list of texts.
+
+    Raises:
+        InputError: the file was damaged or truncated since it was read, or a text is not UTF-8.
+    """
+    with _opened(path) as cursor:
+        cursor.at = min(texts.begin or 0, cursor.size)
+        return [cursor.text() for _ in range(texts.length)] if texts.begin is not None else []
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[_Cursor]:
     try:

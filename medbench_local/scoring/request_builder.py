@@ -25,7 +25,7 @@ BLOCK = 5000
 _TOGETHER = 200
 """Prompts that are rendered, sent and tokenised in one go."""
 
-_REQUESTS = 1
+_REQUESTS = 2
 """To be raised when a rule makes another request of the same prompt within one version of the package."""
 
 

@@ -178,6 +178,16 @@ def test_a_model_that_keeps_a_running_state_is_refused(tmp_path: Path) -> None:
         start_engine(path, OPTIONS)
 
 
+def test_a_vocabulary_at_which_llama_cpp_would_abort_is_refused(models: Path, tmp_path: Path) -> None:
+    data = (models / "f16.gguf").read_bytes()
+    assert data.count(b"<0xE9>") == 1
+    (tmp_path / "bytes.gguf").write_bytes(data.replace(b"<0xE9>", b"<0xZZ>"))
+    with pytest.raises(
+        UnsupportedArchitectureError, match=r"bytes\.gguf has a SentencePiece vocabulary without bytes"
+    ):
+        start_engine(tmp_path / "bytes.gguf", OPTIONS)
+
+
 def test_an_architecture_that_llama_cpp_does_not_know_is_told_by_name(models: Path, tmp_path: Path) -> None:
     name = b"\x05\0\0\0\0\0\0\0llama"
     data = (models / "f16.gguf").read_bytes().replace(name, name[:-1] + b"b")

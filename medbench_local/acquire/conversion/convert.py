@@ -40,6 +40,7 @@ from medbench_local.acquire.conversion.weight_plan import (
     with_embedding,
 )
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
+from medbench_local.engine.text_rules import TEXT_RULES, usual_rules
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import whole_file
 from medbench_local.files.gguf_special_tokens import NAMED_TOKENS, id_key, texts_by_ids
@@ -246,6 +247,8 @@ def _describe_tokens(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         writer.add_token_merges(list(vocabulary.merges))
     if vocabulary.add_space_prefix is not None:
         writer.add_add_space_prefix(vocabulary.add_space_prefix)
+    if vocabulary.rules != usual_rules(vocabulary.pre):
+        writer.add_string(TEXT_RULES, vocabulary.rules.to_json())
     special = vocabulary.special
     for kind, token in special.ids.items():
         getattr(writer, f"add_{kind}_token_id")(token)

@@ -41,20 +41,22 @@ def read_special_tokens(
     tokenizer: dict[str, Any],
     tokens: Sequence[Token],
     model: Mapping[str, Any],
+    own: Mapping[str, int],
 ) -> SpecialTokens:
-    """Resolve the special tokens: tokenizer files first, then config.json, as llama.cpp's converter does.
+    """Resolve the special tokens: the tokenizer's files decide, as in transformers; config.json fills what they leave.
 
     Args:
         folder: with the tokenizer's files.
         config: tokenizer_config.json, empty if there is none.
         tokenizer: tokenizer.json, empty if there is none.
         tokens: the vocabulary as it will be written.
-        model: config.json.
+        model: config.json; of a model with several parts, its "text_config" counts too.
+        own: ids that the tokenizer's own file gives by kind, for where no file names a token.
 
     Raises:
         InputError: a file is damaged.
     """
-    names = {kind: name for kind in KINDS if (name := _name(config.get(f"{kind}_token")))}
+    names = _names(folder, config)
     add, warnings = _added_by_template(tokenizer, names)
     for kind in ("bos", "eos"):
         if isinstance(value := config.get(f"add_{kind}_token"), bool):
@@ -67,11 +69,19 @@ def read_special_tokens(
     texts = {token.text: i for i, token in enumerate(tokens)}
     ids: dict[str, int] = {}
     for kind in KINDS:
-        name = names.get(kind, "")
-        candidates = [listed.get(name), model.get(f"{kind}_token_id")]
-        if kind in ("bos", "eos"):
-            candidates.append(texts.get(name))
-        found = next((i for i in candidates if type(i) is int and i >= 0), None)
+        name, configured = names.get(kind, ""), _configured(model, kind)
+        found = _first_id(listed.get(name))
+        if found is None and kind in ("bos", "eos"):
+            found = _first_id(texts.get(name))
+            if found is None and not name and f"{kind}_token" not in config:
+                found = _first_id(own.get(kind))
+        if kind == "bos" and found is not None and _first_id(configured) not in (None, found):
+            warnings.append(
+                f"config.json says that the bos token is {configured}, the tokenizer's files say {found} "
+                f"({name!r}); theirs is used."
+            )
+        if found is None:
+            found = _first_id(configured)
         if found is not None and found < len(tokens):
             ids[kind] = found
         elif found is not None:
@@ -96,6 +106,28 @@ def _named(folder: Path, config: dict[str, Any]) -> dict[str, str | None]:
     listed = [(key, value) for key, value in said.items() if key.endswith("_token")]
     listed += extra.items() if isinstance(extra, dict) else []
     return {key: _name(value) for key, value in listed if value is None or _name(value) is not None}
+
+
+def _names(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each special token; of older models special_tokens_map.json decides, as in transformers."""
+    names = {kind: name for kind in KINDS if (name := _name(config.get(f"{kind}_token")))}
+    path = folder / "special_tokens_map.json"
+    if "added_tokens_decoder" not in config and path.is_file():
+        older = read_json_object(path)
+        names |= {kind: name for kind in KINDS if (name := _name(older.get(f"{kind}_token")))}
+    return names
+
+
+def _configured(model: Mapping[str, Any], kind: str) -> Any:
+    """What config.json says of a special token's id."""
+    key, text = f"{kind}_token_id", model.get("text_config")
+    if model.get(key) is None and isinstance(text, Mapping):
+        return text.get(key)
+    return model.get(key)
+
+
+def _first_id(*candidates: Any) -> int | None:
+    return next((i for i in candidates if type(i) is int and i >= 0), None)
 
 
 def _name(value: Any) -> str | None:

@@ -111,7 +111,7 @@ def test_other_templates_are_files_of_the_checkpoint() -> None:
         "other/rag.jinja",
     ]
     chosen = choose_files(names, lambda name: Path(name), place="owner/name")
-    assert chosen == (
+    assert chosen.files == (
         "config.json",
         "chat_template.jinja",
         "additional_chat_templates/rag.jinja",
