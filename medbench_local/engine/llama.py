@@ -31,6 +31,7 @@ from medbench_local.engine.llama_model import Model
 from medbench_local.engine.option_scores import score_many, score_one
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
+from medbench_local.engine.state_scores import SEQUENCES_TO_SCORE, reusable_prefix, score_by_state
 from medbench_local.engine.threads import default_threads
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
 
@@ -92,6 +93,7 @@ class LlamaEngine(Closing):
             mode=mode,
             f32_cache=mode != "fast" and self._options.cache == "f32",
             gpu=self._gpu,
+            sequences=sequences_needed(self._options) if self._model.has_state else SEQUENCES,
         )
         self._cache = PrefixCache(self._context)
 
@@ -115,7 +117,8 @@ class LlamaEngine(Closing):
         if gpu:
             numerics["gpu_layers"] = str(options.gpu_layers)
         if options.mode == "fast":
-            numerics["batch"] = f"{options.parallel} questions, {options.batch_tokens} tokens at once"
+            together = "1 question" if model.has_state else f"{options.parallel} questions"
+            numerics["batch"] = f"{together}, {options.batch_tokens} tokens at once"
         return EngineInfo(
             model=str(path),
             description=model.description,
@@ -160,6 +163,9 @@ class LlamaEngine(Closing):
         context = self._begin(pack, len(requests), "score", self._options.mode)
         prefix, parallel = len(pack.prefix), self._options.parallel
         with self._tidy():
+            if self._model.has_state:
+                prefix = reusable_prefix(requests, prefix, self._cache.least_rows)
+                return [score_by_state(request, prefix, context, self._cache) for request in requests]
             if self._options.mode == "fast":
                 return score_many(requests, prefix, parallel, context, self._cache)
             return [score_one(request, prefix, context, self._cache) for request in requests]
@@ -264,6 +270,11 @@ def _cells(request: ScoreRequest) -> int:
     """Most cells of the cache that the request occupies; long continuations are scored piece by piece."""
     rows = sum(min(len(continuation), ROWS) - 1 for continuation in request.continuations)
     return len(request.context) + min(rows, ROWS - 1)
+
+
+def sequences_needed(options: EngineOptions) -> int:
+    """Sequences of a model with a running state: each has a state of its own, whether it is used or not."""
+    return max(SEQUENCES_TO_SCORE, 1 + options.parallel)
 
 
 def _check(options: EngineOptions) -> None:
