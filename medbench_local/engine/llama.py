@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from medbench_local.engine import devices
@@ -23,6 +24,7 @@ from medbench_local.engine.base import (
     ScoreRequest,
     Tokens,
     WorkDone,
+    states_needed,
 )
 from medbench_local.engine.bindings import versions
 from medbench_local.engine.generation import generate_together
@@ -31,9 +33,11 @@ from medbench_local.engine.llama_model import Model
 from medbench_local.engine.option_scores import score_many, score_one
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
-from medbench_local.engine.state_scores import SEQUENCES_TO_SCORE, reusable_prefix, score_by_state
+from medbench_local.engine.state_scores import reusable_prefix, score_by_state
+from medbench_local.engine.support import exact_limit, inexact, refuse_unsupported
 from medbench_local.engine.threads import default_threads
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
+from medbench_local.files.gguf_header import read_gguf_header
 
 MICRO_BATCH = 512
 """Most tokens computed together: more would need more memory and is not faster on processors."""
@@ -61,6 +65,11 @@ class LlamaEngine(Closing):
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
         _check(options)
+        header = read_gguf_header(path)
+        refuse_unsupported(header)
+        self._limit = exact_limit(header)
+        if self._limit is not None and self._limit.context:
+            options = replace(options, n_ctx=min(options.n_ctx, self._limit.context))
         self._options = options
         self._gpu = gpu = options.gpu_layers != 0 and devices.has_gpu()
         self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=self._repacks)
@@ -93,7 +102,7 @@ class LlamaEngine(Closing):
             mode=mode,
             f32_cache=mode != "fast" and self._options.cache == "f32",
             gpu=self._gpu,
-            sequences=sequences_needed(self._options) if self._model.has_state else SEQUENCES,
+            sequences=states_needed(self._options) if self._model.has_state else SEQUENCES,
         )
         self._cache = PrefixCache(self._context)
 
@@ -128,6 +137,8 @@ class LlamaEngine(Closing):
             device=f"{names}; {self._threads} thread{'s' * (self._threads > 1)}",
             numerics=numerics,
             threads=self._threads,
+            exact_up_to=0 if self._limit is None else self._limit.tokens,
+            limited_by="" if self._limit is None else self._limit.reason,
         )
 
     @property
@@ -202,6 +213,7 @@ class LlamaEngine(Closing):
                 raise EngineError("A prompt without any token cannot be continued.")
             if request.context[: len(pack.prefix)] != pack.prefix:
                 raise EngineError("A prompt does not begin with its pack's prefix.")
+            self._refuse_inexact(request)
             if isinstance(request, ScoreRequest):
                 if not request.continuations or not all(request.continuations):
                     raise EngineError("A prompt has no continuation to score, or an empty one.")
@@ -227,6 +239,18 @@ class LlamaEngine(Closing):
                 f"{needed} tokens are needed for {what}, but the context holds {self._options.n_ctx}.",
                 advice="Load the model with a larger context, or shorten the prompt.",
             )
+
+    def _refuse_inexact(self, request: ScoreRequest | GenerateRequest) -> None:
+        limit = self._limit
+        if limit is None:
+            return
+        if isinstance(request, ScoreRequest):
+            more = max(map(len, request.continuations), default=1)
+        else:
+            more = request.max_tokens
+        length = len(request.context) + more - 1
+        if length > limit.tokens:
+            raise inexact("a prompt", length, limit.tokens, limit.reason)
 
     def _grown(self, needed: int) -> Context:
         """The context with room for ``needed`` tokens, at most `EngineOptions.n_ctx`."""
@@ -270,11 +294,6 @@ def _cells(request: ScoreRequest) -> int:
     """Most cells of the cache that the request occupies; long continuations are scored piece by piece."""
     rows = sum(min(len(continuation), ROWS) - 1 for continuation in request.continuations)
     return len(request.context) + min(rows, ROWS - 1)
-
-
-def sequences_needed(options: EngineOptions) -> int:
-    """Sequences of a model with a running state: each has a state of its own, whether it is used or not."""
-    return max(SEQUENCES_TO_SCORE, 1 + options.parallel)
 
 
 def _check(options: EngineOptions) -> None:

@@ -77,10 +77,14 @@ class Model:
                 "keeps a running state, and it is not known whether questions may branch off a prefix there: "
                 f"that was checked for {', '.join(sorted(WITH_STATE))}"
             )
-        if llama_cpp.llama_model_has_encoder(self.handle) or not llama_cpp.llama_model_has_decoder(self.handle):
+        if llama_cpp.llama_model_has_encoder(self.handle) or not llama_cpp.llama_model_has_decoder(
+            self.handle
+        ):
             return "has an encoder; only decoder-only language models can be scored"
         if llama_cpp.llama_model_is_diffusion(self.handle):
-            return "writes all tokens of a text at once (diffusion); only models that write one after another can be scored"
+            return (
+                "writes all tokens of a text at once; only models that write one after another can be scored"
+            )
         return ""
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from medbench_local.engine.base import ROWS, EngineOptions
+from medbench_local.engine.base import ROWS, EngineOptions, states_needed
 from medbench_local.errors import DoesNotFitError
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.files.gguf_shape import model_shape
@@ -23,7 +23,7 @@ class MemoryEstimate:
 
     Attributes:
         weights: the file's tensors.
-        cache: keys and values of the whole context.
+        cache: keys and values of the whole context, and running states.
         compute: room for intermediate results and logits, and the worker process itself.
     """
 
@@ -59,11 +59,11 @@ def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
     rows = min(options.batch_tokens, 512, context)
     # The mask, and without flash attention every row's scores over the whole context for all heads.
     attention = 4 * rows * context * (1 + (shape.heads if exact else 0))
-    layer = 4 * rows * (4 * shape.width + 3 * shape.hidden)
+    layer = 4 * rows * (4 * shape.width + 3 * shape.hidden + 6 * shape.inner)
     logits = 2 * 4 * ROWS * shape.vocabulary
     return MemoryEstimate(
         weights=shape.weights,
-        cache=context * shape.kv_width * (4 if wide else 2),
+        cache=context * shape.kv_width * (4 if wide else 2) + 4 * shape.state * states_needed(options),
         compute=attention + layer + logits + _PROCESS,
     )
 

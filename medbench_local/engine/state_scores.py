@@ -17,8 +17,7 @@ from medbench_local.engine.packs import shared_beginning
 from medbench_local.engine.prefix import PrefixCache
 
 _PREFIX, _STEM, _BRANCH = range(3)
-SEQUENCES_TO_SCORE = 3
-"""The prefix, the prompt without its last tokens, and one continuation with these."""
+"""Sequences: the prefix, the prompt without its last tokens, and one continuation with these (see `states_needed`)."""
 
 
 def reusable_prefix(requests: Sequence[ScoreRequest], prefix: int, least_rows: int) -> int:
