@@ -18,6 +18,7 @@ from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
+from medbench_local.engine.support import refuse_unsupported
 from medbench_local.errors import NotFoundError, UsageError
 from medbench_local.files.gguf_header import LOSSLESS, gguf_parts, read_gguf_header
 from medbench_local.files.hashes import FileRecord, content_key
@@ -211,8 +212,10 @@ def _given_gguf(
         fetched = fetch_gguf(opened, source.file, home=home, progress=progress)
         repository, commit, files = fetched.repository, fetched.commit, fetched.files
         path = fetched.folder / source.file
+        refuse_unsupported(read_gguf_header(path))
     else:
         repository, commit, path = None, None, source.path
+        refuse_unsupported(read_gguf_header(path))
         files = hashed(path.parent, gguf_parts(path.name), home, progress)
     digest = files[0].sha256 if len(files) == 1 else content_key([file.sha256 for file in files])
     size = sum(file.size for file in files)

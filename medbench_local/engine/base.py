@@ -75,6 +75,9 @@ class EngineInfo:
         numerics: everything that decides the last bit (bindings and llama.cpp versions, CPU or GPU
             features, mode, cache type, flash attention); part of every score's key.
         threads: of the processor that compute.
+        exact_up_to: tokens of a prompt with an option beyond which llama.cpp does not compute what the model was
+            trained for; 0 if there are none.
+        limited_by: why.
     """
 
     model: str
@@ -85,6 +88,8 @@ class EngineInfo:
     device: str
     numerics: dict[str, str]
     threads: int = 1
+    exact_up_to: int = 0
+    limited_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,3 +236,10 @@ class Engine(Protocol):
 
 ROWS = 128
 """Most logits rows of one decode."""
+
+
+def states_needed(options: EngineOptions) -> int:
+    """Sequences for which a model with a running state keeps one, used or not: to score three, to generate one more
+    than is generated at once.
+    """
+    return max(3, 1 + options.parallel)

@@ -66,6 +66,7 @@ class Context:
         mode: "exact" is without flash attention, "reproducible" with it, "fast" with it where the device has it.
         f32_cache: 32 bits for keys and values instead of 16.
         gpu: whether any device but the processor may be used.
+        sequences: most sequences at a time. A model with a running state has room for a state of each.
 
     Raises:
         EngineError: there is not enough memory, or llama.cpp refuses the settings.
@@ -82,6 +83,7 @@ class Context:
         mode: Mode,
         f32_cache: bool,
         gpu: bool,
+        sequences: int = SEQUENCES,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         set_fields(
@@ -89,7 +91,7 @@ class Context:
             n_ctx=n_ctx,
             n_batch=batch,
             n_ubatch=micro_batch,
-            n_seq_max=SEQUENCES,
+            n_seq_max=sequences,
             n_outputs_max=ROWS,
             n_threads=threads,
             n_threads_batch=threads,
@@ -107,6 +109,7 @@ class Context:
         LOG.clear()
         self._model = model
         self.mode = mode
+        self.has_state = model.has_state
         self.handle: Any = llama_cpp.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise EngineError(

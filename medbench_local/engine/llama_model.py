@@ -16,6 +16,21 @@ from medbench_local.errors import EngineError, UnsupportedArchitectureError
 from medbench_local.files.gguf_file import read_texts_of_list
 from medbench_local.files.gguf_header import read_gguf_header
 
+WITH_STATE = frozenset(
+    {
+        "falcon-h1",
+        "granitehybrid",
+        "jamba",
+        "lfm2",
+        "lfm2moe",
+        "mamba",
+        "mamba2",
+        "qwen35",
+        "qwen3next",
+    }
+)
+"""Architectures with a running state whose results were seen to be those of whole decodes, bit by bit."""
+
 _FOR_WORDS = 20_000
 """Characters that are tokenised text by text before the vocabulary is read to know whether words will do."""
 
@@ -59,15 +74,28 @@ class Model:
         self._splitting = self._stored("tokenizer.ggml.pre")
         self._prepare = self._make_preparation()
         self._cased: CasedWords | None = None
+        self.has_state = bool(
+            llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
+        )
+        """Whether sequences have a running state, which can be copied and emptied but not cut."""
         self.architecture_problem = self._find_architecture_problem()
 
     def _find_architecture_problem(self) -> str:
-        if llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle):
-            return "keeps a running state instead of a cache, so that questions cannot branch off a prefix"
-        if llama_cpp.llama_model_has_encoder(self.handle):
+        if self.has_state and self._stored("general.architecture") not in WITH_STATE:
+            return (
+                "keeps a running state, and it is not known whether questions may branch off a prefix there: "
+                f"that was checked for {', '.join(sorted(WITH_STATE))}"
+            )
+        if llama_cpp.llama_model_has_encoder(self.handle) or not llama_cpp.llama_model_has_decoder(
+            self.handle
+        ):
             return "has an encoder; only decoder-only language models can be scored"
         if not self._spells_all_bytes():
             return "has a SentencePiece vocabulary without bytes: llama.cpp would end at a character unknown to it"
+        if llama_cpp.llama_model_is_diffusion(self.handle):
+            return (
+                "writes all tokens of a text at once; only models that write one after another can be scored"
+            )
         return ""
 
     def _spells_all_bytes(self) -> bool:

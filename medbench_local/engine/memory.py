@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from medbench_local.engine.base import ROWS, EngineOptions
+from medbench_local.engine.base import ROWS, EngineOptions, states_needed
 from medbench_local.errors import DoesNotFitError
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.files.gguf_shape import model_shape
@@ -23,7 +23,7 @@ class MemoryEstimate:
 
     Attributes:
         weights: the file's tensors.
-        cache: keys and values of the whole context.
+        cache: keys and values of the whole context, and running states.
         compute: room for intermediate results and logits, and the worker process itself.
     """
 
@@ -63,11 +63,15 @@ def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
         attention = 4 * rows * context * (1 + shape.windows + shape.heads)
     else:
         attention = 4 * rows * context + (2 * context * shape.kv_layer if wide else 0)
-    layer = 4 * rows * (4 * max(shape.width, shape.attended) + shape.kv_layer + 3 * shape.hidden)
+    layer = (
+        4
+        * rows
+        * (4 * max(shape.width, shape.attended) + shape.kv_layer + 3 * shape.hidden + 6 * shape.inner)
+    )
     logits = 2 * 4 * ROWS * shape.vocabulary
     return MemoryEstimate(
         weights=shape.weights,
-        cache=context * shape.kv_width * (4 if wide else 2),
+        cache=context * shape.kv_width * (4 if wide else 2) + 4 * shape.state * states_needed(options),
         compute=attention + layer + logits + _PROCESS,
     )
 

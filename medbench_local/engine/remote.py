@@ -26,7 +26,9 @@ from medbench_local.engine.channel import STOP_LINE
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.engine.process import end_process, signal_of, start_process
 from medbench_local.engine.repacking import repacking_pays
+from medbench_local.engine.support import refuse_unsupported
 from medbench_local.errors import CancelledError, EngineError, WorkerDied
+from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.settings import read_settings
 
 _SMALLER = (
@@ -65,6 +67,7 @@ class WorkerEngine(Closing):
         self._interrupted = False
         self._work = WorkDone()
         self._tokens_of: dict[str, int | None] = {}  # asked for at every visit of a candidate
+        refuse_unsupported(read_gguf_header(path))
         self._needed = memory_needed(path, options)
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115

@@ -170,7 +170,9 @@ def _refuse_too_long(
     Raises:
         InputError: a request is longer than the model's context.
     """
-    context = engine.info.n_ctx_train
+    info = engine.info
+    context = min(info.n_ctx_train, info.exact_up_to or info.n_ctx_train)
+    reason = f": {info.limited_by}" if context < info.n_ctx_train else ""
     (blanks,) = engine.tokenize([" " * 64], special=False)
     bytes_at_most = context - ROWS - 2 if len(blanks) <= 66 else 0
     doubtful = [
@@ -180,7 +182,7 @@ def _refuse_too_long(
         > bytes_at_most
     ]
     for request, (asked, _) in zip(doubtful, _tokenised(engine, doubtful, special), strict=True):
-        _need_room(asked, request, context, source)
+        _need_room(asked, request, context, reason, source)
 
 
 def digest(requests: Sequence[UserRequest]) -> str:
@@ -193,18 +195,20 @@ def digest(requests: Sequence[UserRequest]) -> str:
     return found.hexdigest()
 
 
-def _need_room(score: ScoreRequest, request: UserRequest, context: int, source: Path | None) -> None:
+def _need_room(
+    score: ScoreRequest, request: UserRequest, context: int, reason: str, source: Path | None
+) -> None:
     """Refuse what the engine would refuse: options branch off together, up to `ROWS` predictions at once."""
     longest = max(map(len, score.continuations)) - 1
     together = sum(min(len(continuation), ROWS) - 1 for continuation in score.continuations)
     needed = len(score.context) + max(longest, min(together, ROWS - 1))
     if needed > context:
         place = f"line {request.line}, key 'prompt'" if request.line else f"id {request.id!r}"
+        most = "the model is computed right up to" if reason else "the model's context holds"
         raise InputError(
             source or "requests",
             place,
-            f"request {request.id!r} needs {needed:,} tokens with its options, "
-            f"but the model's context holds {context:,}",
+            f"request {request.id!r} needs {needed:,} tokens with its options, but {most} {context:,}{reason}",
             advice="Shorten the prompt, or take the request out. Nothing has been scored.",
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from medbench_local._version import __version__
 from medbench_local.engine.base import Engine, GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, new_tokens
+from medbench_local.engine.support import inexact
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle
@@ -176,6 +177,7 @@ class RequestBuilder:
         Raises:
             EngineError: a question cannot be scored by the rule.
             UsageError: a prompt shows a picture, and the rule reads text only.
+            EngineError: a prompt is longer than what llama.cpp computes right of this model.
         """
         asked = self._asked_rows(split)
         number, together = 0, asked
@@ -189,6 +191,15 @@ class RequestBuilder:
         prompts = self._render_rows(candidate, split, together, beginnings=beginnings, kept=set(rows))
         prefixes = self._prefixes[candidate, split, number] = beginnings.shared()
         return PreparedPrompts(prompts, prefixes)
+
+    def need_exact(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> None:
+        """Look at prompts only whether they are computed right, before hours are spent on others.
+
+        Raises:
+            EngineError: one is longer than what llama.cpp computes right of this model.
+        """
+        if self._engine.info.exact_up_to:
+            self._render_rows(candidate, split, rows, kept=())
 
     def tokens(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> int:
         """Tokens decoded to score ``rows`` alone, the prefix that they share counted once."""
@@ -278,6 +289,8 @@ class RequestBuilder:
         """The prompts of ``rows`` with their rows; only of those in ``hashed`` the hashes are made."""
         demonstrations = self._demonstrations(candidate)
         rule, context = self._settings.rule, self._settings.context
+        info = self._engine.info
+        limit = info.exact_up_to
         questions = self._task.questions(split)
         too_long: dict[int, tuple[tuple[bytes, int], ...]] = {}
         waiting = list(rows)
@@ -290,7 +303,10 @@ class RequestBuilder:
                 waiting, asked, rule.requests(self._engine, asked, self._settings), strict=True
             ):
                 request = built.request
-                tokens, fits = len(request.context), rule.room(request) <= context
+                room = rule.room(request)
+                tokens, fits = len(request.context), room <= context
+                if fits and 0 < limit < room:
+                    raise inexact(f"the prompt of {one.where}", room, limit, info.limited_by)
                 sha256, key = "", b""
                 if hashed is None or row in hashed:
                     sha256 = one.prompt.sha256

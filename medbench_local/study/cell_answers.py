@@ -47,6 +47,10 @@ def answer_all(
 ) -> dict[CellKey, CellAnswers]:
     """Choose a prompt for every cell and answer its test questions with it."""
     prompt_style = session.prompt_style()
+    for cell in plan.cells:
+        default = Candidate(None, plan.protocol.demonstration_seed if cell.shots else None)
+        rows = range(len(test_questions(plan, cell)))
+        builder_of(session, plan, cell, prompt_style).need_exact(default, "test", rows)
     work = {key_of(cell): _prompts_of(plan, cell, prompt_style) for cell in plan.cells}
     lengths = {key_of(cell): _length(session, plan, cell, prompt_style) for cell in plan.cells}
     mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1) or 1.0
@@ -82,6 +86,9 @@ def answer_with(
     progress: Progress,
 ) -> dict[CellKey, tuple[Answer, ...]]:
     """Answer some test questions of every cell with prompts that are given."""
+    for cell in plan.cells:
+        key = key_of(cell)
+        builder_of(session, plan, cell, prompt_style).need_exact(chosen[key], "test", rows[key])
     found = {}
     with progress.step(label, total=sum(map(len, rows.values())), unit="prompts") as advance:
         for cell in plan.cells:

@@ -10,6 +10,7 @@ from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_mode
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.engine.base import Mode
+from medbench_local.engine.support import refuse_unsupported
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
 from medbench_local.files.hashes import data_sha256
 from medbench_local.progress import Progress
@@ -131,8 +132,14 @@ class Planner:
 
 
 def given_quantised(source: ModelSource) -> str | None:
-    """The file type of a GGUF file that is quantised already; None for everything else."""
+    """The file type of a GGUF file that is quantised already; None for everything else.
+
+    Raises:
+        UnsupportedArchitectureError: the file holds no model that can be scored.
+    """
     if not isinstance(source, LocalGguf):
         return None
-    file_type = read_gguf_header(source.path).file_type.lower()
+    header = read_gguf_header(source.path)
+    refuse_unsupported(header)
+    file_type = header.file_type.lower()
     return None if file_type in LOSSLESS else file_type
