@@ -147,6 +147,29 @@ def score_one(request: ScoreRequest, prefix: int, context: Context, cache: Prefi
     return _collect(request, sums)
 
 
+def score_each(
+    requests: Sequence[ScoreRequest], prefix: int, context: Context, cache: PrefixCache
+) -> list[OptionScores]:
+    """Score requests one by one, the longest first.
+
+    A short prompt branches off before the end of the prefix, because no decode may be small. Prompts that get shorter
+    only cut what is held; in another order much of the prefix would be decoded again and again. No bit depends on it.
+
+    Args:
+        requests: each fits the context and begins with the same ``prefix`` tokens.
+        prefix: number of shared tokens.
+        context: the context.
+        cache: of that context.
+
+    Returns:
+        One for each request, in their order.
+    """
+    scores: dict[int, OptionScores] = {}
+    for index in sorted(range(len(requests)), key=lambda index: -len(requests[index].context)):
+        scores[index] = score_one(requests[index], prefix, context, cache)
+    return [scores[index] for index in range(len(requests))]
+
+
 def score_many(
     requests: Sequence[ScoreRequest], prefix: int, parallel: int, context: Context, cache: PrefixCache
 ) -> list[OptionScores]:
