@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +56,17 @@ def _parts(request: ScoreRequest) -> Iterator[_Part]:
     """Cut a request so that each part needs few enough rows and sequences; usually into one."""
     shared = shared_beginning(request.continuations)
     most = ROWS - shared
-    part = _Part(request.context, request.continuations[0][:shared], ())
+    context, trunk = request.context, request.continuations[0][:shared]
+    pieces: list[tuple[int, Tokens]] = []
+    rows = 1 + shared
     for index, continuation in enumerate(request.continuations):
         first = continuation[shared : shared + most]
-        if part.pieces and (part.rows + len(first) - 1 > ROWS or len(part.pieces) == SEQUENCES - 1):
-            yield part
-            part = _Part(part.context + part.trunk, (), ())
-        part = replace(part, pieces=(*part.pieces, (index, first)))
-    yield part
+        if pieces and (rows + len(first) - 1 > ROWS or len(pieces) == SEQUENCES - 1):
+            yield _Part(context, trunk, tuple(pieces))
+            context, trunk, pieces, rows = context + trunk, (), [], 1
+        pieces.append((index, first))
+        rows += len(first) - 1
+    yield _Part(context, trunk, tuple(pieces))
     for index, continuation in enumerate(request.continuations):
         for start in range(shared + most, len(continuation), most):
             piece = continuation[start : start + most]
