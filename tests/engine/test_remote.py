@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -104,11 +105,11 @@ def test_its_death_says_which_modes_do_without_what_may_be_at_fault(
 ) -> None:
     with WorkerEngine(models / "f16.gguf", replace(OPTIONS, mode=mode, repack=repack)) as engine:
         psutil.Process(engine.pid).send_signal(signal.SIGILL)
+        ask: Callable[[], object] = partial(engine.score, PACK)
+        if generating:
+            ask = partial(engine.generate, Pack((), (GenerateRequest((1, 2), (), 1),)))
         with pytest.raises(WorkerDied, match="SIGILL") as caught:
-            if generating:
-                engine.generate(Pack((), (GenerateRequest((1, 2), (), 1),)))
-            else:
-                engine.score(PACK)
+            ask()
     assert caught.value.signal == "SIGILL"
     assert re.findall(r'`mode="(\w+)"`', caught.value.advice) == safer
 
