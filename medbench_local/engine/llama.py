@@ -30,7 +30,7 @@ from medbench_local.engine.bindings import versions
 from medbench_local.engine.generation import generate_together
 from medbench_local.engine.llama_context import SEQUENCES, Context
 from medbench_local.engine.llama_model import Model
-from medbench_local.engine.option_scores import score_many, score_one
+from medbench_local.engine.option_scores import score_each, score_many
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
 from medbench_local.engine.state_scores import reusable_prefix, score_by_state
@@ -179,7 +179,7 @@ class LlamaEngine(Closing):
                 return [score_by_state(request, prefix, context, self._cache) for request in requests]
             if self._options.mode == "fast":
                 return score_many(requests, prefix, parallel, context, self._cache)
-            return [score_one(request, prefix, context, self._cache) for request in requests]
+            return score_each(requests, prefix, context, self._cache)
 
     def generate(self, pack: Pack) -> list[str]:
         """See `Engine.generate`.

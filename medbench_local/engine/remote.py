@@ -38,9 +38,12 @@ _SMALLER = (
 _REPORT = (
     "Run the same command again; if it ends here again, the file or this build of llama.cpp is at fault."
 )
-_EXACT = (
-    'With `mode="exact"` llama.cpp uses neither rearranged weights nor flash attention, one of which may be at fault '
-    "here: run it so."
+_WITHOUT_FLASH = (
+    'With `mode="exact"` llama.cpp uses no flash attention, which may be at fault here: run it so.'
+)
+_WITHOUT_REPACKING = (
+    "Rearranged weights or flash attention may be at fault here: run it without the former "
+    '(`mode="reproducible"`), or without both (`mode="exact"`).'
 )
 _MEANINGS = {
     "SIGILL": "signal SIGILL: an instruction that this processor, or this build of llama.cpp, gets wrong"
@@ -68,7 +71,10 @@ class WorkerEngine(Closing):
         self._work = WorkDone()
         self._tokens_of: dict[str, int | None] = {}  # asked for at every visit of a candidate
         refuse_unsupported(read_gguf_header(path))
-        self._needed = memory_needed(path, options)
+        self._generating = False
+        self._needed = {
+            generates: memory_needed(path, options, generates=generates) for generates in (False, True)
+        }
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = start_process("worker", self._errors)
@@ -115,11 +121,13 @@ class WorkerEngine(Closing):
 
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""
+        self._generating = False
         doing = f"scoring {_summary(pack)}"
         return wire.scores_from_json(self._call("score", doing, {"pack": wire.pack_to_json(pack)}))
 
     def generate(self, pack: Pack) -> list[str]:
         """See `Engine.generate`."""
+        self._generating = True
         doing = f"continuing {_summary(pack)}"
         texts: list[str] = self._call("generate", doing, {"pack": wire.pack_to_json(pack)})
         return texts
@@ -187,7 +195,7 @@ class WorkerEngine(Closing):
         if ended_by == "SIGKILL":
             return WorkerDied(
                 f"{what}: it was killed (signal SIGKILL), probably because memory ran out. It needs about "
-                f"{self._needed}; {gigabytes(self._available)} were free before loading, "
+                f"{self._needed[self._generating]}; {gigabytes(self._available)} were free before loading, "
                 f"{gigabytes(available)} just after it ended.",
                 advice=_SMALLER,
                 signal=ended_by,
@@ -195,7 +203,7 @@ class WorkerEngine(Closing):
         ending = _MEANINGS.get(ended_by) or (ended_by and f"signal {ended_by}") or f"exit code {code}"
         return WorkerDied(
             f"{what} ({ending})" + (f"; its last words: {last}" if last else "."),
-            advice=_REPORT if self._options.mode == "exact" else _EXACT,
+            advice=_other_mode(self._options, generating=self._generating) or _REPORT,
             signal=ended_by,
         )
 
@@ -230,6 +238,14 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
         pays = repacking_pays(path, options, read_settings().home, WorkerEngine)
         options = replace(options, repack=pays)
     return WorkerEngine(path, options)
+
+
+def _other_mode(options: EngineOptions, *, generating: bool) -> str:
+    """What llama.cpp may do without, and how; "" if it does without everything."""
+    if options.mode == "fast":
+        return _WITHOUT_REPACKING if options.repack else _WITHOUT_FLASH
+    # The reproducible mode generates as the exact one does.
+    return _WITHOUT_FLASH if options.mode == "reproducible" and not generating else ""
 
 
 def _summary(pack: Pack) -> str:

@@ -109,12 +109,14 @@ class ScoringRule(ABC, Generic[Request]):
         scores_option_texts: options are scored by their own texts, which are not shown in the prompt. Their summed
             probability is then small for any model, and whoever repeats the scoring elsewhere needs `Prompt.gap`.
         depends_on_batch: the last bits of a score depend on what else is in its pack, even in the engine's exact mode.
+        generates: the model writes a text.
     """
 
     name: ClassVar[Scoring]
     title: ClassVar[str]
     scores_option_texts: ClassVar[bool] = False
     depends_on_batch: ClassVar[bool] = False
+    generates: ClassVar[bool] = False
 
     def render(
         self,

@@ -142,6 +142,11 @@ class Outline:
             return "reproducible"
         return "exact" if any(name in WITHOUT_ROUNDING for name in file_types) else "reproducible"
 
+    @property
+    def generates(self) -> bool:
+        """Whether the models write their answers."""
+        return RULES[self.scoring].generates
+
     def engine(self, *, reference: bool = False) -> EngineOptions:
         """How models are decoded, at the precision that is scored or at the one that is checked against."""
         return replace(

@@ -31,6 +31,7 @@ class Greedy(ScoringRule[GenerateRequest]):
     name = "greedy"
     title = "greedy scoring"
     depends_on_batch = True
+    generates = True
 
     @override
     def requests(
