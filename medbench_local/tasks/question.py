@@ -14,7 +14,7 @@ SPLITS: tuple[SplitName, ...] = ("demonstrations", "validation", "test")
 MAX_OPTIONS = 26
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Question:
     """One multiple-choice item.
 
