@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from medbench_local.files.compact import divided, joined, kept_as
 from medbench_local.files.rows import Row
 
 SplitName = Literal["demonstrations", "validation", "test"]
@@ -14,7 +15,8 @@ SPLITS: tuple[SplitName, ...] = ("demonstrations", "validation", "test")
 MAX_OPTIONS = 26
 
 
-@dataclass(frozen=True, slots=True)
+@kept_as("options", joined, divided)
+@dataclass(frozen=True)
 class Question:
     """One multiple-choice item.
 
