@@ -53,6 +53,10 @@ def pack_from_json(data: dict[str, Any]) -> Pack:
     )
 
 
+_NUMBERS: dict[int, int] = {}
+"""Token numbers that came in so far: each is an object, and of thousands of prompts most are the same."""
+
+
 def token_lists_to_json(token_lists: Sequence[Tokens]) -> list[Any]:
     """Token lists, each as the number of tokens that it shares with the one before, and the others."""
     found: list[Any] = []
@@ -65,11 +69,11 @@ def token_lists_to_json(token_lists: Sequence[Tokens]) -> list[Any]:
 
 
 def token_lists_from_json(data: list[Any]) -> list[Tokens]:
-    """The inverse of `token_lists_to_json`; what lists share is held once."""
+    """The inverse of `token_lists_to_json`; every number of a token is held once, however many lists have it."""
     found: list[Tokens] = []
     before: Tokens = ()
     for shared, others in data:
-        before = (*before[:shared], *others)
+        before = (*before[:shared], *map(_NUMBERS.setdefault, others, others))
         found.append(before)
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from medbench_local.engine.base import Engine, EngineInfo, GenerateRequest, Pack, ScoreRequest, WorkDone
 from medbench_local.engine.packs import new_tokens, plan_packs
+from medbench_local.files.compact import doubles, floats, kept_as
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.scoring.request_builder import PreparedPrompts, RequestBuilder
@@ -20,7 +21,9 @@ from medbench_local.store.scores import ScoreStore, StoredRequest, StoredScore, 
 from medbench_local.tasks.question import Question, SplitName, Task
 
 
-@dataclass(frozen=True, slots=True)
+@kept_as("logprobs", doubles, floats)
+@kept_as("prompt_sha256", bytes.fromhex, bytes.hex)
+@dataclass(frozen=True)
 class Answer:
     """How one question was answered.
 
@@ -35,6 +38,11 @@ class Answer:
         text: what was generated; None where options were scored.
         prompt_sha256: hash of the prompt.
     """
+
+    __slots__ = (
+        *("prediction", "_logprobs", "mass", "tied", "tokens", "dropped", "overlong", "text"),
+        "_prompt_sha256",
+    )
 
     prediction: int | None
     logprobs: tuple[float, ...]

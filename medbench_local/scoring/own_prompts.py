@@ -14,7 +14,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from medbench_local.engine.base import ROWS, Engine, ScoreRequest
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import disk_error, whole_file, write_atomic
+from medbench_local.files.compact import divided, joined, kept_as
 from medbench_local.files.json_objects import json_decoder
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
@@ -38,7 +39,8 @@ _TOGETHER = 200
 """Requests that are sent and tokenised in one go."""
 
 
-@dataclass(frozen=True, slots=True)
+@kept_as("options", joined, divided)
+@dataclass(frozen=True)
 class UserRequest:
     """One line of a request file.
 
@@ -66,10 +68,8 @@ def read_requests(path: Path) -> list[UserRequest]:
     """
     requests = []
     lines: dict[str | int, int] = {}
-    alike: dict[tuple[str, ...], tuple[str, ...]] = {}  # thousands of requests have the same options
     for number, row in read_rows(path):
         request = _request(path, number, row)
-        request = replace(request, options=alike.setdefault(request.options, request.options))
         if request.id in lines:
             raise InputError(path, f"line {number}, key 'id'", f"already used on line {lines[request.id]}")
         lines[request.id] = number

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from medbench_local.files.compact import divided, joined, kept_as
 from medbench_local.files.rows import Row
 
 SplitName = Literal["demonstrations", "validation", "test"]
@@ -15,6 +16,7 @@ SPLITS: tuple[SplitName, ...] = ("demonstrations", "validation", "test")
 MAX_OPTIONS = 26
 
 
+@kept_as("options", joined, divided)
 @dataclass(frozen=True)
 class Question:
     """One multiple-choice item.
