@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from medbench_local.catalog.model import FamilyName, ModelEntry
@@ -12,8 +12,9 @@ from medbench_local.prompts import template as pieces
 from medbench_local.prompts.chat import Chat, Turn
 from medbench_local.prompts.families import CHAT, CLOZE_SYSTEM, FAMILIES, PLAIN
 from medbench_local.prompts.grammar import sample_format
-from medbench_local.prompts.prompt import Candidate, Prompt
+from medbench_local.prompts.prompt import Candidate, Prompt, ThinkingMarks
 from medbench_local.prompts.template import Template, write_plain
+from medbench_local.prompts.thinking_style import ThinkingStyle
 from medbench_local.tasks.question import Question
 
 
@@ -33,6 +34,7 @@ class PromptStyle:
         system_prompt: replaces every system prompt, if not None; "" leaves plain prompts without one and the
             system turn of conversations empty.
         overrides: system prompts by model and task.
+        thinking: how the model thinks before it answers, or None for one that was not trained to.
     """
 
     name: str
@@ -42,6 +44,7 @@ class PromptStyle:
     fixed_template: bool = False
     system_prompt: str | None = None
     overrides: PromptOverrides = field(default_factory=PromptOverrides)
+    thinking: ThinkingStyle | None = None
 
     def system(self, task_id: str, options: int) -> str:
         """The system prompt for questions of ``task_id`` with ``options`` options."""
@@ -169,6 +172,24 @@ def render_cloze(
         pieces.write_cloze_question(template, question),
     )
     return _prompt(prompt_style, template, text, question.options)
+
+
+def render_thinking(
+    prompt_style: PromptStyle,
+    task_id: str,
+    question: Question,
+    demonstrations: Sequence[Question],
+    format: int | None,
+) -> Prompt:
+    """The prompt that lets the model think about ``question``; it ends where the thinking begins.
+
+    A model that was not trained to think goes on from where its answer would begin. Arguments as for `render`.
+    """
+    prompt = render(prompt_style, task_id, question, demonstrations, format)
+    style = prompt_style.thinking
+    text = prompt.text if style is None else style.opened(prompt.text)
+    marks = ThinkingMarks() if style is None else style.marks
+    return replace(prompt, parts=(text,), marks=marks)
 
 
 def _prompt(prompt_style: PromptStyle, template: Template, text: str, labels: tuple[str, ...]) -> Prompt:
