@@ -14,7 +14,7 @@ from medbench_local.prompts.families import CHAT, CLOZE_SYSTEM, FAMILIES, PLAIN
 from medbench_local.prompts.grammar import sample_format
 from medbench_local.prompts.prompt import Candidate, Prompt, ThinkingMarks
 from medbench_local.prompts.template import Template, write_plain
-from medbench_local.prompts.thinking_style import ThinkingStyle
+from medbench_local.prompts.thinking_style import ThinkingStyle, style_of
 from medbench_local.tasks.question import Question
 
 
@@ -118,7 +118,16 @@ def prompt_style_for(
         fixed_template=entry.fixed_template if entry else False,
         system_prompt=system_prompt,
         overrides=overrides or PromptOverrides(),
+        thinking=style_of(chat_template),
     )
+
+
+def may_think(entry: ModelEntry | None, chat_template: str | None) -> bool:
+    """Whether a model can be asked to think before it answers: one that holds conversations can, any other goes on.
+
+    Arguments as for `prompt_style_for`.
+    """
+    return bool(FAMILIES[entry.family].style) if entry is not None else chat_template is not None
 
 
 def render(

@@ -25,6 +25,7 @@ from medbench_local.results.record import (
     Record,
     Share,
     Some,
+    Thinkers,
     Verdict,
     VerdictOfInterval,
 )

@@ -135,9 +135,7 @@ class _Share:
         self(max(self._left, 0.0), known=True)
 
 
-def _length(
-    session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_style: PromptStyle
-) -> float:
+def _length(session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_style: PromptStyle) -> float:
     """Tokens decoded for a prompt on average, from a few test questions in the default format."""
     candidate = Candidate(None, 0 if cell.shots else None)
     rows = range(min(_SAMPLE, len(cell.task.questions("test"))))

@@ -30,7 +30,7 @@ from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Plan, test_questions
+from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
 
@@ -134,9 +134,7 @@ def _judge(
     full: dict[CellKey, tuple[Answer, ...]],
     quantised: dict[CellKey, tuple[Answer, ...]],
 ) -> ModelCheck:
-    asked = {
-        cell.key: [test_questions(plan, cell)[row] for row in rows[cell.key]] for cell in plan.cells
-    }
+    asked = {cell.key: [test_questions(plan, cell)[row] for row in rows[cell.key]] for cell in plan.cells}
     tasks = tuple(
         TaskCheck(
             key[0],

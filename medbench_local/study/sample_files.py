@@ -12,7 +12,6 @@ from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.verdicts import AtFullPrecision
 
-
 _FILES: dict[Thinkers, str] = {"both": "both-think", "medical": "medical-thinks", "none": "none-think"}
 
 
