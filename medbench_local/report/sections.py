@@ -141,9 +141,9 @@ def thinking(results: Results) -> list[Section]:
         *map(_number, ("questions", "median tokens", "truncated", "not closed", "loops")),
     )
     note = (
-        "Tokens that a model wrote before it answered. Truncated: the budget was used up, and the thinking was closed for "
-        "the model. Not closed: its text ended without the marker that closes the thinking. Loops: the thinking ends in "
-        "a repetition."
+        "Tokens that a model wrote before it answered. Truncated: the budget was used up, and the thinking was closed "
+        "for the model. Not closed: its text ended without the marker that closes the thinking, which a model that was "
+        "not trained to think does not have. Loops: the thinking ends in a repetition."
     )
     return [Section("Thinking", note, columns, tuple(rows))]
 

@@ -268,9 +268,10 @@ def notes(results: Results) -> list[str]:
     comparisons = results.comparisons
     # Whole texts are always improbable.
     labelled = [c for c in comparisons if not RULES[c.scoring].scores_option_texts]
+    thought = [(cell(c), c.thinking) for c in comparisons if c.thinking is not None]
     return [
-        *_truncated(medical, [(cell(c), c.thinking and c.thinking.medical) for c in comparisons]),
-        *_truncated(base, [(cell(c), c.thinking and c.thinking.base) for c in comparisons]),
+        *_truncated(medical, [(name, both.medical) for name, both in thought]),
+        *_truncated(base, [(name, both.base) for name, both in thought]),
         *_notes_on_prompts(medical, [(cell(c), c.counts.medical) for c in comparisons]),
         *_unexpected(medical, [c.counts.medical for c in labelled]),
         *_notes_on_search(medical, [(cell(c), c.prompt.medical) for c in comparisons]),
