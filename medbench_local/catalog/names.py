@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-Scoring = Literal["constrained", "label", "cloze", "greedy"]
+Scoring = Literal["constrained", "label", "cloze", "thinking", "greedy"]
 """The scoring rules: each is the module of its name in `medbench_local.scoring.rules`."""
 
 Partner = Literal["origin", "alternative"]

@@ -18,11 +18,14 @@ from medbench_local.engine.base import (
     EngineInfo,
     EngineOptions,
     GenerateRequest,
+    Heard,
     Mode,
     OptionScores,
     Pack,
     ScoreRequest,
+    ThinkRequest,
     Tokens,
+    Trace,
     WorkDone,
     states_needed,
 )
@@ -35,6 +38,7 @@ from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
 from medbench_local.engine.state_scores import reusable_prefix, score_by_state
 from medbench_local.engine.support import exact_limit, inexact, refuse_unsupported
+from medbench_local.engine.thinking import think_all
 from medbench_local.engine.threads import default_threads
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
 from medbench_local.files.gguf_header import read_gguf_header
@@ -201,6 +205,34 @@ class LlamaEngine(Closing):
                 texts += generate_together(group, prefix, self._model, context, self._cache)
         return texts
 
+    def think(self, pack: Pack, heard: Heard) -> list[Trace]:
+        """See `Engine.think`.
+
+        One request at a time, as the mode "exact" decodes: what is asked beside it changes no bit. In the mode "fast"
+        `EngineOptions.parallel` at once, as far as the context holds them, each followed by the next when it is done.
+        """
+        requests = [request for request in pack.requests if isinstance(request, ThinkRequest)]
+        mode: Mode = "exact" if self._options.mode == "reproducible" else self._options.mode
+        context = self._begin(pack, len(requests), "think about", mode)
+        prefix, fast = len(pack.prefix), mode == "fast"
+        needs = [len(request.context) + request.max_tokens for request in requests]
+        for needed in needs:
+            self._refuse_more(needed, "a prompt and the thinking about it")
+        if requests:
+            together = sum(sorted(needs)[-self._options.parallel :]) if fast else max(needs)
+            context = self._grown(min(together, max(self._options.n_ctx, max(needs))))
+        with self._tidy():
+            slots = self._options.parallel if fast else 1
+            return think_all(requests, pack.prefix[:prefix], slots, self._model, context, self._cache, heard)
+
+    def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
+        """See `Engine.spell`; bytes that are no text become U+FFFD."""
+        piece = self._model.piece
+        return [
+            b"".join(piece(token, special=True) for token in tokens).decode("utf-8", "replace")
+            for tokens in token_lists
+        ]
+
     def _begin(self, pack: Pack, fitting: int, kind: str, mode: Mode) -> Context:
         """Refuse a pack that cannot be computed, before anything is; the context to do it in as ``mode`` does."""
         if self._context is None:
@@ -240,7 +272,7 @@ class LlamaEngine(Closing):
                 advice="Load the model with a larger context, or shorten the prompt.",
             )
 
-    def _refuse_inexact(self, request: ScoreRequest | GenerateRequest) -> None:
+    def _refuse_inexact(self, request: ScoreRequest | GenerateRequest | ThinkRequest) -> None:
         limit = self._limit
         if limit is None:
             return

@@ -160,13 +160,13 @@ class Model:
             self._pieces = {self.entry(token): token for token in reversed(range(self.vocabulary))}
         return self._pieces.get(entry)
 
-    def piece(self, token: int) -> bytes:
-        """The bytes that a token writes; none for control tokens."""
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes that a token writes; none for control tokens unless ``special``, which gives their own texts."""
         buffer = ctypes.create_string_buffer(256)
-        length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+        length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
         if length < 0:
             buffer = ctypes.create_string_buffer(-length)
-            length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+            length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
         return buffer.raw[: max(length, 0)]
 
     def ends(self, token: int) -> bool:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from medbench_local.engine.base import (
     Closing,
     EngineInfo,
     EngineOptions,
+    Heard,
     OptionScores,
     Pack,
     Tokens,
+    Trace,
     WorkDone,
 )
 from medbench_local.engine.channel import STOP_LINE
@@ -49,6 +51,9 @@ _MEANINGS = {
     "SIGILL": "signal SIGILL: an instruction that this processor, or this build of llama.cpp, gets wrong"
 }
 
+
+_EVENT = b'{"event": '
+"""How a line begins that is not the reply yet."""
 
 PATIENCE = 2.0
 """Seconds that an interrupted worker has to give up its pack, and a closed one to end, before it is killed."""
@@ -132,7 +137,25 @@ class WorkerEngine(Closing):
         texts: list[str] = self._call("generate", doing, {"pack": wire.pack_to_json(pack)})
         return texts
 
-    def _call(self, name: str, doing: str, arguments: dict[str, Any]) -> Any:
+    def think(self, pack: Pack, heard: Heard) -> list[Trace]:
+        """See `Engine.think`."""
+
+        def told(number: int, written: int, trace: list[Any] | None) -> None:
+            heard(number, written, None if trace is None else wire.trace_from_json(trace))
+
+        doing = f"thinking about {_summary(pack)}"
+        traces = self._call("think", doing, {"pack": wire.pack_to_json(pack)}, told)
+        return [wire.trace_from_json(trace) for trace in traces]
+
+    def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
+        """See `Engine.spell`."""
+        arguments = {"token_lists": list(token_lists)}
+        texts: list[str] = self._call("spell", f"spelling {len(token_lists)} token lists", arguments)
+        return texts
+
+    def _call(
+        self, name: str, doing: str, arguments: dict[str, Any], told: Callable[..., None] | None = None
+    ) -> Any:
         pipe_in, pipe_out = self._process.stdin, self._process.stdout
         assert pipe_in is not None
         assert pipe_out is not None
@@ -150,7 +173,9 @@ class WorkerEngine(Closing):
                 pipe_in.write(line)
                 pipe_in.flush()
                 asked = True
-                answer = pipe_out.readline()
+                while (answer := pipe_out.readline()).startswith(_EVENT):
+                    if told is not None and answer.endswith(b"\n"):
+                        told(*json.loads(answer)["event"])
             except OSError:  # a broken pipe
                 answer = b""
         except BaseException:  # an interrupt: the reply would be taken for the next one's
@@ -176,7 +201,9 @@ class WorkerEngine(Closing):
         try:
             pipe_in.write(STOP_LINE)
             pipe_in.flush()
-            json.loads(pipe_out.readline())  # whole, if nothing of it was lost when the interrupt came
+            while (answer := pipe_out.readline()).startswith(_EVENT):
+                pass
+            json.loads(answer)  # whole, if nothing of it was lost when the interrupt came
         except (OSError, ValueError, KeyboardInterrupt):
             return False
         finally:

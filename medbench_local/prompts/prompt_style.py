@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from medbench_local.catalog.model import FamilyName, ModelEntry
@@ -12,9 +12,10 @@ from medbench_local.prompts import template as pieces
 from medbench_local.prompts.chat import Chat, Turn
 from medbench_local.prompts.families import CHAT, CLOZE_SYSTEM, FAMILIES, PLAIN
 from medbench_local.prompts.grammar import sample_format
-from medbench_local.prompts.prompt import Candidate, Prompt
+from medbench_local.prompts.prompt import Candidate, Prompt, ThinkingMarks
 from medbench_local.prompts.prompting import OWN_WAY, PLAIN_TEXT, Prompting
 from medbench_local.prompts.template import Template, write_plain
+from medbench_local.prompts.thinking_style import ThinkingStyle, style_of
 from medbench_local.tasks.question import Question
 
 
@@ -34,6 +35,7 @@ class PromptStyle:
         system_prompt: replaces every system prompt, if not None; "" leaves plain prompts without one and the
             system turn of conversations empty.
         overrides: system prompts by model and task.
+        thinking: how the model thinks before it answers, or None for one that was not trained to.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PromptStyle:
     fixed_template: bool = False
     system_prompt: str | None = None
     overrides: PromptOverrides = field(default_factory=PromptOverrides)
+    thinking: ThinkingStyle | None = None
 
     def system(self, task_id: str, options: int) -> str:
         """The system prompt for questions of ``task_id`` with ``options`` options."""
@@ -132,7 +135,16 @@ def prompt_style_for(
         fixed_template=entry.fixed_template if entry else False,
         system_prompt=asked.system_prompt,
         overrides=overrides or PromptOverrides(),
+        thinking=style_of(chat_template),
     )
+
+
+def may_think(entry: ModelEntry | None, chat_template: str | None) -> bool:
+    """Whether a model can be asked to think before it answers: one that holds conversations can, any other goes on.
+
+    Arguments as for `prompt_style_for`.
+    """
+    return bool(FAMILIES[entry.family].style) if entry is not None else chat_template is not None
 
 
 def render(
@@ -186,6 +198,24 @@ def render_cloze(
         pieces.write_cloze_question(template, question),
     )
     return _prompt(prompt_style, template, text, question.options)
+
+
+def render_thinking(
+    prompt_style: PromptStyle,
+    task_id: str,
+    question: Question,
+    demonstrations: Sequence[Question],
+    format: int | None,
+) -> Prompt:
+    """The prompt that lets the model think about ``question``; it ends where the thinking begins.
+
+    A model that was not trained to think goes on from where its answer would begin. Arguments as for `render`.
+    """
+    prompt = render(prompt_style, task_id, question, demonstrations, format)
+    style = prompt_style.thinking
+    text = prompt.text if style is None else style.opened(prompt.text)
+    marks = ThinkingMarks() if style is None else style.marks
+    return replace(prompt, parts=(text,), marks=marks)
 
 
 def _prompt(prompt_style: PromptStyle, template: Template, text: str, labels: tuple[str, ...]) -> Prompt:

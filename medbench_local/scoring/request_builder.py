@@ -16,7 +16,7 @@ from medbench_local.engine.support import inexact
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle
-from medbench_local.scoring.rule import AskedPrompt, ScoringSettings
+from medbench_local.scoring.rule import AskedPrompt, ScoringSettings, ThinkingRequest
 from medbench_local.store.scores import StoredRequest, score_key
 from medbench_local.tasks.question import Question, SplitName, Task
 
@@ -44,7 +44,7 @@ class PreparedPrompt:
         too_long: the same of those with more demonstrations that did not fit, with their lengths.
     """
 
-    request: ScoreRequest | GenerateRequest | None
+    request: ScoreRequest | GenerateRequest | ThinkingRequest | None
     tokens: int
     dropped: int
     prompt_sha256: str
@@ -209,7 +209,9 @@ class RequestBuilder:
         total = sum(map(len, prefixes.values()))
         for prompt in prompts.values():
             if prompt.request is not None:
-                total += new_tokens(prompt.request, len(prefixes[prompt.dropped]))
+                request = prompt.request
+                asked = request.think if isinstance(request, ThinkingRequest) else request
+                total += new_tokens(asked, len(prefixes[prompt.dropped]))
         return total
 
     def first_prompt(self, candidate: Candidate, split: SplitName) -> Tokens:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.prompts import PromptOverrides
@@ -17,7 +18,7 @@ from medbench_local.prompts.prompting import Prompting
 from medbench_local.scoring.answers import CellScorer, Meter, fingerprint
 from medbench_local.scoring.prompt_styles import prompt_style_of
 from medbench_local.scoring.request_builder import RequestBuilder
-from medbench_local.scoring.rule import ScoringSettings
+from medbench_local.scoring.rule import ScoringRule, ScoringSettings
 from medbench_local.store.scores import ScoreStore
 from medbench_local.tasks.question import SplitName, Task
 
@@ -114,21 +115,37 @@ class ModelSession:
             ends={"bos_token": self.info.bos_text, "eos_token": self.info.eos_text},
         )
 
-    def builder(self, task: Task, shots: int, asked: AskedRows, prompt_style: PromptStyle) -> RequestBuilder:
-        """Makes the prompts of ``task`` the way ``prompt_style`` says."""
-        return RequestBuilder(self.engine, prompt_style, task, shots, self._settings, asked)
+    def builder(
+        self,
+        task: Task,
+        shots: int,
+        asked: AskedRows,
+        prompt_style: PromptStyle,
+        rule: ScoringRule[Any] | None = None,
+    ) -> RequestBuilder:
+        """Makes the prompts of ``task`` the way ``prompt_style`` says, for ``rule`` or that of the settings."""
+        return RequestBuilder(self.engine, prompt_style, task, shots, self._by(rule), asked)
+
+    def _by(self, rule: ScoringRule[Any] | None) -> ScoringSettings:
+        return self._settings if rule is None else replace(self._settings, rule=rule)
 
     def scorer(
-        self, task: Task, shots: int, asked: AskedRows, prompt_style: PromptStyle, advance: Advance
+        self,
+        task: Task,
+        shots: int,
+        asked: AskedRows,
+        prompt_style: PromptStyle,
+        rule: ScoringRule[Any],
+        advance: Advance,
     ) -> CellScorer:
-        """A scorer for ``task`` that speaks to this model the way ``prompt_style`` says."""
+        """A scorer for ``task`` that speaks to this model the way ``prompt_style`` says, and answers by ``rule``."""
         return CellScorer(
             self.engine,
             fingerprint=fingerprint(self._file.sha256, self.info),
             store=self._store,
-            builder=self.builder(task, shots, asked, prompt_style),
+            builder=self.builder(task, shots, asked, prompt_style, rule),
             task=task,
-            settings=self._settings,
+            settings=self._by(rule),
             meter=self._meter,
             advance=advance,
         )

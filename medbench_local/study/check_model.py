@@ -20,7 +20,7 @@ from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.begun import in_begun_mode
-from medbench_local.study.cell_answers import CellKey, answer_with, key_of, with_retries
+from medbench_local.study.cell_answers import answer_with, with_retries
 from medbench_local.study.equivalence import (
     CheckSettings,
     check_settings,
@@ -33,7 +33,7 @@ from medbench_local.study.memory import refuse_plan
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.per_model import need_one_model
-from medbench_local.study.plan import Plan, test_questions
+from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
 
@@ -76,7 +76,7 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         reference_precision=plan.reference_precision,
         near_tie=plan.reference_near_tie,
     )
-    rows = {key_of(cell): checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
+    rows = {cell.key: checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
     folder = _folder(planner.quants, plan)
     with only_process(folder), ScoreStore(folder / SCORES, neighbouring_stores(folder)) as store:
         _note(folder, identity_of(plan, planner.quants))
@@ -134,7 +134,7 @@ def _answers(
 ) -> dict[CellKey, tuple[Answer, ...]]:
     file = plan.reference_file(model) if full else model.quantised
     seed = plan.protocol.demonstration_seed
-    chosen = {key_of(cell): Candidate(None, seed if cell.shots else None) for cell in plan.cells}
+    chosen = {cell.key: Candidate(None, seed if cell.shots else None) for cell in plan.cells}
     found: dict[CellKey, tuple[Answer, ...]] = {}
 
     def work(session: ModelSession) -> None:
@@ -143,6 +143,7 @@ def _answers(
             answer_with(
                 session,
                 plan,
+                "medical",
                 session.prompt_style(),
                 chosen,
                 rows,
@@ -176,9 +177,7 @@ def _judge(
     full: dict[CellKey, tuple[Answer, ...]],
     quantised: dict[CellKey, tuple[Answer, ...]],
 ) -> ModelCheck:
-    asked = {
-        key_of(cell): [test_questions(plan, cell)[row] for row in rows[key_of(cell)]] for cell in plan.cells
-    }
+    asked = {cell.key: [test_questions(plan, cell)[row] for row in rows[cell.key]] for cell in plan.cells}
     tasks = tuple(
         TaskCheck(
             key[0],

@@ -25,10 +25,8 @@ from medbench_local.study.assembly import assemble, timing_of
 from medbench_local.study.begun import in_begun_mode
 from medbench_local.study.cell_answers import (
     CellAnswers,
-    CellKey,
     answer_all,
     answer_with,
-    key_of,
     with_retries,
 )
 from medbench_local.study.cell_verification import CellVerification
@@ -44,7 +42,7 @@ from medbench_local.study.memory import (
 from medbench_local.study.model_prompts import refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Outline, Plan, test_questions
+from medbench_local.study.plan import CellKey, Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
@@ -224,21 +222,22 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
     def answer_medical(session: ModelSession) -> None:
         work.models["medical"] = loaded(session, plan)
         label = f"{plan.medical.name} ({plan.quant.name})"
-        sides["medical"] = answer_all(session, plan, label=label, progress=work.tools.progress)
+        sides["medical"] = answer_all(session, plan, "medical", label=label, progress=work.tools.progress)
 
     def answer_base(session: ModelSession) -> None:
         work.models["base"] = loaded(session, plan)
         label = f"{plan.base.name} ({plan.quant.name})"
-        sides["base"] = answer_all(session, plan, label=label, progress=work.tools.progress)
+        sides["base"] = answer_all(session, plan, "base", label=label, progress=work.tools.progress)
         if plan.options.ablation:
             chosen = {key: found.candidate for key, found in sides["medical"].items()}
             shared.update(
                 answer_with(
                     session,
                     plan,
+                    "base",
                     session.prompt_style((plan.medical, plan.options.prompting("medical"))),
                     chosen,
-                    {key_of(cell): range(len(test_questions(plan, cell))) for cell in plan.cells},
+                    {cell.key: range(len(test_questions(plan, cell))) for cell in plan.cells},
                     label=f"{plan.base.name} with the prompts of {plan.medical.name}",
                     progress=work.tools.progress,
                 )
@@ -249,13 +248,14 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
     findings = _findings(plan, sides, obstacle, share, precisions, work)
     comparisons = []
     for cell in plan.cells:
-        key = key_of(cell)
+        key = cell.key
         medical, base = sides["medical"][key], sides["base"][key]
         comparisons.append(
             comparison(
                 task=cell.task.id,
                 shots=cell.shots,
-                scoring=plan.scoring,
+                scoring=plan.rule_of(cell, "medical"),
+                thinkers=cell.thinkers,
                 precision=plan.precision,
                 questions=test_questions(plan, cell),
                 medical=Side(medical.choice, medical.answers),
@@ -306,7 +306,7 @@ def _findings(
     )
     findings = {}
     for cell in plan.cells:
-        key = key_of(cell)
+        key = cell.key
         check = checks.get(key)
         found = unchecked(plan, cell, obstacle) if check is None else finding(plan, check, settings)
         findings[key] = found

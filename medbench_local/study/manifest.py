@@ -72,14 +72,15 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
 
 
 def hashed(cells: Sequence[Cell]) -> list[HashedCell]:
-    """What of cells decides the result."""
+    """What of cells decides the result; that some may think and others not follows from the models and the scoring."""
+    once = {(cell.task.id, cell.shots): cell for cell in cells}
     return [
         HashedCell(
             cell.task.id,
             [[file.sha256 for file in split.files] for split in cell.task.splits.values()],
             cell.shots,
         )
-        for cell in cells
+        for cell in once.values()
     ]
 
 

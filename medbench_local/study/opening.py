@@ -57,15 +57,19 @@ def session_for(
 
 
 def scorer_of(
-    session: ModelSession, plan: Plan, cell: Cell, prompt_style: PromptStyle, advance: Advance
+    session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_style: PromptStyle, advance: Advance
 ) -> CellScorer:
-    """A scorer for one cell of ``plan``."""
-    return session.scorer(cell.task, cell.shots, _asked(plan, cell), prompt_style, advance)
+    """A scorer for one model in one cell of ``plan``."""
+    rule = RULES[plan.rule_of(cell, role)]
+    return session.scorer(cell.task, cell.shots, _asked(plan, cell), prompt_style, rule, advance)
 
 
-def builder_of(session: ModelSession, plan: Plan, cell: Cell, prompt_style: PromptStyle) -> RequestBuilder:
-    """Makes the prompts of one cell of ``plan``."""
-    return session.builder(cell.task, cell.shots, _asked(plan, cell), prompt_style)
+def builder_of(
+    session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_style: PromptStyle
+) -> RequestBuilder:
+    """Makes the prompts of one model in one cell of ``plan``."""
+    rule = RULES[plan.rule_of(cell, role)]
+    return session.builder(cell.task, cell.shots, _asked(plan, cell), prompt_style, rule)
 
 
 def _asked(plan: Plan, cell: Cell) -> AskedRows:

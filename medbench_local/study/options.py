@@ -267,11 +267,14 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         InputError: a file that is named (protocol, chat template, system prompt) is malformed.
     """
     from medbench_local.catalog.protocol import Protocol, load_protocol
+    from medbench_local.scoring.rules import RULES
 
     check_ranges(options)
     settings = read_settings()
     named = protocol if options.protocol is None else options.protocol
     rules = named if isinstance(named, Protocol) else load_protocol(named)
+    if RULES[options.scoring or rules.scoring].thinks:  # one candidate costs as much as the test
+        rules = rules.model_copy(update={"selection": rules.thinking.selection})
     values = {one.name: _number(getattr(options, one.name), one) for one in fields(CompareOptions)}
     values |= {
         "tasks": None if options.tasks is None else tuple(options.tasks),

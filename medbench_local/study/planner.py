@@ -14,10 +14,20 @@ from medbench_local.engine.support import refuse_unsupported
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
 from medbench_local.files.hashes import data_sha256
 from medbench_local.progress import Progress
+from medbench_local.prompts.prompt_style import may_think
+from medbench_local.scoring.rules import RULES
 from medbench_local.study.ladder import ladder, stand_in
 from medbench_local.study.manifest import HashedCell, hashed
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Cell, Outline, Plan, asked_shots, load_cells, located_tasks
+from medbench_local.study.plan import (
+    Cell,
+    Outline,
+    Plan,
+    asked_shots,
+    in_fair_cells,
+    load_cells,
+    located_tasks,
+)
 
 
 class Planner:
@@ -53,7 +63,11 @@ class Planner:
             MedbenchError: of `load_cells` and `prepare_model`.
         """
         cells = self.read_questions()  # before any model is fetched
-        return Plan(**vars(self.outline(quant)), cells=cells)
+        outline = self.outline(quant)
+        if RULES[outline.scoring].thinks:
+            base = outline.base
+            cells = in_fair_cells(cells, base_thinks=may_think(base.entry, base.chat_template))
+        return Plan(**vars(outline), cells=cells)
 
     def read_questions(self) -> tuple[Cell, ...]:
         """The cells with their questions, which are read once.
