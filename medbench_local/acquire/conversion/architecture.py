@@ -69,7 +69,6 @@ class ExpectedTensor(Generic[Given]):
         parts: what it is split into, in order; empty for a tensor that stays whole.
         key: of the metadata under which llama.cpp reads it, one number a layer; such a tensor has one value and is
             not written as a tensor.
-        vector: whether the matrix has one row, which is written as a vector.
         unless: a tensor in whose presence this one is missing, because that holds the same numbers; "" for none.
     """
 
@@ -81,7 +80,6 @@ class ExpectedTensor(Generic[Given]):
     shift: float = 0.0
     parts: tuple[Part[Given], ...] = ()
     key: str = ""
-    vector: bool = False
     unless: str = ""
 
 

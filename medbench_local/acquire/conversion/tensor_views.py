@@ -39,20 +39,6 @@ def permuted(source: Tensor, heads: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _OnlyRow(Tensor):
-    source: Tensor
-
-    def rows(self, begin: int, end: int) -> NDArray[Any]:
-        """Numbers of the row."""
-        return self.source.rows(0, 1)[0, begin:end]
-
-
-def only_row(source: Tensor) -> Tensor:
-    """The row of a matrix that has one."""
-    return _OnlyRow(source.name, source.shape[1:], source.dtype, source.path, source)
-
-
-@dataclass(frozen=True)
 class _Shifted(Tensor):
     source: Tensor
     shift: float

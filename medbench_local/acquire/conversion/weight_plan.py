@@ -14,7 +14,7 @@ from medbench_local.acquire.conversion.architecture import Architecture, C, Expe
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointView
 from medbench_local.acquire.conversion.float_types import widened
 from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
-from medbench_local.acquire.conversion.tensor_views import only_row, outputs, permuted, shifted, stacked
+from medbench_local.acquire.conversion.tensor_views import outputs, permuted, shifted, stacked
 from medbench_local.acquire.conversion.weight_values import converted_blocks
 from medbench_local.errors import AcquireError, InputError, UnsupportedArchitectureError
 
@@ -174,8 +174,6 @@ def _written(source: Tensor, expected: ExpectedTensor[C], config: C) -> Iterator
     """What a tensor becomes: the names by which gguf's table finds llama.cpp's, with {layer}, and the values."""
     if expected.shift:
         source = shifted(source, expected.shift)
-    if expected.vector:
-        source = only_row(source)
     if not expected.parts:
         yield _together(expected), permuted(source, expected.heads(config)) if expected.heads else source
     start = 0

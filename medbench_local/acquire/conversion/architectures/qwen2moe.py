@@ -112,9 +112,7 @@ ARCHITECTURE: Architecture[Qwen2MoeConfig] = Architecture(
         *linear(f"{LAYER}.mlp.shared_expert.gate_proj", _shared_in),
         *linear(f"{LAYER}.mlp.shared_expert.up_proj", _shared_in),
         *linear(f"{LAYER}.mlp.shared_expert.down_proj", _shared_out),
-        ExpectedTensor(
-            f"{LAYER}.mlp.shared_expert_gate.weight", lambda config: (1, config.hidden_size), vector=True
-        ),
+        ExpectedTensor(f"{LAYER}.mlp.shared_expert_gate.weight", lambda config: (1, config.hidden_size)),
         *_WHOLE[-2:],
     ),
     skipped=qwen2.ARCHITECTURE.skipped,
