@@ -140,7 +140,9 @@ def _rope_tensors(config: ModelConfig, checkpoint: Checkpoint) -> list[Weight]:
 
 def _target(weight: Weight, file_type: FileType) -> str:
     # llama.cpp computes with these in float32
-    if len(weight.source.shape) < 2 or weight.name.endswith(("_norm.weight", ".ffn_gate_inp.weight")):
+    if len(weight.source.shape) < 2 or weight.name.endswith(
+        ("_norm.weight", ".ffn_gate_inp.weight", ".ffn_gate_inp_shexp.weight")
+    ):
         return "F32"
     return weight.source.dtype if file_type == "auto" else file_type.upper()
 
