@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Template
+from jinja2.exceptions import SecurityError
 
 from medbench_local.errors import InputError
 from medbench_local.prompts.chat import SystemPlace, Turn
@@ -24,10 +25,11 @@ _QUESTION = "Question."
 class TemplateChat:
     """Conversations written by a model's own chat template.
 
-    The last assistant turn is left open: what the template writes after it is found by a probe and cut,
-    except for blanks before the end marker. A template that refuses to end with an assistant's turn, rewrites
-    it, or leaves out empty ones is asked for its generation prompt instead. What is said is handed over as text, or,
-    to a template that expects that, as a list with one part of the type "text".
+    The last assistant turn is left open: what the template writes after it is found by a probe and cut, except for
+    blanks (but not line breaks) before the end marker. Where it writes turns without words otherwise or not at all,
+    the turn is opened as for words. A template that refuses to end with an assistant's turn, or rewrites it, is asked
+    for its generation prompt instead. What is said is handed over as text, or, to a template that expects that, as a
+    list with one part of the type "text".
 
     Args:
         source: the template.
@@ -76,8 +78,10 @@ class TemplateChat:
 
     def _written(self, conversation: Sequence[Turn]) -> str:
         *before, last = conversation
-        if self._end is None or not (last.content or self._writes_empty_turns):
+        if self._end is None:
             return self._render(before, generation_prompt=True) + last.content
+        if not (last.content or self._writes_empty_turns):
+            return self._opened(before)
         text = self._render(conversation, generation_prompt=False)
         if text.endswith(self._end):
             return text.removesuffix(self._end)
@@ -98,6 +102,10 @@ class TemplateChat:
                 if _QUESTION in self._render([user], generation_prompt=True):
                     return
             except InputError as error:
+                if isinstance(
+                    error.__cause__, SecurityError
+                ):  # once is enough of a template that goes too far
+                    raise
                 refused = refused or error
             text = self._try([user, assistant])
             if text is not None and _QUESTION in text:
@@ -110,7 +118,14 @@ class TemplateChat:
         if text is None or _PROBE not in text:
             return None
         end = text[text.rindex(_PROBE) + len(_PROBE) :]
-        return end.lstrip() or end
+        return end.lstrip(" ") or end
+
+    def _opened(self, before: Sequence[Turn]) -> str:
+        """A conversation up to where the assistant's words would stand."""
+        text = self._try([*before, Turn("assistant", _PROBE)])
+        if text is None or _PROBE not in text:
+            return self._render(before, generation_prompt=True)
+        return text[: text.rindex(_PROBE)]
 
     def _opens_turn(self, user: Turn, end: str) -> bool:
         """Whether an assistant's turn without words is written like one with words."""

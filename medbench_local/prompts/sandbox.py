@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
+from string import Formatter
 from typing import Any, NoReturn
 
 from jinja2 import Template, nodes
@@ -82,6 +83,26 @@ class _Dict:
         return dict.fromkeys(*args)
 
 
+class _Filled:
+    """`format` of a text with no places but "{}"."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __call__(self, *values: Any) -> str:
+        return self._text.format(*map(str, values))
+
+
+def _fields(text: str) -> bool:
+    """Whether a text has places with names, attributes, conversions or widths."""
+    try:
+        return any(
+            name or given or kind for _, name, given, kind in Formatter().parse(text) if name is not None
+        )
+    except ValueError:
+        return True
+
+
 class ChatEnvironment(ImmutableSandboxedEnvironment):
     """The sandbox with the helpers that chat templates expect, and with bounds; for one thread."""
 
@@ -152,7 +173,9 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Formatting texts is refused beside what the sandbox refuses: widths are not bounded."""
+        """Of formatting texts only the filling of plain places is allowed: widths are not bounded."""
+        if isinstance(obj, str) and attribute == "format" and not _fields(obj):
+            return _Filled(obj)
         if isinstance(obj, str) and attribute in ("format", "format_map"):
             return self.unsafe_undefined(obj, attribute)
         return super().getattr(obj, attribute)

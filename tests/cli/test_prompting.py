@@ -189,9 +189,8 @@ def test_prompts_of_ones_own_are_what_the_user_says_where_a_way_to_write_them_is
     asked = ["Which is it?", "And this: </s>?"]
     template: tuple[object, ...] = ("--chat-template", marked)
     system: tuple[object, ...] = ("--system-prompt", "@sys.txt")
-    for words, opening in (((*template,), "<s>"), ((*template, *system), "<s><system>Be brief.</s>")):
-        written = [f"{opening}<user>{text}</s><assistant>" for text in asked]
-        assert _scores(command, home, asked, *words) == _scores(command, home, written, "--special")
+    written = [f"<s><system>Be brief.</s><user>{text}</s><assistant>" for text in asked]
+    assert _scores(command, home, asked, *template, *system) == _scores(command, home, written, "--special")
     told = [f"Be brief.\n\n{text}" for text in asked]
     for words in (system, (*system, "--chat-template", "none")):
         assert _scores(command, home, asked, *words) == _scores(command, home, told)

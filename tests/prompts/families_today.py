@@ -382,7 +382,15 @@ GENERATION_BLOCKS = Written(
     "<|assistant|>",
 )
 
+MARKERS_ON_LINES = Written(
+    "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+    "\n<|end|>\n",
+    "<|assistant|>\n",
+)
+
 FAMILIES = {
+    "markers on lines of their own": MARKERS_ON_LINES,
     "Qwen2.5": QWEN_2_5,
     "Qwen3": QWEN_3,
     "DeepSeek-R1": DEEPSEEK_R1,

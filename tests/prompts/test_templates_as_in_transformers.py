@@ -23,7 +23,7 @@ transformers = pytest.importorskip("transformers", reason="needs transformers to
 
 
 @pytest.fixture(autouse=True)
-def _that_day(monkeypatch: pytest.MonkeyPatch) -> None:
+def that_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """For transformers it is the day that prompts are told."""
     from transformers.utils import chat_template_utils
 
@@ -133,6 +133,23 @@ def test_a_template_that_lets_nobody_begin_an_answer_opens_it_itself(prefill: st
     assert chat.write(turns) == opened + prefill
 
 
+CALLS_TOOLS_WITHOUT_WORDS = (
+    "{% for m in messages %}{% if m.role != 'assistant' %}{{ '<' + m.role + '>' + m.content }}"
+    "{% elif m.content %}{{ '<assistant to=all>' + m.content + '</>' }}{% else %}<assistant to=tools></>{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<assistant to=' }}{% endif %}"
+)
+
+
+def test_a_turn_without_words_is_opened_as_one_with_words() -> None:
+    """Not as a call of tools, and not with a generation prompt that leaves open what comes."""
+    chat = TemplateChat(CALLS_TOOLS_WITHOUT_WORDS, {}, origin="x")
+    begun = theirs(
+        CALLS_TOOLS_WITHOUT_WORDS, messages(said("One?", "(A)", "Two?", "x")), {}, continue_final_message=True
+    )
+    assert chat.write(said("One?", "(A)", "Two?", "")) == begun.removesuffix("x")
+    assert begun.endswith("<user>Two?<assistant to=all>x")
+
+
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
@@ -231,6 +248,7 @@ FEATURES = {
     "blocks": "{% set text %}in {{ messages | length }}{% endset %}{{ text | upper }}{% filter trim | upper %}  x  {% endfilter %}"
     "{% with a = 1, b = 2 %}{{ a + b }}{% endwith %}{% block inner %}y{% endblock %}{{ self.inner() }}"
     "{% set a, b = 1, 2 %}{{ b }}",
+    "places to fill": "{% set name = '<{}|{}>'.format('a', 1) %}{{ name }}{{ '{}'.format(none) }}{{ '{{{}}}'.format('x') }}",
     "names of its own": "{% set messages = messages[1:] %}{{ messages[0].role }}{% set add_generation_prompt = 3 %}{{ add_generation_prompt }}",
 }
 

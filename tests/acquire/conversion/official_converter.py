@@ -15,6 +15,8 @@ import pytest
 
 _WANTED = ("convert_hf_to_gguf.py", "conversion/", "gguf-py/", "models/ggml-vocab-")
 
+_TEMPLATES = "models/templates/"
+
 _RUN_ALL = """
 import sys
 import convert_hf_to_gguf
@@ -51,7 +53,19 @@ def converter_folder() -> Path:
     return folder
 
 
-def _download(version: str, scratch: Path, folder: Path) -> None:
+def templates_folder() -> Path:
+    """The folder of the chat templates of real models that llama.cpp's tests read; fetched and kept likewise."""
+    version = llama_cpp.__version__
+    folder = (
+        Path(platformdirs.user_cache_dir("medbench-local-tests")) / f"llama-cpp-python-{version}-templates"
+    )
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory() as scratch:
+            _download(version, Path(scratch), folder, (_TEMPLATES,))
+    return folder / _TEMPLATES
+
+
+def _download(version: str, scratch: Path, folder: Path, parts: tuple[str, ...] = _WANTED) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch)]
     command += ["--no-binary", "llama-cpp-python", f"llama-cpp-python=={version}"]
     try:
@@ -68,7 +82,7 @@ def _download(version: str, scratch: Path, folder: Path) -> None:
         root = f"llama_cpp_python-{version}/vendor/llama.cpp/"
         members = []
         for member in archive:
-            if member.name.startswith(tuple(root + wanted for wanted in _WANTED)):
+            if member.name.startswith(tuple(root + wanted for wanted in parts)):
                 member.name = member.name.removeprefix(root)
                 members.append(member)
         archive.extractall(Path(unpacked) / "new", members=members, filter="data")
