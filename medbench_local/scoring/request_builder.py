@@ -156,12 +156,14 @@ class RequestBuilder:
         for dropped in range(len(demonstrations) + 1):
             if not waiting:
                 break
-            asked = [self._ask(questions[row], demonstrations[dropped:], candidate) for row in waiting]
-            hashes = [one.prompt.sha256 for one in asked]
-            keys = [self._key(one, sha256) for one, sha256 in zip(asked, hashes, strict=True)]
-            stored = known(keys)
+            names: list[tuple[str, bytes]] = []  # not the prompts: a block of them may be long
+            for row in waiting:
+                one = self._ask(questions[row], demonstrations[dropped:], candidate)
+                sha256 = one.prompt.sha256
+                names.append((sha256, self._key(one, sha256)))
+            stored = known([key for _, key in names])
             still = []
-            for row, sha256, key in zip(waiting, hashes, keys, strict=True):
+            for row, (sha256, key) in zip(waiting, names, strict=True):
                 if (request := stored.get(key)) is None:
                     continue
                 if request.score is None and self._may_drop(dropped, demonstrations):

@@ -253,15 +253,17 @@ def _reachable(known: Correctness, unchecked: Rows, boundary: WinBoundary) -> tu
 
 @dataclass(frozen=True)
 class _Line:
-    """All truths with ``direction`` * d >= at_least(D), for D = first, first + 1, ... discordant questions.
+    """All truths with ``direction`` * d >= edges(D), for D = first to last discordant questions.
 
-    They are refuted together by the sum of ``direction`` * (change of d) + ``slope`` * (change of D).
+    ``sign`` is that of `WinBoundary.edges`. They are refuted together by the sum of ``direction`` * (change of d) +
+    ``slope`` * (change of D).
     """
 
     direction: int
     slope: float
     first: int
-    at_least: NDArray[np.float64]
+    last: int
+    sign: Literal[1, -1]
 
 
 class _Plane:
@@ -292,12 +294,11 @@ class _Plane:
         For no more discordant questions than at the start, a line through the start below the boundary (which rises
         like a square root, hence above its chord from the origin); for more of them, the least boundary there.
         """
-        fewer = self._boundary.least_win(self._fewest, self._discordant)
-        more = self._boundary.least_win(self._discordant + 1, self._most)
-        chord = fewer[-1] / self._discordant if np.isfinite(fewer[-1]) else 0.0
+        here = float(self._boundary.least_win(self._discordant, self._discordant)[0])
+        chord = here / self._discordant if np.isfinite(here) else 0.0
         return (
-            _Line(side, -chord, self._fewest, fewer),
-            _Line(side, 0.0, self._discordant + 1, more),
+            _Line(side, -chord, self._fewest, self._discordant, 1),
+            _Line(side, 0.0, self._discordant + 1, self._most, 1),
         )
 
     def line_above_others(self, side: int) -> _Line:
@@ -305,17 +306,15 @@ class _Plane:
 
         It is the boundary's tangent at the start, above which the boundary nowhere rises.
         """
-        least = self._boundary.least_win(self._fewest, self._most)
-        numbers = np.arange(self._fewest, self._most + 1)
-        highest_other = np.where(least == IMPOSSIBLE, numbers, least - 2)
-        here = least[self._discordant - self._fewest]
+        here = float(self._boundary.least_win(self._discordant, self._discordant)[0])
         tangent = here / (2 * self._discordant) if np.isfinite(here) else 0.0
-        return _Line(-side, tangent, self._fewest, -highest_other)
+        return _Line(-side, tangent, self._fewest, self._most, -1)
 
     def rows_until_refuted(self, line: _Line, error: float) -> int | None:
         """After how many checked rows no truth beyond ``line`` was left; None if they do not suffice."""
-        changes = np.arange(line.first, line.first + line.at_least.size) - self._discordant
-        totals = line.at_least - line.direction * self._d + line.slope * changes
+        numbers = self._boundary.where_smallest(line.first, line.last, line.sign, line.slope)
+        edges = self._boundary.edges(numbers, line.sign)
+        totals = edges - line.direction * self._d + line.slope * (numbers - self._discordant)
         total = float(totals.min(initial=IMPOSSIBLE))
         if total == IMPOSSIBLE:
             return 0

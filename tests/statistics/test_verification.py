@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from math import log
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -79,6 +80,25 @@ def test_the_boundary_is_that_of_the_bootstrap(n: int) -> None:
 def test_the_boundary_does_not_depend_on_where_it_is_asked_first() -> None:
     everything = WinBoundary(300, 0.95).least_win(0, 300)
     assert (WinBoundary(300, 0.95).least_win(150, 300) == everything[150:]).all()
+
+
+@pytest.mark.parametrize("n", [6, 40, 301])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("slope", [-0.9, -0.2, 0.0, 0.07, 0.5])
+def test_the_smallest_value_along_the_boundary_is_found_without_looking_at_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, n: int, sign: Literal[1, -1], slope: float
+) -> None:
+    monkeypatch.setattr("medbench_local.statistics.boundary._SHORT", 2)
+    everything = WinBoundary(n, 0.95)
+    for first, last in ((0, n), (n // 3, n), (0, n // 2), (n, n), (n, n - 1)):
+        found = WinBoundary(n, 0.95).where_smallest(first, last, sign, slope)
+        numbers = np.arange(first, last + 1)
+        edges = everything.edges(numbers, sign) + slope * numbers
+        values = dict(zip(numbers.tolist(), edges.tolist(), strict=True))
+        smallest = min(values.values(), default=np.inf)
+        assert {d for d, value in values.items() if value <= smallest < np.inf} <= set(found)
+        assert set(found) <= set(values)
+    assert WinBoundary(3001, 0.95).where_smallest(0, 3001, 1, -0.1).size < 300
 
 
 def results(medical: list[int] | np.ndarray, base: list[int] | np.ndarray) -> Correctness:
@@ -227,6 +247,7 @@ def test_every_point_with_another_verdict_lies_beyond_a_refuted_line() -> None:
     n = 26
     for medical_only, base_only in itertools.product(range(0, 13, 3), repeat=2):
         start = of_types("m" * medical_only + "b" * base_only + "x" * (n - medical_only - base_only))
+        boundary = WinBoundary(n, 0.95)
         plane = verification._Plane(start, start, CheckOrder(np.arange(0), np.arange(n)), 0, 0.95)
         for side, name in ((1, "win"), (-1, "loss")):
             wins, others = plane.lines_below_wins(side), [plane.line_above_others(side)]
@@ -235,8 +256,8 @@ def test_every_point_with_another_verdict_lies_beyond_a_refuted_line() -> None:
                     d, discordant = other_medical - other_base, other_medical + other_base
                     lines = wins if verdict_of_counts(n, other_medical, other_base, 0.95) == name else others
                     assert any(
-                        line.first <= discordant < line.first + line.at_least.size
-                        and line.direction * d >= line.at_least[discordant - line.first]
+                        line.first <= discordant <= line.last
+                        and line.direction * d >= boundary.edges(np.array([discordant]), line.sign)[0]
                         for line in lines
                     )
 
