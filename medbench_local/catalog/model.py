@@ -39,6 +39,9 @@ PARTNER_WORDS: Mapping[Partner, str] = {
 }
 """What a partner is to its medical model, for people."""
 
+ThinkingName = Literal["think-tags", "headings", "unused-tokens"]
+"""Marks between which models think; `prompts.thinking_style` says what each means."""
+
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -60,7 +63,7 @@ class ModelEntry(StrictModel):
         gate: what the hub asks before a download: nothing, a click, a form that a person decides on.
         licence: short name.
         fixed_template: prompted with its default template only; no other format is tried.
-        thinks: trained to reason before it answers.
+        thinking: between which marks it thinks before it answers; None for a model that was not trained to.
         unconfirmed: facts that were not held against the hub; what the hub and the files say counts.
         notes: what a user should know before fetching it, or "".
     """
@@ -79,7 +82,7 @@ class ModelEntry(StrictModel):
     gate: Gate
     licence: str
     fixed_template: bool = False
-    thinks: bool = False
+    thinking: ThinkingName | None = None
     unconfirmed: tuple[Fact, ...] = ()
     notes: str = ""
 

@@ -200,7 +200,7 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
                 for pair in partners(entry.name)
             )
             or "nothing in the catalog",
-            "thinks first": "yes" if entry.thinks else "no",
+            "thinks first": entry.thinking or "no",
         }
         if entry.unconfirmed:
             facts["unconfirmed"] = ", ".join(entry.unconfirmed)

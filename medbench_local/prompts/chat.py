@@ -38,6 +38,13 @@ class Chat(Protocol):
                 assistant's and is left open.
         """
 
+    def let_think(self, conversation: Sequence[Turn]) -> str:
+        """The conversation up to where the assistant may think before it answers.
+
+        Args:
+            conversation: as of `write`, without the assistant's last turn.
+        """
+
 
 @dataclass(frozen=True)
 class ChatStyle:
@@ -64,6 +71,10 @@ class ChatStyle:
     def write(self, conversation: Sequence[Turn]) -> str:
         """See `Chat.write`."""
         return self.writer(conversation, self.bos, self.eos)
+
+    def let_think(self, conversation: Sequence[Turn]) -> str:
+        """See `Chat.let_think`."""
+        return self.write([*conversation, Turn("assistant", "")])
 
 
 def _write_llama_2(conversation: Sequence[Turn], bos: str, eos: str) -> str:

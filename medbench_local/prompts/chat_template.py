@@ -18,6 +18,9 @@ _PROBE = "probe"
 _INSTRUCTION = "Instruction."
 """Said as system prompt to see whether a template refuses or drops it."""
 
+_SWITCHES = ("enable_thinking", "thinking")
+"""What templates call the switch that lets a model think."""
+
 _QUESTION = "Question."
 """Said by the user to see whether a template writes it."""
 
@@ -75,6 +78,14 @@ class TemplateChat:
             if turn.role != "system" and _spoken(turn) not in text:
                 raise self._error(ValueError(f"a turn of the {turn.role} is not written as it is"))
         return text
+
+    def let_think(self, conversation: Sequence[Turn]) -> str:
+        """See `Chat.let_think`: the template's own switch, where it has one, is on.
+
+        Raises:
+            InputError: as `write`.
+        """
+        return self._render(conversation, generation_prompt=True, more=dict.fromkeys(_SWITCHES, True))
 
     def _written(self, conversation: Sequence[Turn]) -> str:
         *before, last = conversation
@@ -140,8 +151,11 @@ class TemplateChat:
         except InputError:
             return None
 
-    def _render(self, conversation: Sequence[Turn], *, generation_prompt: bool) -> str:
+    def _render(
+        self, conversation: Sequence[Turn], *, generation_prompt: bool, more: Mapping[str, Any] = {}
+    ) -> str:
         names = self._tokens | {
+            **more,
             "messages": [self._message(turn) for turn in conversation],
             "tools": None,
             "documents": None,

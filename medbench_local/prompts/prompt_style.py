@@ -135,16 +135,18 @@ def prompt_style_for(
         fixed_template=entry.fixed_template if entry else False,
         system_prompt=asked.system_prompt,
         overrides=overrides or PromptOverrides(),
-        thinking=style_of(chat_template),
+        thinking=style_of(entry, chat_template, asked),
     )
 
 
-def may_think(entry: ModelEntry | None, chat_template: str | None) -> bool:
+def may_think(entry: ModelEntry | None, chat_template: str | None, asked: Prompting = OWN_WAY) -> bool:
     """Whether a model can be asked to think before it answers: one that holds conversations can, any other goes on.
 
     Arguments as for `prompt_style_for`.
     """
-    return bool(FAMILIES[entry.family].style) if entry is not None else chat_template is not None
+    if style_of(entry, chat_template, asked) is not None or template_in_force(entry, chat_template, asked):
+        return True
+    return entry is not None and FAMILIES[entry.family].style is not None and asked.chat_template is None
 
 
 def render(
@@ -153,6 +155,8 @@ def render(
     question: Question,
     demonstrations: Sequence[Question],
     format: int | None,
+    *,
+    thinking: bool = False,
 ) -> Prompt:
     """The prompt that asks ``question``, its options shown.
 
@@ -162,6 +166,7 @@ def render(
         question: the question asked.
         demonstrations: solved questions, in the order in which they are shown; none for zero-shot.
         format: seed of a sampled format, or None for the model's default template.
+        thinking: whether it ends where the model may think, and not where its answer begins.
     """
     template = prompt_style.template_of(format)
     text = _write(
@@ -170,6 +175,7 @@ def render(
         prompt_style.system(task_id, len(question.options)),
         [(d, pieces.write_question(template, d), pieces.write_answer(template, d)) for d in demonstrations],
         pieces.write_question(template, question),
+        thinking=thinking,
     )
     labels = pieces.labels(template, len(question.options))
     return _prompt(prompt_style, template, text, labels)
@@ -211,7 +217,7 @@ def render_thinking(
 
     A model that was not trained to think goes on from where its answer would begin. Arguments as for `render`.
     """
-    prompt = render(prompt_style, task_id, question, demonstrations, format)
+    prompt = render(prompt_style, task_id, question, demonstrations, format, thinking=True)
     style = prompt_style.thinking
     text = prompt.text if style is None else style.opened(prompt.text)
     marks = ThinkingMarks() if style is None else style.marks
@@ -233,6 +239,8 @@ def _write(
     system: str,
     solved: Sequence[tuple[Question, str, str]],
     asked: str,
+    *,
+    thinking: bool = False,
 ) -> str:
     if chat is None:
         return write_plain(template, system, [(question, answer) for _, question, answer in solved], asked)
@@ -246,8 +254,10 @@ def _write(
         said[0] = f"{system}\n{solved[0][0].text}"
     for user, (_, _, answer) in zip(said, solved, strict=False):
         conversation += [Turn("user", user), Turn("assistant", answer)]
-    conversation += [Turn("user", said[-1]), Turn("assistant", template.answer_head)]
-    return chat.write(conversation)
+    conversation.append(Turn("user", said[-1]))
+    if thinking:
+        return chat.let_think(conversation)
+    return chat.write([*conversation, Turn("assistant", template.answer_head)])
 
 
 def candidates(

@@ -23,19 +23,30 @@ class Prompting:
         chat_template: the text of a Jinja chat template, or `PLAIN_TEXT`; None for the model's own way: the study's
             for a model of the catalog, else the template that comes with it, else plain text.
         system_prompt: replaces every system prompt; "" for none; None leaves the default ones.
+        think_open: what begins the model's thinking; counts only with ``think_close``.
+        think_close: what ends it; None for what is known of the model.
     """
 
     chat_template: str | None = None
     system_prompt: str | None = None
+    think_open: str | None = None
+    think_close: str | None = None
 
 
 OWN_WAY = Prompting()
 """Nothing is asked for."""
 
 
-def prompting_of(model: str, chat_template: PerModel, system_prompt: PerModel) -> Prompting:
+def prompting_of(
+    model: str,
+    chat_template: PerModel,
+    system_prompt: PerModel,
+    think_open: PerModel = None,
+    think_close: PerModel = None,
+) -> Prompting:
     """What is asked for of one of the `MODELS`."""
-    return Prompting(_value_for(model, chat_template), _value_for(model, system_prompt))
+    given = (chat_template, system_prompt, think_open, think_close)
+    return Prompting(*(_value_for(model, one) for one in given))
 
 
 def _value_for(model: str, given: PerModel) -> str | None:

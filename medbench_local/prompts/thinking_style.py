@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from medbench_local.catalog.model import ModelEntry, ThinkingName
 from medbench_local.prompts.prompt import ThinkingMarks
+from medbench_local.prompts.prompting import OWN_WAY, Prompting
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class ThinkingStyle:
     """How a family of models thinks.
 
     Attributes:
-        opening: what the model writes first; a prompt that does not end with it gets it.
+        opening: what the model writes first; a prompt that does not end with it gets it. "" for nothing.
         close: what the model writes when it has thought.
     """
 
@@ -27,10 +29,11 @@ class ThinkingStyle:
 
     def opened(self, prompt: str) -> str:
         """``prompt`` with the thinking begun, as some chat templates write it and others leave it to the model."""
-        return prompt if prompt.rstrip().endswith(self.opening.rstrip()) else prompt + self.opening
+        begun = bool(self.opening.strip()) and prompt.rstrip().endswith(self.opening.strip())
+        return prompt if begun else prompt + self.opening
 
 
-STYLES: Mapping[str, ThinkingStyle] = {
+STYLES: Mapping[ThinkingName, ThinkingStyle] = {
     "think-tags": ThinkingStyle("<think>\n", "</think>"),
     "headings": ThinkingStyle("## Thinking\n\n", "## Final Response"),
     "unused-tokens": ThinkingStyle("<unused94>thought\n", "<unused95>"),
@@ -38,6 +41,20 @@ STYLES: Mapping[str, ThinkingStyle] = {
 """Qwen3 and most models of today; HuatuoGPT-o1; MedGemma."""
 
 
-def style_of(chat_template: str | None) -> ThinkingStyle | None:
-    """How a model thinks whose family nobody named, by what its chat template speaks of; None if it does not."""
+def style_of(
+    entry: ModelEntry | None, chat_template: str | None, asked: Prompting = OWN_WAY
+) -> ThinkingStyle | None:
+    """How a model thinks: as asked for, as the catalog says, or as its chat template speaks of it; None if it does not.
+
+    Args:
+        entry: the catalog's entry, or None for a model outside the catalog.
+        chat_template: stored with the model.
+        asked: what the user wants otherwise.
+    """
+    if asked.think_close is not None:
+        return ThinkingStyle(asked.think_open or "", asked.think_close)
+    if entry is not None and not entry.own_template:
+        return None
+    if entry is not None and entry.thinking is not None:
+        return STYLES[entry.thinking]
     return STYLES["think-tags"] if chat_template and "</think>" in chat_template else None

@@ -50,7 +50,12 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         UsageError: there is nothing to compare with.
         MedbenchError: of the parts; what was computed is kept.
     """
-    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
+    need_one_model(
+        chat_template=options.chat_template,
+        system_prompt=options.system_prompt,
+        think_open=options.think_open,
+        think_close=options.think_close,
+    )
     if options.output is not None:
         need_place(options.output)
     if options.quant == "auto":

@@ -178,6 +178,20 @@ class CompareOptions:
         decides="as given",
         example="Be brief.",
     )
+    think_open: str | Mapping[str, str] | None = option(
+        None,
+        "What begins a model's thinking, for the scoring thinking; each of two models may have its own.",
+        unset="what is known of the model",
+        decides="as given",
+        example="<think>",
+    )
+    think_close: str | Mapping[str, str] | None = option(
+        None,
+        "What ends it; each of two models may have its own.",
+        unset="what is known of the model",
+        decides="as given",
+        example="</think>",
+    )
     force: bool = option(False, "Run even if memory seems too small.")
     retries: int = option(0, "How often a worker process that died is started again.", least=0)
     mode: Mode | None = option(
@@ -246,13 +260,15 @@ class ResolvedOptions(CompareOptions):
     check_precision: str
     chat_template: PerModel
     system_prompt: PerModel
+    think_open: PerModel
+    think_close: PerModel
     ablation: bool
     offline: bool
     home: Path
 
     def prompting(self, role: str) -> Prompting:
         """How the model of a role ("medical", "base") is to be prompted."""
-        return prompting_of(role, self.chat_template, self.system_prompt)
+        return prompting_of(role, self.chat_template, self.system_prompt, self.think_open, self.think_close)
 
 
 def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOptions:
@@ -283,6 +299,8 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         "check_precision": full_by_any_name(options.check_precision),
         "chat_template": resolved(options.chat_template, chat_template_text),
         "system_prompt": resolved(options.system_prompt, system_prompt_text),
+        "think_open": resolved(options.think_open, str),
+        "think_close": resolved(options.think_close, str),
         "ablation": rules.ablation if options.ablation is None else options.ablation,
         "output": None if options.output is None else Path(options.output),
         "data_dir": Path(options.data_dir) if options.data_dir else settings.data_dir,
@@ -378,6 +396,10 @@ def check_ranges(options: CompareOptions) -> None:
         for each in values:
             _check_kind(one.name, each, kind)
             _check_number(one.name, each, about(one))
+    if options.think_open is not None and options.think_close is None:
+        raise UsageError(
+            "`think_open=` counts only with `think_close=`.", advice="Say what ends the thinking as well."
+        )
 
 
 def _check_kind(name: str, value: Any, kind: Any) -> None:

@@ -19,6 +19,7 @@ from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
+from medbench_local.prompts.thinking_style import style_of
 from medbench_local.results.record import Role, Thinkers
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import ResolvedOptions
@@ -216,6 +217,13 @@ class Plan(Outline):
         said = [warning for cell in self.cells for warning in cell.task.warnings]
         models = (self.medical, self.base)
         said += [warning for model in models for warning in model.warnings]
+        if not RULES[self.scoring].thinks:
+            said += [
+                f"{model.name} was trained to think before it answers; here it answers without thinking. The scoring "
+                "thinking lets it think."
+                for role, model in self.models.items()
+                if style_of(model.entry, model.chat_template, self.options.prompting(role)) is not None
+            ]
         types = [model.quantised.file_type for model in models]
         if types[0] != types[1] and not set(types) <= set(LOSSLESS):
             said.append(

@@ -65,8 +65,8 @@ class Planner:
         cells = self.read_questions()  # before any model is fetched
         outline = self.outline(quant)
         if RULES[outline.scoring].thinks:
-            base = outline.base
-            cells = in_fair_cells(cells, base_thinks=may_think(base.entry, base.chat_template))
+            base, asked = outline.base, self._options.prompting("base")
+            cells = in_fair_cells(cells, base_thinks=may_think(base.entry, base.chat_template, asked))
         return Plan(**vars(outline), cells=cells)
 
     def read_questions(self) -> tuple[Cell, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from medbench_local.catalog.model import ThinkingName
 from medbench_local.catalog.protocol import ThinkingSettings
 from medbench_local.engine.base import Heard, Pack, ThinkRequest, Tokens, Trace
 from medbench_local.engine.fake import FakeEngine
@@ -18,7 +19,7 @@ from tests.scoring.watched import ZERO
 from tests.study.material import Bench, a_prompt_style, a_task, questions, settings
 
 
-def _style(name: str = "think-tags") -> PromptStyle:
+def _style(name: ThinkingName = "think-tags") -> PromptStyle:
     from dataclasses import replace
 
     return replace(a_prompt_style(), thinking=STYLES[name])
