@@ -23,8 +23,7 @@ class Prompting:
         chat_template: the text of a Jinja chat template, or `PLAIN_TEXT`; None for the model's own way: the study's
             for a model of the catalog, else the template that comes with it, else plain text.
         system_prompt: replaces every system prompt; "" for none; None leaves the default ones.
-        think_open: what begins the model's thinking; counts only with ``think_close``.
-        think_close: what ends it; None for what is known of the model.
+        think_open, think_close: what begins and what ends the model's thinking; None for what is known of the model.
     """
 
     chat_template: str | None = None

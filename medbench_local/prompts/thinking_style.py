@@ -16,7 +16,7 @@ class ThinkingStyle:
 
     Attributes:
         opening: what the model writes first; a prompt that does not end with it gets it. "" for nothing.
-        close: what the model writes when it has thought.
+        close: what the model writes when it has thought. "" where it just ends.
     """
 
     opening: str
@@ -25,7 +25,7 @@ class ThinkingStyle:
     @property
     def marks(self) -> ThinkingMarks:
         """What ends the thinking, and what ends it where the model has not."""
-        return ThinkingMarks((self.close,), f"\n{self.close}")
+        return ThinkingMarks((self.close,), f"\n{self.close}") if self.close else ThinkingMarks()
 
     def opened(self, prompt: str) -> str:
         """``prompt`` with the thinking begun, as some chat templates write it and others leave it to the model."""
@@ -51,8 +51,17 @@ def style_of(
         chat_template: stored with the model.
         asked: what the user wants otherwise.
     """
-    if asked.think_close is not None:
-        return ThinkingStyle(asked.think_open or "", asked.think_close)
+    known = _known(entry, chat_template)
+    if asked.think_open is None and asked.think_close is None:
+        return known
+    known = known or ThinkingStyle("", "")
+    return ThinkingStyle(
+        known.opening if asked.think_open is None else asked.think_open,
+        known.close if asked.think_close is None else asked.think_close,
+    )
+
+
+def _known(entry: ModelEntry | None, chat_template: str | None) -> ThinkingStyle | None:
     if entry is not None and not entry.own_template:
         return None
     if entry is not None and entry.thinking is not None:

@@ -396,10 +396,6 @@ def check_ranges(options: CompareOptions) -> None:
         for each in values:
             _check_kind(one.name, each, kind)
             _check_number(one.name, each, about(one))
-    if options.think_open is not None and options.think_close is None:
-        raise UsageError(
-            "`think_open=` counts only with `think_close=`.", advice="Say what ends the thinking as well."
-        )
 
 
 def _check_kind(name: str, value: Any, kind: Any) -> None:
