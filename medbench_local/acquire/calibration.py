@@ -13,7 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from medbench_local.catalog.quantisation import FULL, load_quant
-from medbench_local.engine.base import Engine, EngineOptions, Pack, ScoreRequest
+from medbench_local.engine.base import (
+    Engine,
+    EngineOptions,
+    Pack,
+    ScoreRequest,
+    ThinkRequest,
+    Trace,
+    WorkDone,
+)
 from medbench_local.engine.machine import MachineNotes
 from medbench_local.errors import CancelledError, MedbenchError
 from medbench_local.progress import Progress, Silent
@@ -32,16 +40,25 @@ Divided by the weights of a model: about its tokens a second.
 """
 
 
-def known_speeds(home: Path, options: EngineOptions) -> Speeds:
-    """What was measured on this machine before; empty if nothing was."""
-    found = MachineNotes(home, options.gpu_layers).read(_topic(options))
+WRITTEN = 48
+"""Tokens that are written one after another to time that: each reads all weights anew."""
+
+
+def known_speeds(home: Path, options: EngineOptions, *, writing: bool = False) -> Speeds:
+    """What was measured on this machine before; empty if nothing was. Arguments as for `measured_speeds`."""
+    found = MachineNotes(home, options.gpu_layers).read(_topic(options, writing))
     return {
         name: float(speed) for name, speed in found.items() if isinstance(speed, int | float) and speed > 0
     }
 
 
 def measured_speeds(
-    home: Path, options: EngineOptions, start: Start, progress: Progress | None = None
+    home: Path,
+    options: EngineOptions,
+    start: Start,
+    progress: Progress | None = None,
+    *,
+    writing: bool = False,
 ) -> Speeds:
     """The speeds of `CANDIDATES` and of full precision; those that are not known yet are measured and kept.
 
@@ -50,17 +67,18 @@ def measured_speeds(
         options: mode, threads and GPU decide the speed.
         start: loads a file.
         progress: told of it.
+        writing: of tokens that a model writes one after another, not of prompts that it reads.
 
     Returns:
         The speeds; empty where they cannot be measured, which is said.
     """
-    known = known_speeds(home, options)
+    known = known_speeds(home, options, writing=writing)
     missing = [name for name in (FULL, *CANDIDATES) if name not in known]
     if not missing:
         return known
     listener = progress or Silent()
     try:
-        found = _measure(missing, home, options, start, listener)
+        found = _measure(missing, home, options, start, listener, _writing_speed if writing else _speed)
     except CancelledError:
         raise
     except (MedbenchError, OSError) as error:
@@ -68,7 +86,7 @@ def measured_speeds(
         return {}
     notes = MachineNotes(home, options.gpu_layers)
     for name, speed in found.items():
-        notes.note(_topic(options), name, round(speed))
+        notes.note(_topic(options, writing), name, round(speed))
     return {**known, **found}
 
 
@@ -80,12 +98,18 @@ def tokens_a_second(speeds: Speeds, weights: int) -> str:
     )
 
 
-def _topic(options: EngineOptions) -> str:
-    return f"weights a second, {options.mode}, {options.threads or 'default'} threads"
+def _topic(options: EngineOptions, writing: bool) -> str:
+    topic = f"weights a second, {options.mode}, {options.threads or 'default'} threads"
+    return f"{topic}, writing" if writing else topic
 
 
 def _measure(
-    names: list[str], home: Path, options: EngineOptions, start: Start, progress: Progress
+    names: list[str],
+    home: Path,
+    options: EngineOptions,
+    start: Start,
+    progress: Progress,
+    speed_of: Callable[[Engine], float | None],
 ) -> dict[str, float]:
     from medbench_local.acquire.quantise import quantise  # slow to import, and mostly not needed
     from medbench_local.acquire.trial_model import WEIGHTS, write_trial_model
@@ -104,7 +128,7 @@ def _measure(
                 path = full.with_name(f"{name}.gguf")
                 quantise(full, load_quant(name), path)
             with closing(start(path, replace(options, n_ctx=PREFIX + 2 * QUESTION))) as engine:
-                if (speed := _speed(engine)) is not None:
+                if (speed := speed_of(engine)) is not None:
                     found[name] = speed * WEIGHTS
             if path != full:
                 path.unlink()
@@ -125,12 +149,38 @@ def _speed(engine: Engine) -> float | None:
         # Another first token each time: nothing of the round before is reused.
         changed = [replace(request, context=(10 + number, *request.context[1:])) for request in requests]
         engine.score(Pack(changed[0].context[:PREFIX], tuple(changed)))
-        work = engine.work.since(before)
-        if not work.tokens:
+        if (rate := _rate(engine, engine.work.since(before))) is None:
             return None
-        seconds = work.seconds
-        if "gpu_layers" not in engine.info.numerics:
-            # Other programs take wall time, not processor time: what it would be on a machine that is not busy.
-            seconds = work.cpu_seconds / engine.info.threads
-        speeds.append(work.tokens / seconds)
+        speeds.append(rate)
     return max(speeds[1:])
+
+
+def _rate(engine: Engine, work: WorkDone) -> float | None:
+    """Tokens a second; None of an engine that does not count."""
+    if not work.tokens:
+        return None
+    seconds = work.seconds
+    if "gpu_layers" not in engine.info.numerics:
+        # Other programs take wall time, not processor time: what it would be on a machine that is not busy.
+        seconds = work.cpu_seconds / engine.info.threads
+    return work.tokens / seconds
+
+
+def _writing_speed(engine: Engine) -> float | None:
+    """The same of tokens that are written one after another."""
+    context = (10, *range(1, 32))
+    speeds = []
+    for _ in range(3):
+        engine.think(Pack((), (ThinkRequest(context, (), 1),)), _unheard)
+        before = engine.work
+        (trace,) = engine.think(Pack((), (ThinkRequest(context, (), WRITTEN),)), _unheard)
+        work = engine.work.since(before)
+        if len(trace.tokens) < WRITTEN or (rate := _rate(engine, work)) is None:
+            return None
+        # the prompt takes little; its tokens are not of those that are written
+        speeds.append(rate * len(trace.tokens) / work.tokens)
+    return max(speeds)
+
+
+def _unheard(number: int, written: int, trace: Trace | None) -> None:
+    """Nobody follows a measurement."""

@@ -191,7 +191,7 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
             f"{medical.selection_prompts:,} / {base.selection_prompts:,}",
             f"{medical.test_prompts:,} / {base.test_prompts:,}",
             f"{medical.check_expected:,} to {medical.check_most:,}" if medical.check_most else "none",
-            f"{medical.tokens + base.tokens:,}",
+            f"{medical.tokens + medical.written + base.tokens + base.written:,}",
         )
     total = cost.medical.tokens + cost.base.tokens
     expected = cost.medical.tokens_expected + cost.base.tokens_expected
@@ -203,11 +203,16 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
         )
     tried = len(cost.precisions)
     over = f" over {tried} precisions" if tried > 1 else ""
+    written = sum(c.written for model in (cost.medical, cost.base) for c in model.cells)
     parts += [
         table,
         Text(
             f"about {expected:,} tokens, {total:,} at most{over} (estimated from the texts' length); {hours}"
         ),
     ]
+    if written:
+        parts.append(
+            Text(f"{written:,} of these at most are written one after another, while the models think")
+        )
     parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in cost.warnings]
     return Group(*parts)

@@ -21,6 +21,8 @@ class CellCost:
         tokens: tokens decoded at most, over all precisions that may be tried; each shared prefix counted once.
         tokens_expected: the same at the first precision, with the expected check.
         check_tokens, check_tokens_expected: those of them that are decoded at full precision.
+        written, written_expected, check_written, check_written_expected: tokens that the model writes one after
+            another, which takes several times as long; not among the others.
     """
 
     task: str
@@ -34,6 +36,10 @@ class CellCost:
     tokens_expected: int
     check_tokens: int = 0
     check_tokens_expected: int = 0
+    written: int = 0
+    written_expected: int = 0
+    check_written: int = 0
+    check_written_expected: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class ModelCost:
         cells: one for each task and number of shots.
         speed: tokens a second on this machine at ``precision``, about; None if it was not measured.
         full_speed: the same at full precision.
+        writing_speed, full_writing_speed: the same of tokens that are written one after another.
     """
 
     name: str
@@ -59,31 +66,39 @@ class ModelCost:
     cells: tuple[CellCost, ...]
     speed: float | None = None
     full_speed: float | None = None
+    writing_speed: float | None = None
+    full_writing_speed: float | None = None
 
     @property
     def tokens(self) -> int:
-        """Most tokens decoded."""
-        return sum(cell.tokens for cell in self.cells)
+        """Most tokens decoded, written ones too."""
+        return sum(cell.tokens + cell.written for cell in self.cells)
 
     @property
     def tokens_expected(self) -> int:
         """Tokens decoded if the check ends where it is expected to."""
-        return sum(cell.tokens_expected for cell in self.cells)
+        return sum(cell.tokens_expected + cell.written_expected for cell in self.cells)
 
     @property
     def seconds(self) -> float | None:
         """Most time that decoding takes; None if the speed is not known."""
-        return self._seconds(self.tokens, sum(cell.check_tokens for cell in self.cells))
+        read = [(cell.tokens, cell.check_tokens) for cell in self.cells]
+        return self._seconds(read, [(cell.written, cell.check_written) for cell in self.cells])
 
     @property
     def seconds_expected(self) -> float | None:
         """Time that decoding takes if the check ends where it is expected to."""
-        return self._seconds(self.tokens_expected, sum(cell.check_tokens_expected for cell in self.cells))
+        read = [(cell.tokens_expected, cell.check_tokens_expected) for cell in self.cells]
+        return self._seconds(
+            read, [(cell.written_expected, cell.check_written_expected) for cell in self.cells]
+        )
 
-    def _seconds(self, tokens: int, checked: int) -> float | None:
-        if self.speed is None or self.full_speed is None:
-            return None
-        return (tokens - checked) / self.speed + checked / self.full_speed
+    def _seconds(self, read: list[tuple[int, int]], written: list[tuple[int, int]]) -> float | None:
+        """Time for tokens that are read and written: all of each, and those of them at full precision."""
+        total = _time(read, self.speed, self.full_speed)
+        if total is None or not any(all_of_it for all_of_it, _ in written):
+            return total
+        return _sum(total, _time(written, self.writing_speed, self.full_writing_speed))
 
 
 @dataclass(frozen=True)
@@ -139,6 +154,12 @@ class ComparisonCost:
                 "cells": [asdict(cell) for cell in model.cells],
             }
         return data
+
+
+def _time(tokens: list[tuple[int, int]], speed: float | None, full_speed: float | None) -> float | None:
+    if speed is None or full_speed is None:
+        return None
+    return sum((most - checked) / speed + checked / full_speed for most, checked in tokens)
 
 
 def _sum(one: float | None, other: float | None) -> float | None:

@@ -14,7 +14,13 @@ from medbench_local.engine.threads import TINY
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
+from medbench_local.prompts.prompt_style import (
+    PromptStyle,
+    candidates,
+    may_think,
+    prompt_style_for,
+    render,
+)
 from medbench_local.prompts.prompting import Prompting
 from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
 from medbench_local.results.record import ROLES
@@ -28,6 +34,9 @@ from medbench_local.study.precision import foreseen
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.question import Question
+
+USUAL_THINKING = 1000
+"""Tokens of thinking that a question is expected to take: MedPsy-4B is said to take about 909 by its card."""
 
 CHARACTERS_PER_TOKEN = 3.7
 """Of English medical text with Llama-2's vocabulary (measured on the MedQA test questions)."""
@@ -44,12 +53,17 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     steps = ladder(options)
     weights = [_weights(source, options, progress) for source in sources]
     speeds: Speeds = {}
+    writing: Speeds = {}
+    thinks = RULES[options.scoring or options.protocol.scoring].thinks
     if max(weights) >= TINY:
         speeds = measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, progress)
         if options.quant is None:
             choice = foreseen(speeds, max(weights), options)
             progress.note(str(choice))
             steps = (choice.quant,)
+        if thinks:
+            mode = options.engine_of_quantised
+            writing = measured_speeds(options.home, mode, tools.start_engine, progress, writing=True)
     cells = load_cells(options, sources, progress)
     given = [given_quantised(source) for source in sources]
     checked = options.check != "none" and steps[0].name != FULL and not any(given)
@@ -61,7 +75,8 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
         twice = sum(fetched_twice(files, other) for other in planned)
         planned.append(files)
-        work = _Work(1 + (options.ablation and role == "base"), checked, len(steps))
+        also_thinks = role == "medical" or source.entry is None or may_think(source.entry, None)
+        work = _Work(1 + (options.ablation and role == "base"), checked, len(steps), thinks and also_thinks)
         precision = file_type if file_type and as_it_is else quant.name
         told = Prompting(system_prompt=options.prompting(role).system_prompt)  # a template adds few tokens
         own = tuple(_cost(cell, source.entry, options, told, work) for cell in cells)
@@ -75,6 +90,8 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
                 cells=own,
                 speed=_speed(speeds, precision, size),
                 full_speed=_speed(speeds, FULL, size),
+                writing_speed=_speed(writing, precision, size),
+                full_writing_speed=_speed(writing, FULL, size),
             )
         )
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
@@ -106,11 +123,13 @@ class _Work:
         passes: over the test questions.
         checked: whether they are asked again at full precision.
         precisions: how many may be tried; the last of several is full precision itself.
+        thinks: whether the model answers twice: after thinking, and at once.
     """
 
     passes: int
     checked: bool
     precisions: int
+    thinks: bool = False
 
 
 def _cost(
@@ -126,11 +145,19 @@ def _cost(
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
     questions = asked_questions(options.protocol, cell, options.limit)
     prefix, tail = _lengths(cell, prompt_style, questions)
-    tail += RULES[options.scoring or options.protocol.scoring].answer_tokens(options.protocol)
+    written = expected_written = 0
+    if work.thinks:
+        written = options.protocol.thinking.budget
+        expected_written = min(written, USUAL_THINKING)
+    elif not (rule := RULES[options.scoring or options.protocol.scoring]).thinks:
+        tail += rule.answer_tokens(options.protocol)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
     most = len(questions) if work.checked else 0
     expected = most if options.check == "full" else round(most * expected_share(len(questions)))
-    once = selection * tail + visits * prefix + work.passes * (len(questions) * tail + prefix)
+    twice = 1 + work.thinks
+    once = twice * (selection * tail + visits * prefix + work.passes * (len(questions) * tail + prefix))
+    asked_once = selection + work.passes * len(questions)
+    most_asked = work.precisions * asked_once + max(1, work.precisions - 1) * most
     check = prefix if work.checked else 0.0
     # Of a ladder the first precision is expected to do, and all of them are tried at most.
     all_tries = work.precisions * once + max(1, work.precisions - 1) * (most * tail + check)
@@ -142,10 +169,15 @@ def _cost(
         test_prompts=len(questions) * work.passes,
         check_expected=expected,
         check_most=most,
-        tokens=int(all_tries),
-        tokens_expected=int(once + expected * tail + check),
-        check_tokens=int(most * tail + check),
-        check_tokens_expected=int(expected * tail + check),
+        # What was thought is read once more, to score the options behind it.
+        tokens=int(all_tries) + most_asked * written,
+        tokens_expected=int(once + expected * tail + check) + (asked_once + expected) * expected_written,
+        check_tokens=int(most * tail + check) + most * written,
+        check_tokens_expected=int(expected * tail + check) + expected * expected_written,
+        written=most_asked * written,
+        written_expected=(asked_once + expected) * expected_written,
+        check_written=max(1, work.precisions - 1) * most * written,
+        check_written_expected=expected * expected_written,
     )
 
 
