@@ -17,8 +17,8 @@ class ModelShape:
     Attributes:
         heads: query heads of the layer that has most.
         kv_width: key plus value numbers that one token adds to the cache, all layers together.
-        width: numbers in a token's embedding.
-        hidden: numbers in the feed-forward part of the layer that has most.
+        width: numbers of a token: in its embedding, or in all its queries where those are more.
+        hidden: numbers of a token in the feed-forward part of the layer that has most, in all experts that it asks.
         vocabulary: number of tokens.
         weights: bytes of all tensors.
     """
@@ -66,6 +66,12 @@ def model_shape(header: GgufHeader) -> ModelShape:
     key_width = max(numbers("attention.key_length", one_head))
     value_width = max(numbers("attention.value_length", one_head))
     numbers("context_length", 1)
+    asked = max(numbers("expert_used_count", 0, least=0))
+    inner = max(
+        numbers("expert_feed_forward_length", max(numbers("feed_forward_length", 0, least=0)), least=0)
+    )
+    # Every expert gives numbers for the whole width before they are added up.
+    in_experts = asked * max(inner, width) + max(numbers("expert_shared_feed_forward_length", 0, least=0))
     tokens = header.lists.get("tokenizer.ggml.tokens")
     vocabulary = tokens.length if tokens else max(numbers("vocab_size", 1))
     bos = header.metadata.get("tokenizer.ggml.bos_token_id", _NO_TOKEN)
@@ -76,8 +82,8 @@ def model_shape(header: GgufHeader) -> ModelShape:
     return ModelShape(
         heads=heads,
         kv_width=of_all_layers * (key_width + value_width),
-        width=width,
-        hidden=max(numbers("feed_forward_length", 4 * width, least=0)),
+        width=max(width, heads * key_width),
+        hidden=max(*numbers("feed_forward_length", 4 * width, least=0), in_experts),
         vocabulary=vocabulary,
         weights=sum(tensor.nbytes for tensor in header.tensors),
     )
