@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import Counter
@@ -71,6 +72,16 @@ class GgufHeader:
     def bits_per_weight(self) -> float:
         """Mean over all weights."""
         return 8 * sum(tensor.nbytes for tensor in self.tensors) / max(1, self.parameters)
+
+    @property
+    def asked(self) -> int:
+        """Weights that a token is multiplied with: of those in experts the share that it asks."""
+        count = self.metadata.get(f"{self.architecture}.expert_count")
+        used = self.metadata.get(f"{self.architecture}.expert_used_count")
+        if type(count) is not int or type(used) is not int or not 0 <= used < count:
+            return self.parameters
+        in_experts = sum(math.prod(tensor.shape) for tensor in self.tensors if "_exps." in tensor.name)
+        return self.parameters - in_experts + in_experts * used // count
 
 
 def read_gguf_header(path: Path) -> GgufHeader:

@@ -25,7 +25,7 @@ class ModelShape:
         state: numbers of the running state of one sequence, all layers together; 0 without one. A little too many
             where the header does not say which layers have one.
         width: numbers in a token's embedding.
-        hidden: numbers in the feed-forward part of the layer that has most.
+        hidden: numbers of a token in the feed-forward part of the layer that has most, in all experts that it asks.
         inner: numbers that a token is widened to in a layer with a running state; 0 without one.
         vocabulary: number of tokens.
         weights: bytes of all tensors.
@@ -82,6 +82,14 @@ def model_shape(header: GgufHeader) -> ModelShape:
     value_width = max(numbers("attention.value_length", one_head))
     numbers("context_length", 1)
     inner = max(numbers("ssm.inner_size", 0, least=0))
+    experts_asked = max(numbers("expert_used_count", 0, least=0))
+    of_expert = max(
+        numbers("expert_feed_forward_length", max(numbers("feed_forward_length", 0, least=0)), least=0)
+    )
+    # Every expert gives numbers for the whole width before they are added up.
+    in_experts = experts_asked * max(of_expert, width) + max(
+        numbers("expert_shared_feed_forward_length", 0, least=0)
+    )
     tokens = header.lists.get("tokenizer.ggml.tokens")
     vocabulary = tokens.length if tokens else max(numbers("vocab_size", 1))
     bos = header.metadata.get("tokenizer.ggml.bos_token_id", _NO_TOKEN)
@@ -97,7 +105,7 @@ def model_shape(header: GgufHeader) -> ModelShape:
         windows=max(numbers("attention.sliding_window", 0, least=0)) > 0,
         state=running * _state_of_layer(numbers, width) if running else 0,
         width=width,
-        hidden=max(numbers("feed_forward_length", 4 * width, least=0)),
+        hidden=max(*numbers("feed_forward_length", 4 * width, least=0), in_experts),
         inner=inner,
         vocabulary=vocabulary,
         weights=sum(tensor.nbytes for tensor in header.tensors),

@@ -51,14 +51,15 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     progress = tools.progress
     sources = [resolve_model(name, options.adapter_base) for name in (medical, base)]
     steps = ladder(options)
-    weights = [_weights(source, options, progress) for source in sources]
+    sizes = [_weights(source, options, progress) for source in sources]
+    weights, asked = ([size[i] for size in sizes] for i in (0, 1))
     speeds: Speeds = {}
     writing: Speeds = {}
     thinks = RULES[options.scoring or options.protocol.scoring].thinks
     if max(weights) >= TINY:
         speeds = measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, progress)
         if options.quant is None:
-            choice = foreseen(speeds, max(weights), options)
+            choice = foreseen(speeds, max(weights), options, asked=max(asked))
             progress.note(str(choice))
             steps = (choice.quant,)
         if thinks:
@@ -69,7 +70,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     checked = options.check != "none" and steps[0].name != FULL and not any(given)
     costs = []
     planned: list[ModelPlan] = []
-    for role, source, file_type, size in zip(ROLES, sources, given, weights, strict=True):
+    for role, source, file_type, size in zip(ROLES, sources, given, asked, strict=True):
         as_it_is = file_type is not None and options.quant is None
         quant = load_quant(FULL) if as_it_is else steps[0]
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
@@ -98,16 +99,20 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     return ComparisonCost(costs[0], costs[1], tuple(step.name for step in steps), warnings)
 
 
-def _weights(source: ModelSource, options: ResolvedOptions, progress: Progress) -> int:
-    """How many a model has, as far as that is known before it is here; 0 for one that is quantised already."""
+def _weights(source: ModelSource, options: ResolvedOptions, progress: Progress) -> tuple[int, int]:
+    """How many a model has and how many of them a token is multiplied with, as far as that is known before it is here.
+
+    0 for one that is quantised already.
+    """
     if given_quantised(source) is not None:
-        return 0
+        return 0, 0
     if source.entry is not None:
-        return source.entry.parameters
+        return source.entry.parameters, source.entry.parameters
     if isinstance(source, LocalGguf):
-        return read_gguf_header(source.path).parameters
+        header = read_gguf_header(source.path)
+        return header.parameters, header.asked
     full = plan_model(source, load_quant(FULL), home=options.home, offline=options.offline, progress=progress)
-    return full.full_size // 2
+    return full.full_size // 2, full.full_size // 2
 
 
 def _speed(speeds: Speeds, precision: str, weights: int) -> float | None:

@@ -111,25 +111,27 @@ def choose_precision(
     if (found := chosen_before(plan, cells, candidates(options))) is not None:
         return found  # it was said when it was chosen; the header of no file is read for a run that is there
     full = [model.full for model in plan.models.values() if model.full is not None]
-    weights = max((read_gguf_header(file.path).parameters for file in full), default=0)
+    headers = [read_gguf_header(file.path) for file in full]
+    weights = max((header.parameters for header in headers), default=0)
     if weights < TINY:
         return usual(weights)
     speeds = measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, tools.progress)
-    found = foreseen(speeds, weights, options)
+    found = foreseen(speeds, weights, options, asked=max(header.asked for header in headers))
     tools.progress.note(str(found))
     return found
 
 
-def foreseen(speeds: Speeds, weights: int, options: ResolvedOptions) -> Choice:
+def foreseen(speeds: Speeds, weights: int, options: ResolvedOptions, *, asked: int) -> Choice:
     """What a run that is not begun yet takes, with the memory that is free now.
 
     Args:
         speeds: measured on this machine.
         weights: of the larger model.
         options: of the run.
+        asked: weights that a token is multiplied with; fewer in a model of experts.
     """
     free = None if options.force else memory_available()
-    return closest_that_is_fast(speeds, weights, free, candidates(options))
+    return closest_that_is_fast(speeds, weights, free, candidates(options), asked=asked)
 
 
 def candidates(options: ResolvedOptions) -> tuple[str, ...]:
@@ -145,7 +147,9 @@ def usual(weights: int) -> Choice:
     return Choice(load_quant(DEFAULT_QUANT), reason)
 
 
-def closest_that_is_fast(speeds: Speeds, weights: int, free: int | None, allowed: Sequence[str]) -> Choice:
+def closest_that_is_fast(
+    speeds: Speeds, weights: int, free: int | None, allowed: Sequence[str], *, asked: int | None = None
+) -> Choice:
     """The precision closest to full among those that are fast and fit.
 
     Args:
@@ -153,6 +157,7 @@ def closest_that_is_fast(speeds: Speeds, weights: int, free: int | None, allowed
         weights: of the larger model.
         free: bytes of memory that can be had; None if that does not matter.
         allowed: precisions to choose from, the closest to full first; at least one.
+        asked: weights that a token is multiplied with, for the speeds that are told; None for all.
     """
     known = {name: speeds[name] for name in allowed if name in speeds}
     fast = [name for name in known if known[name] >= FAST * max(known.values())] or list(allowed[:1])
@@ -160,7 +165,7 @@ def closest_that_is_fast(speeds: Speeds, weights: int, free: int | None, allowed
     name = (fitting or fast[-1:])[0]
     if not known:
         return Choice(load_quant(name), "the speed of this machine is not known")
-    rates = tokens_a_second(known, weights)
+    rates = tokens_a_second(known, asked or weights)
     reason = f"the closest to full of those that are fast here (tokens a second, about: {rates})"
     if name != fast[0] and free is not None:
         reason += f" and fit into {gigabytes(free)} of free memory"

@@ -9,7 +9,6 @@ CONFIG = {
     "architectures": ["MixtralForCausalLM"],
     "model_type": "mixtral",
     "hidden_act": "silu",
-    "num_hidden_layers": 1,
     "num_local_experts": 4,
     "num_experts_per_tok": 2,
     "rms_norm_eps": 1e-5,

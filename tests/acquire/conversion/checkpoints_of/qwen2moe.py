@@ -9,7 +9,6 @@ CONFIG = {
     "architectures": ["Qwen2MoeForCausalLM"],
     "model_type": "qwen2_moe",
     "hidden_act": "silu",
-    "num_hidden_layers": 1,
     "intermediate_size": 512,
     "moe_intermediate_size": 256,
     "shared_expert_intermediate_size": 512,

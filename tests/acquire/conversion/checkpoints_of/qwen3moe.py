@@ -10,7 +10,6 @@ CONFIG = {
     "model_type": "qwen3_moe",
     "hidden_act": "silu",
     "head_dim": 128,
-    "num_hidden_layers": 1,
     "intermediate_size": 1024,
     "moe_intermediate_size": 256,
     "num_experts": 6,
