@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
 
 import pytest
 
-from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.base import EngineOptions, GenerateRequest, Pack
 from medbench_local.engine.memory import (
     gigabytes,
     memory_available,
@@ -39,8 +40,6 @@ def shapes(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 @pytest.mark.parametrize("mode", ["exact", "reproducible", "fast"])
 @pytest.mark.parametrize("name", ["llama", "windows", "wide heads"])
 def test_the_cache_is_what_llama_cpp_allocates(shapes: dict[str, Path], mode: str, name: str) -> None:
-    import re
-
     from medbench_local.engine.bindings import LOG
     from medbench_local.engine.llama import FIRST_CONTEXT, LlamaEngine
 
@@ -50,12 +49,34 @@ def test_the_cache_is_what_llama_cpp_allocates(shapes: dict[str, Path], mode: st
         said = " ".join(LOG.lines())
     # one cache for layers that see everything, one for those with a window, which is as long
     caches = re.findall(r"KV buffer size = +([\d.]+) MiB", said)
-    (compute,) = re.findall(r"compute buffer size = +([\d.]+) MiB", said)
     assert estimate.cache == sum(map(float, caches)) * 2**20
     # what is left beside the process, and little more
-    allocated, process = float(compute) * 2**20, 150 * 2**20
+    allocated, process = _computing([said]), 150 * 2**20
     assert allocated <= estimate.compute - process <= 2.5 * allocated
     assert gigabytes(estimate.total) in str(estimate)
+
+
+def test_generation_in_the_reproducible_mode_needs_what_the_exact_mode_needs(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medbench_local.engine.bindings import LOG
+    from medbench_local.engine.llama import FIRST_CONTEXT, LlamaEngine
+
+    path, options = models / "f16.gguf", EngineOptions("reproducible", n_ctx=FIRST_CONTEXT, threads=1)
+    said: list[str] = []
+    monkeypatch.setattr(LOG, "_listener", said.append)
+    with LlamaEngine(path, options) as engine:
+        taken = [_computing(said)]
+        engine.generate(Pack((), (GenerateRequest((1, 70), (), 1),)))
+        taken.append(_computing(said))
+    scoring, generating = (memory_needed(path, options, generates=generates) for generates in (False, True))
+    assert 0 < taken[1] - taken[0] <= generating.compute - scoring.compute
+    assert generating.cache == scoring.cache
+
+
+def _computing(lines: list[str]) -> float:
+    """Bytes of llama.cpp's buffer to compute in, as it said last."""
+    return float(re.findall(r"compute buffer size = +([\d.]+) MiB", " ".join(lines))[-1]) * 2**20
 
 
 def test_what_this_machine_has() -> None:
