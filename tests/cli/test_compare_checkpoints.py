@@ -33,20 +33,21 @@ def _trained_further(base: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["gemma2", "gemma3 whole"])
-def test_two_folders_become_a_verdict(command: Command, home: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "quant"), [("gemma2", "q8_0"), ("gemma3 whole", "none")])
+def test_two_folders_become_a_verdict(command: Command, home: Path, name: str, quant: str) -> None:
     (home / "small.yaml").write_text(PROTOCOL)
     base = checkpoints_of.write(home / "base", checkpoints_of.made()[name])
     medical = _trained_further(base, home / "medical")
     small = ["--protocol", "small.yaml", "--tasks", "demo-anatomy", "--limit", "6"]
-    ended = command("compare", medical, base, *small, "--quant", "q8_0", "--check", "full", "--json")
+    ended = command("compare", medical, base, *small, "--quant", quant, "--check", "full", "--json")
     assert ended.code == 0, ended.err
     results = json.loads(ended.out)
     (comparison,) = results["comparisons"]
     assert comparison["verdict"] in ("win", "tie", "loss")
     assert comparison["n"] == 6
-    assert comparison["equivalence"]["verified"]
-    assert comparison["equivalence"]["verdict_full_precision"] == comparison["verdict"]
-    assert results["precision"] == "q8_0"
+    if quant == "q8_0":
+        assert comparison["equivalence"]["verified"]
+        assert comparison["equivalence"]["verdict_full_precision"] == comparison["verdict"]
+    assert results["precision"] == {"none": "full"}.get(quant, quant)
     manifest = json.loads(next((home / "runs").glob("*/manifest.json")).read_text(encoding="utf-8"))
     assert [model["name"] for model in manifest["models"].values()] == ["medical", "base"]

@@ -12,9 +12,10 @@ from medbench_local.acquire.conversion.architectures import architecture_of, arc
 from medbench_local.acquire.conversion.checkpoint import CheckpointView
 from medbench_local.acquire.conversion.model_config import ModelConfig, read_model_config
 from medbench_local.errors import UnsupportedArchitectureError
-from tests.acquire.conversion.checkpoints_of import apertus, cohere2, gemma2, gemma3, olmo2
+from tests.acquire.conversion.checkpoints_of import apertus, cohere2, gemma2, gemma3, olmo2, olmo3
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0}
+ROPES = {"full_attention": {"rope_theta": 5e5}}
 LOCAL = {"sliding_attention": {"rope_type": "linear", "factor": 2.0}}
 
 
@@ -68,6 +69,13 @@ def read(config: dict[str, Any]) -> ModelConfig:
         (olmo2.CONFIG, {"tie_word_embeddings": True}, "an output matrix of its own"),
         (olmo2.CONFIG, {"hidden_act": "gelu"}, "with silu"),
         (olmo2.CONFIG, {"rope_scaling": LLAMA3}, "does not follow it in a Olmo2ForCausalLM"),
+        (olmo3.CONFIG, {"sliding_window": None}, "need its size"),
+        (
+            olmo3.CONFIG,
+            {"rope_parameters": {**ROPES, "sliding_attention": {"rope_theta": 1e4}}},
+            "the same rope_theta",
+        ),
+        (olmo3.CONFIG, {"rope_parameters": {**ROPES, **LOCAL}}, "'linear' of layers with a window"),
         (apertus.CONFIG, {"hidden_act": "silu"}, "with xielu"),
         (apertus.CONFIG, {"tie_word_embeddings": True}, "an output matrix of its own"),
         (apertus.CONFIG, {"partial_rotary_factor": 0.5}, "rotates whole heads"),
@@ -107,6 +115,9 @@ def test_refused(config: dict[str, Any], changes: dict[str, Any], says: str) -> 
             {"layer_types": [*["sliding_attention"] * 3, "full_attention", "sliding_attention"]},
         ),
         (gemma2.CONFIG, {"hidden_act": "silu"}),
+        (olmo3.CONFIG, {"layer_types": ["full_attention", *["sliding_attention"] * 4]}),
+        (olmo3.CONFIG, {"layer_types": ["full_attention"] * 5, "sliding_window": None}),
+        (olmo3.CONFIG, {"rope_parameters": {**ROPES, "sliding_attention": {"rope_theta": 5e5}}}),
     ],
 )
 def test_not_refused(config: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -114,7 +125,7 @@ def test_not_refused(config: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "made", [apertus, cohere2, gemma2, gemma3, olmo2], ids=lambda made: made.__name__[-8:]
+    "made", [apertus, cohere2, gemma2, gemma3, olmo2, olmo3], ids=lambda made: made.__name__[-8:]
 )
 def test_what_is_assumed_is_what_transformers_assumes(made: Any) -> None:
     config: dict[str, Any] = getattr(made, "ALONE", None) or made.CONFIG
@@ -154,3 +165,8 @@ def test_the_silent_configuration_of_the_4b() -> None:
     whole, local = (theirs.rope_parameters[kind] for kind in ("full_attention", "sliding_attention"))
     assert (ours.rope_theta, ours.rope_scaling.factor) == (whole["rope_theta"], whole["factor"])
     assert local == {"rope_type": "default", "rope_theta": ours.rope_local_base_freq}
+
+
+def test_a_kind_for_each_layer() -> None:
+    with pytest.raises(UnsupportedArchitectureError, match="one kind for each of num_hidden_layers"):
+        read({**olmo3.CONFIG, "layer_types": ["sliding_attention"]})

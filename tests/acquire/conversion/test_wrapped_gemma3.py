@@ -61,8 +61,14 @@ def _said_as_transformers_5_says_it(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "text_config": {**text, **more}}
 
 
-@pytest.mark.parametrize("name_of", [_on_the_hub, _in_memory, _alone])
-@pytest.mark.parametrize("rewrite", [dict, _said_as_transformers_5_says_it])
+@pytest.mark.parametrize(
+    ("name_of", "rewrite"),
+    [
+        (_on_the_hub, _said_as_transformers_5_says_it),
+        (_in_memory, _said_as_transformers_5_says_it),
+        (_alone, dict),
+    ],
+)
 def test_every_layout_becomes_the_same_file(
     checkpoints: Checkpoints,
     tmp_path: Path,
