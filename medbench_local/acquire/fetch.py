@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -182,9 +182,17 @@ def folder_layout(folder: Path, adapter_base: str | None = None) -> Layout:
     layout = choose_files(
         listing(folder), folder.joinpath, place=str(folder), adapter_base=adapter_base, here=True
     )
-    if not layout.adapter:
-        _ = checkpoint.tensors
-    return layout
+    if layout.adapter:
+        return layout
+    read = checkpoint.files[0].name
+    other = checkpoint.differing_weights()
+    if not other:
+        return layout
+    warning = (
+        f"{folder} holds two sets of weights with other numbers, {read} and {other}; {read} is read, as transformers "
+        "does. If the other is meant, remove this one."
+    )
+    return replace(layout, warnings=(*layout.warnings, warning))
 
 
 def hashed(folder: Path, names: Sequence[str], home: Path, progress: Progress) -> tuple[FileRecord, ...]:
