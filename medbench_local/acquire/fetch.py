@@ -178,14 +178,18 @@ def folder_layout(folder: Path, adapter_base: str | None = None) -> Layout:
     """
     from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
 
-    checkpoint = CheckpointFolder(folder)
-    layout = choose_files(
-        listing(folder), folder.joinpath, place=str(folder), adapter_base=adapter_base, here=True
-    )
+    names = listing(folder)
+    layout = choose_files(names, folder.joinpath, place=str(folder), adapter_base=adapter_base, here=True)
     if layout.adapter:
         return layout
+    checkpoint = CheckpointFolder(folder)
     read = checkpoint.files[0].name
-    other = checkpoint.differing_weights()
+    others = [name for name in names if name.startswith("pytorch_model") and "/" not in name]
+    if not others or not read.endswith(".safetensors"):
+        return layout
+    from medbench_local.acquire.conversion.other_weights import differing_weights  # slow to import
+
+    other = differing_weights(checkpoint, others)
     if not other:
         return layout
     warning = (

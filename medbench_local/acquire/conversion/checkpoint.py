@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
-from medbench_local.acquire.conversion.float_types import narrowed, widened
 from medbench_local.acquire.conversion.no_weights import in_its_place, listing
 from medbench_local.acquire.conversion.safetensors_reader import read_safetensors
-from medbench_local.acquire.conversion.tensor import MAPPED, StoredTensor, Tensor
+from medbench_local.acquire.conversion.tensor import StoredTensor, Tensor
 from medbench_local.acquire.conversion.torch_reader import read_torch
 from medbench_local.acquire.conversion.weight_files import Format, FoundWeights, find_weights
-from medbench_local.errors import AcquireError, InputError
+from medbench_local.errors import InputError
 from medbench_local.files.json_objects import read_json_object
 
 
@@ -116,29 +115,18 @@ class CheckpointFolder:
         """
         return self._weights.files
 
+    def named_weights(self, names: Collection[str]) -> Mapping[str, StoredTensor]:
+        """The tensors of the weights among ``names``, which are other files of the folder than those that are read.
+
+        Raises:
+            InputError: as for ``tensors``.
+        """
+        found = find_weights(names, place=str(self.origin))
+        return _read(self.origin, found).tensors if found is not None else {}
+
     @cached_property
     def _weights(self) -> _Weights:
         return _find_weights(self.origin)
-
-    def differing_weights(self) -> str:
-        """The first file in PyTorch's format that does not hold the numbers of the safetensors; "" if there is none.
-
-        Of every tensor the first and the middle row are compared, which any training changes. What cannot be read is
-        no weights.
-        """
-        names = [
-            name for name in listing(self.origin) if name.startswith("pytorch_model") and "/" not in name
-        ]
-        if not names or self.files[0].suffix != ".safetensors":
-            return ""
-        try:
-            other = _read(self.origin, find_weights(names, place=str(self.origin)))
-        except InputError:
-            return ""
-        for name, tensor in other.tensors.items():
-            if name in self.tensors and not _alike(self.tensors[name], tensor):
-                return tensor.path.name
-        return ""
 
 
 def _find_weights(folder: Path) -> _Weights:
@@ -160,34 +148,10 @@ def _find_weights(folder: Path) -> _Weights:
     return _read(folder, found)
 
 
-def _read(folder: Path, found: FoundWeights | None) -> _Weights:
-    if found is None:
-        return _Weights((), {})
+def _read(folder: Path, found: FoundWeights) -> _Weights:
     if found.index:
         return _by_index(folder, found)
     return _collect(folder, found.files, _READERS[found.format])
-
-
-def _alike(one: StoredTensor, other: StoredTensor) -> bool:
-    """Whether two tensors of a name have the same numbers, as far as two rows and the narrower type can tell."""
-    if one.shape != other.shape:
-        return False
-    if not one.shape or one.size == 0 or not {one.dtype, other.dtype} <= MAPPED.keys():
-        return True
-    if {one.dtype, other.dtype} == {"F16", "BF16"}:
-        return True  # both are rounded
-    dtype = one.dtype if other.dtype == "F32" else other.dtype
-    try:
-        for row in {0, one.shape[0] // 2}:
-            mine, theirs = (
-                narrowed(widened(tensor.rows(row, row + 1), tensor.dtype), dtype, name=tensor.name)
-                for tensor in (one, other)
-            )
-            if mine.tobytes() != theirs.tobytes():
-                return False
-    except AcquireError:  # beyond the range of the narrower type
-        return False
-    return True
 
 
 def _refuse_named_weights(folder: Path, found: FoundWeights) -> None:
