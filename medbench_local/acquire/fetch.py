@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -178,13 +178,25 @@ def folder_layout(folder: Path, adapter_base: str | None = None) -> Layout:
     """
     from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
 
+    names = listing(folder)
+    layout = choose_files(names, folder.joinpath, place=str(folder), adapter_base=adapter_base, here=True)
+    if layout.adapter:
+        return layout
     checkpoint = CheckpointFolder(folder)
-    layout = choose_files(
-        listing(folder), folder.joinpath, place=str(folder), adapter_base=adapter_base, here=True
+    read = checkpoint.files[0].name
+    others = [name for name in names if name.startswith("pytorch_model") and "/" not in name]
+    if not others or not read.endswith(".safetensors"):
+        return layout
+    from medbench_local.acquire.conversion.other_weights import differing_weights  # slow to import
+
+    other = differing_weights(checkpoint, others)
+    if not other:
+        return layout
+    warning = (
+        f"{folder} holds two sets of weights with other numbers, {read} and {other}; {read} is read, as transformers "
+        "does. If the other is meant, remove this one."
     )
-    if not layout.adapter:
-        _ = checkpoint.tensors
-    return layout
+    return replace(layout, warnings=(*layout.warnings, warning))
 
 
 def hashed(folder: Path, names: Sequence[str], home: Path, progress: Progress) -> tuple[FileRecord, ...]:

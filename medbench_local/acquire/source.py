@@ -137,9 +137,10 @@ def _address_in(text: str) -> HubAddress | None:
     """The address of the hub that ``text`` is, with or without "hf:" or "gguf:" before it; folders win over it."""
     form = next((form for form in ("hf:", "gguf:") if text.startswith(form)), "")
     inner = text if text.startswith("hf://") else text.removeprefix(form)
-    if not form and "://" not in inner and user_path(inner).exists():
+    address = read_hub_address(inner)
+    if address is not None and not form and "://" not in inner and user_path(inner).exists():
         return None
-    return read_hub_address(inner)
+    return address
 
 
 def _at_address(address: HubAddress, text: str) -> ModelSource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +115,15 @@ class CheckpointFolder:
         """
         return self._weights.files
 
+    def named_weights(self, names: Collection[str]) -> Mapping[str, StoredTensor]:
+        """The tensors of the weights among ``names``, which are other files of the folder than those that are read.
+
+        Raises:
+            InputError: as for ``tensors``.
+        """
+        found = find_weights(names, place=str(self.origin))
+        return _read(self.origin, found).tensors if found is not None else {}
+
     @cached_property
     def _weights(self) -> _Weights:
         return _find_weights(self.origin)
@@ -136,6 +145,10 @@ def _find_weights(folder: Path) -> _Weights:
             or "Give the folder that holds config.json and the weights.",
         )
     _refuse_named_weights(folder, found)
+    return _read(folder, found)
+
+
+def _read(folder: Path, found: FoundWeights) -> _Weights:
     if found.index:
         return _by_index(folder, found)
     return _collect(folder, found.files, _READERS[found.format])

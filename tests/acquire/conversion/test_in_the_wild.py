@@ -125,9 +125,9 @@ def test_other_weights_beside_the_main_file_change_nothing(tmp_path: Path) -> No
     ):
         (folder / name).parent.mkdir(exist_ok=True)
         torch.save(other, folder / name)
+    torch.save(STATE, folder / "pytorch_model.bin")
     for name in (
         "training_args.bin",
-        "pytorch_model.bin",
         "adapter_model.bin",
         "global_step9/zero_states.pt",
     ):
@@ -135,6 +135,21 @@ def test_other_weights_beside_the_main_file_change_nothing(tmp_path: Path) -> No
         torch.save(other, folder / name)
     assert converted(folder) == plain
     assert folder_layout(folder).warnings == ()
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("changed", ["model.layers.1.self_attn.q_proj.weight", "model.norm.weight", ""])
+def test_weights_in_the_other_format_that_differ_are_said(tmp_path: Path, shards: int, changed: str) -> None:
+    folder = write_checkpoint(tmp_path / "model")
+    plain = converted(folder)
+    state = {name: tensor.float() for name, tensor in STATE.items()}
+    if changed:
+        state[changed] = state[changed] + 1e-3
+    write_weights(folder, state, kind="bin", shards=shards)
+    assert converted(folder) == plain
+    warnings = folder_layout(folder).warnings
+    assert len(warnings) == bool(changed)
+    assert all("with other numbers, model.safetensors and pytorch_model" in warning for warning in warnings)
 
 
 def test_weights_that_config_json_names_are_not_overlooked(tmp_path: Path) -> None:
