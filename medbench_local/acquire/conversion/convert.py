@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from gguf import (
@@ -85,12 +85,8 @@ def convert_checkpoint(
         StoreError: the output cannot be written for another reason.
     """
     checkpoint = CheckpointFolder(source) if isinstance(source, Path) else source
-    architecture = architecture_of(checkpoint)
-    said = read_model_config(checkpoint, architecture)
-    rows = embedding_rows(checkpoint, architecture.embedding)
-    config = said.model_copy(update={"vocab_size": rows})
-    weights = [*_rope_frequencies(config, checkpoint), *plan_weights(checkpoint, architecture, config)]
-    vocabulary = read_vocabulary(checkpoint.tokenizer, rows, checkpoint.config)
+    architecture, said, config, weights, vocabulary = _planned(checkpoint)
+    rows = config.vocab_size
     types = [_target(weight, file_type) for weight in weights]
     main = _main_type(weights, types)
     total = sum(w.source.size * _BYTES[t] for w, t in zip(weights, types, strict=True))
@@ -113,6 +109,31 @@ def convert_checkpoint(
         *architecture.warnings(config),
     )
     return ConvertedModel(main, warnings)
+
+
+def check_convertible(source: Path | Checkpoint) -> str:
+    """Do everything that `convert_checkpoint` does before it writes.
+
+    Returns:
+        The name of the model's architecture.
+
+    Raises:
+        MedbenchError: it cannot be converted; as `convert_checkpoint`.
+    """
+    checkpoint = CheckpointFolder(source) if isinstance(source, Path) else source
+    return _planned(checkpoint)[1].architecture
+
+
+def _planned(
+    checkpoint: Checkpoint,
+) -> tuple[Architecture[Any], ModelConfig, ModelConfig, list[Weight], Vocabulary]:
+    """What is to be written; the configuration as it was given, and with the rows that the embedding has."""
+    architecture = architecture_of(checkpoint)
+    said = read_model_config(checkpoint, architecture)
+    rows = embedding_rows(checkpoint, architecture.embedding)
+    config = said.model_copy(update={"vocab_size": rows})
+    weights = [*_rope_frequencies(config, checkpoint), *plan_weights(checkpoint, architecture, config)]
+    return architecture, said, config, weights, read_vocabulary(checkpoint.tokenizer, rows, checkpoint.config)
 
 
 def _rope_frequencies(config: ModelConfig, checkpoint: Checkpoint) -> list[Weight]:
