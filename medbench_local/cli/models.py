@@ -130,7 +130,7 @@ def show(
     context: Annotated[int, typer.Option(help="Context in tokens, for the memory needed.")] = 2048,
     json: Json = False,
 ) -> None:
-    """Show a model: sizes, what is cached, memory needed, whether it fits this machine.
+    """Show a model: whether it can be converted, sizes, what is cached, memory needed, whether it fits this machine.
 
     Example: medbench-local models show meditron-7b --quant q4_k_m
     """
@@ -173,6 +173,7 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
     from medbench_local.acquire.calibration import known_speeds
     from medbench_local.acquire.inventory import plan_model
     from medbench_local.acquire.source import resolve_model
+    from medbench_local.acquire.suitability import convertible, scorable
     from medbench_local.catalog.model import PARTNER_WORDS, partners
     from medbench_local.catalog.quantisation import load_quant
     from medbench_local.engine.memory import memory_available
@@ -186,6 +187,8 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
     config = load_quant(quant)
     plan = plan_model(source, config, home=options.home, offline=options.offline, progress=progress())
     facts: dict[str, Any] = {"model": plan.name}
+    can = {"can be converted": convertible(source, options.home), "can be scored": scorable(source)}
+    facts |= {question: answer for question, answer in can.items() if answer}
     if source.entry is not None:
         entry = source.entry
         facts |= {

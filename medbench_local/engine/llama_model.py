@@ -10,26 +10,12 @@ from typing import Any
 from medbench_local.engine.base import Tokens
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields, text_of
 from medbench_local.engine.cased_words import CASED, CasedWords
+from medbench_local.engine.support import UNCHECKED_STATE, WITH_STATE
 from medbench_local.engine.text_rules import TEXT_RULES, TextPreparation, read_text_rules
 from medbench_local.engine.word_tokens import BLANK, SPLITS_AT_BLANKS, WordTokens, sentencepiece_allows
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
 from medbench_local.files.gguf_file import read_texts_of_list
 from medbench_local.files.gguf_header import read_gguf_header
-
-WITH_STATE = frozenset(
-    {
-        "falcon-h1",
-        "granitehybrid",
-        "jamba",
-        "lfm2",
-        "lfm2moe",
-        "mamba",
-        "mamba2",
-        "qwen35",
-        "qwen3next",
-    }
-)
-"""Architectures with a running state whose results were seen to be those of whole decodes, bit by bit."""
 
 _FOR_WORDS = 20_000
 """Characters that are tokenised text by text before the vocabulary is read to know whether words will do."""
@@ -82,10 +68,7 @@ class Model:
 
     def _find_architecture_problem(self) -> str:
         if self.has_state and self._stored("general.architecture") not in WITH_STATE:
-            return (
-                "keeps a running state, and it is not known whether questions may branch off a prefix there: "
-                f"that was checked for {', '.join(sorted(WITH_STATE))}"
-            )
+            return UNCHECKED_STATE
         if llama_cpp.llama_model_has_encoder(self.handle) or not llama_cpp.llama_model_has_decoder(
             self.handle
         ):

@@ -7,11 +7,11 @@ transformers. Whether llama.cpp knows the architecture, only loading says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medbench_local.engine.base import ROWS
-from medbench_local.errors import EngineError, UnsupportedArchitectureError
-from medbench_local.files.gguf_header import OTHER_KINDS, GgufHeader
+from medbench_local.errors import EngineError, InputError, UnsupportedArchitectureError
+from medbench_local.files.gguf_header import GgufHeader
 
 _EMBEDDINGS = "makes embeddings of texts and predicts no next token"
 _DIFFUSION = "writes all tokens of a text at once (diffusion)"
@@ -55,7 +55,6 @@ _NO_LANGUAGE_MODEL = {
         ),
         _PICTURES,
     ),
-    "clip": OTHER_KINDS["mmproj"],
     "controlvector": "is a control vector for another model",
     "t5": "reads with an encoder and writes with a decoder",
     "t5encoder": "is an encoder alone",
@@ -94,6 +93,28 @@ _WINDOWED = frozenset(
 )
 """Architectures of which llama.cpp reads the sliding window and computes it."""
 
+WITH_STATE = frozenset(
+    {
+        "falcon-h1",
+        "granitehybrid",
+        "jamba",
+        "lfm2",
+        "lfm2moe",
+        "mamba",
+        "mamba2",
+        "qwen35",
+        "qwen3next",
+    }
+)
+"""Architectures with a running state whose results were seen to be those of whole decodes, bit by bit."""
+
+UNCHECKED_STATE = (
+    "keeps a running state, and whether questions may branch off a prefix there is not known: that was checked for "
+    f"{', '.join(sorted(WITH_STATE))}"
+)
+
+_STATE_KEYS = ("ssm.", "shortconv.", "wkv.", "kda.", "token_shift_count", "attention.recurrent_layers")
+
 _ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
 
 _POOLING_NONE = 0
@@ -122,23 +143,39 @@ def refuse_unsupported(header: GgufHeader) -> None:
     """Refuse a file that holds no model that can be scored, before it is loaded.
 
     Raises:
-        UnsupportedArchitectureError: with the reason, and what to do.
+        InputError: it holds no model but what belongs to one.
+        UnsupportedArchitectureError: it holds a model that cannot be scored here; with the reason, and what to do.
     """
+    what, advice = _other_kind(header)
+    if what:
+        raise InputError(header.path, "", what, advice=advice)
     problem, advice = _problem(header)
     if problem:
         raise UnsupportedArchitectureError(f"{header.path} {problem}.", advice=advice)
 
 
+def _other_kind(header: GgufHeader) -> tuple[str, str]:
+    """What a file that is no model is, and what to do; "" for a model."""
+    kind = header.metadata.get("general.type")
+    if kind == "adapter" or "adapter.type" in header.metadata:
+        advice = "Give the adapter as it was trained: a folder or repository with adapter_config.json."
+        return "is an adapter, not a model", advice
+    clip = header.architecture == "clip" or any(key.startswith("clip.") for key in header.metadata)
+    if kind == "mmproj" or clip:
+        advice = "Give the language model's GGUF beside it."
+        return "is the projector of a vision model, not a model", advice
+    if kind == "imatrix":
+        return "is an importance matrix, not a model", "Name it in a quantisation config (`imatrix: FILE`)."
+    if not header.tensors:
+        return "holds a vocabulary and no weights", "Give the GGUF file of the whole model."
+    return "", ""
+
+
 def _problem(header: GgufHeader) -> tuple[str, str]:
-    """What is wrong, as the end of a sentence, and what to do; "" if nothing is."""
+    """Why a model cannot be scored, as the end of a sentence, and what to do; "" if it can."""
     architecture, found = header.architecture, header.metadata
-    kind = found.get("general.type", "model")
-    if kind in OTHER_KINDS:
-        return OTHER_KINDS[str(kind)], "Give the GGUF file of the model itself."
     if architecture in _NO_LANGUAGE_MODEL:
         return f"({architecture}) {_NO_LANGUAGE_MODEL[architecture]}", _DECODER
-    if not header.tensors:
-        return "holds a vocabulary and no weights", "Give the GGUF file of the model itself."
     if found.get(f"{architecture}.pooling_type", _POOLING_NONE) != _POOLING_NONE or (
         f"{architecture}.classifier.output_labels" in header.lists
     ):
@@ -154,6 +191,9 @@ def _problem(header: GgufHeader) -> tuple[str, str]:
             "(yarn with `truncate: false`)",
             "Score it with another engine; `verdict()` and `validate()` read its results.",
         )
+    state = tuple(f"{architecture}.{key}" for key in _STATE_KEYS)
+    if architecture not in WITH_STATE and any(key.startswith(state) for key in (*found, *header.lists)):
+        return f"({architecture}) {UNCHECKED_STATE}", "Give a model of another architecture."
     scaling = found.get(f"{architecture}.rope.scaling.type", "none")
     if scaling not in _ROPE_SCALINGS:
         return (
@@ -168,10 +208,13 @@ def _problem(header: GgufHeader) -> tuple[str, str]:
 
 
 def exact_limit(header: GgufHeader) -> ExactLimit | None:
-    """Up to which length the model is computed as it was trained; None if that is its whole context."""
-    limits = [limit for limit in (_window(header), _long_rope(header)) if limit is not None]
-    shorter = [limit for limit in limits if not header.context or limit.tokens < header.context]
-    return min(shorter, key=lambda limit: limit.tokens, default=None)
+    """Up to which length the model is computed as it was trained; None if nothing but its context limits it."""
+    window, long_rope = _window(header), _long_rope(header)
+    if window is not None and 0 < header.context <= window.tokens:
+        window = None
+    if window is None or long_rope is None:
+        return window or long_rope
+    return replace(min(window, long_rope, key=lambda limit: limit.tokens), context=long_rope.context)
 
 
 def _window(header: GgufHeader) -> ExactLimit | None:
@@ -195,8 +238,6 @@ def _long_rope(header: GgufHeader) -> ExactLimit | None:
     original = header.metadata.get(f"{header.architecture}.rope.scaling.original_context_length")
     if type(original) is not int:
         original = header.context
-    if original >= header.context > 0:
-        return None
     # Cells of the cache that lie side by side behind a prompt count, too.
     context = original // _CELLS * _CELLS
     return ExactLimit(

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from gguf import (
@@ -93,19 +93,10 @@ def convert_checkpoint(
         DiskFullError: the disk is full.
         StoreError: the output cannot be written for another reason.
     """
-    checkpoint = with_known_class(CheckpointFolder(source) if isinstance(source, Path) else source)
-    architecture = architecture_of(checkpoint)
-    if architecture.prefixes:
-        checkpoint = language_model(checkpoint, architecture.prefixes)
-    said = read_model_config(checkpoint, architecture)
-    checkpoint = with_embedding(checkpoint, architecture, said)
-    if architecture.cut:
-        checkpoint = with_rows(checkpoint, architecture.cut, said.vocab_size)
-    rows = embedding_rows(checkpoint, architecture.embedding)
-    config = said.model_copy(update={"vocab_size": rows})
-    weights = [*_rope_tensors(config, checkpoint), *plan_weights(checkpoint, architecture, config)]
-    arrays = layer_values(checkpoint, architecture, config)
-    vocabulary = read_vocabulary(checkpoint.tokenizer, rows, checkpoint.config)
+    checkpoint = CheckpointFolder(source) if isinstance(source, Path) else source
+    plan = _planned(checkpoint)
+    architecture, said, config, weights = plan.architecture, plan.said, plan.config, plan.weights
+    arrays, vocabulary, rows = plan.arrays, plan.vocabulary, plan.config.vocab_size
     types = [_target(weight, file_type) for weight in weights]
     main = _main_type(weights, types)
     total = sum(w.source.size * _BYTES[t] for w, t in zip(weights, types, strict=True))
@@ -128,6 +119,47 @@ def convert_checkpoint(
         *architecture.warnings(config),
     )
     return ConvertedModel(main, warnings)
+
+
+def check_convertible(source: Path | Checkpoint) -> str:
+    """Do everything that `convert_checkpoint` does before it writes.
+
+    Returns:
+        The name of the model's architecture.
+
+    Raises:
+        MedbenchError: it cannot be converted; as `convert_checkpoint`.
+    """
+    return _planned(CheckpointFolder(source) if isinstance(source, Path) else source).said.architecture
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What is to be written; ``said`` is the configuration as given, ``config`` has the embedding's rows."""
+
+    architecture: Architecture[Any]
+    said: ModelConfig
+    config: ModelConfig
+    weights: list[Weight]
+    arrays: Mapping[str, Any]
+    vocabulary: Vocabulary
+
+
+def _planned(checkpoint: Checkpoint) -> _Planned:
+    checkpoint = with_known_class(checkpoint)
+    architecture = architecture_of(checkpoint)
+    if architecture.prefixes:
+        checkpoint = language_model(checkpoint, architecture.prefixes)
+    said = read_model_config(checkpoint, architecture)
+    checkpoint = with_embedding(checkpoint, architecture, said)
+    if architecture.cut:
+        checkpoint = with_rows(checkpoint, architecture.cut, said.vocab_size)
+    rows = embedding_rows(checkpoint, architecture.embedding)
+    config = said.model_copy(update={"vocab_size": rows})
+    weights = [*_rope_tensors(config, checkpoint), *plan_weights(checkpoint, architecture, config)]
+    arrays = layer_values(checkpoint, architecture, config)
+    vocabulary = read_vocabulary(checkpoint.tokenizer, rows, checkpoint.config)
+    return _Planned(architecture, said, config, weights, arrays, vocabulary)
 
 
 def _rope_tensors(config: ModelConfig, checkpoint: Checkpoint) -> list[Weight]:
