@@ -15,7 +15,7 @@ from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivale
 from medbench_local.results.choices import PromptChoice, PromptChoices
 from medbench_local.results.record import Accuracies, Discordant
 from medbench_local.results.schema import Ablation, Comparison, Counts, CountsOfBoth
-from medbench_local.scoring.answers import Answer
+from medbench_local.scoring.answers import Answer, LogprobsOf
 from medbench_local.statistics.doubt import doubt_said
 from medbench_local.statistics.options import near_ties
 from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
@@ -204,7 +204,7 @@ def _ablation(
 
 def _counts(answers: Sequence[Answer], near_tie: float) -> Counts:
     masses = [a.mass for a in answers if a.mass is not None]
-    scored = [a.logprobs for a in answers if a.logprobs]
+    scored = LogprobsOf([a for a in answers if a.logprobs])
     return Counts(
         dropped_demonstrations=sum(a.dropped > 0 for a in answers),
         overlong=sum(a.overlong for a in answers),
