@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import overload
 
 from medbench_local.engine.base import (
     Engine,
@@ -90,6 +91,28 @@ class Answer:
     text: str | None
     prompt_sha256: str
     thought: Thought | None = None
+
+
+class LogprobsOf(Sequence[tuple[float, ...]]):
+    """The log-probabilities of answers, each unpacked when it is read.
+
+    Args:
+        answers: none of them without.
+    """
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = answers
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[float, ...]: ...
+    @overload
+    def __getitem__(self, place: slice) -> LogprobsOf: ...
+    def __getitem__(self, place: int | slice) -> tuple[float, ...] | LogprobsOf:
+        found = self._answers[place]
+        return found.logprobs if isinstance(found, Answer) else LogprobsOf(found)
 
 
 @dataclass

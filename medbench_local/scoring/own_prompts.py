@@ -33,7 +33,10 @@ from medbench_local.scoring.rules.label import label_requests
 MOST_OPTIONS = 1000
 
 BLOCK = 5000
-"""Most requests whose tokens are held at a time and share a prefix."""
+"""Most requests whose tokens are held at a time and share a prefix, where results depend on what is asked together."""
+
+_HELD = 1000
+"""The same where they do not: the first score comes the sooner."""
 
 _TOGETHER = 200
 """Requests that are sent and tokenised in one go."""
@@ -117,9 +120,10 @@ def score_on(
     """
     _refuse_too_long(engine, requests, special, source)
     with progress.step(label, total=len(requests), unit="prompts") as advance:
-        for start in range(0, len(requests), BLOCK):
-            block = requests[start : start + BLOCK]
-            for rows, scored in _score_block(engine, block, special, known[start : start + BLOCK]):
+        size = BLOCK if engine.info.numerics.get("mode") == "fast" else _HELD
+        for start in range(0, len(requests), size):
+            block = requests[start : start + size]
+            for rows, scored in _score_block(engine, block, special, known[start : start + size]):
                 advance(len(rows), known=not scored)
                 yield rows
 

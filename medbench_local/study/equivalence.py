@@ -12,7 +12,7 @@ import numpy as np
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.results.checks import EquivalenceRecord, PrecisionChanges
-from medbench_local.scoring.answers import Answer
+from medbench_local.scoring.answers import Answer, LogprobsOf
 from medbench_local.statistics.equivalence import Equivalence, equivalence
 from medbench_local.statistics.options import kl_divergences
 from medbench_local.study.options import CheckScope
@@ -85,8 +85,8 @@ def compare_precisions(
         [questions[i].answer for i in kept],
         margin=settings.margin,
         confidence=settings.confidence,
-        full_logprobs=[a.logprobs for a in before] if scored else None,
-        quantised_logprobs=[a.logprobs for a in after] if scored else None,
+        full_logprobs=LogprobsOf(before) if scored else None,
+        quantised_logprobs=LogprobsOf(after) if scored else None,
         noise=settings.near_tie,
     )
 
@@ -107,7 +107,7 @@ def precision_changes(
     divergences: Sequence[float] = ()
     if all(before.logprobs and after.logprobs for _, before, after in rows):
         divergences = kl_divergences(
-            [b.logprobs for _, b, _ in rows], [a.logprobs for _, _, a in rows]
+            LogprobsOf([b for _, b, _ in rows]), LogprobsOf([a for _, _, a in rows])
         ).tolist()
     return PrecisionChanges(
         n=len(rows),

@@ -22,7 +22,7 @@ from medbench_local.results.schema import (
     Thinking,
     ThinkingOfBoth,
 )
-from medbench_local.scoring.answers import Answer
+from medbench_local.scoring.answers import Answer, LogprobsOf
 from medbench_local.statistics.doubt import doubt_said
 from medbench_local.statistics.options import near_ties
 from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
@@ -234,7 +234,7 @@ def _ablation(
 
 def _counts(answers: Sequence[Answer], near_tie: float) -> Counts:
     masses = [a.mass for a in answers if a.mass is not None]
-    scored = [a.logprobs for a in answers if a.logprobs]
+    scored = LogprobsOf([a for a in answers if a.logprobs])
     return Counts(
         dropped_demonstrations=sum(a.dropped > 0 for a in answers),
         overlong=sum(a.overlong for a in answers),
