@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from medbench_local.acquire.calibration import Speeds, known_speeds, measured_speeds
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
@@ -71,6 +72,7 @@ from medbench_local.study.options import (
     option,
     resolve,
 )
+from medbench_local.study.precision import Choice, of_one_model
 from medbench_local.study.sweep import PairNames, each_once, parse_pair, run_sweep, study_pairs
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
@@ -618,7 +620,7 @@ def task_prompts(
 def fetch_model(
     model: str,
     *,
-    quant: str | Path | QuantConfig = FULL,
+    quant: str | Path | QuantConfig | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> PreparedModel:
@@ -626,21 +628,50 @@ def fetch_model(
 
     Args:
         model: as in `compare`.
-        quant: a quantisation config, its name or its file, or "full".
+        quant: a quantisation config, its name or its file, or "full"; None for the one that a comparison which names
+            none would take here. For large models the speed of this machine is measured for it, once.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
     Raises:
         MedbenchError: the model cannot be had, converted or quantised.
     """
-    options = resolve(CompareOptions(offline=offline))
+    options, tools = resolve(CompareOptions(offline=offline)), tools_for(progress)
+    if quant is None:
+        choice = usual_precision(model, measure=True, offline=offline, progress=progress)
+        tools.progress.note(str(choice))
+        quant = choice.quant
     return prepare_model(
         resolve_model(model),
         quant=quant if isinstance(quant, QuantConfig) else load_quant(quant),
         home=options.home,
         offline=options.offline,
-        progress=progress or Silent(),
+        progress=tools.progress,
     )
+
+
+def usual_precision(
+    model: str, *, measure: bool, offline: bool | None = None, progress: Progress | None = None
+) -> Choice:
+    """The precision that a comparison of such models takes here when none is named and none was begun.
+
+    Args:
+        model: as in `compare`.
+        measure: measure the speed of this machine where it decides and is not known.
+        offline: never touch the network; None for what HF_HUB_OFFLINE says.
+        progress: listens to the work.
+
+    Raises:
+        MedbenchError: the model is not known, or the hub refuses.
+    """
+    options, tools = resolve(CompareOptions(offline=offline)), tools_for(progress)
+
+    def speeds() -> Speeds:
+        if not measure:
+            return known_speeds(options.home, options.engine_of_quantised)
+        return measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, tools.progress)
+
+    return of_one_model(resolve_model(model), options, speeds, tools.progress)
 
 
 def run_reference(

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from medbench_local.acquire.calibration import Speeds, measured_speeds
 from medbench_local.acquire.inventory import plan_model
-from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
+from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.threads import TINY
-from medbench_local.files.gguf_header import read_gguf_header
-from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
 from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
@@ -22,8 +20,8 @@ from medbench_local.statistics.verification import expected_share
 from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, asked_questions, load_cells
-from medbench_local.study.planner import given_quantised
-from medbench_local.study.precision import foreseen
+from medbench_local.study.planner import Planner, given_quantised
+from medbench_local.study.precision import begun_before, foreseen, weights_of
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.question import Question
@@ -41,15 +39,18 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     progress = tools.progress
     sources = [resolve_model(name) for name in (medical, base)]
     steps = ladder(options)
-    weights = [_weights(source, options, progress) for source in sources]
+    weights = [weights_of(source, options, progress) for source in sources]
     speeds: Speeds = {}
     if max(weights) >= TINY:
         speeds = measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, progress)
-        if options.quant is None:
+    cells = load_cells(options, sources, progress)
+    if options.quant is None and any(weights):
+        choice = begun_before(Planner(medical, base, options, progress), sources, options, progress)
+        if choice is None and speeds:
             choice = foreseen(speeds, max(weights), options)
+        if choice is not None:
             progress.note(str(choice))
             steps = (choice.quant,)
-    cells = load_cells(options, sources, progress)
     given = [given_quantised(source) for source in sources]
     checked = options.check != "none" and steps[0].name != FULL and not any(given)
     costs = []
@@ -74,18 +75,6 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         )
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
     return ComparisonCost(costs[0], costs[1], tuple(step.name for step in steps), warnings)
-
-
-def _weights(source: ModelSource, options: ResolvedOptions, progress: Progress) -> int:
-    """How many a model has, as far as that is known before it is here; 0 for one that is quantised already."""
-    if given_quantised(source) is not None:
-        return 0
-    if source.entry is not None:
-        return source.entry.parameters
-    if isinstance(source, LocalGguf):
-        return read_gguf_header(source.path).parameters
-    full = plan_model(source, load_quant(FULL), home=options.home, offline=options.offline, progress=progress)
-    return full.full_size // 2
 
 
 def _speed(speeds: Speeds, precision: str, weights: int) -> float | None:
