@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from medbench_local.acquire.calibration import Speeds, known_speeds, measured_speeds
 from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
@@ -75,6 +76,7 @@ from medbench_local.study.options import (
 )
 from medbench_local.study.partners import only_partner
 from medbench_local.study.per_model import need_one_model
+from medbench_local.study.precision import Choice, of_one_model
 from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pair, run_sweep, study_pairs
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
@@ -678,7 +680,7 @@ def task_prompts(
 def fetch_model(
     model: str,
     *,
-    quant: str | Path | QuantConfig = FULL,
+    quant: str | Path | QuantConfig | None = None,
     adapter_base: str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
@@ -687,7 +689,8 @@ def fetch_model(
 
     Args:
         model: as in `compare`.
-        quant: a quantisation config, its name or its file, or "full".
+        quant: a quantisation config, its name or its file, or "full"; None for the one that a comparison which names
+            none would take here. For large models the speed of this machine is measured for it, once.
         adapter_base: what an adapter is merged into, named as a model is; None for what the adapter says itself.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
@@ -695,16 +698,52 @@ def fetch_model(
     Raises:
         MedbenchError: the model cannot be had, converted or quantised.
     """
-    options = resolve(CompareOptions(offline=offline))
+    options, tools = resolve(CompareOptions(offline=offline)), tools_for(progress)
+    if quant is None:
+        choice = usual_precision(
+            model, measure=True, adapter_base=adapter_base, offline=offline, progress=progress
+        )
+        tools.progress.note(str(choice))
+        quant = choice.quant
     prepared = prepare_model(
         resolve_model(model, adapter_base),
         quant=quant if isinstance(quant, QuantConfig) else load_quant(quant),
         home=options.home,
         offline=options.offline,
-        progress=progress or Silent(),
+        progress=tools.progress,
     )
     refuse_unused_base(adapter_base, prepared.base)
     return prepared
+
+
+def usual_precision(
+    model: str,
+    *,
+    measure: bool,
+    adapter_base: str | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> Choice:
+    """The precision that a comparison of such models takes here when none is named and none was begun.
+
+    Args:
+        model: as in `compare`.
+        measure: measure the speed of this machine where it decides and is not known.
+        adapter_base: what an adapter is merged into.
+        offline: never touch the network; None for what HF_HUB_OFFLINE says.
+        progress: listens to the work.
+
+    Raises:
+        MedbenchError: the model is not known, or the hub refuses.
+    """
+    options, tools = resolve(CompareOptions(offline=offline)), tools_for(progress)
+
+    def speeds() -> Speeds:
+        if not measure:
+            return known_speeds(options.home, options.engine_of_quantised)
+        return measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, tools.progress)
+
+    return of_one_model(resolve_model(model, adapter_base), options, speeds, tools.progress)
 
 
 def run_reference(

@@ -33,7 +33,7 @@ def convertible(source: ModelSource, home: Path) -> str:
 
     try:
         checkpoint = find_checkpoint(source, load_quant(FULL), home=home, offline=True, progress=Silent())
-        return f"yes ({check_convertible(checkpoint.folder())})"
+        return f"yes ({check_convertible(checkpoint.checkpoint())})"
     except OfflineError:
         return UNKNOWN
     except MedbenchError as error:

@@ -12,13 +12,14 @@ from rich.table import Table
 from medbench_local.cli.options import MODEL_HELP, takes
 from medbench_local.cli.output import err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
-from medbench_local.study.options import DEFAULT_QUANT, CompareOptions
+from medbench_local.study.options import CompareOptions
 from medbench_local.text import plain
 
 if TYPE_CHECKING:
     from medbench_local.catalog.model import ModelEntry
 
 app = typer.Typer(name="models", help="Models: known by name, or your own.", no_args_is_help=True)
+_CHOSEN = "Left out: the one that compare takes here."
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
 _SMALL = 0.75
@@ -126,7 +127,9 @@ def _list_pairs(wanted: Mapping[str, ModelEntry], *, json: bool) -> None:
 def show(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     asked: CompareOptions,
-    quant: Annotated[str, typer.Option(help="A quantisation config or its file, or full.")] = DEFAULT_QUANT,
+    quant: Annotated[
+        str | None, typer.Option(help=f"A quantisation config or its file, or full. {_CHOSEN}")
+    ] = None,
     context: Annotated[int, typer.Option(help="Context in tokens, for the memory needed.")] = 2048,
     json: Json = False,
 ) -> None:
@@ -150,8 +153,9 @@ def fetch(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     asked: CompareOptions,
     quant: Annotated[
-        str, typer.Option(help="The precision to prepare: a quantisation config or its file, or full.")
-    ] = DEFAULT_QUANT,
+        str | None,
+        typer.Option(help=f"The precision to prepare: a quantisation config or its file, or full. {_CHOSEN}"),
+    ] = None,
 ) -> None:
     """Fetch, convert and quantise a model now, so that comparing needs no network later.
 
@@ -169,13 +173,14 @@ def fetch(
             out().print(f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False)
 
 
-def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[str, Any]:
+def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -> dict[str, Any]:
+    from medbench_local import api
     from medbench_local.acquire.calibration import known_speeds
     from medbench_local.acquire.inventory import plan_model
     from medbench_local.acquire.source import resolve_model
     from medbench_local.acquire.suitability import convertible, scorable
     from medbench_local.catalog.model import PARTNER_WORDS, partners
-    from medbench_local.catalog.quantisation import load_quant
+    from medbench_local.catalog.quantisation import FULL, load_quant
     from medbench_local.engine.memory import memory_available
     from medbench_local.errors import UsageError
     from medbench_local.study.options import resolve
@@ -184,11 +189,20 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
         raise UsageError(f"--context must be at least 1 token, not {context}.")
     options = resolve(asked)
     source = resolve_model(model, options.adapter_base)
-    config = load_quant(quant)
+    choice = (
+        None
+        if quant
+        else api.usual_precision(
+            model, measure=False, adapter_base=options.adapter_base, offline=options.offline
+        )
+    )
+    config = choice.quant if choice else load_quant(quant or FULL)
     plan = plan_model(source, config, home=options.home, offline=options.offline, progress=progress())
     facts: dict[str, Any] = {"model": plan.name}
     can = {"can be converted": convertible(source, options.home), "can be scored": scorable(source)}
     facts |= {question: answer for question, answer in can.items() if answer}
+    if choice:
+        facts["precision"] = f"{choice.quant.name}: {choice.reason}"
     if source.entry is not None:
         entry = source.entry
         facts |= {

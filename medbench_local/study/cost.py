@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from medbench_local.acquire.calibration import Speeds, measured_speeds
 from medbench_local.acquire.inventory import ModelPlan, fetched_twice, plan_model
-from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
+from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.threads import TINY
-from medbench_local.files.gguf_header import read_gguf_header
-from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt_style import (
     PromptStyle,
@@ -29,8 +27,8 @@ from medbench_local.statistics.verification import expected_share
 from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, asked_questions, load_cells
-from medbench_local.study.planner import given_quantised
-from medbench_local.study.precision import foreseen
+from medbench_local.study.planner import Planner, given_quantised
+from medbench_local.study.precision import begun_before, foreseen, weights_of
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.question import Question
@@ -51,21 +49,24 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     progress = tools.progress
     sources = [resolve_model(name, options.adapter_base) for name in (medical, base)]
     steps = ladder(options)
-    sizes = [_weights(source, options, progress) for source in sources]
+    sizes = [weights_of(source, options, progress) for source in sources]
     weights, asked = ([size[i] for size in sizes] for i in (0, 1))
     speeds: Speeds = {}
     writing: Speeds = {}
     thinks = RULES[options.scoring or options.protocol.scoring].thinks
     if max(weights) >= TINY:
         speeds = measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, progress)
-        if options.quant is None:
-            choice = foreseen(speeds, max(weights), options, asked=max(asked))
-            progress.note(str(choice))
-            steps = (choice.quant,)
         if thinks:
             mode = options.engine_of_quantised
             writing = measured_speeds(options.home, mode, tools.start_engine, progress, writing=True)
     cells = load_cells(options, sources, progress)
+    if options.quant is None and any(weights):
+        choice = begun_before(Planner(medical, base, options, progress), sources, options, progress)
+        if choice is None and speeds:
+            choice = foreseen(speeds, max(weights), options, asked=max(asked))
+        if choice is not None:
+            progress.note(str(choice))
+            steps = (choice.quant,)
     given = [given_quantised(source) for source in sources]
     checked = options.check != "none" and steps[0].name != FULL and not any(given)
     costs = []
@@ -97,22 +98,6 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         )
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
     return ComparisonCost(costs[0], costs[1], tuple(step.name for step in steps), warnings)
-
-
-def _weights(source: ModelSource, options: ResolvedOptions, progress: Progress) -> tuple[int, int]:
-    """How many a model has and how many of them a token is multiplied with, as far as that is known before it is here.
-
-    0 for one that is quantised already.
-    """
-    if given_quantised(source) is not None:
-        return 0, 0
-    if source.entry is not None:
-        return source.entry.parameters, source.entry.parameters
-    if isinstance(source, LocalGguf):
-        header = read_gguf_header(source.path)
-        return header.parameters, header.asked
-    full = plan_model(source, load_quant(FULL), home=options.home, offline=options.offline, progress=progress)
-    return full.full_size // 2, full.full_size // 2
 
 
 def _speed(speeds: Speeds, precision: str, weights: int) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medbench_local.acquire.calibration import CANDIDATES
 from medbench_local.catalog import quantisation
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.errors import UsageError
@@ -36,7 +37,7 @@ def ladder(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
 def _steps(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
     higher = stand_in(options)
     if options.quant != "auto":
-        quant = load_quant(options.quant or DEFAULT_QUANT)
+        quant = load_quant(options.quant or candidates(options)[0])
         if higher is not None and quant.name != FULL and quant.bits_per_weight >= higher.bits_per_weight:
             raise UsageError(
                 f"{higher.name} cannot stand in for full precision: it is no more precise than {quant.name}.",
@@ -53,6 +54,13 @@ def _steps(options: ResolvedOptions) -> tuple[QuantConfig, ...]:
             advice="Name a higher one with `check_precision=`.",
         )
     return below
+
+
+def candidates(options: ResolvedOptions) -> tuple[str, ...]:
+    """The precisions that may be chosen, the closest to full first: all below what stands in for full precision."""
+    higher = stand_in(options)
+    limit = float("inf") if higher is None else higher.bits_per_weight
+    return tuple(name for name in CANDIDATES if load_quant(name).bits_per_weight < limit) or (DEFAULT_QUANT,)
 
 
 def stand_in(options: ResolvedOptions) -> QuantConfig | None:

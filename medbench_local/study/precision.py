@@ -5,21 +5,25 @@ What a run began with is kept: it stands in the run's manifest before the first 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
-from medbench_local.acquire.calibration import CANDIDATES, Speeds, measured_speeds, tokens_a_second
-from medbench_local.catalog.quantisation import QuantConfig, load_quant
+from medbench_local.acquire.calibration import Speeds, measured_speeds, tokens_a_second
+from medbench_local.acquire.inventory import plan_model
+from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
+from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.engine.memory import gigabytes, memory_available
 from medbench_local.engine.threads import TINY
 from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.progress import Progress
 from medbench_local.results.folder import RUNS, RunFolder
-from medbench_local.study.ladder import stand_in
+from medbench_local.study.ladder import candidates, stand_in
 from medbench_local.study.manifest import HashedCell, identity_with, run_name
 from medbench_local.study.options import DEFAULT_QUANT, ResolvedOptions
 from medbench_local.study.plan import Outline
-from medbench_local.study.planner import Planner
+from medbench_local.study.planner import Planner, given_quantised
 from medbench_local.study.tools import Tools
 
 FAST = 0.75
@@ -114,7 +118,7 @@ def choose_precision(
     headers = [read_gguf_header(file.path) for file in full]
     weights = max((header.parameters for header in headers), default=0)
     if weights < TINY:
-        return usual(weights)
+        return usual(weights, options)
     speeds = measured_speeds(options.home, options.engine_of_quantised, tools.start_engine, tools.progress)
     found = foreseen(speeds, weights, options, asked=max(header.asked for header in headers))
     tools.progress.note(str(found))
@@ -134,17 +138,75 @@ def foreseen(speeds: Speeds, weights: int, options: ResolvedOptions, *, asked: i
     return closest_that_is_fast(speeds, weights, free, candidates(options), asked=asked)
 
 
-def candidates(options: ResolvedOptions) -> tuple[str, ...]:
-    """The precisions that may be chosen, the closest to full first: all below what stands in for full precision."""
-    higher = stand_in(options)
-    limit = float("inf") if higher is None else higher.bits_per_weight
-    return tuple(name for name in CANDIDATES if load_quant(name).bits_per_weight < limit) or (DEFAULT_QUANT,)
-
-
-def usual(weights: int) -> Choice:
+def usual(weights: int, options: ResolvedOptions) -> Choice:
     """What is taken where no speed decides: models so small that any precision is fast, or none to quantise."""
     reason = "so few weights are fast at any precision" if weights else "nothing is quantised"
-    return Choice(load_quant(DEFAULT_QUANT), reason)
+    return Choice(load_quant(candidates(options)[0]), reason)
+
+
+def begun_before(
+    planner: Planner, sources: Sequence[ModelSource], options: ResolvedOptions, progress: Progress
+) -> Choice | None:
+    """What a run began with that names no precision, for a plan of it: nothing is fetched or made; None if none began.
+
+    Args:
+        planner: of the run.
+        sources: its models.
+        options: what the user asked for.
+        progress: listens.
+
+    Raises:
+        MedbenchError: of `plan_model` and of the planner.
+    """
+    fuller = [load_quant(FULL)] + [quant for quant in (stand_in(options),) if quant is not None]
+    for source, quant in product(sources, fuller):
+        if given_quantised(source) is not None:
+            continue
+        if isinstance(source, LocalGguf | HubGguf) and quant.name != FULL:
+            return None  # whether the stand-in was made is not known without reading the whole file
+        made = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
+        if not made.quantised_here or made.download:
+            return None
+    return chosen_before(planner.at_full_precision(), planner.hashed_cells(), candidates(options))
+
+
+def of_one_model(
+    source: ModelSource, options: ResolvedOptions, speeds: Callable[[], Speeds], progress: Progress
+) -> Choice:
+    """The precision that a run of such models, not begun yet, would take.
+
+    Args:
+        source: the model.
+        options: of the run.
+        speeds: of this machine; asked for where they decide.
+        progress: listens.
+
+    Raises:
+        MedbenchError: of `plan_model`.
+    """
+    if (file_type := given_quantised(source)) is not None:
+        return Choice(load_quant(FULL), f"the file as it is, {file_type}")
+    weights, asked = weights_of(source, options, progress)
+    return usual(weights, options) if weights < TINY else foreseen(speeds(), weights, options, asked=asked)
+
+
+def weights_of(source: ModelSource, options: ResolvedOptions, progress: Progress) -> tuple[int, int]:
+    """How many a model has and how many of them a token is multiplied with, as far as that is known before it is here.
+
+    0 for one that is quantised already.
+
+    Raises:
+        MedbenchError: of `plan_model`.
+    """
+    if given_quantised(source) is not None:
+        return 0, 0
+    if source.entry is not None:
+        return source.entry.parameters, source.entry.parameters
+    if isinstance(source, LocalGguf):
+        header = read_gguf_header(source.path)
+        return header.parameters, header.asked
+    full = plan_model(source, load_quant(FULL), home=options.home, offline=options.offline, progress=progress)
+    return full.full_size // 2, full.full_size // 2
 
 
 def closest_that_is_fast(

@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 
+from medbench_local import UsageError, api
 from medbench_local.acquire.calibration import CANDIDATES
+from medbench_local.catalog.protocol import default_protocol
 from medbench_local.catalog.quantisation import load_quant
+from medbench_local.cli.main import main
 from medbench_local.engine.machine import MachineNotes
+from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.folder import Run
-from medbench_local.study import precision
+from medbench_local.study import cost, precision
+from medbench_local.study.cost import plan_comparison
+from medbench_local.study.ladder import candidates
 from medbench_local.study.options import CompareOptions, resolve
-from medbench_local.study.precision import candidates, closest_that_is_fast, needed
+from medbench_local.study.precision import closest_that_is_fast, needed
+from medbench_local.study.tools import Tools
 from tests.study.conftest import Fakes, precision_of
 
 SEVEN = 6_740_000_000
@@ -152,3 +159,75 @@ def test_small_models_are_not_measured(fakes: Fakes, tmp_path: Path, monkeypatch
     run = fakes.compare(**SOME)
     assert run.results.precision == "q8_0"
     assert _manifest(run)["precision_choice"]["reason"] == "so few weights are fast at any precision"
+
+
+def _planned(fakes: Fakes, **options: Any) -> ComparisonCost:
+    asked = resolve(CompareOptions(**options), protocol=default_protocol("demo-med", "demo-base"))
+    return plan_comparison("demo-med", "demo-base", asked, Tools(fakes.start))
+
+
+def test_a_plan_is_of_the_run_that_was_begun(
+    measured: Fakes, demo_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "TINY", 0)
+    assert _planned(measured, **SOME).precisions == ("q6_k",)
+    with monkeypatch.context() as broken:
+        broken.setattr("medbench_local.study.compare.assemble", _fail)
+        with pytest.raises(RuntimeError):
+            measured.compare(**SOME)
+    for name in SLOW_Q8:
+        _note(demo_home, name, 3e11)
+    assert _planned(measured, **SOME).precisions == ("q6_k",), "it goes on at its precision"
+    assert _planned(measured, **(SOME | {"limit": 7})).precisions == ("q8_0",), "another run"
+    assert _planned(measured, **SOME, quant="q4_0").precisions == ("q4_0",)
+
+
+def test_a_plan_makes_nothing(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.compare(**SOME)
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "empty"))
+    for options in (SOME, SOME | {"check": "sample", "check_precision": "q6_k"}):
+        _planned(fakes, **options)
+    assert not list((tmp_path / "empty").rglob("*.gguf"))
+
+
+def test_a_stand_in_of_q8_0_leaves_what_is_below_it(measured: Fakes) -> None:
+    options = SOME | {"check": "full", "check_precision": "q8_0"}
+    assert measured.compare(**options).results.precision == "q6_k"
+    with pytest.raises(UsageError, match="q4_0 cannot stand in for full precision"):
+        measured.compare(**(options | {"check_precision": "q4_0"}))
+
+
+def test_small_models_are_scored_below_a_stand_in_too(fakes: Fakes) -> None:
+    options = SOME | {"check": "full", "check_precision": "q8_0"}
+    run = fakes.compare(**options)
+    assert run.results.precision == "q6_k"
+    assert _planned(fakes, **options).precisions == ("q6_k",)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "expected"),
+    [(SLOW_Q8, "q6_k"), (ALIKE, "q8_0"), ({}, "q8_0")],
+    ids=["slow", "alike", "not measured"],
+)
+def test_what_is_fetched_and_shown_is_what_a_run_would_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float], expected: str
+) -> None:
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr("medbench_local.study.precision.memory_available", lambda: 2**36)
+    for name, speed in speeds.items():
+        _note(tmp_path, name, speed)
+    assert api.usual_precision("meditron-7b", measure=False).quant.name == expected
+    assert api.usual_precision("demo-med", measure=True).quant.name == "q8_0", "too small to be measured"
+
+
+def test_fetching_and_showing_a_model_take_the_choice(
+    measured: Fakes, demo_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert api.fetch_model("demo-med").precision == "q6_k"
+    assert api.fetch_model("demo-med", quant="q8_0").precision == "q8_0"
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "show", "demo-med", "--json"])
+    assert ended.value.code == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["precision"].startswith("q6_k: the closest to full")
+    assert facts["q6_k GGUF"].endswith("(here)")
