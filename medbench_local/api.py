@@ -10,13 +10,14 @@ Functions that compare models take the options of `CompareOptions`, all by keywo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
@@ -54,6 +55,7 @@ from medbench_local.results.reading import read_results
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.opened import open_model
+from medbench_local.scoring.own_conversations import as_asked
 from medbench_local.scoring.own_prompts import UserRequest, read_requests, score_on
 from medbench_local.scoring.own_prompts import part_of as part_of
 from medbench_local.scoring.scored_file import write_scores
@@ -71,7 +73,9 @@ from medbench_local.study.options import (
     option,
     resolve,
 )
-from medbench_local.study.sweep import PairNames, each_once, parse_pair, run_sweep, study_pairs
+from medbench_local.study.partners import only_partner
+from medbench_local.study.per_model import need_one_model
+from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pair, run_sweep, study_pairs
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SplitName
@@ -167,7 +171,15 @@ class _Pair(_Heard, CompareOptions):
     """The arguments of `compare` and `plan`."""
 
     medical: str = field(metadata=described(f"The medical model: {MODEL}."))
-    base: str = field(metadata=described("The model it was built from; likewise."))
+    base: str | None = option(
+        None,
+        "What it is compared with, likewise: the model it was built from.",
+        unset="its only partner in the catalog",
+    )
+
+    def sides(self) -> tuple[str, str]:
+        """Both models."""
+        return self.medical, self.base or only_partner(self.medical, self.progress or Silent())
 
 
 @dataclass(frozen=True)
@@ -176,7 +188,8 @@ class _Pairs(_Heard, SweepOptions):
 
     pairs: Sequence[str | tuple[str, str]] = field(
         metadata=described(
-            'Medical models of the catalog, "MEDICAL=BASE", tuples of both models, or "all" for the study\'s ten.'
+            'Medical models of the catalog, "MEDICAL=BASE", tuples of both models, "all" for the study\'s ten, or '
+            '"catalog" for every medical model of the catalog.'
         )
     )
 
@@ -200,8 +213,10 @@ def compare(asked: _Pair) -> Run:
     Raises:
         MedbenchError: with one line that says what happened and one that says what to do.
     """
-    options = resolve(asked, protocol=default_protocol(asked.medical, asked.base))
-    return run_comparison(asked.medical, asked.base, options, tools_for(asked.progress))
+    sides = asked.sides()
+    return run_comparison(
+        *sides, resolve(asked, protocol=default_protocol(*sides)), tools_for(asked.progress)
+    )
 
 
 @arguments_of(_Pair)
@@ -215,8 +230,10 @@ def plan(asked: _Pair) -> ComparisonCost:
     Raises:
         MedbenchError: as `compare`.
     """
-    options = resolve(asked, protocol=default_protocol(asked.medical, asked.base))
-    return plan_comparison(asked.medical, asked.base, options, tools_for(asked.progress))
+    sides = asked.sides()
+    return plan_comparison(
+        *sides, resolve(asked, protocol=default_protocol(*sides)), tools_for(asked.progress)
+    )
 
 
 @arguments_of(_Pairs)
@@ -229,7 +246,7 @@ def sweep(asked: _Pairs) -> Sweep:
         MedbenchError: as `compare`; the comparisons before it are kept.
     """
     options = resolve(asked)
-    return run_sweep(_named(asked.pairs), options, tools_for(asked.progress))
+    return run_sweep(_named(asked), options, tools_for(asked.progress))
 
 
 @arguments_of(_Pairs)
@@ -242,18 +259,18 @@ def plan_sweep(asked: _Pairs) -> list[ComparisonCost]:
         MedbenchError: as `sweep`.
     """
     options, tools = resolve(asked), tools_for(asked.progress)
-    return [
-        plan_comparison(pair.medical, pair.base, options, tools) for pair in each_once(_named(asked.pairs))
-    ]
+    return [plan_comparison(pair.medical, pair.base, options, tools) for pair in each_once(_named(asked))]
 
 
-def _named(pairs: Sequence[str | tuple[str, str]]) -> list[PairNames]:
+def _named(asked: _Pairs) -> list[PairNames]:
     found: list[PairNames] = []
-    for pair in pairs:
+    for pair in asked.pairs:
         if pair == "all":
             found += study_pairs()
+        elif pair == "catalog":
+            found += all_pairs(asked.partner)
         else:
-            found.append(parse_pair(pair) if isinstance(pair, str) else PairNames(*pair))
+            found.append(parse_pair(pair, asked.partner) if isinstance(pair, str) else PairNames(*pair))
     return found
 
 
@@ -350,11 +367,14 @@ def score_requests(
     *,
     quant: str | Path = FULL,
     special: bool = False,
+    chat_template: str | Path | Mapping[str, str | Path] | None = None,
+    system_prompt: str | Mapping[str, str] | None = None,
     offline: bool | None = None,
     force: bool = False,
     mode: Mode = "exact",
     threads: int | None = None,
     gpu_layers: int = -1,
+    adapter_base: str | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Log-probabilities of continuations of your own prompts.
@@ -364,12 +384,16 @@ def score_requests(
         requests: prompts with their continuations.
         quant: a quantisation config's name or file, or "full".
         special: whether control-token text in prompts stands for control tokens.
+        chat_template: a file with a Jinja chat template in which prompts are what the user says, or "none" for plain
+            text; None writes them in the model's own way if ``system_prompt`` is given, else leaves them as they are.
+        system_prompt: of such conversations, or before plain text: a text, or @FILE with one.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         force: load even if memory seems too small.
         mode: "exact" (bit-reproducible, attention in float32), "reproducible" (bit-reproducible, flash attention) or
             "fast" (several prompts a decode).
         threads: CPU threads; None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 for all.
+        adapter_base: what an adapter is merged into, named as a model is; None for what the adapter says itself.
         progress: listens to the work.
 
     Returns:
@@ -381,20 +405,29 @@ def score_requests(
     """
     listener = progress or Silent()
     options = resolve(
-        CompareOptions(offline=offline, force=force, mode=mode, threads=threads, gpu_layers=gpu_layers)
+        CompareOptions(
+            chat_template=chat_template,
+            system_prompt=system_prompt,
+            offline=offline,
+            force=force,
+            mode=mode,
+            threads=threads,
+            gpu_layers=gpu_layers,
+        )
     )
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     with open_model(
         model,
         start_engine,
         quant=quant,
         options=options.engine,
+        adapter_base=adapter_base,
         offline=options.offline,
         force=options.force,
         progress=listener,
     ) as opened:
-        packs = score_on(
-            opened.engine, requests, special=special, label=opened.prepared.name, progress=listener
-        )
+        told, special = as_asked(requests, opened.prepared, options.prompting("medical"), special=special)
+        packs = score_on(opened.engine, told, special=special, label=opened.prepared.name, progress=listener)
         return [row for rows in packs for row in rows]
 
 
@@ -405,11 +438,14 @@ def score_file(
     *,
     quant: str | Path = FULL,
     special: bool = False,
+    chat_template: str | Path | Mapping[str, str | Path] | None = None,
+    system_prompt: str | Mapping[str, str] | None = None,
     offline: bool | None = None,
     force: bool = False,
     mode: Mode = "exact",
     threads: int | None = None,
     gpu_layers: int = -1,
+    adapter_base: str | None = None,
     progress: Progress | None = None,
 ) -> int:
     """`score_requests` from a file into a file, one JSON line a prompt; an interrupted one resumes.
@@ -418,7 +454,8 @@ def score_file(
         model: as in `compare`.
         requests: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations).
         output: the file to write; or a text stream, which gets results as they are computed and cannot be resumed.
-        quant, special, offline, force, mode, threads, gpu_layers, progress: as in `score_requests`.
+        quant, special, chat_template, system_prompt: as in `score_requests`.
+        offline, force, mode, threads, gpu_layers, adapter_base, progress: likewise.
 
     Returns:
         How many results there are.
@@ -430,8 +467,17 @@ def score_file(
     asked = read_requests(requests)
     listener = progress or Silent()
     options = resolve(
-        CompareOptions(offline=offline, force=force, mode=mode, threads=threads, gpu_layers=gpu_layers)
+        CompareOptions(
+            chat_template=chat_template,
+            system_prompt=system_prompt,
+            offline=offline,
+            force=force,
+            mode=mode,
+            threads=threads,
+            gpu_layers=gpu_layers,
+        )
     )
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     with (
         only_writer(output) if isinstance(output, Path) else nullcontext(),
         open_model(
@@ -439,12 +485,14 @@ def score_file(
             start_engine,
             quant=quant,
             options=options.engine,
+            adapter_base=adapter_base,
             offline=options.offline,
             force=options.force,
             progress=listener,
         ) as opened,
     ):
-        write_scores(opened, asked, output, special=special, source=requests, progress=listener)
+        told, special = as_asked(asked, opened.prepared, options.prompting("medical"), special=special)
+        write_scores(opened, told, output, special=special, source=requests, progress=listener)
     return len(asked)
 
 
@@ -453,15 +501,17 @@ def convert(
     output: Path,
     *,
     type: Literal["auto", "f32", "f16", "bf16"] = "auto",
+    adapter_base: str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Convert a checkpoint to GGUF, without torch and without running any of its code.
 
     Args:
-        source: a checkpoint folder, a catalog name, or ``hf:owner/name``.
+        source: a folder of a checkpoint or an adapter, a catalog name, or ``hf:owner/name``.
         output: the GGUF file to write.
         type: of the weights; "auto" keeps the checkpoint's own, without loss.
+        adapter_base: what an adapter is merged into, named as ``source``; None for what the adapter says itself.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
@@ -476,7 +526,7 @@ def convert(
 
     options = resolve(CompareOptions(offline=offline))
     listener = progress or Silent()
-    meant = resolve_model(source)
+    meant = resolve_model(source, adapter_base)
     if not isinstance(meant, LocalCheckpoint | HubCheckpoint):
         raise UsageError(f"{source} is a GGUF already.", advice="`quantize()` makes it smaller.")
     checkpoint = find_checkpoint(
@@ -486,7 +536,9 @@ def convert(
         offline=options.offline,
         progress=listener,
     )
-    return convert_checkpoint(checkpoint.folder(), output, file_type=type, progress=listener).warnings
+    refuse_unused_base(adapter_base, checkpoint.origin.base)
+    made = convert_checkpoint(checkpoint.checkpoint(), output, file_type=type, progress=listener)
+    return checkpoint.warnings + made.warnings
 
 
 def quantize(
@@ -553,7 +605,8 @@ def task_prompts(
     formats: Sequence[int | Literal["default"]] = ("default",),
     demonstrations: Sequence[int] = (DEFAULT_SEED,),
     items: Sequence[int] | slice | None = None,
-    system_prompt: str | None = None,
+    chat_template: str | Path | Mapping[str, str | Path] | None = None,
+    system_prompt: str | Mapping[str, str] | None = None,
     protocol: str | Path | Protocol = "laptop",
     data_dir: Path | None = None,
     offline: bool | None = None,
@@ -569,7 +622,8 @@ def task_prompts(
         formats: "default" for the model's own, or seeds of sampled formats.
         demonstrations: seeds of demonstration sets; not used without demonstrations.
         items: rows of the split, from 0, or a slice of them; None for all.
-        system_prompt: replaces the system prompt.
+        chat_template: a file with the Jinja chat template that writes the prompts, or "none" for plain text.
+        system_prompt: replaces the system prompt: a text, or @FILE with one.
         protocol: its own system prompts are used.
         data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
@@ -579,20 +633,26 @@ def task_prompts(
         UsageError: there is no such model, task, item or protocol, or too few demonstrations.
         MedbenchError: the task or the model cannot be had or read.
     """
-    from medbench_local.reference.exporting import prompt_style_of
+    from medbench_local.reference.exporting import prompt_style_by_name
 
     options = resolve(
         CompareOptions(
-            shots=(shots,), system_prompt=system_prompt, protocol=protocol, data_dir=data_dir, offline=offline
+            shots=(shots,),
+            chat_template=chat_template,
+            system_prompt=system_prompt,
+            protocol=protocol,
+            data_dir=data_dir,
+            offline=offline,
         )
     )
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     listener = progress or Silent()
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
     for warning in loaded.warnings:
         listener.note(f"warning: {warning}")
-    style = prompt_style_of(
+    style = prompt_style_by_name(
         model,
-        system_prompt=options.system_prompt,
+        options.prompting("medical"),
         overrides=options.protocol.prompts,
         home=options.home,
         offline=options.offline,
@@ -619,6 +679,7 @@ def fetch_model(
     model: str,
     *,
     quant: str | Path | QuantConfig = FULL,
+    adapter_base: str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> PreparedModel:
@@ -627,6 +688,7 @@ def fetch_model(
     Args:
         model: as in `compare`.
         quant: a quantisation config, its name or its file, or "full".
+        adapter_base: what an adapter is merged into, named as a model is; None for what the adapter says itself.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
@@ -634,13 +696,15 @@ def fetch_model(
         MedbenchError: the model cannot be had, converted or quantised.
     """
     options = resolve(CompareOptions(offline=offline))
-    return prepare_model(
-        resolve_model(model),
+    prepared = prepare_model(
+        resolve_model(model, adapter_base),
         quant=quant if isinstance(quant, QuantConfig) else load_quant(quant),
         home=options.home,
         offline=options.offline,
         progress=progress or Silent(),
     )
+    refuse_unused_base(adapter_base, prepared.base)
+    return prepared
 
 
 def run_reference(

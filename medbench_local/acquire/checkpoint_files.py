@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medbench_local.acquire.fetch import FetchedRepository, fetch_checkpoint, folder_names, hashed, recall
+from medbench_local.acquire.adapter_base import (
+    MOST_ADAPTERS,
+    base_of,
+    refuse_quantised,
+)
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, NO_BASE, read_lora_config
+from medbench_local.acquire.fetch import (
+    FetchedRepository,
+    description_of_adapter,
+    fetch_checkpoint,
+    folder_layout,
+    hashed,
+    recall,
+)
 from medbench_local.acquire.locations import room_for
 from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.errors import UnreachableError
+from medbench_local.errors import AcquireError, InputError, UnreachableError, UsageError
 from medbench_local.files.hashes import FileRecord
 from medbench_local.progress import Progress
 
 if TYPE_CHECKING:
+    from medbench_local.acquire.conversion.checkpoint import Checkpoint
     from medbench_local.hub.repository import Repository
+
+BASE = "base/"
+"""What the names of the base's files begin with where they stand beside an adapter's."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model came from.
+
+    Attributes:
+        name: for people.
+        repository: on the hub, or None.
+        commit: of the repository, or None.
+        base: what it was merged into, if it is an adapter; else None.
+    """
+
+    name: str
+    repository: str | None
+    commit: str | None
+    base: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -24,16 +59,33 @@ class CheckpointFiles:
     """The files of a checkpoint, known by their hashes, at hand or to be had.
 
     Attributes:
-        repository: on the hub, or None.
-        commit: of the repository, or None.
-        files: with sizes and hashes.
-        folder: gives the folder they lie in; fetches what was removed since.
+        origin: where they came from.
+        files: with sizes and hashes; of an adapter those of its base, too, below ``BASE``.
+        warnings: what a person should know of other files beside them.
+        folder: gives the folder they lie in (of an adapter its own); fetches what was removed since.
+        base: what an adapter is merged into; None for a whole model.
     """
 
-    repository: str | None
-    commit: str | None
+    origin: Origin
     files: tuple[FileRecord, ...]
+    warnings: tuple[str, ...]
     folder: Callable[[], Path]
+    base: CheckpointFiles | None = None
+
+    def checkpoint(self) -> Path | Checkpoint:
+        """What is converted: the folder, or an adapter merged into its base.
+
+        Raises:
+            AcquireError: files that were removed cannot be had again; or the adapter cannot be merged.
+            InputError: a file is damaged, or the adapter does not fit its base.
+        """
+        if self.base is None:
+            return self.folder()
+        from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
+        from medbench_local.acquire.conversion.views.adapter import merge_adapter
+
+        below = self.base.checkpoint()
+        return merge_adapter(CheckpointFolder(below) if isinstance(below, Path) else below, self.folder())
 
 
 def find_checkpoint(
@@ -46,42 +98,177 @@ def find_checkpoint(
 ) -> CheckpointFiles:
     """The files of ``source``; those of the hub are fetched unless they were fetched before.
 
+    An adapter's base is found and fetched likewise.
+
     Raises:
         AcquireError: they cannot be had, or the disk has no room for them and for what is made of them.
+        UsageError: a base is named for what is no adapter.
     """
-    if isinstance(source, LocalCheckpoint):
-        files = hashed(source.folder, folder_names(source.folder), home, progress)
-        return CheckpointFiles(None, None, files, lambda: source.folder)
+    return _Finder(quant, home, offline, progress).find(source, 0)
 
-    def opened() -> Repository:
+
+@dataclass(frozen=True)
+class _Finder:
+    quant: QuantConfig
+    home: Path
+    offline: bool
+    progress: Progress
+
+    def find(self, source: LocalCheckpoint | HubCheckpoint, depth: int) -> CheckpointFiles:
+        if isinstance(source, LocalCheckpoint):
+            layout = folder_layout(source.folder, source.adapter_base)
+            own = CheckpointFiles(
+                Origin(source.name, None, None),
+                hashed(source.folder, layout.files, self.home, self.progress),
+                layout.warnings,
+                lambda: source.folder,
+            )
+            return self._merged(source, own, depth) if layout.adapter else own
+        record = self._recall(source) or self._fetch(source)
+        own = CheckpointFiles(
+            Origin(source.name, record.repository, record.commit),
+            record.files,
+            record.warnings,
+            lambda: self._fetch(source).folder,
+        )
+        return self._merged(source, own, depth, record) if record.adapter else own
+
+    def _merged(
+        self,
+        source: LocalCheckpoint | HubCheckpoint,
+        own: CheckpointFiles,
+        depth: int,
+        record: FetchedRepository | None = None,
+    ) -> CheckpointFiles:
+        """An adapter with the model that it is merged into."""
+        described_in = description_of_adapter(record, self.home) if record else own.folder() / ADAPTER_CONFIG
+        below = base_source(source, described_in, depth)
+        with explained_base(source, below):
+            config_file = self._config_of(below)
+        refuse_quantised(config_file, below, source.name)
+        with explained_base(source, below):
+            base = self.find(below, depth + 1)
+        self.progress.note(f"{source.name} is a LoRA adapter; it is merged into {described(base.origin)}")
+        return replace(
+            own,
+            origin=replace(own.origin, base=base.origin),
+            files=with_base(own.files, base.files),
+            warnings=own.warnings + base.warnings,
+            base=base,
+        )
+
+    def _config_of(self, base: LocalCheckpoint | HubCheckpoint) -> Path | None:
+        """The config.json of a base, before its weights are fetched; None if that cannot be told, or was looked at."""
+        if isinstance(base, LocalCheckpoint):
+            return base.folder / "config.json"
+        if recall(self.home, base.repository, revision=base.revision) is not None:
+            return None
+        from medbench_local.hub.repository import fetch_files  # slow to import
+
+        repository = self._open(base)
+        if "config.json" not in (repository.files or ()):
+            return None
+        fetch_files(repository, ["config.json"], home=self.home, progress=self.progress)
+        return repository.folder / "config.json"
+
+    def _open(self, source: HubCheckpoint) -> Repository:
         from medbench_local.hub.repository import hub_from_environment, open_repository  # slow to import
 
         return open_repository(
             source.repository,
             source.revision,
-            offline=offline,
+            offline=self.offline,
             hub=hub_from_environment(),
-            progress=progress,
+            progress=self.progress,
         )
 
-    def fetched() -> FetchedRepository:
+    def _fetch(self, source: HubCheckpoint) -> FetchedRepository:
         return fetch_checkpoint(
-            opened(), home=home, progress=progress, room_for=lambda weights: room_for(weights, quant, home)
+            self._open(source),
+            home=self.home,
+            progress=self.progress,
+            adapter_base=source.adapter_base,
+            room_for=lambda weights: room_for(weights, self.quant, self.home),
         )
 
-    record = _recall(source, opened, home, offline, progress) or fetched()
-    return CheckpointFiles(record.repository, record.commit, record.files, lambda: fetched().folder)
+    def _recall(self, source: HubCheckpoint) -> FetchedRepository | None:
+        """What was fetched of the source at the commit that is meant now."""
+        name, base = source.repository, source.adapter_base
+        last_time = recall(self.home, name, revision=source.revision, adapter_base=base)
+        if last_time is None or self.offline:
+            return last_time
+        try:
+            return recall(self.home, name, commit=self._open(source).commit, adapter_base=base)
+        except UnreachableError as error:
+            self.progress.note(f"{error.message} Going on with commit {last_time.commit[:12]} of {name}.")
+            return last_time
 
 
-def _recall(
-    source: HubCheckpoint, opened: Callable[[], Repository], home: Path, offline: bool, progress: Progress
-) -> FetchedRepository | None:
-    """What was fetched of the source at the commit that is meant now."""
-    last_time = recall(home, source.repository, revision=source.revision)
-    if last_time is None or offline:
-        return last_time
+def base_source(
+    source: LocalCheckpoint | HubCheckpoint, config_file: Path, depth: int
+) -> LocalCheckpoint | HubCheckpoint:
+    """The base of the adapter ``source``, which its adapter_config.json describes.
+
+    Args:
+        source: the adapter.
+        config_file: its description.
+        depth: how many adapters lie above it.
+
+    Raises:
+        AcquireError: the adapter cannot be merged, or its base is not to be found.
+        InputError: the description is damaged.
+        UsageError: the base that the user named is none.
+    """
+    if depth >= MOST_ADAPTERS:
+        raise AcquireError(
+            f"{source.name} is an adapter of an adapter, {depth + 1} times: they name each other.",
+            advice="Name the whole model at their bottom with `adapter_base=`.",
+        )
+    return base_of(source, read_lora_config(config_file), config_file)
+
+
+@contextmanager
+def explained_base(
+    source: LocalCheckpoint | HubCheckpoint, base: LocalCheckpoint | HubCheckpoint
+) -> Iterator[None]:
+    """Errors of having a base say which adapter asks for it."""
     try:
-        return recall(home, source.repository, commit=opened().commit)
-    except UnreachableError as error:
-        progress.note(f"{error.message} Going on with commit {last_time.commit[:12]} of {source.repository}.")
-        return last_time
+        yield
+    except (AcquireError, InputError) as error:
+        name = base.repository if isinstance(base, HubCheckpoint) else base.name
+        kind = type(error) if isinstance(error, AcquireError) else AcquireError
+        raise kind(
+            f"{source.name} is a LoRA adapter, to be merged into {name}, which cannot be had: {error.message}",
+            advice=f"{error.advice} Or name a copy of {name} with `adapter_base=`.".strip(),
+        ) from error
+
+
+def with_base(own: Sequence[FileRecord], base: Sequence[FileRecord]) -> tuple[FileRecord, ...]:
+    """The files of an adapter and those of its base: together they decide what the model is."""
+    return (*own, *(replace(file, path=BASE + file.path) for file in base))
+
+
+def described(origin: Origin) -> str:
+    """For people: "owner/name at 0123456789ab", or the name of a folder; with what an adapter was merged into."""
+    own = (
+        f"{origin.repository} at {origin.commit[:12]}" if origin.repository and origin.commit else origin.name
+    )
+    return own if origin.base is None else f"{own}, merged into {described(origin.base)}"
+
+
+def refuse_unused_base(adapter_base: str | None, *bases: Origin | None) -> None:
+    """Refuse a base that was named where no model is an adapter.
+
+    Args:
+        adapter_base: as the user named it, or None.
+        bases: what each model was merged into.
+
+    Raises:
+        UsageError: it would have no effect.
+    """
+    if adapter_base in (None, NO_BASE) or any(bases):
+        return
+    raise UsageError(
+        f"`adapter_base=` names {adapter_base}, but no model here is an adapter.",
+        advice="Leave it out, or name the adapter: a folder or repository with adapter_config.json.",
+    )

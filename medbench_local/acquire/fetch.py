@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from medbench_local.acquire.layout import SMALL_FILES, WEIGHT_FILES, choose_files, is_weights
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, NO_BASE
+from medbench_local.acquire.conversion.no_weights import listing
+from medbench_local.acquire.layout import Layout, choose_files, is_weights
 from medbench_local.errors import AcquireError, DiskFullError, InputError, StoreError
+from medbench_local.files.atomic import write_atomic
 from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.files.hashes import FileRecord, file_sha256, read_record, write_record
+from medbench_local.files.json_objects import read_text
 from medbench_local.files.space import DiskNeed
 from medbench_local.progress import Progress
 
@@ -32,23 +36,35 @@ class FetchedRepository:
         commit: 40 hexadecimal digits.
         folder: where the files lie.
         files: each with size and hash.
+        warnings: what a person should know of the repository's other files.
+        adapter: whether it is an adapter, which is nothing without its base.
+        either: whether the repository holds whole weights and an adapter, so that somebody said which is meant.
     """
 
     repository: str
     commit: str
     folder: Path
     files: tuple[FileRecord, ...]
+    warnings: tuple[str, ...] = ()
+    adapter: bool = False
+    either: bool = False
 
 
 def fetch_checkpoint(
-    repository: Repository, *, home: Path, progress: Progress, room_for: RoomFor = lambda _weights: ()
+    repository: Repository,
+    *,
+    home: Path,
+    progress: Progress,
+    adapter_base: str | None = None,
+    room_for: RoomFor = lambda _weights: (),
 ) -> FetchedRepository:
-    """The files of a checkpoint: its weights once, its tokenizer, its configs.
+    """The files of a checkpoint or an adapter: its weights once, its tokenizer, its configs.
 
     Args:
         repository: opened; its commit is what is fetched.
         home: MEDBENCH_HOME.
         progress: sees one step for all files.
+        adapter_base: as for `choose_files`.
         room_for: the room that what is made of the weights will take.
 
     Raises:
@@ -57,22 +73,42 @@ def fetch_checkpoint(
     from medbench_local.hub.repository import fetch_files  # slow to import
 
     if repository.files is None:
-        names = _names_in_cache(repository, home, progress)
+        layout = _layout_in_cache(repository, home, progress, adapter_base)
     else:
-        names = checkpoint_names(repository, home=home, progress=progress)
+        layout = repository_layout(repository, home=home, progress=progress, adapter_base=adapter_base)
     files = fetch_files(
         repository,
-        names,
+        layout.files,
         home=home,
         progress=progress,
-        also_needed=room_for(_weight_bytes(repository, names)),
+        also_needed=() if layout.adapter else room_for(_weight_bytes(repository, layout.files)),
     )
-    fetched = FetchedRepository(repository.name, repository.commit, repository.folder, files)
+    fetched = FetchedRepository(
+        repository.name,
+        repository.commit,
+        repository.folder,
+        files,
+        layout.warnings,
+        layout.adapter,
+        layout.either,
+    )
     _remember(fetched, repository.revision, home)
     return fetched
 
 
-def checkpoint_names(repository: Repository, *, home: Path, progress: Progress) -> tuple[str, ...]:
+def description_of_adapter(fetched: FetchedRepository, home: Path) -> Path:
+    """The adapter_config.json of an adapter that was fetched; a copy of it, if the files were removed since."""
+    file = fetched.folder / ADAPTER_CONFIG
+    return file if file.is_file() else _copy_of_description(fetched, home)
+
+
+def _copy_of_description(fetched: FetchedRepository, home: Path) -> Path:
+    return home / "fetched" / f"{_flat(fetched.repository)}@{fetched.commit}.{ADAPTER_CONFIG}"
+
+
+def repository_layout(
+    repository: Repository, *, home: Path, progress: Progress, adapter_base: str | None = None
+) -> Layout:
     """Which files of the repository make the checkpoint; fetches the index of its shards to know."""
 
     from medbench_local.hub.repository import fetch_files  # slow to import
@@ -81,7 +117,7 @@ def checkpoint_names(repository: Repository, *, home: Path, progress: Progress) 
         fetch_files(repository, [name], home=home, progress=progress)
         return repository.folder / name
 
-    return choose_files(list(repository.files or {}), local, place=repository.name)
+    return choose_files(list(repository.files or {}), local, place=repository.name, adapter_base=adapter_base)
 
 
 def fetch_gguf(repository: Repository, file: str, *, home: Path, progress: Progress) -> FetchedRepository:
@@ -97,9 +133,17 @@ def fetch_gguf(repository: Repository, file: str, *, home: Path, progress: Progr
 
 
 def recall(
-    home: Path, repository: str, *, revision: str | None = None, commit: str | None = None
+    home: Path,
+    repository: str,
+    *,
+    revision: str | None = None,
+    commit: str | None = None,
+    adapter_base: str | None = None,
 ) -> FetchedRepository | None:
-    """What was once fetched of a checkpoint, by revision or commit, even if the files were removed since."""
+    """What was once fetched of a checkpoint, by revision or commit, even if the files were removed since.
+
+    Of a repository that holds whole weights and an adapter only what ``adapter_base`` means; see `choose_files`.
+    """
     for path in sorted((home / "fetched").glob(f"{_flat(repository)}@*.json")):
         record = read_record(path)
         if record.get("repository") != repository or not record.get("files"):
@@ -108,23 +152,39 @@ def recall(
             continue
         if revision is not None and revision not in (record.get("revision"), record.get("commit")):
             continue
+        if record.get("either") and (
+            adapter_base is None or bool(record.get("adapter")) == (adapter_base == NO_BASE)
+        ):
+            continue
         with suppress(TypeError, KeyError):  # damaged, or another version's
             files = tuple(FileRecord(**file) for file in record["files"])
-            return FetchedRepository(repository, str(record["commit"]), Path(record["folder"]), files)
+            return FetchedRepository(
+                repository,
+                str(record["commit"]),
+                Path(record["folder"]),
+                files,
+                tuple(map(str, record.get("warnings", ()))),
+                bool(record.get("adapter")),
+                bool(record.get("either")),
+            )
     return None
 
 
-def folder_names(folder: Path) -> tuple[str, ...]:
-    """The files that make the checkpoint in a local folder.
+def folder_layout(folder: Path, adapter_base: str | None = None) -> Layout:
+    """The files that make the checkpoint in a local folder; the same choice as `repository_layout`.
 
     Raises:
-        InputError: there are no weights, or they are incomplete or damaged.
+        AcquireError, InputError: as `choose_files`; or weights are damaged, or do not agree with their index.
     """
     from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
 
-    weights = [path.name for path in CheckpointFolder(folder).files]
-    indexes = [f"{name}.index.json" for name in WEIGHT_FILES]
-    return tuple(name for name in (*SMALL_FILES, *indexes) if (folder / name).is_file()) + tuple(weights)
+    checkpoint = CheckpointFolder(folder)
+    layout = choose_files(
+        listing(folder), folder.joinpath, place=str(folder), adapter_base=adapter_base, here=True
+    )
+    if not layout.adapter:
+        _ = checkpoint.tensors
+    return layout
 
 
 def hashed(folder: Path, names: Sequence[str], home: Path, progress: Progress) -> tuple[FileRecord, ...]:
@@ -135,23 +195,25 @@ def hashed(folder: Path, names: Sequence[str], home: Path, progress: Progress) -
     )
 
 
-def _names_in_cache(repository: Repository, home: Path, progress: Progress) -> tuple[str, ...]:
+def _layout_in_cache(
+    repository: Repository, home: Path, progress: Progress, adapter_base: str | None
+) -> Layout:
     from medbench_local.hub.errors import not_cached
 
-    record = recall(home, repository.name, commit=repository.commit)
+    record = recall(home, repository.name, commit=repository.commit, adapter_base=adapter_base)
     if record is not None:
-        return tuple(file.path for file in record.files)
+        return Layout(
+            tuple(file.path for file in record.files), record.warnings, record.adapter, record.either
+        )
     try:
-        names = folder_names(repository.folder)
-    except InputError as error:
+        layout = folder_layout(repository.folder, adapter_base)
+    except (InputError, AcquireError) as error:
         raise not_cached(repository.name, repository.revision) from error
-    if "config.json" not in names:
-        raise not_cached(repository.name, repository.revision)
     progress.note(
         f"{repository.name}: another program filled the hub cache, and the hub cannot be asked "
-        f"what is missing; using {', '.join(names)}"
+        f"what is missing; using {', '.join(layout.files)}"
     )
-    return names
+    return layout
 
 
 def _weight_bytes(repository: Repository, names: Sequence[str]) -> int:
@@ -168,9 +230,15 @@ def _remember(fetched: FetchedRepository, revision: str, home: Path) -> None:
         "commit": fetched.commit,
         "folder": str(fetched.folder),
         "files": [asdict(file) for file in fetched.files],
+        "warnings": list(fetched.warnings),
+        "adapter": fetched.adapter,
+        "either": fetched.either,
     }
     try:
         write_record(path, content)
+        if fetched.adapter:
+            described = read_text(fetched.folder / ADAPTER_CONFIG)
+            write_atomic(_copy_of_description(fetched, home), described)
     except DiskFullError:
         raise
     except StoreError as error:

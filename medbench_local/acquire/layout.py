@@ -1,17 +1,19 @@
-"""Which files of a repository or folder make a checkpoint: the weights once, the tokenizer, the configs."""
+"""Which files of a repository or folder make a model: the weights once, the tokenizer, the configs; or an adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, NO_BASE
+from medbench_local.acquire.conversion.no_weights import in_its_place
+from medbench_local.acquire.conversion.weight_files import WHOLE, find_weights
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.json_objects import read_json_object
 
-SMALL_FILES = (
-    "config.json",
-    "generation_config.json",
+TOKENIZER_FILES = (
     "tokenizer.model",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -20,51 +22,108 @@ SMALL_FILES = (
     "chat_template.jinja",
     "chat_template.json",
 )
-"""Everything but the weights that conversion or prompts may need; none but the first must exist."""
+"""Everything about text that conversion or prompts may need; none must exist."""
 
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Weights, best first; each may instead be sharded, with NAME.index.json telling the shards."""
+SMALL_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES)
+"""Everything but the weights and further chat templates; none but the first must exist."""
+
+CHAT_TEMPLATES = "additional_chat_templates"
+"""The folder of chat templates beside the default one, each in a file NAME.jinja."""
 
 _LARGEST_INDEX = 64 * 2**20
 
 
-def choose_files(names: Collection[str], local: Callable[[str], Path], *, place: str) -> tuple[str, ...]:
-    """The files of ``names`` that make the checkpoint, small ones first.
+@dataclass(frozen=True)
+class Layout:
+    """What makes the model.
+
+    Attributes:
+        files: small ones first.
+        warnings: what a person should know of other files.
+        adapter: whether it is an adapter, which is nothing without its base.
+        either: whether there are whole weights and an adapter, so that somebody said which is meant.
+    """
+
+    files: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    adapter: bool = False
+    either: bool = False
+
+
+def choose_files(
+    names: Collection[str],
+    local: Callable[[str], Path],
+    *,
+    place: str,
+    adapter_base: str | None = None,
+    here: bool = False,
+) -> Layout:
+    """The files of ``names`` that make the model.
 
     Args:
         names: every file there is, relative, with forward slashes.
-        local: gives the path of a file of ``names`` on this machine; asked for at most one index of shards, or
-            for the description of an adapter.
+        local: gives the path of a file of ``names`` on this machine; asked for at most one index of shards.
         place: what errors call the repository or folder.
+        adapter_base: what an adapter is to be merged into, ``NO_BASE`` for weights as they are, None if nobody said.
+        here: whether it is a folder on this machine.
 
     Raises:
-        AcquireError: there is no config.json, no complete set of weights, or an adapter only.
-        InputError: the index of the shards is malformed or names files that are not there.
+        AcquireError: there is no config.json, no complete set of weights, or an adapter beside whole weights and
+            nothing says which is meant.
+        InputError: the index of the shards is malformed or names files that are not there; several sets of weights.
     """
     present = set(names)
-    whole = {index for name in WEIGHT_FILES for index in (name, f"{name}.index.json")}
-    if ADAPTER_CONFIG in present and not ("config.json" in present and whole & present):
-        raise adapter_alone(local(ADAPTER_CONFIG), place)
+    found = find_weights(present, place=place)
+    stored = next((name for name in ADAPTER_WEIGHTS if name in present), None)
+    if ADAPTER_CONFIG in present and _is_adapter(found is not None, stored, adapter_base, place):
+        if stored is None:
+            wanted = " nor ".join(ADAPTER_WEIGHTS)
+            raise AcquireError(f"{place} describes an adapter, but holds neither {wanted}.")
+        small = (*(name for name in TOKENIZER_FILES if name in present), *chat_template_files(present))
+        return Layout((ADAPTER_CONFIG, *small, stored), adapter=True, either=found is not None)
     if "config.json" not in present:
         raise AcquireError(
-            f"{place} holds no config.json, so it is not a checkpoint.", advice=_about_gguf(present)
+            f"{place} holds no config.json, so it is not a checkpoint.",
+            advice=in_its_place(present, local=here),
         )
     small = tuple(name for name in SMALL_FILES if name in present)
-    for single in WEIGHT_FILES:
-        index = f"{single}.index.json"
-        if index in present:
-            return (*small, index, *_shards(local(index), present))
-        if single in present:
-            return (*small, single)
-    wanted = " or ".join(WEIGHT_FILES)
-    raise AcquireError(
-        f"{place} holds no weights ({wanted}, whole or with an index).", advice=_about_gguf(present)
-    )
+    small += chat_template_files(present)
+    if found is None:
+        wanted = " or ".join(WHOLE.values())
+        raise AcquireError(
+            f"{place} holds no weights ({wanted}, whole or with an index).",
+            advice=in_its_place(present, local=here),
+        )
+    files = (found.index, *_shards(local(found.index), present)) if found.index else found.files
+    either = ADAPTER_CONFIG in present and stored is not None
+    return Layout((*small, *files), found.warnings, either=either)
+
+
+def chat_template_files(names: Iterable[str]) -> tuple[str, ...]:
+    """Which of ``names`` are chat templates beside the default one."""
+    kept = re.compile(re.escape(CHAT_TEMPLATES) + r"/[^/]+\.jinja")
+    return tuple(sorted(name for name in names if kept.fullmatch(name)))
 
 
 def is_weights(name: str) -> bool:
     """Whether ``name`` (one of `choose_files`) holds weights."""
     return name.endswith((".safetensors", ".bin"))
+
+
+def _is_adapter(whole: bool, stored: str | None, adapter_base: str | None, place: str) -> bool:
+    """Whether the adapter is meant where there is a description of one."""
+    if not whole:
+        return True
+    if stored is None or adapter_base == NO_BASE:
+        return False
+    if adapter_base is None:
+        raise AcquireError(
+            f"{place} holds whole weights and the adapter {stored}; nothing tells whether the adapter is merged into "
+            "these weights already.",
+            advice=f'Say so with `adapter_base="{NO_BASE}"` (the weights are taken as they are), or name the model '
+            "that the adapter is to be merged into with `adapter_base=`.",
+        )
+    return True
 
 
 def _shards(index: Path, present: Collection[str]) -> list[str]:
@@ -83,11 +142,3 @@ def _shards(index: Path, present: Collection[str]) -> list[str]:
             raise InputError(index, where, f"there is no file {shard!r} beside the index")
         shards.add(shard)
     return sorted(shards)
-
-
-def _about_gguf(present: Collection[str]) -> str:
-    files = sorted(name for name in present if name.endswith(".gguf"))
-    if not files:
-        return ""
-    shown = ", ".join(files[:6]) + (", …" if len(files) > 6 else "")
-    return f"It holds GGUF files; pass one of them as gguf:owner/name/FILE: {shown}."

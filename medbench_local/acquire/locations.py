@@ -10,7 +10,7 @@ from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.files.hashes import FileRecord, content_key, file_sha256
 from medbench_local.files.space import DiskNeed
 
-CONVERSION = 1
+CONVERSION = 2
 """To be raised when conversion gives other bytes for the same checkpoint."""
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.cache import CachedFile, make_once
-from medbench_local.acquire.checkpoint_files import CheckpointFiles, find_checkpoint
+from medbench_local.acquire.catalog_facts import differences, with_doubt
+from medbench_local.acquire.checkpoint_files import CheckpointFiles, Origin, find_checkpoint
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.locations import full_path, quantised_path, room_for
+from medbench_local.acquire.other_files import refuse_other_gguf
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
-from medbench_local.errors import UsageError
+from medbench_local.engine.support import refuse_unsupported
+from medbench_local.errors import NotFoundError, UsageError
 from medbench_local.files.gguf_header import LOSSLESS, gguf_parts, read_gguf_header
 from medbench_local.files.hashes import FileRecord, content_key
 from medbench_local.files.space import DiskNeed, check_room
@@ -54,6 +57,7 @@ class PreparedModel:
         commit: of the repository, or None.
         files: what it was made of, with sizes and hashes.
         warnings: what a person should know before trusting results.
+        base: what it was merged into, if it is an adapter; else None.
     """
 
     name: str
@@ -65,6 +69,7 @@ class PreparedModel:
     commit: str | None
     files: tuple[FileRecord, ...]
     warnings: tuple[str, ...]
+    base: Origin | None = None
 
     @property
     def chat_template(self) -> str | None:
@@ -97,7 +102,10 @@ def prepare_model(
     listener = progress or Silent()
     if isinstance(source, LocalGguf | HubGguf):
         return _prepare_gguf(source, quant, home, offline, listener)
-    checkpoint = find_checkpoint(source, quant, home=home, offline=offline, progress=listener)
+    try:
+        checkpoint = find_checkpoint(source, quant, home=home, offline=offline, progress=listener)
+    except NotFoundError as error:
+        raise with_doubt(error, source.entry) from error
     target = full_path(source.name, checkpoint.files, home)
     full = _convert(source.name, checkpoint, target, home, listener)
     quantised = _quantise(source.name, full, target.parent, quant, home, listener)
@@ -108,11 +116,19 @@ def prepare_model(
         precision=quant.name,
         full=full_file,
         quantised=full_file if quantised is full else _gguf(quantised),
-        repository=checkpoint.repository,
-        commit=checkpoint.commit,
+        repository=checkpoint.origin.repository,
+        commit=checkpoint.origin.commit,
         files=checkpoint.files,
-        warnings=_warnings(full, quantised),
+        warnings=checkpoint.warnings + _warnings(full, quantised) + _doubts(source.entry, full.path),
+        base=checkpoint.origin.base,
     )
+
+
+def _doubts(entry: ModelEntry | None, full: Path) -> tuple[str, ...]:
+    """What the file says otherwise than the catalog does; it is read only where something is unconfirmed."""
+    if entry is None or not entry.unconfirmed or not full.is_file():
+        return ()
+    return differences(entry, read_gguf_header(full))
 
 
 def _convert(
@@ -124,7 +140,7 @@ def _convert(
         weights = sum(file.size for file in checkpoint.files if is_weights(file.path))
         check_room([DiskNeed(home, weights, "the full GGUF")])
         made = convert_checkpoint(
-            checkpoint.folder(), path, progress=_Labelled(progress, f"converting {name}")
+            checkpoint.checkpoint(), path, progress=_Labelled(progress, f"converting {name}")
         )
         return {"file_type": made.file_type.lower(), "warnings": list(made.warnings)}
 
@@ -196,12 +212,16 @@ def _given_gguf(
         fetched = fetch_gguf(opened, source.file, home=home, progress=progress)
         repository, commit, files = fetched.repository, fetched.commit, fetched.files
         path = fetched.folder / source.file
+        refuse_unsupported(read_gguf_header(path))
     else:
         repository, commit, path = None, None, source.path
+        refuse_unsupported(read_gguf_header(path))
         files = hashed(path.parent, gguf_parts(path.name), home, progress)
     digest = files[0].sha256 if len(files) == 1 else content_key([file.sha256 for file in files])
     size = sum(file.size for file in files)
-    return GgufFile(path, digest, size, read_gguf_header(path).file_type), repository, commit, files
+    header = read_gguf_header(path)
+    refuse_other_gguf(header)
+    return GgufFile(path, digest, size, header.file_type), repository, commit, files
 
 
 def _gguf(file: CachedFile) -> GgufFile:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -83,19 +83,20 @@ def quantise(
         missing := check_importance(config.imatrix, read_importance(config.imatrix), header)
     ):
         warnings.append(f"{config.imatrix.name} says nothing about {missing} matrices; they do without.")
-    planned = planned_size(source, config)
-    if planned.needs_importance and config.imatrix is None:
-        raise UsageError(
-            f"{config.name} ({config.file_type}) cannot be made without an importance matrix.",
-            advice="Add 'imatrix: FILE' to the config (made with llama-imatrix), or choose 3 bits or more.",
-        )
     label = f"quantising {source.name} to {config.name}"
-    with (
-        whole_file(output, nbytes=planned.nbytes) as temporary,
-        (progress or Silent()).step(label, total=float(_weight_bytes(header)), unit="B") as advance,
-    ):
-        _run(header, config, temporary, threads=threads, dry_run=False, advance=advance)
-        made = read_gguf_header(temporary)
+    with closing(_Quantiser(header, config)) as quantiser:
+        planned = _planned(quantiser)
+        if planned.needs_importance and config.imatrix is None:
+            raise UsageError(
+                f"{config.name} ({config.file_type}) cannot be made without an importance matrix.",
+                advice="Add 'imatrix: FILE' to the config (made with llama-imatrix), or choose 3 bits or more.",
+            )
+        with (
+            whole_file(output, nbytes=planned.nbytes) as temporary,
+            (progress or Silent()).step(label, total=float(_weight_bytes(header)), unit="B") as advance,
+        ):
+            quantiser.run(temporary, threads=threads, dry_run=False, advance=advance)
+            made = read_gguf_header(temporary)
     return QuantisedModel(made.file_type, (*planned.warnings, *warnings))
 
 
@@ -105,18 +106,23 @@ def planned_size(source: Path, config: QuantConfig) -> PlannedSize:
     Raises:
         UsageError, InputError, AcquireError: as `quantise`.
     """
-    header = _check_source(source, config)
+    with closing(_Quantiser(_check_source(source, config), config)) as quantiser:
+        return _planned(quantiser)
+
+
+def _planned(quantiser: _Quantiser) -> PlannedSize:
+    header, config = quantiser.header, quantiser.config
     types: dict[str, str] = {}
     fallbacks = 0
     needs_importance = False
-    for event in _run(header, config, source, threads=1, dry_run=True, advance=_ignore):
+    for event in quantiser.run(header.path, threads=1, dry_run=True, advance=_ignore):
         if "tensor" in event:
             types[event["tensor"]] = event["type"]
         fallbacks += event.get("fallbacks", 0)
         needs_importance = needs_importance or event.get("needs_importance", False)
     if types.keys() != {tensor.name for tensor in header.tensors}:
         raise AcquireError(
-            f"llama.cpp planned {len(types)} of {len(header.tensors)} tensors of {source.name}.",
+            f"llama.cpp planned {len(types)} of {len(header.tensors)} tensors of {header.path.name}.",
             advice="Install the version of llama-cpp-python that this package asks for.",
         )
     data = sum(_padded(stored_bytes(t.shape, types.get(t.name, t.type))) for t in header.tensors)
@@ -157,52 +163,60 @@ def _check_source(source: Path, config: QuantConfig) -> GgufHeader:
     return header
 
 
-def _run(
-    header: GgufHeader,
-    config: QuantConfig,
-    output: Path,
-    *,
-    threads: int | None,
-    dry_run: bool,
-    advance: Callable[[float], None],
-) -> list[dict[str, Any]]:
-    """Run the quantiser to its end and return what it told of every tensor."""
-    job = {
-        "source": str(header.path),
-        "output": str(output),
-        "file_type": config.file_type,
-        "tensor_types": config.tensor_types,
-        "imatrix": str(config.imatrix) if config.imatrix else None,
-        "threads": threads or os.cpu_count() or 1,
-        "dry_run": dry_run,
-    }
-    sizes = {tensor.name: tensor.nbytes for tensor in header.tensors}
-    with tempfile.TemporaryFile() as errors:
-        process = start_process("quantise_worker", errors)
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(job).encode("ascii") + b"\n")
-                process.stdin.flush()
-            events = []
-            code = 0
-            for line in process.stdout:
-                if not line.endswith(b"\n"):  # it ended in the middle of a word
-                    continue
-                events.append(json.loads(line))
-                advance(sizes.get(events[-1].get("tensor", ""), 0))
-                if "result" in events[-1] or "error" in events[-1]:
-                    break
-            else:
-                code = process.wait()
-        finally:
-            end_process(process)
+class _Quantiser:
+    """A process of llama.cpp's quantiser for one file; use `contextlib.closing`.
+
+    Args:
+        header: of the file.
+        config: the wanted precision.
+    """
+
+    def __init__(self, header: GgufHeader, config: QuantConfig) -> None:
+        self.header, self.config = header, config
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = start_process("quantise_worker", self._errors)
+
+    def close(self) -> None:
+        """End the process; safe to call twice."""
+        end_process(self._process)
+        self._errors.close()
+
+    def run(
+        self, output: Path, *, threads: int | None, dry_run: bool, advance: Callable[[float], None]
+    ) -> list[dict[str, Any]]:
+        """Run the quantiser to its end and return what it told of every tensor."""
+        job = {
+            "source": str(self.header.path),
+            "output": str(output),
+            "file_type": self.config.file_type,
+            "tensor_types": self.config.tensor_types,
+            "imatrix": str(self.config.imatrix) if self.config.imatrix else None,
+            "threads": threads or os.cpu_count() or 1,
+            "dry_run": dry_run,
+        }
+        sizes = {tensor.name: tensor.nbytes for tensor in self.header.tensors}
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        assert pipe_in is not None
+        assert pipe_out is not None
+        with suppress(BrokenPipeError):
+            pipe_in.write(json.dumps(job).encode("ascii") + b"\n")
+            pipe_in.flush()
+        events = []
+        code = 0
+        for line in pipe_out:
+            if not line.endswith(b"\n"):  # it ended in the middle of a word
+                continue
+            events.append(json.loads(line))
+            advance(sizes.get(events[-1].get("tensor", ""), 0))
+            if "result" in events[-1] or "error" in events[-1]:
+                break
+        else:
+            code = self._process.wait()
         if events and "error" in events[-1]:
             raise error_from_json(events[-1]["error"])
         if code != 0 or not events or events[-1].get("result") != 0:
-            raise _failure(header, config, code, events, errors)
-    return events
+            raise _failure(self.header, self.config, code, events, self._errors)
+        return events
 
 
 def _failure(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from medbench_local.catalog.load import DATA, StrictModel, read_built_in
+from medbench_local.catalog.names import Partner
 
 FamilyName = Literal[
     "generic",
@@ -22,12 +24,22 @@ FamilyName = Literal[
     "openbiollm",
     "med42-v2",
     "mistral-instruct",
+    "own-template",
 ]
 """The ways in which models are prompted; `prompts.families` says what each means."""
 
 Gate = Literal["none", "click", "form", "unsure"]
 Study = Literal["P1", "P2"]
 """P1: Jeong et al., EMNLP 2024. P2: its extended version, arXiv 2411.08870."""
+Fact = Literal["repository", "architecture", "context", "dtype", "parameters", "gate", "licence"]
+
+PARTNER_WORDS: Mapping[Partner, str] = {
+    "origin": "what it was trained from",
+    "alternative": "what its user would otherwise take",
+}
+"""What a partner is to its medical model, for people."""
+
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 class ModelEntry(StrictModel):
@@ -40,13 +52,16 @@ class ModelEntry(StrictModel):
         revision: commit or branch on the hub, or None for its main branch.
         family: how it is prompted by default.
         role: whether it was adapted to medicine.
+        architecture: the class that its config.json names.
         context: trained context length in tokens.
         dtype: number type of the published weights.
         parameters: number of weights.
-        size: bytes of one set of weight files, approximate.
+        size: bytes of one set of weight files, approximate; by default what the weights take.
         gate: what the hub asks before a download: nothing, a click, a form that a person decides on.
         licence: short name.
         fixed_template: prompted with its default template only; no other format is tried.
+        thinks: trained to reason before it answers.
+        unconfirmed: facts that were not held against the hub; what the hub and the files say counts.
         notes: what a user should know before fetching it, or "".
     """
 
@@ -56,6 +71,7 @@ class ModelEntry(StrictModel):
     revision: str | None = None
     family: FamilyName
     role: Literal["medical", "base"]
+    architecture: Annotated[str, Field(pattern=r"^[A-Z]\w+$")] = "LlamaForCausalLM"
     context: Annotated[int, Field(gt=0)]
     dtype: Literal["float32", "float16", "bfloat16"]
     parameters: Annotated[int, Field(gt=0)]
@@ -63,7 +79,27 @@ class ModelEntry(StrictModel):
     gate: Gate
     licence: str
     fixed_template: bool = False
+    thinks: bool = False
+    unconfirmed: tuple[Fact, ...] = ()
     notes: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_size(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "size" in data:
+            return data
+        parameters, width = data.get("parameters"), _BYTES.get(str(data.get("dtype")))
+        return data | {"size": parameters * width} if isinstance(parameters, int) and width else data
+
+    @property
+    def known_context(self) -> int | None:
+        """The trained context where somebody held it against the hub."""
+        return None if "context" in self.unconfirmed else self.context
+
+    @property
+    def own_template(self) -> bool:
+        """Whether the model's own chat template writes its prompts, as for a model outside the catalog."""
+        return self.family == "own-template"
 
     @property
     def embedded(self) -> bool:
@@ -72,17 +108,21 @@ class ModelEntry(StrictModel):
 
 
 class PairEntry(StrictModel):
-    """A medical model and the model it was built from.
+    """A medical model and a model that it is fairly compared with.
 
     Attributes:
         medical: catalog name.
         base: catalog name.
-        studies: the studies that compared them; empty for the demo pair.
+        studies: the studies that compared them; empty for pairs of other models.
+        partner: what the base is to the medical model.
+        unconfirmed: nobody held it against the model's card.
     """
 
     medical: str
     base: str
     studies: tuple[Study, ...] = ()
+    partner: Partner = "origin"
+    unconfirmed: bool = False
 
     @property
     def name(self) -> str:
@@ -106,28 +146,43 @@ class VisionPairEntry(StrictModel):
 class _ModelFile(StrictModel):
     models: tuple[ModelEntry, ...]
     pairs: tuple[PairEntry, ...]
-    vision_pairs: tuple[VisionPairEntry, ...]
+    vision_pairs: tuple[VisionPairEntry, ...] = ()
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
-        roles: dict[str, str] = {}
+        names: set[str] = set()
         for model in self.models:
-            if model.name in roles:
+            if model.name in names:
                 raise ValueError(f"two models are called {model.name!r}")
-            roles[model.name] = model.role
-        for pair in self.pairs:
-            if roles.get(pair.medical) != "medical" or roles.get(pair.base) != "base":
-                raise ValueError(f"the pair {pair.name} needs a medical and a base model of this file")
+            names.add(model.name)
         return self
+
+
+def join(*files: _ModelFile) -> _ModelFile:
+    """Several files as one.
+
+    Raises:
+        ValueError: two models of one name, or a pair of models that are not there or no two.
+    """
+    joined = _ModelFile(
+        models=tuple(model for file in files for model in file.models),
+        pairs=tuple(pair for file in files for pair in file.pairs),
+        vision_pairs=tuple(pair for file in files for pair in file.vision_pairs),
+    )
+    roles = {model.name: model.role for model in joined.models}
+    for pair in joined.pairs:
+        if roles.get(pair.medical) != "medical" or pair.base not in roles or pair.medical == pair.base:
+            raise ValueError(f"the pair {pair.name} needs a medical model and another one of the catalog")
+    return joined
 
 
 @cache
 def _read() -> _ModelFile:
-    return read_built_in(DATA / "models.yaml", _ModelFile)
+    return join(*(read_built_in(DATA / name, _ModelFile) for name in ("models.yaml", "current_models.yaml")))
 
 
 def models() -> dict[str, ModelEntry]:
-    """All models by name, in the catalog's order."""
+    """All models by name: those of the study, the demo's, then those of today."""
     return {model.name: model for model in _read().models}
 
 
@@ -137,8 +192,13 @@ def model_names() -> tuple[str, ...]:
 
 
 def pairs() -> tuple[PairEntry, ...]:
-    """The study's ten pairs of language models in its order, then the demo pair."""
+    """The study's ten pairs of language models in its order, the demo pair, then pairs of today."""
     return _read().pairs
+
+
+def partners(medical: str) -> tuple[PairEntry, ...]:
+    """The pairs of a medical model: with what it was trained from first; empty if there is none."""
+    return tuple(pair for pair in pairs() if pair.medical == medical)
 
 
 def vision_pairs() -> tuple[VisionPairEntry, ...]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-Scoring = Literal["constrained", "label", "cloze", "greedy"]
+Scoring = Literal["constrained", "label", "cloze", "thinking", "greedy"]
 """The scoring rules: each is the module of its name in `medbench_local.scoring.rules`."""
+
+Partner = Literal["origin", "alternative"]
+"""What a medical model was trained from; what its user would otherwise take."""
 
 FULL = "full"
 """The quantisation config that changes nothing."""

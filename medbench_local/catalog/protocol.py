@@ -114,6 +114,28 @@ class GreedySettings(StrictModel):
     )
 
 
+class ThinkingSettings(StrictModel):
+    """How a model thinks and answers for the scoring `thinking`; the same for both models of a comparison."""
+
+    budget: Annotated[StrictInt, Field(ge=1, le=65536)] = Field(
+        default=4096, description="Most tokens of thinking; the thinking is then closed for the model."
+    )
+    reading: Literal["constrained", "label"] = Field(
+        default="constrained", description="How the options are scored behind the thinking."
+    )
+    lead: Annotated[StrictStr, Field(max_length=200)] = Field(
+        default="The answer is ", description="What begins the answer, before the option's label."
+    )
+    questions: Count | None = Field(
+        default=300,
+        description="Most test questions of a task, a fixed sample: one costs hundreds of tokens. null: all.",
+    )
+    selection: SelectionSettings = Field(
+        default=SelectionSettings(method="none"),
+        description="The prompt search; none by default: one candidate costs as much as the test.",
+    )
+
+
 class CheckSettings(StrictModel):
     """What `medbench-local check` does; null means what the quantisation config says.
 
@@ -203,6 +225,9 @@ class Protocol(StrictModel):
         "is its old name.",
     )
     greedy: GreedySettings = Field(default=GreedySettings(), description="greedy: generation.")
+    thinking: ThinkingSettings = Field(
+        default=ThinkingSettings(), description="thinking: budget, reading and sample."
+    )
     bootstrap: BootstrapSettings = Field(default=BootstrapSettings(), description="The verdict.")
     check: CheckSettings = Field(
         default=CheckSettings(), description="The equivalence test of `medbench-local check`."
@@ -227,6 +252,8 @@ class Protocol(StrictModel):
         data["overlong"] = _FIRST_TOO_LONG[self.too_long]
         data["letters"] = self.multiple_letters
         del data["too_long"], data["multiple_letters"]
+        if self.thinking == ThinkingSettings():  # which the first release did not have
+            del data["thinking"]
         return data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -17,8 +18,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its c
 @takes(CompareOptions)
 def compare(
     medical: Annotated[str, typer.Argument(help=f"The medical model. {MODEL_HELP}")],
-    base: Annotated[str, typer.Argument(help="The model it was built from; likewise.")],
     asked: CompareOptions,
+    base: Annotated[
+        str | None,
+        typer.Argument(
+            help="The model it was built from; likewise. Without it the medical model's partner in the catalog."
+        ),
+    ] = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -33,6 +39,8 @@ def compare(
     from medbench_local import api
     from medbench_local.report.terminal import show_plan, show_results
 
+    if base is None and sys.stdin.isatty() and sys.stderr.isatty():
+        base = _chosen_partner(medical)
     if dry_run:
         cost = api.plan(medical, base, **given(asked), progress=progress())
         if json:
@@ -47,3 +55,19 @@ def compare(
         out().file.write(run.results.to_json())
     else:
         out().print(show_results(run.results, run.folder.path))
+
+
+def _chosen_partner(medical: str) -> str | None:
+    """Which of several partners of the catalog a person at a terminal wants; None where there is no choice."""
+    from rich.prompt import IntPrompt
+
+    from medbench_local.catalog.model import PARTNER_WORDS, partners
+
+    known = partners(medical)
+    if len(known) < 2:
+        return None
+    err().print(f"{medical} can be compared with:", markup=False)
+    for number, pair in enumerate(known, start=1):
+        err().print(f"  {number}  {pair.base}, {PARTNER_WORDS[pair.partner]}", markup=False)
+    numbers = [str(number) for number in range(1, len(known) + 1)]
+    return known[IntPrompt.ask("Which", choices=numbers, default=1, console=err()) - 1].base

@@ -24,9 +24,12 @@ class TypeName(str, Enum):
     bf16 = "bf16"
 
 
-@takes(CompareOptions, "offline")
+@takes(CompareOptions, "adapter_base", "offline")
 def convert(
-    source: Annotated[str, typer.Argument(help="A checkpoint folder, a catalog name, or hf:owner/name.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A folder of a checkpoint or a LoRA adapter, a catalog name, or hf:owner/name."),
+    ],
     output: Annotated[Path, typer.Option(help="The GGUF file to write.")],
     asked: CompareOptions,
     type: Annotated[
@@ -42,7 +45,14 @@ def convert(
     from medbench_local.files.gguf_header import read_gguf_header
 
     target = output_file(output, inputs=model_files(source))
-    warnings = api.convert(source, target, type=type.value, offline=asked.offline, progress=progress())
+    warnings = api.convert(
+        source,
+        target,
+        type=type.value,
+        adapter_base=asked.adapter_base,
+        offline=asked.offline,
+        progress=progress(),
+    )
     for warning in warnings:
         warn(warning)
     err().print(

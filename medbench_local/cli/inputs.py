@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medbench_local.paths import user_path
+from medbench_local.prompts.prompting import PLAIN_TEXT
+
 if TYPE_CHECKING:
     from medbench_local.results.folder import RunFolder
 
@@ -39,6 +42,14 @@ def quant_files(quant: str) -> list[Path]:
     return own if matrix is None else [*own, matrix]
 
 
+def prompting_files(chat_template: object, system_prompt: object) -> list[Path]:
+    """What the options of those names are read from; values of two models are not looked at."""
+    found = [chat_template] if isinstance(chat_template, str) and chat_template != PLAIN_TEXT else []
+    if isinstance(system_prompt, str) and system_prompt.startswith("@"):
+        found.append(system_prompt[1:])
+    return [user_path(name) for name in found]
+
+
 def gguf_files(path: Path) -> list[Path]:
     """All files of the GGUF whose first, or only, one is ``path``."""
     from medbench_local.files.gguf_header import gguf_parts
@@ -55,7 +66,6 @@ def question_files(task: str, protocol: str) -> list[Path]:
     """What a task and a protocol are read from where that is the user's own."""
     from medbench_local.catalog.protocol import protocol_names
     from medbench_local.catalog.task import is_folder
-    from medbench_local.paths import user_path
 
     found = [user_path(task)] if is_folder(task) else []
     return found if protocol in protocol_names() else [*found, user_path(protocol)]

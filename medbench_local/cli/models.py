@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,21 +15,43 @@ from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import DEFAULT_QUANT, CompareOptions
 from medbench_local.text import plain
 
+if TYPE_CHECKING:
+    from medbench_local.catalog.model import ModelEntry
+
 app = typer.Typer(name="models", help="Models: known by name, or your own.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
+_SMALL = 0.75
+"""Bytes a weight at q4_k_m, with its cache and what computing takes."""
+
+_ROUNDED = 1.1
+"""A model "of 8 billion weights" may have 8.2."""
+
 
 @app.command("list")
-def list_command(json: Json = False) -> None:
-    """List the catalog's models, and what is here of each.
+def list_command(
+    pair: Annotated[bool, typer.Option("--pair", help="Pairs: what is compared with what.")] = False,
+    up_to: Annotated[
+        float | None, typer.Option(help="Only models of at most so many billion weights.", min=0)
+    ] = None,
+    fits: Annotated[
+        bool, typer.Option("--fits", help="Only models that fit this machine's free memory at q4_k_m.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List the catalog's models or pairs, and what is here of each.
 
-    Example: medbench-local models list
+    Example: medbench-local models list --pair --up-to 8 --fits
     """
     from medbench_local.acquire.inventory import list_models
     from medbench_local.catalog.model import vision_pairs
     from medbench_local.settings import read_settings
 
-    found = list_models(read_settings().home)
+    wanted = _wanted(up_to, fits)
+    if pair:
+        _list_pairs(wanted, json=json)
+        return
+    found = [status for status in list_models(read_settings().home) if status.entry.name in wanted]
     if json:
         print_json(
             [
@@ -58,8 +81,48 @@ def list_command(json: Json = False) -> None:
     err().print(f"known but not yet runnable (vision-language): {names}", markup=False)
 
 
+def _wanted(up_to: float | None, fits: bool) -> Mapping[str, ModelEntry]:
+    """The models of the catalog that pass both filters."""
+    from medbench_local.catalog.model import models
+
+    most = math.inf
+    if fits:
+        from medbench_local.engine.memory import memory_available
+
+        most = memory_available() / _SMALL
+    if up_to is not None:
+        most = min(most, up_to * 1e9 * _ROUNDED)
+    return {name: entry for name, entry in models().items() if entry.parameters <= most}
+
+
+def _list_pairs(wanted: Mapping[str, ModelEntry], *, json: bool) -> None:
+    from medbench_local.catalog.model import PARTNER_WORDS, pairs
+
+    found = [pair for pair in pairs() if pair.medical in wanted and pair.base in wanted]
+    if json:
+        print_json([pair.model_dump(mode="json") for pair in found])
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("medical", "base"):
+        table.add_column(name, overflow="fold")
+    table.add_column("weights", justify="right", no_wrap=True)
+    for name in ("gates", "the base is"):
+        table.add_column(name)
+    for pair in found:
+        medical, base = wanted[pair.medical], wanted[pair.base]
+        relation = PARTNER_WORDS[pair.partner] + (" (unconfirmed)" if pair.unconfirmed else "")
+        table.add_row(
+            pair.medical,
+            pair.base,
+            f"{medical.parameters / 1e9:.1f} billion",
+            " / ".join(dict.fromkeys([medical.gate, base.gate])),
+            relation,
+        )
+    out().print(table)
+
+
 @app.command()
-@takes(CompareOptions, "offline")
+@takes(CompareOptions, "adapter_base", "offline")
 def show(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     asked: CompareOptions,
@@ -82,7 +145,7 @@ def show(
 
 
 @app.command()
-@takes(CompareOptions, "offline")
+@takes(CompareOptions, "adapter_base", "offline")
 def fetch(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     asked: CompareOptions,
@@ -96,7 +159,9 @@ def fetch(
     """
     from medbench_local import api
 
-    prepared = api.fetch_model(model, quant=quant, offline=asked.offline, progress=progress())
+    prepared = api.fetch_model(
+        model, quant=quant, adapter_base=asked.adapter_base, offline=asked.offline, progress=progress()
+    )
     for warning in prepared.warnings:
         warn(warning)
     for file in dict.fromkeys([prepared.full, prepared.quantised]):
@@ -108,6 +173,7 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
     from medbench_local.acquire.calibration import known_speeds
     from medbench_local.acquire.inventory import plan_model
     from medbench_local.acquire.source import resolve_model
+    from medbench_local.catalog.model import PARTNER_WORDS, partners
     from medbench_local.catalog.quantisation import load_quant
     from medbench_local.engine.memory import memory_available
     from medbench_local.errors import UsageError
@@ -116,7 +182,7 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
     if context < 1:
         raise UsageError(f"--context must be at least 1 token, not {context}.")
     options = resolve(asked)
-    source = resolve_model(model)
+    source = resolve_model(model, options.adapter_base)
     config = load_quant(quant)
     plan = plan_model(source, config, home=options.home, offline=options.offline, progress=progress())
     facts: dict[str, Any] = {"model": plan.name}
@@ -128,13 +194,26 @@ def _facts(model: str, quant: str, context: int, asked: CompareOptions) -> dict[
             "gate, licence": f"{entry.gate}, {entry.licence}",
             "trained context": f"{entry.context:,} tokens",
             "weights": f"{entry.parameters / 1e9:.2f} billion, {entry.dtype}",
+            "architecture": entry.architecture,
+            "compared with": ", ".join(
+                f"{pair.base} ({PARTNER_WORDS[pair.partner]}{', unconfirmed' if pair.unconfirmed else ''})"
+                for pair in partners(entry.name)
+            )
+            or "nothing in the catalog",
+            "thinks first": "yes" if entry.thinks else "no",
         }
+        if entry.unconfirmed:
+            facts["unconfirmed"] = ", ".join(entry.unconfirmed)
         if entry.notes:
             facts["notes"] = entry.notes
     weights = source.entry.parameters if source.entry is not None else plan.full_size // 2
     free = memory_available()
     cache = _cache_bytes(plan.quantised_size, config.bits_per_weight, context)
     need = plan.quantised_size + cache
+    if plan.base is not None:
+        below = plan.base
+        at = f" at {below.commit}" if below.commit else ""
+        facts["merged into"] = f"{below.repository or below.name}{at}"
     facts |= {
         "repository": f"{plan.repository or 'local'}" + (f" at {plan.commit}" if plan.commit else ""),
         "still to download": amount(plan.download, "B"),

@@ -19,6 +19,7 @@ from medbench_local.study.options import (
     CompareOptions,
     about,
     described_fields,
+    is_per_model,
     is_several,
     types_of,
     without_none,
@@ -85,6 +86,8 @@ def _parameter(one: Field[Any], type_: Any) -> inspect.Parameter:
         help = f"{help.rstrip('.')}, separated by commas."
     if known.unset and one.default is None:
         help += escape(f"  [default: {known.unset}]")
+    if is_per_model(type_):
+        help += f" Two models: {flag(one.name)} medical=… {flag(one.name)} base=…, or one of them."
     names = f"{flag(one.name)}/--no-{flag(one.name)[2:]}" if known.switch else flag(one.name)
     shown = _written(type_)
     default: Any = inspect.Parameter.empty if one.default is MISSING else one.default
@@ -96,7 +99,9 @@ def _parameter(one: Field[Any], type_: Any) -> inspect.Parameter:
         one.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[shown, typer.Option(names, help=help)],
+        annotation=Annotated[
+            shown, typer.Option(names, help=help, metavar="<str>" if is_per_model(type_) else None)
+        ],
     )
 
 
@@ -108,6 +113,8 @@ def _choices(values: tuple[str, ...]) -> Any:
 
 def _written(type_: Any) -> Any:
     """The type of an option as the command line reads it."""
+    if is_per_model(type_):
+        return list[str]
     type_ = without_none(type_)
     if get_origin(type_) is Literal:
         return _choices(get_args(type_))
@@ -116,6 +123,8 @@ def _written(type_: Any) -> Any:
 
 def _given(one: Field[Any], type_: Any, value: Any) -> Any:
     """The value of an option as the dataclass has it."""
+    if is_per_model(type_):
+        return parse.per_model(value, flag(one.name))
     if is_several(type_):
         numbers = get_args(without_none(type_)) == (int,)
         return parse.numbers(value, flag(one.name)) if numbers else parse.names(value)

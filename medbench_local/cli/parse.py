@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from medbench_local.errors import UsageError
+from medbench_local.prompts.prompting import MODELS
 
 
 def names(text: str | None) -> tuple[str, ...] | None:
@@ -18,6 +20,30 @@ def names(text: str | None) -> tuple[str, ...] | None:
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     if not found:
         raise UsageError(f"'{text}' names nothing.", advice="Separate names by commas, without blanks.")
+    return found
+
+
+def per_model(values: Sequence[str] | None, option: str) -> str | dict[str, str] | None:
+    """``X`` for both models; ``medical=X``, ``base=Y`` or both, each given with the option, for each.
+
+    Raises:
+        UsageError: one model has two values, or there is one for both and another.
+    """
+    if not values:
+        return None
+    found: dict[str, str] = {}
+    for value in values:
+        model, mark, text = value.partition("=")
+        if not mark or model not in MODELS:
+            if len(values) > 1:
+                raise UsageError(
+                    f"{option} is given {len(values)} times, and not each time for another model.",
+                    advice=f"Give it once for both models, or {option} medical=… and {option} base=….",
+                )
+            return value
+        if model in found:
+            raise UsageError(f"{option} is given twice for the {model} model.")
+        found[model] = text
     return found
 
 

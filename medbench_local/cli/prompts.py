@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from medbench_local.cli import parse
-from medbench_local.cli.inputs import model_files, question_files, run_files
+from medbench_local.cli.inputs import model_files, prompting_files, question_files, run_files
 from medbench_local.cli.options import MODEL_HELP, flag, takes
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
@@ -39,7 +39,7 @@ Demonstrations = Annotated[
     str | None, typer.Option(help="Seeds of demonstration sets, such as 0,1.  [default: 42]")
 ]
 ProtocolOption = Annotated[str, typer.Option(help="Its own system prompts are used.")]
-SHARED = ("system_prompt", "data_dir", "offline")
+SHARED = ("chat_template", "system_prompt", "data_dir", "offline")
 
 
 @app.command()
@@ -88,6 +88,7 @@ def export(
             demonstrations=demonstrations is not None,
             items=items is not None,
             protocol=protocol != "laptop",
+            chat_template=asked.chat_template is not None,
             system_prompt=asked.system_prompt is not None,
         )
         target = output_file(output, inputs=[*read, *run_files(find_run(run))])
@@ -96,6 +97,7 @@ def export(
         raise UsageError("--model and --task say whose prompts; or --run, those of a finished run.")
     else:
         read += [*model_files(model), *question_files(task, protocol)]
+        read += prompting_files(asked.chat_template, asked.system_prompt)
         target = output_file(output, inputs=read)
         found = _prompts(model, task, split, shots, format, demonstrations, items, protocol, asked)
     rows = [row.as_row() for row in found]
@@ -175,6 +177,7 @@ def _prompts(
         shots=shots,
         formats=_formats(format),
         items=parse.rows(items, "--items"),
+        chat_template=asked.chat_template,
         system_prompt=asked.system_prompt,
         protocol=protocol,
         data_dir=asked.data_dir,

@@ -21,6 +21,9 @@ def sweep(
         typer.Argument(help="Medical models of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for your own."),
     ] = None,
     all_pairs: Annotated[bool, typer.Option("--all", help="The ten pairs of the study.")] = False,
+    catalog: Annotated[
+        bool, typer.Option("--catalog", help="Every medical model of the catalog; see --partner.")
+    ] = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -32,7 +35,7 @@ def sweep(
     from medbench_local.report.sweep import show_sweep, sweep_dict
     from medbench_local.report.terminal import show_plan
 
-    named = [*(["all"] if all_pairs else ()), *(pairs or ())]
+    named = [*(["all"] if all_pairs else ()), *(["catalog"] if catalog else ()), *(pairs or ())]
     if dry_run:
         costs = api.plan_sweep(named, **given(asked), progress=progress())
         if json:

@@ -7,7 +7,7 @@ machine's engine (a Ray actor, say) would implement the same few methods.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, TypeVar
@@ -75,6 +75,9 @@ class EngineInfo:
         numerics: everything that decides the last bit (bindings and llama.cpp versions, CPU or GPU
             features, mode, cache type, flash attention); part of every score's key.
         threads: of the processor that compute.
+        exact_up_to: tokens of a prompt with an option beyond which llama.cpp does not compute what the model was
+            trained for; 0 if there are none.
+        limited_by: why.
     """
 
     model: str
@@ -85,6 +88,8 @@ class EngineInfo:
     device: str
     numerics: dict[str, str]
     threads: int = 1
+    exact_up_to: int = 0
+    limited_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +135,52 @@ class GenerateRequest:
 
 
 @dataclass(frozen=True)
+class ThinkRequest:
+    """One prompt about which a model thinks before it answers.
+
+    Attributes:
+        context: the prompt's tokens.
+        close: texts that close the thinking; control tokens count as their texts.
+        max_tokens: the budget: most tokens of thinking, at least 1.
+    """
+
+    context: Tokens
+    close: tuple[str, ...]
+    max_tokens: int
+
+
+TraceEnd = Literal["closed", "ended", "budget"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a model thought.
+
+    Attributes:
+        tokens: what it wrote, with the marker that closes it.
+        end: "closed" by a marker; "ended" the whole text without one; "budget" used up.
+    """
+
+    tokens: Tokens
+    end: TraceEnd
+
+
+Heard = Callable[[int, int, Trace | None], None]
+"""Told of thinking: the number of its request, how many tokens it has, and the trace once it is complete."""
+
+
+@dataclass(frozen=True)
 class Pack:
     """The unit of commit: requests that share a prefix and are computed together.
 
     Attributes:
         prefix: tokens that every request's context begins with; may be empty. It is decoded once and kept
             for the following packs with the same prefix.
-        requests: score requests, or generate requests, never both.
+        requests: score requests, generate requests or think requests, never of two kinds.
     """
 
     prefix: Tokens
-    requests: tuple[ScoreRequest, ...] | tuple[GenerateRequest, ...]
+    requests: tuple[ScoreRequest, ...] | tuple[GenerateRequest, ...] | tuple[ThinkRequest, ...]
 
 
 @dataclass(frozen=True)
@@ -225,9 +265,30 @@ class Engine(Protocol):
     def generate(self, pack: Pack) -> list[str]:
         """Greedy continuations of the pack's generate requests, in their order, stop strings cut off."""
 
+    def think(self, pack: Pack, heard: Heard) -> list[Trace]:
+        """What the model thinks of the pack's think requests, in their order.
+
+        Args:
+            pack: the requests.
+            heard: told of each trace as soon as it is complete, in any order, and how far the others are.
+
+        Raises:
+            EngineError: as `score`; what was heard of is complete.
+        """
+
+    def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
+        """The text of each list of tokens, control tokens with their own texts."""
+
     def close(self) -> None:
         """Free the model; safe to call twice."""
 
 
 ROWS = 128
 """Most logits rows of one decode."""
+
+
+def states_needed(options: EngineOptions) -> int:
+    """Sequences for which a model with a running state keeps one, used or not: to score three, to generate one more
+    than is generated at once.
+    """
+    return max(3, 1 + options.parallel)

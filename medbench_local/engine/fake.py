@@ -13,10 +13,13 @@ from medbench_local.engine.base import (
     Closing,
     EngineInfo,
     GenerateRequest,
+    Heard,
     OptionScores,
     Pack,
     ScoreRequest,
+    ThinkRequest,
     Tokens,
+    Trace,
     WorkDone,
 )
 from medbench_local.errors import EngineError, WorkerDied
@@ -31,14 +34,14 @@ def _hash(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()[:4], "big")
 
 
-_SIZES: dict[int, int] = {}
-"""Bytes of the text of every token made so far."""
+_TEXTS: dict[int, str] = {}
+"""The text of every token made so far."""
 
 
 @lru_cache(maxsize=100_000)
 def _token(piece: str) -> int:
     token = 3 + _hash(piece)
-    _SIZES[token] = len(piece.encode("utf-8", "surrogatepass"))
+    _TEXTS[token] = piece
     return token
 
 
@@ -52,6 +55,7 @@ class FakeEngine(Closing):
         n_ctx_train: reported context length; a longer request is refused, as by the real engine.
         logprob: replaces the hash: (context, continuation) to a log-probability of at most 0.
         reply: replaces the hash in generation: context to text.
+        thought: replaces what it thinks: context to text, with a marker that closes it or without.
         die_after: number of packs after which the worker "dies", or None.
         numerics: reported as such.
     """
@@ -63,6 +67,7 @@ class FakeEngine(Closing):
         n_ctx_train: int = 4096,
         logprob: Callable[[Tokens, Tokens], float] | None = None,
         reply: Callable[[Tokens], str] | None = None,
+        thought: Callable[[Tokens], str] | None = None,
         die_after: int | None = None,
         numerics: dict[str, str] | None = None,
     ) -> None:
@@ -72,6 +77,7 @@ class FakeEngine(Closing):
         self._die_after = die_after
         self._logprob = logprob or self._hashed_logprob
         self._reply = reply or self._hashed_reply
+        self._thought = thought or self._hashed_thought
         self._info = EngineInfo(
             model=model,
             description="fake 0B F16",
@@ -119,7 +125,13 @@ class FakeEngine(Closing):
 
     def text_sizes(self, token_lists: Sequence[Tokens]) -> list[int]:
         """See `Engine.text_sizes`."""
-        return [sum(_SIZES.get(token, 0) for token in tokens) for tokens in token_lists]
+        texts = ("".join(_TEXTS.get(token, "") for token in tokens) for tokens in token_lists)
+        return [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+
+    def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
+        """See `Engine.spell`."""
+        control = {token: text for text, token in _CONTROL.items()}
+        return ["".join(control.get(t) or _TEXTS.get(t, "") for t in tokens) for tokens in token_lists]
 
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""
@@ -143,6 +155,26 @@ class FakeEngine(Closing):
             cuts = [text.find(stop) for stop in request.stop if stop and stop in text]
             texts.append(text[: min(cuts)] if cuts else text)
         return texts
+
+    def think(self, pack: Pack, heard: Heard) -> list[Trace]:
+        """See `Engine.think`."""
+        self._begin(pack)
+        traces = []
+        for number, request in enumerate(pack.requests):
+            if not isinstance(request, ThinkRequest):
+                raise EngineError("A pack to think about holds think requests only.")
+            trace = self._trace(request)
+            heard(number, len(trace.tokens), trace)
+            traces.append(trace)
+        return traces
+
+    def _trace(self, request: ThinkRequest) -> Trace:
+        text = self._thought(request.context)
+        ends = [text.find(marker) + len(marker) for marker in request.close if marker in text]
+        tokens = tuple(_token(part) for part in _PIECES.findall(text[: min(ends)] if ends else text))
+        if len(tokens) > request.max_tokens:
+            return Trace(tokens[: request.max_tokens], "budget")
+        return Trace(tokens, "closed" if ends else "ended")
 
     def _begin(self, pack: Pack) -> None:
         if self.closed:
@@ -168,6 +200,10 @@ class FakeEngine(Closing):
 
     def _hashed_reply(self, context: Tokens) -> str:
         return " (" + "ABCD"[_hash(self._info.model, context) % 4] + ")\n\nQuestion"
+
+    def _hashed_thought(self, context: Tokens) -> str:
+        words = _hash(self._info.model, context, "thought") % 7
+        return "hm " * words + "it is " + "ABCD"[_hash(self._info.model, context) % 4] + "</think>"
 
     def close(self) -> None:
         """See `Engine.close`."""

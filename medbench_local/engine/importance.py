@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medbench_local.errors import InputError
 from medbench_local.files.gguf_file import GgufTensor, read_gguf_file
 from medbench_local.files.gguf_header import GgufHeader
+from medbench_local.files.stand_ins import BEGINNING, refuse_stand_in_at
 
 Importance = dict[str, NDArray[np.float32]]
 """By tensor name: the mean squared input of every column, shape (row length,)."""
@@ -25,10 +26,11 @@ def read_importance(path: Path) -> Importance:
     """
     try:
         with path.open("rb") as file:
-            is_gguf = file.read(4) == b"GGUF"
+            beginning = file.read(BEGINNING)
     except OSError as error:
         raise InputError(path, "", f"cannot be read: {error.strerror or error}") from error
-    matrix = _read_gguf(path) if is_gguf else _read_dat(path)
+    refuse_stand_in_at(path)
+    matrix = _read_gguf(path) if beginning.startswith(b"GGUF") else _read_dat(path)
     if not matrix:
         raise InputError(path, "", "not an importance matrix: it has no entries")
     for name, values in matrix.items():

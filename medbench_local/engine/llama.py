@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from medbench_local.engine import devices
@@ -17,22 +18,30 @@ from medbench_local.engine.base import (
     EngineInfo,
     EngineOptions,
     GenerateRequest,
+    Heard,
     Mode,
     OptionScores,
     Pack,
     ScoreRequest,
+    ThinkRequest,
     Tokens,
+    Trace,
     WorkDone,
+    states_needed,
 )
 from medbench_local.engine.bindings import versions
 from medbench_local.engine.generation import generate_together
 from medbench_local.engine.llama_context import SEQUENCES, Context
 from medbench_local.engine.llama_model import Model
-from medbench_local.engine.option_scores import score_many, score_one
+from medbench_local.engine.option_scores import score_each, score_many
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
+from medbench_local.engine.state_scores import reusable_prefix, score_by_state
+from medbench_local.engine.support import exact_limit, inexact, refuse_unsupported
+from medbench_local.engine.thinking import think_all
 from medbench_local.engine.threads import default_threads
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
+from medbench_local.files.gguf_header import read_gguf_header
 
 MICRO_BATCH = 512
 """Most tokens computed together: more would need more memory and is not faster on processors."""
@@ -60,6 +69,11 @@ class LlamaEngine(Closing):
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
         _check(options)
+        header = read_gguf_header(path)
+        refuse_unsupported(header)
+        self._limit = exact_limit(header)
+        if self._limit is not None and self._limit.context:
+            options = replace(options, n_ctx=min(options.n_ctx, self._limit.context))
         self._options = options
         self._gpu = gpu = options.gpu_layers != 0 and devices.has_gpu()
         self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=self._repacks)
@@ -92,6 +106,7 @@ class LlamaEngine(Closing):
             mode=mode,
             f32_cache=mode != "fast" and self._options.cache == "f32",
             gpu=self._gpu,
+            sequences=states_needed(self._options) if self._model.has_state else SEQUENCES,
         )
         self._cache = PrefixCache(self._context)
 
@@ -115,7 +130,8 @@ class LlamaEngine(Closing):
         if gpu:
             numerics["gpu_layers"] = str(options.gpu_layers)
         if options.mode == "fast":
-            numerics["batch"] = f"{options.parallel} questions, {options.batch_tokens} tokens at once"
+            together = "1 question" if model.has_state else f"{options.parallel} questions"
+            numerics["batch"] = f"{together}, {options.batch_tokens} tokens at once"
         return EngineInfo(
             model=str(path),
             description=model.description,
@@ -125,6 +141,8 @@ class LlamaEngine(Closing):
             device=f"{names}; {self._threads} thread{'s' * (self._threads > 1)}",
             numerics=numerics,
             threads=self._threads,
+            exact_up_to=0 if self._limit is None else self._limit.tokens,
+            limited_by="" if self._limit is None else self._limit.reason,
         )
 
     @property
@@ -160,9 +178,12 @@ class LlamaEngine(Closing):
         context = self._begin(pack, len(requests), "score", self._options.mode)
         prefix, parallel = len(pack.prefix), self._options.parallel
         with self._tidy():
+            if self._model.has_state:
+                prefix = reusable_prefix(requests, prefix, self._cache.least_rows)
+                return [score_by_state(request, prefix, context, self._cache) for request in requests]
             if self._options.mode == "fast":
                 return score_many(requests, prefix, parallel, context, self._cache)
-            return [score_one(request, prefix, context, self._cache) for request in requests]
+            return score_each(requests, prefix, context, self._cache)
 
     def generate(self, pack: Pack) -> list[str]:
         """See `Engine.generate`.
@@ -184,6 +205,34 @@ class LlamaEngine(Closing):
                 texts += generate_together(group, prefix, self._model, context, self._cache)
         return texts
 
+    def think(self, pack: Pack, heard: Heard) -> list[Trace]:
+        """See `Engine.think`.
+
+        One request at a time, as the mode "exact" decodes: what is asked beside it changes no bit. In the mode "fast"
+        `EngineOptions.parallel` at once, as far as the context holds them, each followed by the next when it is done.
+        """
+        requests = [request for request in pack.requests if isinstance(request, ThinkRequest)]
+        mode: Mode = "exact" if self._options.mode == "reproducible" else self._options.mode
+        context = self._begin(pack, len(requests), "think about", mode)
+        prefix, fast = len(pack.prefix), mode == "fast"
+        needs = [len(request.context) + request.max_tokens for request in requests]
+        for needed in needs:
+            self._refuse_more(needed, "a prompt and the thinking about it")
+        if requests:
+            together = sum(sorted(needs)[-self._options.parallel :]) if fast else max(needs)
+            context = self._grown(min(together, max(self._options.n_ctx, max(needs))))
+        with self._tidy():
+            slots = self._options.parallel if fast else 1
+            return think_all(requests, pack.prefix[:prefix], slots, self._model, context, self._cache, heard)
+
+    def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
+        """See `Engine.spell`; bytes that are no text become U+FFFD."""
+        piece = self._model.piece
+        return [
+            b"".join(piece(token, special=True) for token in tokens).decode("utf-8", "replace")
+            for tokens in token_lists
+        ]
+
     def _begin(self, pack: Pack, fitting: int, kind: str, mode: Mode) -> Context:
         """Refuse a pack that cannot be computed, before anything is; the context to do it in as ``mode`` does."""
         if self._context is None:
@@ -196,6 +245,7 @@ class LlamaEngine(Closing):
                 raise EngineError("A prompt without any token cannot be continued.")
             if request.context[: len(pack.prefix)] != pack.prefix:
                 raise EngineError("A prompt does not begin with its pack's prefix.")
+            self._refuse_inexact(request)
             if isinstance(request, ScoreRequest):
                 if not request.continuations or not all(request.continuations):
                     raise EngineError("A prompt has no continuation to score, or an empty one.")
@@ -221,6 +271,18 @@ class LlamaEngine(Closing):
                 f"{needed} tokens are needed for {what}, but the context holds {self._options.n_ctx}.",
                 advice="Load the model with a larger context, or shorten the prompt.",
             )
+
+    def _refuse_inexact(self, request: ScoreRequest | GenerateRequest | ThinkRequest) -> None:
+        limit = self._limit
+        if limit is None:
+            return
+        if isinstance(request, ScoreRequest):
+            more = max(map(len, request.continuations), default=1)
+        else:
+            more = request.max_tokens
+        length = len(request.context) + more - 1
+        if length > limit.tokens:
+            raise inexact("a prompt", length, limit.tokens, limit.reason)
 
     def _grown(self, needed: int) -> Context:
         """The context with room for ``needed`` tokens, at most `EngineOptions.n_ctx`."""

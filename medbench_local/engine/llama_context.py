@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,7 @@ def _flash_attention(mode: Mode) -> int:
     return types[mode]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One token of a decode.
 
     Attributes:
@@ -66,6 +65,7 @@ class Context:
         mode: "exact" is without flash attention, "reproducible" with it, "fast" with it where the device has it.
         f32_cache: 32 bits for keys and values instead of 16.
         gpu: whether any device but the processor may be used.
+        sequences: most sequences at a time. A model with a running state has room for a state of each.
 
     Raises:
         EngineError: there is not enough memory, or llama.cpp refuses the settings.
@@ -82,6 +82,7 @@ class Context:
         mode: Mode,
         f32_cache: bool,
         gpu: bool,
+        sequences: int = SEQUENCES,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         set_fields(
@@ -89,7 +90,7 @@ class Context:
             n_ctx=n_ctx,
             n_batch=batch,
             n_ubatch=micro_batch,
-            n_seq_max=SEQUENCES,
+            n_seq_max=sequences,
             n_outputs_max=ROWS,
             n_threads=threads,
             n_threads_batch=threads,
@@ -107,6 +108,7 @@ class Context:
         LOG.clear()
         self._model = model
         self.mode = mode
+        self.has_state = model.has_state
         self.handle: Any = llama_cpp.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise EngineError(
@@ -156,18 +158,23 @@ class Context:
         count = len(rows)
         if not 1 <= count <= self.batch:
             raise EngineError(f"{count} tokens cannot be decoded at once; the batch holds 1 to {self.batch}.")
-        if sum(row.wanted for row in rows) > ROWS:
+        tokens, positions, sequences, wanted = zip(*rows, strict=True)
+        if sum(wanted) > ROWS:
             raise EngineError(f"More than {ROWS} rows of logits were asked of one decode.")
-        for i, row in enumerate(rows):
-            if not 0 <= row.token < self._model.vocabulary:
+        for token in (min(tokens), max(tokens)):
+            if not 0 <= token < self._model.vocabulary:
                 raise EngineError(
-                    f"Token {row.token} is not in the vocabulary of {self._model.vocabulary} tokens."
+                    f"Token {token} is not in the vocabulary of {self._model.vocabulary} tokens."
                 )
-            self._tokens[i] = row.token
-            self._positions[i] = row.position
-            self._counts[i] = len(row.sequences)
-            self._sequences[i, : len(row.sequences)] = row.sequences
-            self._wanted[i] = row.wanted
+        self._tokens[:count] = tokens
+        self._positions[:count] = positions
+        self._counts[:count] = list(map(len, sequences))
+        self._wanted[:count] = wanted
+        start = 0
+        for own, alike in groupby(sequences):
+            end = start + len(list(alike))
+            self._sequences[start:end, : len(own)] = own
+            start = end
         set_fields(self._batch, n_tokens=count)
         LOG.clear()
         # Devices other than the processor do not look at the request to stop within a decode.

@@ -9,8 +9,27 @@ from typing import Any
 
 from medbench_local.engine.base import Tokens
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields, text_of
+from medbench_local.engine.cased_words import CASED, CasedWords
+from medbench_local.engine.text_rules import TEXT_RULES, TextPreparation, read_text_rules
 from medbench_local.engine.word_tokens import BLANK, SPLITS_AT_BLANKS, WordTokens, sentencepiece_allows
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
+from medbench_local.files.gguf_file import read_texts_of_list
+from medbench_local.files.gguf_header import read_gguf_header
+
+WITH_STATE = frozenset(
+    {
+        "falcon-h1",
+        "granitehybrid",
+        "jamba",
+        "lfm2",
+        "lfm2moe",
+        "mamba",
+        "mamba2",
+        "qwen35",
+        "qwen3next",
+    }
+)
+"""Architectures with a running state whose results were seen to be those of whole decodes, bit by bit."""
 
 _FOR_WORDS = 20_000
 """Characters that are tokenised text by text before the vocabulary is read to know whether words will do."""
@@ -50,14 +69,45 @@ class Model:
         self._pieces: dict[str, int] | None = None
         self._words: WordTokens | None = None
         self._before_words = _FOR_WORDS
+        self._found_marks: dict[bool, list[str]] | None = None
+        self._path = path
+        self._splitting = self._stored("tokenizer.ggml.pre")
+        self._prepare = self._make_preparation()
+        self._cased: CasedWords | None = None
+        self.has_state = bool(
+            llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
+        )
+        """Whether sequences have a running state, which can be copied and emptied but not cut."""
         self.architecture_problem = self._find_architecture_problem()
 
     def _find_architecture_problem(self) -> str:
-        if llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle):
-            return "keeps a running state instead of a cache, so that questions cannot branch off a prefix"
-        if llama_cpp.llama_model_has_encoder(self.handle):
+        if self.has_state and self._stored("general.architecture") not in WITH_STATE:
+            return (
+                "keeps a running state, and it is not known whether questions may branch off a prefix there: "
+                f"that was checked for {', '.join(sorted(WITH_STATE))}"
+            )
+        if llama_cpp.llama_model_has_encoder(self.handle) or not llama_cpp.llama_model_has_decoder(
+            self.handle
+        ):
             return "has an encoder; only decoder-only language models can be scored"
+        if not self._spells_all_bytes():
+            return "has a SentencePiece vocabulary without bytes: llama.cpp would end at a character unknown to it"
+        if llama_cpp.llama_model_is_diffusion(self.handle):
+            return (
+                "writes all tokens of a text at once; only models that write one after another can be scored"
+            )
         return ""
+
+    def _spells_all_bytes(self) -> bool:
+        """Whether the vocabulary has a token for whatever a text holds; byte-level vocabularies do."""
+        if llama_cpp.llama_vocab_type(self._vocab) != llama_cpp.LLAMA_VOCAB_TYPE_SPM:
+            return True
+        missing = {f"<0x{byte:02X}>" for byte in range(256)}
+        for token in range(self.vocabulary):
+            if not missing:
+                break
+            missing.discard(self.entry(token))
+        return not missing
 
     def close(self) -> None:
         """Free the model; safe to call twice."""
@@ -110,34 +160,62 @@ class Model:
             self._pieces = {self.entry(token): token for token in reversed(range(self.vocabulary))}
         return self._pieces.get(entry)
 
-    def piece(self, token: int) -> bytes:
-        """The bytes that a token writes; none for control tokens."""
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes that a token writes; none for control tokens unless ``special``, which gives their own texts."""
         buffer = ctypes.create_string_buffer(256)
-        length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+        length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
         if length < 0:
             buffer = ctypes.create_string_buffer(-length)
-            length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+            length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
         return buffer.raw[: max(length, 0)]
 
     def ends(self, token: int) -> bool:
         """Whether generation ends with this token."""
         return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
 
+    def _make_preparation(self) -> TextPreparation:
+        """What this vocabulary's own tokenizer does to texts first."""
+        try:
+            rules = read_text_rules(self._stored(TEXT_RULES), self._splitting)
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineError(
+                f"{self._path}: the key {TEXT_RULES} is damaged, or of a newer version of this program."
+            ) from error
+        spm = llama_cpp.llama_vocab_type(self._vocab) == llama_cpp.LLAMA_VOCAB_TYPE_SPM
+        return TextPreparation(rules, lambda special: self._marks[special], sentencepiece=spm)
+
     def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Token ids of a text, without BOS or EOS.
+        """Token ids of a text, without BOS or EOS, as the model's own tokenizer gives them (`TextRules`).
 
         Args:
             text: tokenised as a whole.
             special: whether the text of control tokens becomes control tokens.
         """
-        data = _encoded(text)
+        _check_text(text)
+        text = self._prepare(text, special)
         if self._before_words > 0:
             self._before_words -= len(text)
             if self._before_words <= 0:
                 self._words = self._make_words()
         if self._words is not None:
             return self._words(text, special)
-        return list(self._tokens_of(data, special))
+        return list(self.tokens_of_whole(text, special))
+
+    def tokens_of_whole(self, text: str, special: bool) -> Tokens:
+        """Token ids of a prepared text that is not cut into words."""
+        if self._splitting not in CASED:
+            return self._tokens_of(text.encode(), special)
+        if self._cased is None:
+            self._cased = CasedWords(self._splitting, self._merges, self.token_of)
+        tokens: list[int] = []
+        for place, piece in enumerate(self._prepare.pieces(text, special)):
+            tokens += self._tokens_of(piece.encode(), special) if place % 2 else self._cased(piece)
+        return tuple(tokens)
+
+    def _merges(self) -> list[str]:
+        """The file's merges, which llama.cpp does not give."""
+        merges = read_gguf_header(self._path).lists["tokenizer.ggml.merges"]
+        return read_texts_of_list(self._path, merges)
 
     def _tokens_of(self, data: bytes, special: bool) -> Tokens:
         """Token ids of a text that is tokenised as a whole."""
@@ -160,30 +238,43 @@ class Model:
             blank_first = begun == f"{BLANK}a"
             if begun not in ("a", f"{BLANK}a") or not sentencepiece_allows(map(self.entry, tokens)):
                 return None
-        elif (
-            kind != llama_cpp.LLAMA_VOCAB_TYPE_BPE
-            or self._stored("tokenizer.ggml.pre") not in SPLITS_AT_BLANKS
-        ):
+        elif kind != llama_cpp.LLAMA_VOCAB_TYPE_BPE or self._splitting not in SPLITS_AT_BLANKS:
             return None
-        kinds = [llama_cpp.llama_vocab_get_attr(self._vocab, token) for token in tokens]
-        control = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
-        own = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
         return WordTokens(
-            lambda text, special: self._tokens_of(text.encode(), special),
+            self.tokens_of_whole,
             blank_first=blank_first,
-            always=[self.entry(token) for token in tokens if kinds[token] & own],
-            control=[self.entry(token) for token in tokens if kinds[token] & control],
+            always=self._marks[False],
+            control=self._marks[True],
         )
+
+    @property
+    def _marks(self) -> dict[bool, list[str]]:
+        """Texts of the tokens that are found in a text before anything else, without and with control tokens."""
+        if self._found_marks is None:
+            control = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+            own = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+            kinds = [llama_cpp.llama_vocab_get_attr(self._vocab, token) for token in range(self.vocabulary)]
+            # one that is both is found only where control tokens are
+            self._found_marks = {
+                False: [self.entry(i) for i, kind in enumerate(kinds) if kind & own and not kind & control],
+                True: [self.entry(i) for i, kind in enumerate(kinds) if kind & (own | control)],
+            }
+        return self._found_marks
 
     def _stored(self, key: str) -> str:
         """A text of the file's metadata; "" if there is none."""
-        buffer = ctypes.create_string_buffer(256)
-        length = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        size = 256
+        for _ in range(2):
+            buffer = ctypes.create_string_buffer(size)
+            length = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, size)
+            if length < size:
+                break
+            size = length + 1
         return text_of(buffer.value) if length >= 0 else ""
 
 
-def _encoded(text: str) -> bytes:
+def _check_text(text: str) -> None:
     try:
-        return text.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise EngineError(f"A text is not valid Unicode at character {error.start}.") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from medbench_local.engine.base import ROWS, EngineOptions
+from medbench_local.engine.base import ROWS, EngineOptions, states_needed
 from medbench_local.errors import DoesNotFitError
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.files.gguf_shape import model_shape
@@ -23,7 +23,7 @@ class MemoryEstimate:
 
     Attributes:
         weights: the file's tensors.
-        cache: keys and values of the whole context.
+        cache: keys and values of the whole context, and running states.
         compute: room for intermediate results and logits, and the worker process itself.
     """
 
@@ -46,24 +46,37 @@ def gigabytes(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def memory_needed(path: Path, options: EngineOptions) -> MemoryEstimate:
+def memory_needed(path: Path, options: EngineOptions, *, generates: bool = False) -> MemoryEstimate:
     """Estimate, from the file's header alone, what loading it with these options takes.
+
+    Args:
+        path: a GGUF file.
+        options: mode, context, cache and batch decide.
+        generates: texts are generated, which the mode "reproducible" does as "exact" does.
 
     Raises:
         InputError: the file is not a sound GGUF file.
     """
     shape = model_shape(read_gguf_header(path))
     context = -(-options.n_ctx // 256) * 256
-    exact = options.mode == "exact"
+    exact = options.mode == "exact" or (generates and options.mode == "reproducible")
     wide = options.mode != "fast" and options.cache == "f32"
     rows = min(options.batch_tokens, 512, context)
-    # The mask, and without flash attention every row's scores over the whole context for all heads.
-    attention = 4 * rows * context * (1 + (shape.heads if exact else 0))
-    layer = 4 * rows * (4 * shape.width + 3 * shape.hidden)
+    # The mask, one more for layers with windows; flash attention has them in 16 bits, and so are its keys and values,
+    # otherwise every row's scores over the whole context for all heads.
+    if exact:
+        attention = 4 * rows * context * (1 + shape.windows + shape.heads)
+    else:
+        attention = 4 * rows * context + (2 * context * shape.kv_layer if wide else 0)
+    layer = (
+        4
+        * rows
+        * (4 * max(shape.width, shape.attended) + shape.kv_layer + 3 * shape.hidden + 6 * shape.inner)
+    )
     logits = 2 * 4 * ROWS * shape.vocabulary
     return MemoryEstimate(
         weights=shape.weights,
-        cache=context * shape.kv_width * (4 if wide else 2),
+        cache=context * shape.kv_width * (4 if wide else 2) + 4 * shape.state * states_needed(options),
         compute=attention + layer + logits + _PROCESS,
     )
 
@@ -89,7 +102,12 @@ EXPECTED_CONTEXT = 2048
 
 
 def refuse_what_does_not_fit(
-    files: Sequence[tuple[str, Path]], options: EngineOptions, *, force: bool, advice: str = ""
+    files: Sequence[tuple[str, Path]],
+    options: EngineOptions,
+    *,
+    force: bool,
+    generates: bool = False,
+    advice: str = "",
 ) -> None:
     """Compare what each model needs, one loaded at a time, with what is free.
 
@@ -97,6 +115,7 @@ def refuse_what_does_not_fit(
         files: names for people, and the GGUF files.
         options: context size and cache decide how much is needed beside the weights.
         force: do not refuse.
+        generates: texts are generated.
         advice: what to do about it; a general one if empty.
 
     Raises:
@@ -107,7 +126,7 @@ def refuse_what_does_not_fit(
     free = memory_available()
     expected = replace(options, n_ctx=min(options.n_ctx, EXPECTED_CONTEXT))
     for name, path in files:
-        need = memory_needed(path, expected)
+        need = memory_needed(path, expected, generates=generates)
         if need.total > free:
             raise DoesNotFitError(
                 f"{name} needs about {need} of memory; {gigabytes(free)} are free.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +56,17 @@ def _parts(request: ScoreRequest) -> Iterator[_Part]:
     """Cut a request so that each part needs few enough rows and sequences; usually into one."""
     shared = shared_beginning(request.continuations)
     most = ROWS - shared
-    part = _Part(request.context, request.continuations[0][:shared], ())
+    context, trunk = request.context, request.continuations[0][:shared]
+    pieces: list[tuple[int, Tokens]] = []
+    rows = 1 + shared
     for index, continuation in enumerate(request.continuations):
         first = continuation[shared : shared + most]
-        if part.pieces and (part.rows + len(first) - 1 > ROWS or len(part.pieces) == SEQUENCES - 1):
-            yield part
-            part = _Part(part.context + part.trunk, (), ())
-        part = replace(part, pieces=(*part.pieces, (index, first)))
-    yield part
+        if pieces and (rows + len(first) - 1 > ROWS or len(pieces) == SEQUENCES - 1):
+            yield _Part(context, trunk, tuple(pieces))
+            context, trunk, pieces, rows = context + trunk, (), [], 1
+        pieces.append((index, first))
+        rows += len(first) - 1
+    yield _Part(context, trunk, tuple(pieces))
     for index, continuation in enumerate(request.continuations):
         for start in range(shared + most, len(continuation), most):
             piece = continuation[start : start + most]
@@ -145,6 +148,29 @@ def score_one(request: ScoreRequest, prefix: int, context: Context, cache: Prefi
         for sequence in branches.sequences:
             context.cut(sequence)
     return _collect(request, sums)
+
+
+def score_each(
+    requests: Sequence[ScoreRequest], prefix: int, context: Context, cache: PrefixCache
+) -> list[OptionScores]:
+    """Score requests one by one, the longest first.
+
+    A short prompt branches off before the end of the prefix, because no decode may be small. Prompts that get shorter
+    only cut what is held; in another order much of the prefix would be decoded again and again. No bit depends on it.
+
+    Args:
+        requests: each fits the context and begins with the same ``prefix`` tokens.
+        prefix: number of shared tokens.
+        context: the context.
+        cache: of that context.
+
+    Returns:
+        One for each request, in their order.
+    """
+    scores: dict[int, OptionScores] = {}
+    for index in sorted(range(len(requests)), key=lambda index: -len(requests[index].context)):
+        scores[index] = score_one(requests[index], prefix, context, cache)
+    return [scores[index] for index in range(len(requests))]
 
 
 def score_many(

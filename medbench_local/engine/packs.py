@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from medbench_local.engine.base import GenerateRequest, Pack, ScoreRequest, Tokens
+from medbench_local.engine.base import GenerateRequest, Pack, ScoreRequest, ThinkRequest, Tokens
 
 Request = TypeVar("Request", ScoreRequest, GenerateRequest)
 
@@ -50,14 +50,14 @@ def shared_beginning(continuations: Sequence[Tokens]) -> int:
     return min(most, len(common_prefix(continuations))) if most else 0
 
 
-def new_tokens(request: ScoreRequest | GenerateRequest, prefix_length: int = 0) -> int:
+def new_tokens(request: ScoreRequest | GenerateRequest | ThinkRequest, prefix_length: int = 0) -> int:
     """Tokens that ``request`` adds behind a decoded prefix: its tail and its continuations.
 
     The last token of a continuation is only predicted, never decoded; first tokens that all continuations
     share are decoded once. Of a generated text the most that may come is counted.
     """
     tail = len(request.context) - min(prefix_length, len(request.context))
-    if isinstance(request, GenerateRequest):
+    if isinstance(request, GenerateRequest | ThinkRequest):
         return tail + request.max_tokens
     shared = shared_beginning(request.continuations)
     return tail + shared + sum(len(tokens) - 1 - shared for tokens in request.continuations)

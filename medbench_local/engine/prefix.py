@@ -50,7 +50,11 @@ class PrefixCache:
         if start < len(prefix):
             start = min(start, len(prefix) - self.least_rows)
         if start < len(self._held):
-            self._context.cut(0, start)
+            if self._context.has_state:
+                self.forget()
+                start = 0
+            else:
+                self._context.cut(0, start)
         self._held = ()  # of an unknown state should the decode fail
         self.extend(prefix[start:], start, [0])
         self._held = prefix

@@ -17,11 +17,11 @@ from typing import IO, Any, Literal
 Work = Literal["worker", "quantise_worker"]
 """Modules of this room that such a process can run."""
 
-_WAITING = {"OMP_WAIT_POLICY": "passive"}
-"""Threads of llama.cpp that wait for each other sleep, unless the environment says otherwise.
+_WAITING = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1"}
+"""Threads that wait sleep, or are not there, unless the environment says otherwise.
 
-They would spin, and when other programs use the cores too, they spin while the one that they wait for cannot run: four
-times the processor and four times the wall time (docs/speed.md).
+Those of llama.cpp would spin, and when other programs use the cores too, they spin while the one that they wait for
+cannot run: four times the processor and four times the wall time (docs/speed.md). Those of numpy are not needed.
 """
 
 

@@ -1,6 +1,7 @@
 """The process in which llama.cpp quantises: `python -m medbench_local.engine.quantise_worker`.
 
-It takes one job and tells of every tensor, and in the end of the result, each in a message; see `Channel`.
+It takes one job after the other and tells of every tensor, and in the end of each job of its result, each in a message;
+see `Channel`.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _quantise(job: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Do one job, then wait to be ended."""
+    """Do jobs until the parent is gone."""
     channel = Channel()
 
     def tell(line: str) -> None:
@@ -91,12 +92,13 @@ def main() -> None:
             channel.send(event)
 
     LOG.listen(tell)
-    job = channel.receive()
-    try:
-        channel.send({"result": _quantise(job), "problem": LOG.problem()})
-    except MedbenchError as error:
-        channel.send({"error": wire.error_to_json(error)})
-    channel.receive()
+    while True:
+        job = channel.receive()
+        LOG.clear()
+        try:
+            channel.send({"result": _quantise(job), "problem": LOG.problem()})
+        except MedbenchError as error:
+            channel.send({"error": wire.error_to_json(error)})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,20 @@ from medbench_local.engine.base import (
     Closing,
     EngineInfo,
     EngineOptions,
+    Heard,
     OptionScores,
     Pack,
     Tokens,
+    Trace,
     WorkDone,
 )
 from medbench_local.engine.channel import STOP_LINE
 from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
 from medbench_local.engine.process import end_process, signal_of, start_process
 from medbench_local.engine.repacking import repacking_pays
+from medbench_local.engine.support import refuse_unsupported
 from medbench_local.errors import CancelledError, EngineError, WorkerDied
+from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.settings import read_settings
 
 _SMALLER = (
@@ -36,14 +40,20 @@ _SMALLER = (
 _REPORT = (
     "Run the same command again; if it ends here again, the file or this build of llama.cpp is at fault."
 )
-_EXACT = (
-    'With `mode="exact"` llama.cpp uses neither rearranged weights nor flash attention, one of which may be at fault '
-    "here: run it so."
+_WITHOUT_FLASH = (
+    'With `mode="exact"` llama.cpp uses no flash attention, which may be at fault here: run it so.'
+)
+_WITHOUT_REPACKING = (
+    "Rearranged weights or flash attention may be at fault here: run it without the former "
+    '(`mode="reproducible"`), or without both (`mode="exact"`).'
 )
 _MEANINGS = {
     "SIGILL": "signal SIGILL: an instruction that this processor, or this build of llama.cpp, gets wrong"
 }
 
+
+_EVENT = b'{"event": '
+"""How a line begins that is not the reply yet."""
 
 PATIENCE = 2.0
 """Seconds that an interrupted worker has to give up its pack, and a closed one to end, before it is killed."""
@@ -65,7 +75,11 @@ class WorkerEngine(Closing):
         self._interrupted = False
         self._work = WorkDone()
         self._tokens_of: dict[str, int | None] = {}  # asked for at every visit of a candidate
-        self._needed = memory_needed(path, options)
+        refuse_unsupported(read_gguf_header(path))
+        self._generating = False
+        self._needed = {
+            generates: memory_needed(path, options, generates=generates) for generates in (False, True)
+        }
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = start_process("worker", self._errors)
@@ -112,16 +126,36 @@ class WorkerEngine(Closing):
 
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""
+        self._generating = False
         doing = f"scoring {_summary(pack)}"
         return wire.scores_from_json(self._call("score", doing, {"pack": wire.pack_to_json(pack)}))
 
     def generate(self, pack: Pack) -> list[str]:
         """See `Engine.generate`."""
+        self._generating = True
         doing = f"continuing {_summary(pack)}"
         texts: list[str] = self._call("generate", doing, {"pack": wire.pack_to_json(pack)})
         return texts
 
-    def _call(self, name: str, doing: str, arguments: dict[str, Any]) -> Any:
+    def think(self, pack: Pack, heard: Heard) -> list[Trace]:
+        """See `Engine.think`."""
+
+        def told(number: int, written: int, trace: list[Any] | None) -> None:
+            heard(number, written, None if trace is None else wire.trace_from_json(trace))
+
+        doing = f"thinking about {_summary(pack)}"
+        traces = self._call("think", doing, {"pack": wire.pack_to_json(pack)}, told)
+        return [wire.trace_from_json(trace) for trace in traces]
+
+    def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
+        """See `Engine.spell`."""
+        arguments = {"token_lists": list(token_lists)}
+        texts: list[str] = self._call("spell", f"spelling {len(token_lists)} token lists", arguments)
+        return texts
+
+    def _call(
+        self, name: str, doing: str, arguments: dict[str, Any], told: Callable[..., None] | None = None
+    ) -> Any:
         pipe_in, pipe_out = self._process.stdin, self._process.stdout
         assert pipe_in is not None
         assert pipe_out is not None
@@ -139,7 +173,9 @@ class WorkerEngine(Closing):
                 pipe_in.write(line)
                 pipe_in.flush()
                 asked = True
-                answer = pipe_out.readline()
+                while (answer := pipe_out.readline()).startswith(_EVENT):
+                    if told is not None and answer.endswith(b"\n"):
+                        told(*json.loads(answer)["event"])
             except OSError:  # a broken pipe
                 answer = b""
         except BaseException:  # an interrupt: the reply would be taken for the next one's
@@ -165,7 +201,9 @@ class WorkerEngine(Closing):
         try:
             pipe_in.write(STOP_LINE)
             pipe_in.flush()
-            json.loads(pipe_out.readline())  # whole, if nothing of it was lost when the interrupt came
+            while (answer := pipe_out.readline()).startswith(_EVENT):
+                pass
+            json.loads(answer)  # whole, if nothing of it was lost when the interrupt came
         except (OSError, ValueError, KeyboardInterrupt):
             return False
         finally:
@@ -184,7 +222,7 @@ class WorkerEngine(Closing):
         if ended_by == "SIGKILL":
             return WorkerDied(
                 f"{what}: it was killed (signal SIGKILL), probably because memory ran out. It needs about "
-                f"{self._needed}; {gigabytes(self._available)} were free before loading, "
+                f"{self._needed[self._generating]}; {gigabytes(self._available)} were free before loading, "
                 f"{gigabytes(available)} just after it ended.",
                 advice=_SMALLER,
                 signal=ended_by,
@@ -192,7 +230,7 @@ class WorkerEngine(Closing):
         ending = _MEANINGS.get(ended_by) or (ended_by and f"signal {ended_by}") or f"exit code {code}"
         return WorkerDied(
             f"{what} ({ending})" + (f"; its last words: {last}" if last else "."),
-            advice=_REPORT if self._options.mode == "exact" else _EXACT,
+            advice=_other_mode(self._options, generating=self._generating) or _REPORT,
             signal=ended_by,
         )
 
@@ -227,6 +265,14 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
         pays = repacking_pays(path, options, read_settings().home, WorkerEngine)
         options = replace(options, repack=pays)
     return WorkerEngine(path, options)
+
+
+def _other_mode(options: EngineOptions, *, generating: bool) -> str:
+    """What llama.cpp may do without, and how; "" if it does without everything."""
+    if options.mode == "fast":
+        return _WITHOUT_REPACKING if options.repack else _WITHOUT_FLASH
+    # The reproducible mode generates as the exact one does.
+    return _WITHOUT_FLASH if options.mode == "reproducible" and not generating else ""
 
 
 def _summary(pack: Pack) -> str:

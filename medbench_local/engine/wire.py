@@ -14,14 +14,16 @@ from medbench_local.engine.base import (
     OptionScores,
     Pack,
     ScoreRequest,
+    ThinkRequest,
     Tokens,
+    Trace,
 )
 from medbench_local.engine.packs import shared_length
 from medbench_local.errors import EngineError, MedbenchError
 
 
 def pack_to_json(pack: Pack) -> dict[str, Any]:
-    """A pack of either kind; contexts without the prefix that they share."""
+    """A pack of any kind; contexts without the prefix that they share."""
     start = len(pack.prefix)
     requests: list[list[Any]] = []
     for request in pack.requests:
@@ -29,15 +31,26 @@ def pack_to_json(pack: Pack) -> dict[str, Any]:
             raise EngineError("A prompt does not begin with its pack's prefix.")
         if isinstance(request, ScoreRequest):
             requests.append([request.context[start:], request.continuations])
-        else:
+        elif isinstance(request, GenerateRequest):
             requests.append([request.context[start:], request.stop, request.max_tokens])
-    return {"prefix": pack.prefix, "requests": requests}
+        else:
+            requests.append([request.context[start:], request.close, request.max_tokens])
+    kind = type(pack.requests[0]).__name__ if pack.requests else ""
+    return {"prefix": pack.prefix, "kind": kind, "requests": requests}
 
 
 def pack_from_json(data: dict[str, Any]) -> Pack:
     """The inverse of `pack_to_json`."""
     prefix = tuple(data["prefix"])
-    if data["requests"] and len(data["requests"][0]) == 2:
+    if data["kind"] == ThinkRequest.__name__:
+        return Pack(
+            prefix,
+            tuple(
+                ThinkRequest(prefix + tuple(tail), tuple(close), most)
+                for tail, close, most in data["requests"]
+            ),
+        )
+    if data["kind"] == ScoreRequest.__name__:
         return Pack(
             prefix,
             tuple(
@@ -53,6 +66,10 @@ def pack_from_json(data: dict[str, Any]) -> Pack:
     )
 
 
+_NUMBERS: dict[int, int] = {}
+"""Token numbers that came in so far: each is an object, and of thousands of prompts most are the same."""
+
+
 def token_lists_to_json(token_lists: Sequence[Tokens]) -> list[Any]:
     """Token lists, each as the number of tokens that it shares with the one before, and the others."""
     found: list[Any] = []
@@ -65,11 +82,11 @@ def token_lists_to_json(token_lists: Sequence[Tokens]) -> list[Any]:
 
 
 def token_lists_from_json(data: list[Any]) -> list[Tokens]:
-    """The inverse of `token_lists_to_json`; what lists share is held once."""
+    """The inverse of `token_lists_to_json`; every number of a token is held once, however many lists have it."""
     found: list[Tokens] = []
     before: Tokens = ()
     for shared, others in data:
-        before = (*before[:shared], *others)
+        before = (*before[:shared], *map(_NUMBERS.setdefault, others, others))
         found.append(before)
     return found
 
@@ -82,6 +99,17 @@ def scores_to_json(scores: list[OptionScores]) -> list[Any]:
 def scores_from_json(data: list[Any]) -> list[OptionScores]:
     """The inverse of `scores_to_json`."""
     return [OptionScores(tuple(logprobs), mass) for logprobs, mass in data]
+
+
+def trace_to_json(trace: Trace) -> list[Any]:
+    """A trace."""
+    return [trace.tokens, trace.end]
+
+
+def trace_from_json(data: list[Any]) -> Trace:
+    """The inverse of `trace_to_json`."""
+    tokens, end = data
+    return Trace(tuple(tokens), end)
 
 
 def options_to_json(options: EngineOptions) -> dict[str, Any]:

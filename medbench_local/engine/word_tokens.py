@@ -29,8 +29,8 @@ from medbench_local.engine.base import Tokens
 SPLITS_AT_BLANKS = frozenset(
     (
         *("llama3", "llama-v3", "llama-bpe", "smaug-bpe", "dbrx"),
-        *("gpt-2", "mpt", "olmo", "qwen2", "stablelm2", "deepseek-r1-qwen"),
-        *("starcoder", "refact", "command-r", "smollm", "tekken", "gpt-4o"),
+        *("gpt-2", "mpt", "olmo", "qwen2", "qwen35", "stablelm2", "deepseek-r1-qwen"),
+        *("starcoder", "refact", "command-r", "smollm", "tekken", "gpt-4o", "llama4"),
     )
 )
 """Values of ``tokenizer.ggml.pre`` whose expressions (llama.cpp, src/llama-vocab.cpp) were read for this."""

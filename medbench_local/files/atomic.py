@@ -85,8 +85,17 @@ def write_atomic(path: Path, text: str) -> None:
     Raises:
         StoreError, UsageError: as `whole_file`; an older ``path`` is left as it was.
     """
+    write_lines(path, (text,))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """`write_atomic` of texts that are written one after the other, as they come.
+
+    Raises:
+        StoreError, UsageError: as `whole_file`; an older ``path`` is left as it was.
+    """
     with whole_file(path) as temporary, temporary.open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+        file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
 

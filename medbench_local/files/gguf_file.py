@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench_local.errors import InputError
+from medbench_local.files.stand_ins import refuse_stand_in_at
 
 Value = bool | int | float | str
 
@@ -118,6 +119,17 @@ def read_text_of_list(path: Path, texts: GgufList, number: int) -> str:
         return cursor.data[begin : begin + nbytes].decode("utf-8", "replace")
 
 
+def read_texts_of_list(path: Path, texts: GgufList) -> list[str]:
+    """All texts of a list of texts.
+
+    Raises:
+        InputError: the file was damaged or truncated since it was read, or a text is not UTF-8.
+    """
+    with _opened(path) as cursor:
+        cursor.at = min(texts.begin or 0, cursor.size)
+        return [cursor.text() for _ in range(texts.length)] if texts.begin is not None else []
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[_Cursor]:
     try:
@@ -125,6 +137,7 @@ def _opened(path: Path) -> Iterator[_Cursor]:
             raise InputError(path, "", "cannot be read: it is not a file")
         size = path.stat().st_size
         if size < 24:
+            refuse_stand_in_at(path)
             raise InputError(path, "", f"only {size} bytes long, not a GGUF file")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield _Cursor(path, data, size)
@@ -180,6 +193,7 @@ class _Cursor:
 
     def part(self) -> GgufFile:
         if self.data[:4] != b"GGUF":
+            refuse_stand_in_at(self.path)
             problem = f"begin with {self.data[:4]!r}, not with b'GGUF': not a model in GGUF format"
             raise InputError(
                 self.path, "first four bytes", problem, advice="Convert the checkpoint with `convert()`."

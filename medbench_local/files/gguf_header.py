@@ -24,6 +24,14 @@ from medbench_local.files.gguf_file import (
 LOSSLESS = ("f32", "f16", "bf16")
 """File types that count as full precision."""
 
+OTHER_KINDS = {
+    "adapter": "holds an adapter (LoRA), which changes another model and is none by itself",
+    "imatrix": "holds an importance matrix, which says how a model is to be quantised",
+    "mmproj": "holds a projector, through which another model sees pictures",
+    "vocab": "holds a vocabulary and no weights",
+}
+"""What a file may say it is (`general.type`) that is no model."""
+
 _CLOCK_STEP = 2.0
 """Seconds within which some file systems give two changes one time."""
 
@@ -133,6 +141,9 @@ def _describe(path: Path, parts: list[GgufFile]) -> GgufHeader:
     tensors = tuple(tensor for part in parts for tensor in part.tensors)
     architecture = scalars.get("general.architecture")
     if not isinstance(architecture, str):
+        kind = OTHER_KINDS.get(str(scalars.get("general.type")))
+        if kind is not None:
+            raise InputError(path, "", kind, advice="Give the GGUF file of the model itself.")
         raise InputError(path, "key 'general.architecture'", "missing; the file holds no language model")
 
     def number(key: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from medbench_local.errors import InputError
 from medbench_local.files.rows import SourceFile, plain
+from medbench_local.files.stand_ins import refuse_stand_in_at
 from medbench_local.files.streams import open_bytes
 
 LARGEST = 256 << 20
@@ -27,6 +28,7 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: it does not exist, is a folder, may not be read, or is not UTF-8.
     """
+    refuse_stand_in_at(path)
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

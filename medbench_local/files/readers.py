@@ -10,6 +10,7 @@ from typing import IO, Any, cast
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import BOM, RepeatedKey, json_decoder, parse_json, reason
 from medbench_local.files.rows import Row, SourceFile, listed, plain
+from medbench_local.files.stand_ins import refuse_stand_in_at
 from medbench_local.files.streams import open_bytes
 
 MAX_LINE = 16 * 2**20
@@ -108,6 +109,7 @@ def parquet_rows(file: SourceFile, columns: Sequence[str]) -> Iterator[Row]:
     import pyarrow
     from pyarrow import parquet
 
+    refuse_stand_in_at(file.path)
     try:
         with parquet.ParquetFile(file.path) as table:
             names = table.schema_arrow.names

@@ -66,6 +66,10 @@ class Row:
         """A field that must be text a model can read; see `readable`."""
         return self.readable(self.value(name), name)
 
+    def optional_text(self, name: str) -> str:
+        """A field that may be absent, or null as programs that write tables have it: ""; else as `text`."""
+        return "" if self.fields.get(name) is None else self.text(name)
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A field that must be a list of texts."""
         return self.readables(self.value(name), name)

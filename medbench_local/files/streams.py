@@ -12,6 +12,7 @@ from typing import IO, cast
 
 from medbench_local.errors import InputError
 from medbench_local.files.rows import SourceFile, plain
+from medbench_local.files.stand_ins import refuse_stand_in_at
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How members of a zip archive may be packed."""
@@ -21,6 +22,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
     """The bytes of ``file``, uncompressed; whatever goes wrong while reading them is an InputError too."""
     try:
+        refuse_stand_in_at(file.path)
         if file.member:
             with zipfile.ZipFile(file.path) as archive:
                 if file.member not in archive.namelist():

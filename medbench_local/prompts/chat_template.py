@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Template
 
 from medbench_local.errors import InputError
 from medbench_local.prompts.chat import SystemPlace, Turn
@@ -14,40 +17,44 @@ _PROBE = "probe"
 _INSTRUCTION = "Instruction."
 """Said as system prompt to see whether a template refuses or drops it."""
 
+_QUESTION = "Question."
+"""Said by the user to see whether a template writes it."""
+
 
 class TemplateChat:
     """Conversations written by a model's own chat template.
 
     The last assistant turn is left open: what the template writes after it is found by a probe and cut,
     except for blanks before the end marker. A template that refuses to end with an assistant's turn, rewrites
-    it, or leaves out empty ones is asked for its generation prompt instead.
+    it, or leaves out empty ones is asked for its generation prompt instead. What is said is handed over as text, or,
+    to a template that expects that, as a list with one part of the type "text".
 
     Args:
         source: the template.
-        bos_text: what "bos_token" stands for.
-        eos_text: what "eos_token" stands for.
+        tokens: texts of special tokens by the names that templates know them by ("bos_token"); a name that is not
+            there is undefined in the template, as for a tokenizer without that token.
         origin: where the template came from, for error messages.
 
     Raises:
         InputError: the template is not valid Jinja, or cannot write even a short conversation.
     """
 
-    def __init__(self, source: str, bos_text: str, eos_text: str, *, origin: str) -> None:
+    def __init__(self, source: str, tokens: Mapping[str, str], *, origin: str) -> None:
         self._origin = origin
-        self._tokens = {"bos_token": bos_text, "eos_token": eos_text}
+        self._tokens = dict(tokens)
+        self._parts = False
         self._environment = ChatEnvironment()
-        try:
-            self._template = self._environment.template(source)
-        except Exception as error:  # whatever Jinja makes of a text from outside
-            raise self._error(error) from error
-        user, assistant = Turn("user", "Question."), Turn("assistant", _PROBE)
-        instructed = self._try([Turn("system", _INSTRUCTION), user, assistant])
-        heeded = instructed is not None and _INSTRUCTION in instructed
-        self._system_place: SystemPlace = "system turn" if heeded else "first user turn"
+        self._template = _compiled(self._environment, source, origin)
+        user, assistant = Turn("user", _QUESTION), Turn("assistant", _PROBE)
+        self._choose_kind_of_content(user, assistant)
         self._end = self._end_of_turn([user, assistant])
         self._writes_empty_turns = self._end is not None and self._opens_turn(user, self._end)
-        if self._end is None:
-            self._render([user], generation_prompt=True)
+        told = [Turn("system", _INSTRUCTION), user]
+        instructed = (
+            self._try(told, generation_prompt=True) if self._end is None else self._try([*told, assistant])
+        )
+        heeded = instructed is not None and _INSTRUCTION in instructed
+        self._system_place: SystemPlace = "system turn" if heeded else "first user turn"
 
     @property
     def system_place(self) -> SystemPlace:
@@ -58,8 +65,16 @@ class TemplateChat:
         """See `Chat.write`.
 
         Raises:
-            InputError: the template refuses the conversation or does what a template may not.
+            InputError: the template refuses the conversation, does what a template may not, or leaves out or
+                rewrites what was said: an answer would be to another question.
         """
+        text = self._written(conversation)
+        for turn in conversation:
+            if turn.role != "system" and _spoken(turn) not in text:
+                raise self._error(ValueError(f"a turn of the {turn.role} is not written as it is"))
+        return text
+
+    def _written(self, conversation: Sequence[Turn]) -> str:
         *before, last = conversation
         if self._end is None or not (last.content or self._writes_empty_turns):
             return self._render(before, generation_prompt=True) + last.content
@@ -70,6 +85,24 @@ class TemplateChat:
         if end is None or not text.endswith(end):
             raise self._error(ValueError("the end of the assistant's turn cannot be told"))
         return text.removesuffix(end)
+
+    def _choose_kind_of_content(self, user: Turn, assistant: Turn) -> None:
+        """Text, if the template writes it; else parts of the type "text".
+
+        Raises:
+            InputError: it writes neither.
+        """
+        refused: InputError | None = None
+        for self._parts in (False, True):
+            try:
+                if _QUESTION in self._render([user], generation_prompt=True):
+                    return
+            except InputError as error:
+                refused = refused or error
+            text = self._try([user, assistant])
+            if text is not None and _QUESTION in text:
+                return
+        raise refused or self._error(ValueError("what the user says is not written"))
 
     def _end_of_turn(self, conversation: Sequence[Turn]) -> str | None:
         """What follows the last assistant turn and has to be cut, or None if that cannot be told."""
@@ -86,26 +119,59 @@ class TemplateChat:
             return False
         return empty.removesuffix(end).rstrip() == probed[: probed.rindex(_PROBE)].rstrip()
 
-    def _try(self, conversation: Sequence[Turn]) -> str | None:
+    def _try(self, conversation: Sequence[Turn], *, generation_prompt: bool = False) -> str | None:
         try:
-            return self._render(conversation, generation_prompt=False)
+            return self._render(conversation, generation_prompt=generation_prompt)
         except InputError:
             return None
 
     def _render(self, conversation: Sequence[Turn], *, generation_prompt: bool) -> str:
-        messages = [turn._asdict() for turn in conversation]
+        names = self._tokens | {
+            "messages": [self._message(turn) for turn in conversation],
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": generation_prompt,
+        }
         try:
-            return self._environment.text(
-                self._template, messages=messages, add_generation_prompt=generation_prompt, **self._tokens
-            )
+            return self._environment.text(self._template, names)
         except Exception as error:  # whatever a template runs into is the template's error
             raise self._error(error) from error
 
+    def _message(self, turn: Turn) -> dict[str, Any]:
+        content = [{"type": "text", "text": turn.content}] if self._parts else turn.content
+        return {"role": turn.role, "content": content}
+
     def _error(self, error: BaseException) -> InputError:
-        line = getattr(error, "lineno", None)
-        return InputError(
-            self._origin,
-            f"chat template, line {line}" if line else "chat template",
-            f"{type(error).__name__}: {error}",
-            advice="Use another conversion of the model, or prompt it as a model of the catalog.",
-        )
+        return _input_error(error, self._origin)
+
+
+def _spoken(turn: Turn) -> str:
+    """The words of a turn that a template has to write: thoughts before an answer may be left out."""
+    thought, _, answer = turn.content.rpartition("</think>")
+    return (answer if thought and turn.role == "assistant" else turn.content).strip()
+
+
+def check_template(source: str, *, origin: str) -> None:
+    """Refuse what is no template; whether one can write conversations is seen with a model's tokens only.
+
+    Raises:
+        InputError: it is not valid Jinja, or does what templates may not.
+    """
+    _compiled(ChatEnvironment(), source, origin)
+
+
+def _compiled(environment: ChatEnvironment, source: str, origin: str) -> Template:
+    try:
+        return environment.template(source)
+    except Exception as error:  # whatever Jinja makes of a text from outside
+        raise _input_error(error, origin) from error
+
+
+def _input_error(error: BaseException, origin: str) -> InputError:
+    line = getattr(error, "lineno", None)
+    return InputError(
+        origin,
+        f"chat template, line {line}" if line else "chat template",
+        f"{type(error).__name__}: {error}",
+        advice='Give another template with `chat_template=`, or `chat_template="none"` for plain text.',
+    )

@@ -1,7 +1,7 @@
-"""The eleven families of models and how each is prompted unless told otherwise.
+"""The families of models and how each is prompted unless told otherwise.
 
-Templates are those with which Jeong et al. (EMNLP 2024) prompted each family, after its authors' own usage;
-the system prompts carry the meaning of theirs in other words.
+Templates of the study's eleven families are those with which Jeong et al. (EMNLP 2024) prompted each, after its
+authors' own usage; the system prompts carry the meaning of theirs in other words.
 """
 
 from __future__ import annotations
@@ -192,6 +192,8 @@ FAMILIES: dict[FamilyName, Family] = {
         Family("openbiollm", CHAT, LLAMA_3, system=_OPENBIOLLM),
         Family("med42-v2", CHAT, LLAMA_3, system=_MED42_V2),
         Family("mistral-instruct", CHAT, MISTRAL),
+        # its style comes with the model
+        Family("own-template", CHAT),
     )
 }
 """Every family by name."""

@@ -41,6 +41,19 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class ThinkingMarks:
+    """Between which marks a model thinks.
+
+    Attributes:
+        close: texts that close the thinking; none for a model that just writes until its text ends.
+        forced: what closes it where the model has not; begins with a line break.
+    """
+
+    close: tuple[str, ...] = ()
+    forced: str = "\n"
+
+
+@dataclass(frozen=True)
 class Prompt:
     """A rendered prompt.
 
@@ -52,6 +65,7 @@ class Prompt:
         stop: strings that end a generated answer (the format's headers), without the model's and the scoring's own.
         gap: blanks between the prompt and its answer that the format writes and a chat template stripped from the
             end; what continues the prompt as demonstrations show it begins with them.
+        marks: between which the model thinks, in a prompt that lets it.
     """
 
     parts: tuple[str | Picture, ...]
@@ -59,13 +73,21 @@ class Prompt:
     labels: tuple[str, ...]
     stop: tuple[str, ...]
     gap: str = ""
+    marks: ThinkingMarks = ThinkingMarks()
 
     @classmethod
     def of_text(
-        cls, text: str, *, special: bool, labels: tuple[str, ...], stop: tuple[str, ...], gap: str = ""
+        cls,
+        text: str,
+        *,
+        special: bool,
+        labels: tuple[str, ...],
+        stop: tuple[str, ...],
+        gap: str = "",
+        marks: ThinkingMarks = ThinkingMarks(),
     ) -> Prompt:
         """A prompt without pictures."""
-        return cls((text,), special=special, labels=labels, stop=stop, gap=gap)
+        return cls((text,), special=special, labels=labels, stop=stop, gap=gap, marks=marks)
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from medbench_local.catalog.model import FamilyName, ModelEntry
@@ -12,8 +12,10 @@ from medbench_local.prompts import template as pieces
 from medbench_local.prompts.chat import Chat, Turn
 from medbench_local.prompts.families import CHAT, CLOZE_SYSTEM, FAMILIES, PLAIN
 from medbench_local.prompts.grammar import sample_format
-from medbench_local.prompts.prompt import Candidate, Prompt
+from medbench_local.prompts.prompt import Candidate, Prompt, ThinkingMarks
+from medbench_local.prompts.prompting import OWN_WAY, PLAIN_TEXT, Prompting
 from medbench_local.prompts.template import Template, write_plain
+from medbench_local.prompts.thinking_style import ThinkingStyle, style_of
 from medbench_local.tasks.question import Question
 
 
@@ -33,6 +35,7 @@ class PromptStyle:
         system_prompt: replaces every system prompt, if not None; "" leaves plain prompts without one and the
             system turn of conversations empty.
         overrides: system prompts by model and task.
+        thinking: how the model thinks before it answers, or None for one that was not trained to.
     """
 
     name: str
@@ -42,6 +45,7 @@ class PromptStyle:
     fixed_template: bool = False
     system_prompt: str | None = None
     overrides: PromptOverrides = field(default_factory=PromptOverrides)
+    thinking: ThinkingStyle | None = None
 
     def system(self, task_id: str, options: int) -> str:
         """The system prompt for questions of ``task_id`` with ``options`` options."""
@@ -68,54 +72,79 @@ def _sampled_template(seed: int) -> Template:
     return sample_format(seed).template()
 
 
+def template_in_force(entry: ModelEntry | None, chat_template: str | None, asked: Prompting) -> str | None:
+    """The chat template that writes a model's prompts; None where none does.
+
+    Args:
+        entry: the catalog's entry, or None for a model outside the catalog.
+        chat_template: stored with the model.
+        asked: what the user wants otherwise.
+    """
+    if asked.chat_template is not None:
+        return None if asked.chat_template == PLAIN_TEXT else asked.chat_template
+    return chat_template if entry is None or entry.own_template else None
+
+
 def prompt_style_for(
     entry: ModelEntry | None,
     *,
     chat_template: str | None = None,
-    bos_text: str = "",
-    eos_text: str = "",
-    system_prompt: str | None = None,
+    tokens: Mapping[str, str] | None = None,
+    asked: Prompting = OWN_WAY,
     overrides: PromptOverrides | None = None,
     name: str = "",
 ) -> PromptStyle:
     """How a model is prompted.
 
-    A model of the catalog is prompted as the study did, whatever chat template its files hold; any other one
-    through its own chat template, or in plain text if it has none.
+    Unless something else is asked for, a model of the study is prompted as the study did, whatever chat template its
+    files hold; any other one through its own chat template, or in plain text if it has none.
 
     Args:
         entry: the catalog's entry, or None for a model outside the catalog.
-        chat_template: the Jinja chat template stored with the model; used outside the catalog only.
-        bos_text: text of the BOS token; "" for the usual one of the family.
-        eos_text: text of the end-of-sequence token; "" likewise.
-        system_prompt: replaces the system prompt of every task; see `PromptStyle`.
-        overrides: system prompts by model and task, used where ``system_prompt`` is None.
+        chat_template: the Jinja chat template stored with the model; used for models outside the catalog and for those
+            that the catalog says have their own.
+        tokens: texts of special tokens by the names of transformers ("bos_token"); without those of BOS and
+            end-of-sequence the usual ones of a catalog model's family are written.
+        asked: what the user wants otherwise.
+        overrides: system prompts by model and task, used where no system prompt is asked for.
         name: the model's name for overrides and error messages, if it is not in the catalog.
 
     Raises:
         InputError: the chat template is not valid or does what a template may not.
     """
     chat: Chat | None = None
-    if entry is not None:
-        family = FAMILIES[entry.family]
-        template = family.template
-        chat = family.style.with_tokens(bos_text, eos_text) if family.style else None
-    elif chat_template:
+    known = tokens or {}
+    family = FAMILIES["generic" if entry is None or entry.own_template else entry.family]
+    source = template_in_force(entry, chat_template, asked)
+    if source is not None:
         from medbench_local.prompts.chat_template import TemplateChat  # slow to import
 
-        family, template = FAMILIES["generic"], CHAT
-        chat = TemplateChat(chat_template, bos_text, eos_text, origin=name or "the model")
+        template = CHAT if family.style is None else family.template
+        given = asked.chat_template is not None
+        chat = TemplateChat(source, known, origin="`chat_template=`" if given else name or "the model")
+    elif family.style is not None and asked.chat_template is None:
+        chat = family.style.with_tokens(known.get("bos_token", ""), known.get("eos_token", ""))
+        template = family.template
     else:
-        family, template = FAMILIES["generic"], PLAIN
+        template = family.template if family.style is None else PLAIN
     return PromptStyle(
         name=entry.name if entry else name,
         family=family.name,
         template=template,
         chat=chat,
         fixed_template=entry.fixed_template if entry else False,
-        system_prompt=system_prompt,
+        system_prompt=asked.system_prompt,
         overrides=overrides or PromptOverrides(),
+        thinking=style_of(chat_template),
     )
+
+
+def may_think(entry: ModelEntry | None, chat_template: str | None) -> bool:
+    """Whether a model can be asked to think before it answers: one that holds conversations can, any other goes on.
+
+    Arguments as for `prompt_style_for`.
+    """
+    return bool(FAMILIES[entry.family].style) if entry is not None else chat_template is not None
 
 
 def render(
@@ -169,6 +198,24 @@ def render_cloze(
         pieces.write_cloze_question(template, question),
     )
     return _prompt(prompt_style, template, text, question.options)
+
+
+def render_thinking(
+    prompt_style: PromptStyle,
+    task_id: str,
+    question: Question,
+    demonstrations: Sequence[Question],
+    format: int | None,
+) -> Prompt:
+    """The prompt that lets the model think about ``question``; it ends where the thinking begins.
+
+    A model that was not trained to think goes on from where its answer would begin. Arguments as for `render`.
+    """
+    prompt = render(prompt_style, task_id, question, demonstrations, format)
+    style = prompt_style.thinking
+    text = prompt.text if style is None else style.opened(prompt.text)
+    marks = ThinkingMarks() if style is None else style.marks
+    return replace(prompt, parts=(text,), marks=marks)
 
 
 def _prompt(prompt_style: PromptStyle, template: Template, text: str, labels: tuple[str, ...]) -> Prompt:

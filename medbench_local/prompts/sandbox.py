@@ -8,20 +8,20 @@ neither hang nor fill the memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, NoReturn
 
 from jinja2 import Template, nodes
-from jinja2.exceptions import SecurityError, TemplateRuntimeError
+from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
 
-DATE = "26 Jul 2024"
-"""The date that templates are told: always the same, so that prompts are."""
+from medbench_local.prompts.day import written_day
 
 MAX_STEPS = 200_000
 """Most rounds of loops, calls and hundreds of items filtered in one rendering."""
@@ -57,6 +57,31 @@ class _Bound(NodeTransformer):
         return nodes.Filter(parts, "concatenated", [], [], None, None, lineno=node.lineno)
 
 
+class _Names(Namespace):
+    """`namespace()`, without names that Python gives a meaning of its own."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:  # so that a name may be "self"
+        names = dict(*args[1:], **kwargs)
+        for name in names:
+            _refuse_own_names(name)
+        Namespace.__init__(args[0], names)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _refuse_own_names(name)
+        Namespace.__setitem__(self, name, value)
+
+
+class _Dict:
+    """`dict()`, without the methods of the class, which would change the dictionaries that are passed in."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args: Any) -> dict[Any, Any]:
+        """As `dict.fromkeys`."""
+        return dict.fromkeys(*args)
+
+
 class ChatEnvironment(ImmutableSandboxedEnvironment):
     """The sandbox with the helpers that chat templates expect, and with bounds; for one thread."""
 
@@ -72,10 +97,12 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         del self.filters["format"]
         self.globals = {
             "range": self._range,
-            "namespace": self.globals["namespace"],
-            "dict": dict,
+            "namespace": _Names,
+            "dict": _Dict(),
+            "cycler": Cycler,
+            "joiner": Joiner,
             "raise_exception": _raise_exception,
-            "strftime_now": lambda pattern: DATE,  # noqa: ARG005
+            "strftime_now": written_day,
         }
 
     def template(self, source: str) -> Template:
@@ -88,7 +115,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         tree = _Bound().visit(self.parse(source))
         return Template.from_code(self, self.compile(tree), self.make_globals(None))
 
-    def text(self, template: Template, **names: Any) -> str:
+    def text(self, template: Template, names: Mapping[str, Any]) -> str:
         """What a template makes of the names it is given.
 
         Raises:
@@ -97,7 +124,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         self._steps = 0
         written: list[str] = []
         size = 0
-        for part in template.generate(**names):
+        for part in template.generate(names):
             size += len(part)
             if size > MAX_SIZE:
                 raise SecurityError(f"more than {MAX_SIZE} characters are written")
@@ -199,5 +226,10 @@ def _to_json(
     )
 
 
+def _refuse_own_names(name: Any) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"a namespace holds no name that begins with an underscore, such as {name!r:.40}")
+
+
 def _raise_exception(message: str) -> NoReturn:
-    raise TemplateRuntimeError(message)
+    raise TemplateError(message)

@@ -14,17 +14,19 @@ from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.catalog.task import task_names
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.gguf_header import read_gguf_header, token_text
+from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.files.hashes import text_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import ExportedPrompt, exported_prompt
-from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for
+from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for, template_in_force
+from medbench_local.prompts.prompting import Prompting, prompting_of
 from medbench_local.results.folder import RunFolder
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import Comparison
+from medbench_local.scoring.prompt_styles import prompt_style_of, tokens_for
 from medbench_local.scoring.rules import RULES
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Task
@@ -117,23 +119,23 @@ def _prompt_style(folder: RunFolder, manifest: Mapping[str, Any], role: Role) ->
     try:
         model = manifest["models"][role]
         name, known, path = str(model["name"]), model["catalog"], Path(model["scored"]["path"])
-        system_prompt = manifest["settings"]["system_prompt"]
+        settings = manifest["settings"]
+        asked = prompting_of(role, settings.get("chat_template"), settings["system_prompt"])
     except (KeyError, TypeError) as error:
         raise InputError(folder.manifest_file, f"key {error}", "expected the manifest of a run") from error
     entry = models().get(known) if known is not None else None
-    template, bos, eos = None, "", ""
+    own, tokens = None, {}
     if path.is_file():
         header = read_gguf_header(path)
-        template = header.metadata.get("tokenizer.chat_template")
-        bos, eos = token_text(header, "bos"), token_text(header, "eos")
-    elif entry is None:
+        own = header.chat_template
+        tokens = tokens_for(header, template_in_force(entry, own, asked))
+    elif template_in_force(entry, "unknown", asked) is not None:
         raise InputError(path, "", "the file that the run scored is gone; its chat template is needed")
     return prompt_style_for(
         entry,
-        chat_template=str(template) if template else None,
-        bos_text=bos,
-        eos_text=eos,
-        system_prompt=system_prompt,
+        chat_template=own,
+        tokens=tokens,
+        asked=asked,
         overrides=folder.protocol().prompts,
         name=name,
     )
@@ -149,10 +151,10 @@ def _task_name(folder: RunFolder, manifest: Mapping[str, Any], task: str) -> str
         raise InputError(folder.manifest_file, f"key {error}", f"says nothing of the task {task}") from error
 
 
-def prompt_style_of(
+def prompt_style_by_name(
     model: str,
+    asked: Prompting,
     *,
-    system_prompt: str | None,
     overrides: PromptOverrides,
     home: Path,
     offline: bool,
@@ -160,22 +162,15 @@ def prompt_style_of(
 ) -> PromptStyle:
     """The way ``model`` is prompted.
 
-    A model of the catalog needs no files for that; any other one is converted (once) to read its chat template.
+    A model of the study needs no files for that, unless a chat template is asked for that writes special tokens; any
+    other one is converted (once) to read its own template and tokens.
 
     Raises:
         MedbenchError: the model is not known, or its files cannot be had or read.
     """
     source = resolve_model(model)
-    if source.entry is not None:
-        return prompt_style_for(source.entry, system_prompt=system_prompt, overrides=overrides)
+    needs_tokens = "_token" in (template_in_force(source.entry, None, asked) or "")
+    if source.entry is not None and not source.entry.own_template and not needs_tokens:
+        return prompt_style_for(source.entry, asked=asked, overrides=overrides)
     prepared = prepare_model(source, quant=load_quant("full"), home=home, offline=offline, progress=progress)
-    header = read_gguf_header(prepared.quantised.path)
-    return prompt_style_for(
-        None,
-        chat_template=prepared.chat_template,
-        bos_text=token_text(header, "bos"),
-        eos_text=token_text(header, "eos"),
-        system_prompt=system_prompt,
-        overrides=overrides,
-        name=prepared.name,
-    )
+    return prompt_style_of(prepared, asked, overrides=overrides)

@@ -20,9 +20,11 @@ from sentencepiece import SentencePieceProcessor
 
 from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
+from medbench_local.engine.text_rules import TextRules
 from medbench_local.errors import InputError
 
 Tokens = tuple[int, ...]
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 Bos = Literal["once", "twice"]
 """BOS tokens before a text that begins with one of its own."""
 
@@ -73,10 +75,14 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
         if letter not in ids:
             break
         letters.append(ids[letter])
-    if vocabulary.model == "llama" and (folder / "tokenizer.model").is_file():
+    if (
+        vocabulary.model == "llama"
+        and vocabulary.rules == TextRules()
+        and (folder / "tokenizer.model").is_file()
+    ):
         bare, size = _sentencepiece(folder / "tokenizer.model", vocabulary)
     else:
-        bare, size = _transformers(folder)
+        bare, size = _transformers(folder, pieces=vocabulary.model == "llama")
     return Tokenizer(
         bos=vocabulary.special.ids.get("bos"),
         adds_bos=vocabulary.special.add.get("bos", True),
@@ -128,11 +134,17 @@ def _splitter(tokens: dict[str, int]) -> Callable[[str], list[str]]:
     return lambda text: [part for part in pattern.split(text) if part]
 
 
-def _transformers(folder: Path) -> tuple[Callable[[str, bool], list[int]], Callable[[int], int]]:
-    from transformers import PreTrainedTokenizerFast
+def _transformers(
+    folder: Path, *, pieces: bool = False
+) -> tuple[Callable[[str, bool], list[int]], Callable[[int], int]]:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        tokenizer: Any = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+        tokenizer: Any
+        if (folder / "tokenizer.json").is_file():
+            tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises bare Exception
         raise InputError(folder / "tokenizer.json", "", f"not a tokenizer ({error})") from error
 
@@ -145,8 +157,9 @@ def _transformers(folder: Path) -> tuple[Callable[[str, bool], list[int]], Calla
     def size(token: int) -> int:
         if token in added:
             return len(added[token].content.encode("utf-8"))
-        return len(
-            tokenizer.backend_tokenizer.id_to_token(token)
-        )  # byte-level: a character stands for a byte
+        piece = tokenizer.backend_tokenizer.id_to_token(token)
+        if not pieces:
+            return len(piece)  # byte-level: a character stands for a byte
+        return 1 if _BYTE.fullmatch(piece) else len(piece.replace("▁", " ").encode("utf-8"))
 
     return bare, size

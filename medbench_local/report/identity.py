@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from medbench_local.files.hashes import content_key
 from medbench_local.report.words import counted, isolated, plain
-from medbench_local.results.identification import LlamaCpp, SplitRecord
+from medbench_local.results.identification import ChatTemplateRecord, LlamaCpp, SplitRecord
+from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import ModelRecord, Results
 
 UNKNOWN = "unknown"
@@ -35,6 +36,7 @@ def signature(results: Results) -> str:
         "shots": _several(str(number) for number in shots),
         "limit": UNKNOWN if not known else "none" if results.limit is None else str(results.limit),
         "system-prompt": UNKNOWN if not known else _digest(results.system_prompt) or "default",
+        "chat-templates": _templates(results),
         "data": _digest(_hashes(results.data)) or UNKNOWN,
         "engine": _mode(results),
         "llama.cpp": (engine and engine.build) or UNKNOWN,
@@ -85,13 +87,48 @@ def facts(results: Results) -> list[Fact]:
         most = (
             "none" if results.limit is None else f"{counted(results.limit, 'question')} of a task and split"
         )
-        prompt = "the default ones" if results.system_prompt is None else plain(results.system_prompt)
-        found += [Fact("limit", most), Fact("system prompts", prompt)]
+        found += [Fact("limit", most), Fact("system prompts", _system_prompts(results.system_prompt))]
+        found += [
+            Fact(f"prompts of {role}", _written_by(record))
+            for role, record in (results.chat_templates or {}).items()
+        ]
     found += [
         Fact(f"data of {isolated(plain(task))}", _data(splits))
         for task, splits in (results.data or {}).items()
     ]
     return found
+
+
+def _system_prompts(given: str | Mapping[Role, str] | None) -> str:
+    if given is None:
+        return "the default ones"
+    if isinstance(given, str):
+        return plain(given) if given.strip() else "none: an empty one was asked for"
+    return "; ".join(f"{role}: {_system_prompts(given.get(role))}" for role in ROLES)
+
+
+def _written_by(record: ChatTemplateRecord) -> str:
+    digest = f", sha256 {record.sha256[:HEX]}" if record.sha256 else ""
+    day = f", told that it is {plain(record.day)}" if record.day else ""
+    return _SOURCES[record.source] + digest + day
+
+
+_SOURCES = {
+    "study": "written as in the study",
+    "model": "written by the chat template that came with the model",
+    "given": "written by a chat template that was asked for",
+    "none": "plain text, without a chat template",
+}
+
+
+def _templates(results: Results) -> str:
+    """What wrote the prompts, medical before base; once, if both were written by the same."""
+    if results.chat_templates is None:
+        return UNKNOWN
+    return _several(
+        record.source if record.sha256 is None else _named(record.source, record.sha256[:HEX])
+        for record in results.chat_templates.values()
+    )
 
 
 def _engine(engine: LlamaCpp) -> str:

@@ -37,13 +37,7 @@ def _lines(results: Results) -> Iterator[str]:
         yield from _section(section)
     yield from ["", "## How to read this", ""]
     yield from (f"- **{escaped(term)}**: {escaped(meaning)}" for term, meaning in HOW_TO_READ)
-    for section in (
-        *sections.evidence(results),
-        *sections.prompts(results),
-        *sections.ablations(results),
-        *sections.checks(results),
-        *sections.ladder(results),
-    ):
+    for section in sections.details(results):
         yield from _section(section)
     yield from _named("Notes", words.notes(results))
     yield from _named("Warnings", [words.plain(line) for line in results.warnings])

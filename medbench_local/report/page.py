@@ -37,13 +37,7 @@ def html(results: Results) -> str:
             {"title": figure.title, "caption": figure.caption, "svg": Markup(figure.svg)}
             for figure in figures(results)
         ],
-        details=[
-            *sections.evidence(results),
-            *sections.prompts(results),
-            *sections.ablations(results),
-            *sections.checks(results),
-            *sections.ladder(results),
-        ],
+        details=sections.details(results),
         notes=words.notes(results),
         provenance=sections.provenance(results),
         signature=signature(results),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medbench_local.report import identity, words
 from medbench_local.results.choices import PromptChoice
-from medbench_local.results.schema import Comparison, Results
+from medbench_local.results.schema import Comparison, Results, Thinking
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def verdicts(results: Results) -> list[Section]:
 
 def _verdict_row(comparison: Comparison, confidence: float) -> tuple[str, ...]:
     return (
-        words.isolated(words.plain(comparison.task)),
+        words.task(comparison),
         f"{comparison.n:,}",
         f"{comparison.accuracy.medical * 100:.1f}",
         f"{comparison.accuracy.base * 100:.1f}",
@@ -108,6 +108,53 @@ def evidence(results: Results) -> list[Section]:
         "smallest difference that would have been found with 80 % power."
     )
     return [Section("Evidence", note, columns, rows)]
+
+
+def details(results: Results) -> list[Section]:
+    """Everything behind the verdicts but where it came from."""
+    return [
+        *evidence(results),
+        *thinking(results),
+        *prompts(results),
+        *ablations(results),
+        *checks(results),
+        *ladder(results),
+    ]
+
+
+def thinking(results: Results) -> list[Section]:
+    """How much was thought, and how it ended."""
+    rows: list[tuple[str, ...]] = []
+    for comparison in results.comparisons:
+        both = comparison.thinking
+        sides = () if both is None else (("medical", both.medical), ("base", both.base))
+        name = words.cell(comparison)
+        for model, found in sides:
+            if found is not None:
+                rows.append((name, model, *_thinking_row(found)))
+                name = ""
+    if not rows:
+        return []
+    columns = (
+        Column("comparison", name_of_row=True),
+        Column("model"),
+        *map(_number, ("questions", "median tokens", "truncated", "not closed", "loops")),
+    )
+    note = (
+        "Tokens that a model wrote before it answered. Truncated: the budget was used up, and the thinking was closed "
+        "for the model. Not closed: its text ended without the marker that closes the thinking, which a model that was "
+        "not trained to think does not have. Loops: the thinking ends in a repetition."
+    )
+    return [Section("Thinking", note, columns, tuple(rows))]
+
+
+def _thinking_row(found: Thinking) -> tuple[str, ...]:
+    tokens = "" if found.median_tokens is None else f"{found.median_tokens:,.0f}"
+    shares = (
+        f"{count / max(found.questions, 1) * 100:.1f} %"
+        for count in (found.truncated, found.ended, found.loops)
+    )
+    return f"{found.questions:,}", tokens, *shares
 
 
 def prompts(results: Results) -> list[Section]:

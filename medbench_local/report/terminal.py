@@ -61,13 +61,7 @@ def _verdicts(results: Results) -> Iterator[RenderableType]:
 
 
 def _details(results: Results) -> list[Section]:
-    return [
-        *sections.evidence(results),
-        *sections.prompts(results),
-        *sections.ablations(results),
-        *sections.checks(results),
-        *sections.ladder(results),
-    ]
+    return sections.details(results)
 
 
 def _titled(section: Section) -> Iterator[RenderableType]:

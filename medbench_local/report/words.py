@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from medbench_local.results.choices import PromptChoice
-from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results
+from medbench_local.results.record import Thinkers
+from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results, Thinking
 from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.doubt import doubt
 from medbench_local.text import plain as plain
@@ -88,9 +89,24 @@ def isolated(name: str) -> str:
     return name
 
 
+THINKERS: Mapping[Thinkers, str] = {
+    "both": "both think",
+    "medical": "medical thinks",
+    "none": "without thinking",
+}
+"""Who thinks before it answers."""
+
+
+def task(comparison: Comparison) -> str:
+    """A comparison's task, with who thinks where some models do: "medqa, both think"."""
+    name = isolated(plain(comparison.task))
+    return name if comparison.thinkers is None else f"{name}, {THINKERS[comparison.thinkers]}"
+
+
 def cell(comparison: Comparison) -> str:
     """A comparison's name: "medqa, 3-shot"."""
-    return f"{isolated(plain(comparison.task))}, {comparison.shots}-shot"
+    name = f"{isolated(plain(comparison.task))}, {comparison.shots}-shot"
+    return name if comparison.thinkers is None else f"{name}, {THINKERS[comparison.thinkers]}"
 
 
 def names(results: Results) -> tuple[str, str]:
@@ -252,7 +268,10 @@ def notes(results: Results) -> list[str]:
     comparisons = results.comparisons
     # Whole texts are always improbable.
     labelled = [c for c in comparisons if not RULES[c.scoring].scores_option_texts]
+    thought = [(cell(c), c.thinking) for c in comparisons if c.thinking is not None]
     return [
+        *_truncated(medical, [(name, both.medical) for name, both in thought]),
+        *_truncated(base, [(name, both.base) for name, both in thought]),
         *_notes_on_prompts(medical, [(cell(c), c.counts.medical) for c in comparisons]),
         *_unexpected(medical, [c.counts.medical for c in labelled]),
         *_notes_on_search(medical, [(cell(c), c.prompt.medical) for c in comparisons]),
@@ -260,6 +279,24 @@ def notes(results: Results) -> list[str]:
         *_unexpected(base, [c.counts.base for c in labelled]),
         *_notes_on_search(base, [(cell(c), c.prompt.base) for c in comparisons]),
     ]
+
+
+MOST_TRUNCATED = 0.05
+"""Share of truncated thinking above which a verdict is said to be about the budget as well."""
+
+
+def _truncated(model: str, found: Sequence[tuple[str, Thinking | None]]) -> Iterator[str]:
+    """Comparisons in which the budget ended much of a model's thinking."""
+    many = [
+        f"{name}: {percent(thinking.truncated / thinking.questions)}"
+        for name, thinking in found
+        if thinking is not None and thinking.truncated > MOST_TRUNCATED * thinking.questions
+    ]
+    if many:
+        yield (
+            f"{model}: the budget ended its thinking about more than {percent(MOST_TRUNCATED)} of the questions "
+            f"({'; '.join(many)}); with a larger one (thinking.budget of the protocol) the verdict may be another"
+        )
 
 
 def _notes_on_search(model: str, found: Sequence[tuple[str, PromptChoice]]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from medbench_local.catalog.load import in_words
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.atomic import disk_error, write_atomic
+from medbench_local.files.atomic import disk_error, write_atomic, write_lines
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.paths import user_path
 from medbench_local.results.reading import read_results
@@ -113,8 +113,8 @@ class RunFolder:
 
     def write_samples(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write ``samples/<name>.jsonl``, one line a question."""
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_atomic(self.samples_file(name), text)
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_lines(self.samples_file(name), lines)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import JsonValue, field_validator
 
 from medbench_local.catalog.protocol import Scoring
-from medbench_local.results.record import Count, Record
+from medbench_local.results.record import Count, Record, Role
 from medbench_local.text import whole
 
 
@@ -57,6 +59,21 @@ class SplitRecord(Record):
     files: tuple[DataFileRecord, ...]
 
 
+class ChatTemplateRecord(Record):
+    """What wrote the prompts of a model.
+
+    Attributes:
+        source: "study" for the catalog's way, "model" for the template that came with the model, "given" for one that
+            was asked for, "none" for plain text.
+        sha256: of the template's text; null where none was used.
+        day: the date that the template is told, if it asks for one; else null.
+    """
+
+    source: Literal["study", "model", "given", "none"]
+    sha256: str | None
+    day: str | None
+
+
 class Identification(Record):
     """What decided the result; all of it is null in files of releases that did not write it.
 
@@ -67,7 +84,8 @@ class Identification(Record):
         scoring: how prompts became answers.
         shots: numbers of demonstrations, in the order in which they were compared.
         limit: most test and validation questions of a task that were asked for; null for no limit.
-        system_prompt: what replaced every system prompt; null if nothing did.
+        system_prompt: what replaced every system prompt: of both models, or by "medical" and "base"; null for nothing.
+        chat_templates: what wrote the prompts of each model.
         protocol_content: the protocol as it was in force, key by key.
         data: what was read of each task, by its id and split.
     """
@@ -78,11 +96,12 @@ class Identification(Record):
     scoring: Scoring | None = None
     shots: tuple[Count, ...] | None = None
     limit: Count | None = None
-    system_prompt: str | None = None
+    system_prompt: str | dict[Role, str] | None = None
+    chat_templates: dict[Role, ChatTemplateRecord] | None = None
     protocol_content: dict[str, JsonValue] | None = None
     data: dict[str, dict[str, SplitRecord]] | None = None
 
-    @field_validator("protocol_content", "data", mode="before")
+    @field_validator("protocol_content", "data", "system_prompt", mode="before")
     @classmethod
     def _nested_texts_are_whole(cls, value: object) -> object:
         _all_whole(value)

@@ -14,6 +14,8 @@ Verdict = Literal["win", "tie", "loss"]
 VERDICTS: tuple[Verdict, ...] = ("loss", "tie", "win")
 Role = Literal["medical", "base"]
 ROLES: tuple[Role, Role] = ("medical", "base")
+Thinkers = Literal["both", "medical", "none"]
+"""Who thinks before it answers in a comparison of models of which at least one was trained to."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(ge=0)]

@@ -13,6 +13,15 @@ from medbench_local.scoring.answers import Answer
 from medbench_local.tasks.question import Question
 
 
+def _thinking(answer: Answer) -> dict[str, Any]:
+    """What was thought before the answer, where something was."""
+    thought = answer.thought
+    if thought is None:
+        return {}
+    said = {"tokens": thought.tokens, "end": thought.end, "loops": thought.loops, "text": thought.text}
+    return {"thinking": said}
+
+
 def sample_rows(
     questions: Sequence[Question],
     answers: Sequence[Answer],
@@ -43,6 +52,7 @@ def sample_rows(
             "logprobs": list(answer.logprobs),
             "mass": answer.mass,
             "text": answer.text,
+            **_thinking(answer),
             "prediction": answer.prediction,
             "answer": question.answer,
             "correct": correct,

@@ -25,6 +25,7 @@ from medbench_local.results.record import (
     Record,
     Share,
     Some,
+    Thinkers,
     Verdict,
     VerdictOfInterval,
 )
@@ -38,7 +39,7 @@ class ModelRecord(Record):
 
     Attributes:
         name: catalog name, or what the user typed.
-        source: "owner/name@commit" on the hub, "embedded" or "local".
+        source: "owner/name@commit" on the hub, "embedded" or "local"; of an adapter also what it was merged into.
         sha256: hash of the GGUF that was scored.
         file_type: its quantisation ("q4_k_m", "f16").
         size: its bytes.
@@ -106,6 +107,30 @@ class Ablation(Record):
     shared_prompt_raw: Verdict | None
 
 
+class Thinking(Record):
+    """What one side thought before it answered the test questions.
+
+    Attributes:
+        questions: about which it thought.
+        truncated: whose thinking used up the budget and was closed for the model; ended: whose text ended without a
+            marker that closes the thinking, loops: whose thinking ends in a loop.
+        median_tokens: of thinking.
+    """
+
+    questions: Count
+    truncated: Count
+    ended: Count
+    loops: Count
+    median_tokens: Positive | None
+
+
+class ThinkingOfBoth(Record):
+    """Of each side; null for one that answers at once."""
+
+    medical: Thinking | None
+    base: Thinking | None
+
+
 class Comparison(Record):
     """Two cells that differ in the model only.
 
@@ -122,6 +147,8 @@ class Comparison(Record):
         quantised: the comparison at the scored precision; null where that is full precision, and in schema 1.
         equivalence: null unless every question was answered at both precisions (schema 1: unless checked).
         ablation: from the scores at the scored precision.
+        thinkers: who thinks before it answers, where the run is of models that do; null elsewhere.
+        thinking: what they thought, at the reported precision; null where nobody does.
     """
 
     task: str
@@ -142,6 +169,8 @@ class Comparison(Record):
     ablation: Ablation | None
     check: Check
     quantised: AtPrecision | None = None
+    thinkers: Thinkers | None = None
+    thinking: ThinkingOfBoth | None = None
 
     @field_validator("check")
     @classmethod

@@ -9,8 +9,19 @@ from medbench_local.results.schema import Comparison, Rates, Summary
 from medbench_local.statistics.summary import verdict_rates
 
 
+def counted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Those that rates are over: of a task where models think, the one in which both do, or else the medical one."""
+    both = {(c.task, c.shots) for c in comparisons if c.thinkers == "both"}
+    return [
+        c
+        for c in comparisons
+        if c.thinkers in (None, "both") or (c.thinkers == "medical" and (c.task, c.shots) not in both)
+    ]
+
+
 def summary(comparisons: Sequence[Comparison]) -> Summary:
-    """Rates over all comparisons and over those of each number of shots."""
+    """Rates over the comparisons that count and over those of each number of shots."""
+    comparisons = counted(comparisons)
     by_shots = tuple(
         Rates(shots=shots, **_rates([c for c in comparisons if c.shots == shots]))
         for shots in sorted({c.shots for c in comparisons})

@@ -8,19 +8,56 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from medbench_local.engine.base import Engine, EngineInfo, GenerateRequest, Pack, ScoreRequest, WorkDone
+from medbench_local.engine.base import (
+    Engine,
+    EngineInfo,
+    GenerateRequest,
+    Pack,
+    ScoreRequest,
+    Trace,
+    TraceEnd,
+    WorkDone,
+)
 from medbench_local.engine.packs import new_tokens, plan_packs
+from medbench_local.engine.thinking import repeats
+from medbench_local.files.compact import doubles, floats, kept_as
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.scoring.request_builder import PreparedPrompts, RequestBuilder
-from medbench_local.scoring.rule import ScoringSettings
+from medbench_local.scoring.rule import ScoringSettings, ThinkingRequest
+from medbench_local.scoring.thoughts import Thoughts
 from medbench_local.store.scores import ScoreStore, StoredRequest, StoredScore, score_key
 from medbench_local.tasks.question import Question, SplitName, Task
 
 
 @dataclass(frozen=True, slots=True)
+class Thought:
+    """What a model thought before it answered.
+
+    Attributes:
+        tokens: how many it wrote.
+        end: how it ended; "budget": it was cut short.
+        loops: it ends in a loop.
+        text: what it wrote.
+    """
+
+    tokens: int
+    end: TraceEnd
+    loops: bool
+    text: str
+
+
+def _as_it_is(value: Thought | None) -> Thought | None:
+    """A slot cannot have a default under the field's own name."""
+    return value
+
+
+@kept_as("logprobs", doubles, floats)
+@kept_as("prompt_sha256", bytes.fromhex, bytes.hex)
+@kept_as("thought", _as_it_is, _as_it_is)
+@dataclass(frozen=True)
 class Answer:
     """How one question was answered.
 
@@ -34,7 +71,14 @@ class Answer:
         overlong: the prompt did not fit the context at all and was not scored.
         text: what was generated; None where options were scored.
         prompt_sha256: hash of the prompt.
+        thought: what the model thought before; None where it does not.
     """
+
+    __slots__ = (
+        *("prediction", "_logprobs", "mass", "tied", "tokens", "dropped", "overlong", "text"),
+        "_prompt_sha256",
+        "_thought",
+    )
 
     prediction: int | None
     logprobs: tuple[float, ...]
@@ -45,6 +89,7 @@ class Answer:
     overlong: bool
     text: str | None
     prompt_sha256: str
+    thought: Thought | None = None
 
 
 @dataclass
@@ -108,7 +153,8 @@ class CellScorer:
         self._builder = builder
         self._task = task
         self._settings = settings
-        self._rule = settings.rule
+        self._rule = settings.rule.reader(settings.protocol)
+        self._thinks = settings.rule.thinks
         self._meter = meter
         self._advance = advance
 
@@ -121,7 +167,7 @@ class CellScorer:
         """
         found: dict[int, Answer] = {}
         for block in self._builder.blocks(split, rows):
-            if not self._depends_on_batch:
+            if not (self._depends_on_batch or self._thinks):
                 found.update(self._known(candidate, split, block))
             rest = [row for row in block if row not in found]
             if rest:
@@ -154,9 +200,13 @@ class CellScorer:
 
     def _answered(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> dict[int, Answer]:
         prepared = self._builder.prompts(candidate, split, rows)
-        if not self._depends_on_batch:
+        thoughts: dict[int, Thought] = {}
+        worked: Mapping[int, float] = {}
+        if self._thinks:
+            prepared, thoughts, worked = self._thought_through(prepared, rows)
+        elif not self._depends_on_batch:
             self._remember(prepared)
-        scores = self._scores(prepared, rows)
+        scores = self._scores(prepared, rows, worked)
         questions = self._task.questions(split)
         found = {}
         for row in rows:
@@ -168,8 +218,35 @@ class CellScorer:
                 prompt.dropped,
                 prompt.prompt_sha256,
                 scores.get(row),
+                thoughts.get(row),
             )
         return found
+
+    def _thought_through(
+        self, prepared: PreparedPrompts, rows: Sequence[int]
+    ) -> tuple[PreparedPrompts, dict[int, Thought], Mapping[int, float]]:
+        """The prompts with what the model thinks about each, ready to be answered; the thoughts; the work told of."""
+        thoughts = Thoughts[int](self._engine, self._fingerprint, self._store, self._advance)
+        read, traces = dict(prepared.prompts), dict[int, Trace]()
+        for dropped, prefix in sorted(prepared.prefixes.items()):
+            asked: dict[int, ThinkingRequest] = {}
+            for row in rows:
+                request = prepared.prompts[row].request
+                if isinstance(request, ThinkingRequest) and prepared.prompts[row].dropped == dropped:
+                    asked[row] = request
+            started, before = time.monotonic(), self._engine.work
+            found = thoughts.about({row: request.think for row, request in asked.items()}, prefix)
+            self._meter.seconds += time.monotonic() - started
+            self._meter.engine += self._engine.work.since(before)
+            for row, trace in found.items():
+                read[row] = replace(read[row], request=self._settings.rule.after(asked[row], trace))
+            traces.update(found)
+        texts = self._engine.spell([trace.tokens for trace in traces.values()])
+        said = {
+            row: Thought(len(trace.tokens), trace.end, repeats(trace.tokens), text)
+            for (row, trace), text in zip(traces.items(), texts, strict=True)
+        }
+        return PreparedPrompts(read, prepared.prefixes), said, thoughts.told
 
     def _remember(self, prepared: PreparedPrompts) -> None:
         """Keep which score each prompt has, so that it need not be tokenised to be known again."""
@@ -180,14 +257,20 @@ class CellScorer:
             request = prompt.request
             options = len(request.continuations) if isinstance(request, ScoreRequest) else 0
             found[score_key(self._fingerprint, prompt.key)] = StoredRequest(
-                None if request is None else self._key(request), prompt.tokens, options, prompt.sizes
+                None if request is None else self._key(_answerable(request)),
+                prompt.tokens,
+                options,
+                prompt.sizes,
             )
         self._store.put_requests(found)
 
     # From requests to scores
 
-    def _scores(self, prepared: PreparedPrompts, rows: Sequence[int]) -> dict[int, StoredScore]:
-        wanted = {row: r for row in rows if (r := prepared.prompts[row].request) is not None}
+    def _scores(
+        self, prepared: PreparedPrompts, rows: Sequence[int], worked: Mapping[int, float]
+    ) -> dict[int, StoredScore]:
+        """The scores of ``rows``; ``worked`` is what has been told of the work on some of them, in prompts."""
+        wanted = {row: _answerable(r) for row in rows if (r := prepared.prompts[row].request) is not None}
         keys = {row: self._key(request) for row, request in wanted.items()}
         if self._depends_on_batch:
             for rows_of_pack, pack in self._packs(prepared, wanted):
@@ -210,7 +293,7 @@ class CellScorer:
             results = self._score_pack(pack)
             self._store.put({keys[row]: r for row, r in zip(rows_of_pack, results, strict=True)})
             scores.update(zip(rows_of_pack, results, strict=True))
-            self._advance(len(rows_of_pack))
+            self._advance(sum(1 - worked.get(row, 0.0) for row in rows_of_pack))
         return scores
 
     @property
@@ -257,21 +340,31 @@ class CellScorer:
         dropped: int,
         prompt_sha256: str,
         score: StoredScore | None,
+        thought: Thought | None = None,
     ) -> Answer:
         if score is None:
-            return Answer(None, (), None, False, tokens, dropped, True, None, prompt_sha256)
+            return Answer(None, (), None, False, tokens, dropped, True, None, prompt_sha256, thought)
         choice = self._rule.choose(question, sizes, score, self._settings.protocol)
         return Answer(
             choice.prediction,
             choice.logprobs,
             score.mass,
             choice.tied,
-            score.tokens,
+            score.tokens if thought is None else tokens,
             dropped,
             False,
             score.text,
             prompt_sha256,
+            thought,
         )
+
+
+def _answerable(
+    request: ScoreRequest | GenerateRequest | ThinkingRequest,
+) -> ScoreRequest | GenerateRequest:
+    if isinstance(request, ThinkingRequest):
+        raise TypeError("options can be scored once the model has thought")
+    return request
 
 
 def fingerprint(model_sha256: str, info: EngineInfo) -> bytes:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.quantisation import load_quant
@@ -33,6 +34,7 @@ def open_model(
     *,
     quant: str | Path,
     options: EngineOptions,
+    adapter_base: str | None = None,
     offline: bool,
     force: bool,
     progress: Progress,
@@ -44,12 +46,15 @@ def open_model(
     """
     settings = read_settings()
     prepared = prepare_model(
-        resolve_model(model),
+        resolve_model(model, adapter_base),
         quant=load_quant(quant),
         home=settings.home,
         offline=offline or settings.offline,
         progress=progress,
     )
+    refuse_unused_base(adapter_base, prepared.base)
+    for warning in prepared.warnings:
+        progress.note(f"warning: {warning}")
     path = prepared.quantised.path
     fitted = replace(options, n_ctx=read_gguf_header(path).context)
     refuse_what_does_not_fit([(prepared.name, path)], fitted, force=force)

@@ -14,7 +14,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from medbench_local.engine.base import ROWS, Engine, ScoreRequest
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import disk_error, whole_file, write_atomic
+from medbench_local.files.compact import divided, joined, kept_as
 from medbench_local.files.json_objects import json_decoder
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
@@ -38,7 +39,8 @@ _TOGETHER = 200
 """Requests that are sent and tokenised in one go."""
 
 
-@dataclass(frozen=True, slots=True)
+@kept_as("options", joined, divided)
+@dataclass(frozen=True)
 class UserRequest:
     """One line of a request file.
 
@@ -66,10 +68,8 @@ def read_requests(path: Path) -> list[UserRequest]:
     """
     requests = []
     lines: dict[str | int, int] = {}
-    alike: dict[tuple[str, ...], tuple[str, ...]] = {}  # thousands of requests have the same options
     for number, row in read_rows(path):
         request = _request(path, number, row)
-        request = replace(request, options=alike.setdefault(request.options, request.options))
         if request.id in lines:
             raise InputError(path, f"line {number}, key 'id'", f"already used on line {lines[request.id]}")
         lines[request.id] = number
@@ -170,7 +170,9 @@ def _refuse_too_long(
     Raises:
         InputError: a request is longer than the model's context.
     """
-    context = engine.info.n_ctx_train
+    info = engine.info
+    context = min(info.n_ctx_train, info.exact_up_to or info.n_ctx_train)
+    reason = f": {info.limited_by}" if context < info.n_ctx_train else ""
     (blanks,) = engine.tokenize([" " * 64], special=False)
     bytes_at_most = context - ROWS - 2 if len(blanks) <= 66 else 0
     doubtful = [
@@ -180,7 +182,7 @@ def _refuse_too_long(
         > bytes_at_most
     ]
     for request, (asked, _) in zip(doubtful, _tokenised(engine, doubtful, special), strict=True):
-        _need_room(asked, request, context, source)
+        _need_room(asked, request, context, reason, source)
 
 
 def digest(requests: Sequence[UserRequest]) -> str:
@@ -193,18 +195,20 @@ def digest(requests: Sequence[UserRequest]) -> str:
     return found.hexdigest()
 
 
-def _need_room(score: ScoreRequest, request: UserRequest, context: int, source: Path | None) -> None:
+def _need_room(
+    score: ScoreRequest, request: UserRequest, context: int, reason: str, source: Path | None
+) -> None:
     """Refuse what the engine would refuse: options branch off together, up to `ROWS` predictions at once."""
     longest = max(map(len, score.continuations)) - 1
     together = sum(min(len(continuation), ROWS) - 1 for continuation in score.continuations)
     needed = len(score.context) + max(longest, min(together, ROWS - 1))
     if needed > context:
         place = f"line {request.line}, key 'prompt'" if request.line else f"id {request.id!r}"
+        most = "the model is computed right up to" if reason else "the model's context holds"
         raise InputError(
             source or "requests",
             place,
-            f"request {request.id!r} needs {needed:,} tokens with its options, "
-            f"but the model's context holds {context:,}",
+            f"request {request.id!r} needs {needed:,} tokens with its options, but {most} {context:,}{reason}",
             advice="Shorten the prompt, or take the request out. Nothing has been scored.",
         )
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from medbench_local._version import __version__
 from medbench_local.engine.base import Engine, GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, new_tokens
+from medbench_local.engine.support import inexact
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle
-from medbench_local.scoring.rule import AskedPrompt, ScoringSettings
+from medbench_local.scoring.rule import AskedPrompt, ScoringSettings, ThinkingRequest
 from medbench_local.store.scores import StoredRequest, score_key
 from medbench_local.tasks.question import Question, SplitName, Task
 
@@ -25,7 +26,7 @@ BLOCK = 5000
 _TOGETHER = 200
 """Prompts that are rendered, sent and tokenised in one go."""
 
-_REQUESTS = 1
+_REQUESTS = 2
 """To be raised when a rule makes another request of the same prompt within one version of the package."""
 
 
@@ -43,7 +44,7 @@ class PreparedPrompt:
         too_long: the same of those with more demonstrations that did not fit, with their lengths.
     """
 
-    request: ScoreRequest | GenerateRequest | None
+    request: ScoreRequest | GenerateRequest | ThinkingRequest | None
     tokens: int
     dropped: int
     prompt_sha256: str
@@ -176,6 +177,7 @@ class RequestBuilder:
         Raises:
             EngineError: a question cannot be scored by the rule.
             UsageError: a prompt shows a picture, and the rule reads text only.
+            EngineError: a prompt is longer than what llama.cpp computes right of this model.
         """
         asked = self._asked_rows(split)
         number, together = 0, asked
@@ -190,6 +192,15 @@ class RequestBuilder:
         prefixes = self._prefixes[candidate, split, number] = beginnings.shared()
         return PreparedPrompts(prompts, prefixes)
 
+    def need_exact(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> None:
+        """Look at prompts only whether they are computed right, before hours are spent on others.
+
+        Raises:
+            EngineError: one is longer than what llama.cpp computes right of this model.
+        """
+        if self._engine.info.exact_up_to:
+            self._render_rows(candidate, split, rows, kept=())
+
     def tokens(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> int:
         """Tokens decoded to score ``rows`` alone, the prefix that they share counted once."""
         beginnings = _Beginnings()
@@ -198,7 +209,9 @@ class RequestBuilder:
         total = sum(map(len, prefixes.values()))
         for prompt in prompts.values():
             if prompt.request is not None:
-                total += new_tokens(prompt.request, len(prefixes[prompt.dropped]))
+                request = prompt.request
+                asked = request.think if isinstance(request, ThinkingRequest) else request
+                total += new_tokens(asked, len(prefixes[prompt.dropped]))
         return total
 
     def first_prompt(self, candidate: Candidate, split: SplitName) -> Tokens:
@@ -278,6 +291,8 @@ class RequestBuilder:
         """The prompts of ``rows`` with their rows; only of those in ``hashed`` the hashes are made."""
         demonstrations = self._demonstrations(candidate)
         rule, context = self._settings.rule, self._settings.context
+        info = self._engine.info
+        limit = info.exact_up_to
         questions = self._task.questions(split)
         too_long: dict[int, tuple[tuple[bytes, int], ...]] = {}
         waiting = list(rows)
@@ -290,7 +305,10 @@ class RequestBuilder:
                 waiting, asked, rule.requests(self._engine, asked, self._settings), strict=True
             ):
                 request = built.request
-                tokens, fits = len(request.context), rule.room(request) <= context
+                room = rule.room(request)
+                tokens, fits = len(request.context), room <= context
+                if fits and 0 < limit < room:
+                    raise inexact(f"the prompt of {one.where}", room, limit, info.limited_by)
                 sha256, key = "", b""
                 if hashed is None or row in hashed:
                     sha256 = one.prompt.sha256

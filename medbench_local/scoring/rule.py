@@ -14,13 +14,44 @@ from typing import Any, ClassVar, Generic, TypeVar
 from typing_extensions import override
 
 from medbench_local.catalog.protocol import Protocol, Scoring
-from medbench_local.engine.base import Engine, GenerateRequest, Pack, ScoreRequest, Tokens
+from medbench_local.engine.base import (
+    Engine,
+    GenerateRequest,
+    Pack,
+    ScoreRequest,
+    ThinkRequest,
+    Tokens,
+    Trace,
+)
 from medbench_local.prompts.prompt import Prompt
 from medbench_local.prompts.prompt_style import PromptStyle, render
 from medbench_local.store.scores import StoredScore
 from medbench_local.tasks.question import Question
 
-Request = TypeVar("Request", ScoreRequest, GenerateRequest)
+
+@dataclass(frozen=True, slots=True)
+class ThinkingRequest:
+    """What is asked of a model that thinks first.
+
+    Attributes:
+        think: the prompt, and what ends the thinking.
+        forced: tokens that close the thinking of a model that has not.
+        lead: tokens that begin the answer.
+        endings: tokens of the options behind them, none empty.
+    """
+
+    think: ThinkRequest
+    forced: Tokens
+    lead: Tokens
+    endings: tuple[Tokens, ...]
+
+    @property
+    def context(self) -> Tokens:
+        """The prompt's tokens."""
+        return self.think.context
+
+
+Request = TypeVar("Request", ScoreRequest, GenerateRequest, ThinkingRequest)
 
 KeyPart = str | bytes | Tokens
 """What `medbench_local.store.scores.score_key` takes."""
@@ -109,12 +140,24 @@ class ScoringRule(ABC, Generic[Request]):
         scores_option_texts: options are scored by their own texts, which are not shown in the prompt. Their summed
             probability is then small for any model, and whoever repeats the scoring elsewhere needs `Prompt.gap`.
         depends_on_batch: the last bits of a score depend on what else is in its pack, even in the engine's exact mode.
+        generates: the model writes a text.
+        thinks: the model thinks before its options are scored; see `reader` and `after`.
     """
 
     name: ClassVar[Scoring]
     title: ClassVar[str]
     scores_option_texts: ClassVar[bool] = False
     depends_on_batch: ClassVar[bool] = False
+    generates: ClassVar[bool] = False
+    thinks: ClassVar[bool] = False
+
+    def reader(self, protocol: Protocol) -> ScoringRule[Any]:  # noqa: ARG002
+        """The rule that scores the options: this one, unless the model thinks before."""
+        return self
+
+    def after(self, request: Request, trace: Trace) -> ScoreRequest:  # noqa: ARG002
+        """What is asked of a model that thinks, once it has thought."""
+        raise TypeError(f"nobody thinks in {self.title}")
 
     def render(
         self,

@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.engine.base import ROWS, Engine, EngineInfo, EngineOptions
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.prompts.prompting import Prompting
 from medbench_local.scoring.answers import CellScorer, Meter, fingerprint
+from medbench_local.scoring.prompt_styles import prompt_style_of
 from medbench_local.scoring.request_builder import RequestBuilder
-from medbench_local.scoring.rule import ScoringSettings
+from medbench_local.scoring.rule import ScoringRule, ScoringSettings
 from medbench_local.store.scores import ScoreStore
 from medbench_local.tasks.question import SplitName, Task
 
@@ -35,7 +38,7 @@ class ModelSession:
         start: loads it.
         options: how it is decoded; the context is that of ``settings``.
         settings: how prompts become answers.
-        system_prompt: replaces every system prompt.
+        asked: how the user wants the model to be prompted.
         overrides: system prompts of a protocol.
         store: where scores are kept.
         meter: counts the work.
@@ -49,7 +52,7 @@ class ModelSession:
         start: StartEngine,
         options: EngineOptions,
         settings: ScoringSettings,
-        system_prompt: str | None,
+        asked: Prompting,
         overrides: PromptOverrides,
         store: ScoreStore,
         meter: Meter,
@@ -59,7 +62,7 @@ class ModelSession:
         self._start = start
         self._options = options
         self._settings = settings
-        self._system_prompt = system_prompt
+        self._asked = asked
         self._overrides = overrides
         self._store = store
         self._meter = meter
@@ -101,34 +104,48 @@ class ModelSession:
         """How prompts become answers."""
         return self._settings
 
-    def prompt_style(self, model: PreparedModel | None = None) -> PromptStyle:
-        """How this model is prompted, or, given another ``model``, how that one would be."""
-        way = model or self._model
-        return prompt_style_for(
-            way.entry,
-            chat_template=way.chat_template,
-            bos_text=self.info.bos_text,
-            eos_text=self.info.eos_text,
-            system_prompt=self._system_prompt,
+    def prompt_style(self, other: tuple[PreparedModel, Prompting] | None = None) -> PromptStyle:
+        """How this model is prompted, or, given another one and what is asked for of it, how that one would be."""
+        model, asked = other or (self._model, self._asked)
+        return prompt_style_of(
+            model,
+            asked,
             overrides=self._overrides,
-            name=way.name,
+            file=self._file.path,
+            ends={"bos_token": self.info.bos_text, "eos_token": self.info.eos_text},
         )
 
-    def builder(self, task: Task, shots: int, asked: AskedRows, prompt_style: PromptStyle) -> RequestBuilder:
-        """Makes the prompts of ``task`` the way ``prompt_style`` says."""
-        return RequestBuilder(self.engine, prompt_style, task, shots, self._settings, asked)
+    def builder(
+        self,
+        task: Task,
+        shots: int,
+        asked: AskedRows,
+        prompt_style: PromptStyle,
+        rule: ScoringRule[Any] | None = None,
+    ) -> RequestBuilder:
+        """Makes the prompts of ``task`` the way ``prompt_style`` says, for ``rule`` or that of the settings."""
+        return RequestBuilder(self.engine, prompt_style, task, shots, self._by(rule), asked)
+
+    def _by(self, rule: ScoringRule[Any] | None) -> ScoringSettings:
+        return self._settings if rule is None else replace(self._settings, rule=rule)
 
     def scorer(
-        self, task: Task, shots: int, asked: AskedRows, prompt_style: PromptStyle, advance: Advance
+        self,
+        task: Task,
+        shots: int,
+        asked: AskedRows,
+        prompt_style: PromptStyle,
+        rule: ScoringRule[Any],
+        advance: Advance,
     ) -> CellScorer:
-        """A scorer for ``task`` that speaks to this model the way ``prompt_style`` says."""
+        """A scorer for ``task`` that speaks to this model the way ``prompt_style`` says, and answers by ``rule``."""
         return CellScorer(
             self.engine,
             fingerprint=fingerprint(self._file.sha256, self.info),
             store=self._store,
-            builder=self.builder(task, shots, asked, prompt_style),
+            builder=self.builder(task, shots, asked, prompt_style, rule),
             task=task,
-            settings=self._settings,
+            settings=self._by(rule),
             meter=self._meter,
             advance=advance,
         )

@@ -30,13 +30,16 @@ CREATE TABLE IF NOT EXISTS requests (
     key BLOB PRIMARY KEY, score BLOB, tokens INTEGER NOT NULL, options INTEGER NOT NULL, sizes BLOB NOT NULL
 ) WITHOUT ROWID
 """
+_CREATE_TRACES = """
+CREATE TABLE IF NOT EXISTS traces (key BLOB PRIMARY KEY, tokens BLOB NOT NULL, end TEXT NOT NULL) WITHOUT ROWID
+"""
 _LOOKUP_CHUNK = 500
 _LITTLE_ROOM = 2**20
 _ROUNDING = 1e-3
 """How far above 1 a probability may be rounded."""
 
 
-Found = TypeVar("Found", "StoredScore", "StoredRequest")
+Found = TypeVar("Found", "StoredScore", "StoredRequest", "StoredTrace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,19 @@ class StoredRequest:
     tokens: int
     options: int
     sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrace:
+    """What is kept of what a model thought about a prompt.
+
+    Attributes:
+        tokens: that it wrote, with what closed the thinking.
+        end: how it ended.
+    """
+
+    tokens: tuple[int, ...]
+    end: str
 
 
 def score_key(*parts: str | bytes | Sequence[int]) -> bytes:
@@ -109,6 +125,13 @@ def _plausible_request(score: object, tokens: object, options: object, sizes: ob
     if type(tokens) is not int or type(options) is not int or min(tokens, options) < 0:
         return None
     return StoredRequest(score, tokens, options, struct.unpack(f"<{len(sizes) // 8}q", sizes))
+
+
+def _plausible_trace(tokens: object, end: object) -> StoredTrace | None:
+    """The trace that a row holds; None if it holds none."""
+    if not isinstance(tokens, bytes) or len(tokens) % 8 or not isinstance(end, str):
+        return None
+    return StoredTrace(struct.unpack(f"<{len(tokens) // 8}q", tokens), end)
 
 
 def _rows(database: sqlite3.Connection, what: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
@@ -155,6 +178,7 @@ class ScoreStore:
                 )
             database.execute(_CREATE)
             database.execute(_CREATE_REQUESTS)  # absent from stores that earlier releases made
+            database.execute(_CREATE_TRACES)
             database.execute(f"PRAGMA user_version={_LAYOUT}")
         except (sqlite3.Error, OSError) as error:
             raise self._error(error) from error
@@ -162,29 +186,44 @@ class ScoreStore:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
         """What is known of ``keys``, from this run and its neighbours."""
-        found = self._lookup(self._database, keys)
-        for path in self._neighbours:
-            missing = [key for key in keys if key not in found]
-            if not missing:
-                break
-            copied = self._of_neighbour(path, missing, self._lookup)
-            if copied:
-                self.put(copied)
-                found.update(copied)
-        return found
+        return self._found(keys, self._lookup, self.put)
 
     def get_requests(self, keys: Sequence[bytes]) -> dict[bytes, StoredRequest]:
         """What is known of the prompts with ``keys``, from this run and its neighbours."""
-        found = self._lookup_requests(self._database, keys)
+        return self._found(keys, self._lookup_requests, self.put_requests)
+
+    def get_traces(self, keys: Sequence[bytes]) -> dict[bytes, StoredTrace]:
+        """What was thought about the prompts with ``keys``, in this run and its neighbours."""
+        return self._found(keys, self._lookup_traces, self.put_traces)
+
+    def _found(
+        self,
+        keys: Sequence[bytes],
+        lookup: Callable[[sqlite3.Connection, Sequence[bytes]], dict[bytes, Found]],
+        put: Callable[[Mapping[bytes, Found]], None],
+    ) -> dict[bytes, Found]:
+        """What one table has of ``keys``; what only a neighbour has is copied."""
+        found = lookup(self._database, keys)
         for path in self._neighbours:
             missing = [key for key in keys if key not in found]
             if not missing:
                 break
-            copied = self._of_neighbour(path, missing, self._lookup_requests)
+            copied = self._of_neighbour(path, missing, lookup)
             if copied:
-                self.put_requests(copied)
+                put(copied)
                 found.update(copied)
         return found
+
+    def put_traces(self, traces: Mapping[bytes, StoredTrace]) -> None:
+        """Keep ``traces``, all or none.
+
+        Raises:
+            StoreError: the disk is full or the database damaged.
+        """
+        self._insert(
+            "INSERT OR REPLACE INTO traces VALUES (?, ?, ?)",
+            ((key, struct.pack(f"<{len(t.tokens)}q", *t.tokens), t.end) for key, t in traces.items()),
+        )
 
     def put_requests(self, requests: Mapping[bytes, StoredRequest]) -> None:
         """Keep ``requests``, all or none.
@@ -265,6 +304,14 @@ class ScoreStore:
             raise self._error(error) from error
         found = {bytes(key): _plausible_request(*row) for key, *row in rows}
         return {key: request for key, request in found.items() if request is not None}
+
+    def _lookup_traces(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, StoredTrace]:
+        try:
+            rows = list(_rows(database, "key, tokens, end FROM traces", keys))
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        found = {bytes(key): _plausible_trace(*row) for key, *row in rows}
+        return {key: trace for key, trace in found.items() if trace is not None}
 
     def _of_neighbour(
         self,

@@ -10,13 +10,12 @@ from medbench_local.progress import Advance, Progress
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle, candidates
 from medbench_local.results.choices import PromptChoice
+from medbench_local.results.record import Role
 from medbench_local.scoring.answers import Answer
 from medbench_local.scoring.session import ModelSession
 from medbench_local.study.opening import builder_of, scorer_of
-from medbench_local.study.plan import Cell, Plan, test_questions
+from medbench_local.study.plan import Cell, CellKey, Plan, test_questions
 from medbench_local.study.prompt_search import choose_prompt, is_searched, search_prompts, selection_rows
-
-CellKey = tuple[str, int]
 
 _SAMPLE = 20
 """Questions whose prompts tell how long a task's prompts are."""
@@ -37,24 +36,26 @@ class CellAnswers:
     answers: tuple[Answer, ...]
 
 
-def key_of(cell: Cell) -> CellKey:
-    """Task id and shots."""
-    return cell.task.id, cell.shots
-
-
 def answer_all(
-    session: ModelSession, plan: Plan, *, label: str, progress: Progress
+    session: ModelSession, plan: Plan, role: Role, *, label: str, progress: Progress
 ) -> dict[CellKey, CellAnswers]:
-    """Choose a prompt for every cell and answer its test questions with it."""
+    """Choose a prompt for every cell and answer its test questions with it.
+
+    Cells that differ in what the other model does have the same answers, which are found in the store.
+    """
     prompt_style = session.prompt_style()
-    work = {key_of(cell): _prompts_of(plan, cell, prompt_style) for cell in plan.cells}
-    lengths = {key_of(cell): _length(session, plan, cell, prompt_style) for cell in plan.cells}
+    for cell in plan.cells:
+        default = Candidate(None, plan.protocol.demonstration_seed if cell.shots else None)
+        rows = range(len(test_questions(plan, cell)))
+        builder_of(session, plan, cell, role, prompt_style).need_exact(default, "test", rows)
+    work = {cell.key: _prompts_of(plan, cell, prompt_style) for cell in plan.cells}
+    lengths = {cell.key: _length(session, plan, cell, role, prompt_style) for cell in plan.cells}
     mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1) or 1.0
     found = {}
     with progress.step(label, total=sum(work.values()), unit="prompts") as advance:
         for cell in plan.cells:
-            count = _Share(advance, work[key_of(cell)], lengths[key_of(cell)] / mean)
-            scorer = scorer_of(session, plan, cell, prompt_style, count)
+            count = _Share(advance, work[cell.key], lengths[cell.key] / mean)
+            scorer = scorer_of(session, plan, cell, role, prompt_style, count)
             candidate, choice = choose_prompt(
                 scorer,
                 task=cell.task,
@@ -66,7 +67,7 @@ def answer_all(
             )
             rows = range(len(test_questions(plan, cell)))
             answers = scorer.answers(candidate, "test", rows)
-            found[key_of(cell)] = CellAnswers(candidate, choice, tuple(answers))
+            found[cell.key] = CellAnswers(candidate, choice, tuple(answers))
             count.end()
     return found
 
@@ -74,6 +75,7 @@ def answer_all(
 def answer_with(
     session: ModelSession,
     plan: Plan,
+    role: Role,
     prompt_style: PromptStyle,
     chosen: Mapping[CellKey, Candidate],
     rows: Mapping[CellKey, Sequence[int]],
@@ -82,11 +84,14 @@ def answer_with(
     progress: Progress,
 ) -> dict[CellKey, tuple[Answer, ...]]:
     """Answer some test questions of every cell with prompts that are given."""
+    for cell in plan.cells:
+        key = cell.key
+        builder_of(session, plan, cell, role, prompt_style).need_exact(chosen[key], "test", rows[key])
     found = {}
     with progress.step(label, total=sum(map(len, rows.values())), unit="prompts") as advance:
         for cell in plan.cells:
-            key = key_of(cell)
-            scorer = scorer_of(session, plan, cell, prompt_style, advance)
+            key = cell.key
+            scorer = scorer_of(session, plan, cell, role, prompt_style, advance)
             found[key] = tuple(scorer.answers(chosen[key], "test", rows[key]))
     return found
 
@@ -137,11 +142,11 @@ class _Share:
         self(max(self._left, 0.0), known=True)
 
 
-def _length(session: ModelSession, plan: Plan, cell: Cell, prompt_style: PromptStyle) -> float:
+def _length(session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_style: PromptStyle) -> float:
     """Tokens decoded for a prompt on average, from a few test questions in the default format."""
     candidate = Candidate(None, 0 if cell.shots else None)
     rows = range(min(_SAMPLE, len(cell.task.questions("test"))))
-    return builder_of(session, plan, cell, prompt_style).tokens(candidate, "test", rows) / len(rows)
+    return builder_of(session, plan, cell, role, prompt_style).tokens(candidate, "test", rows) / len(rows)
 
 
 def _prompts_of(plan: Plan, cell: Cell, prompt_style: PromptStyle) -> int:

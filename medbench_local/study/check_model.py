@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.errors import UsageError
-from medbench_local.files.atomic import need_place
+from medbench_local.errors import InputError, UsageError
+from medbench_local.files.atomic import need_place, write_atomic
+from medbench_local.files.json_objects import read_json_object
 from medbench_local.files.lock import only_process
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.results.folder import RUNS, SCORES, neighbouring_stores
+from medbench_local.results.folder import RUNS, SCORES, RunFolder, neighbouring_stores
 from medbench_local.results.model_check import ModelCheck, TaskCheck
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.begun import in_begun_mode
-from medbench_local.study.cell_answers import CellKey, answer_with, key_of, with_retries
+from medbench_local.study.cell_answers import answer_with, with_retries
 from medbench_local.study.equivalence import (
     CheckSettings,
     check_settings,
@@ -30,9 +32,13 @@ from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Plan, test_questions
+from medbench_local.study.per_model import need_one_model
+from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
+
+BEGUN = "checks.json"
+"""The checks that were begun in a folder, which may be one of several that was named."""
 
 
 def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
@@ -44,6 +50,7 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         UsageError: there is nothing to compare with.
         MedbenchError: of the parts; what was computed is kept.
     """
+    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
     if options.output is not None:
         need_place(options.output)
     if options.quant == "auto":
@@ -69,9 +76,10 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         reference_precision=plan.reference_precision,
         near_tie=plan.reference_near_tie,
     )
-    rows = {key_of(cell): checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
+    rows = {cell.key: checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
     folder = _folder(planner.quants, plan)
     with only_process(folder), ScoreStore(folder / SCORES, neighbouring_stores(folder)) as store:
+        _note(folder, identity_of(plan, planner.quants))
         quantised = _answers(plan, prepared, rows, store, full=False, tools=tools)
         full = _answers(plan, prepared, rows, store, full=True, tools=tools)
     return _judge(plan, settings, rows, full, quantised)
@@ -83,8 +91,36 @@ def _folder(quants: Sequence[QuantConfig], plan: Plan) -> Path:
 
 
 def _is_begun(quants: Sequence[QuantConfig], plan: Plan) -> bool:
-    """A folder that was named holds scores of any mode: each finds its own."""
-    return plan.options.output is None and (_folder(quants, plan) / SCORES).is_file()
+    folder = _folder(quants, plan)
+    if not (folder / SCORES).is_file():
+        return False
+    if plan.options.output is None or identity_of(plan, quants) in _begun(folder):
+        return True
+    # Version 0.1.0 wrote no list into a folder that was named, and computed in the exact mode.
+    listed, compared = folder / BEGUN, RunFolder(folder).manifest_file
+    return plan.options.mode == "exact" and not listed.is_file() and not compared.is_file()
+
+
+def _begun(folder: Path) -> list[str]:
+    """The identities of the checks that were begun in a folder.
+
+    Raises:
+        InputError: the list is damaged.
+    """
+    file = folder / BEGUN
+    found = read_json_object(file).get("identities") if file.is_file() else []
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise InputError(
+            file, "key 'identities'", "expected a list of texts", advice="Remove it: no score is in it."
+        )
+    return found
+
+
+def _note(folder: Path, identity: str) -> None:
+    """Write down that a check was begun; a folder that was named may hold several."""
+    known = _begun(folder)
+    if identity not in known:
+        write_atomic(folder / BEGUN, json.dumps({"identities": [*known, identity]}, indent=1) + "\n")
 
 
 def _answers(
@@ -98,7 +134,7 @@ def _answers(
 ) -> dict[CellKey, tuple[Answer, ...]]:
     file = plan.reference_file(model) if full else model.quantised
     seed = plan.protocol.demonstration_seed
-    chosen = {key_of(cell): Candidate(None, seed if cell.shots else None) for cell in plan.cells}
+    chosen = {cell.key: Candidate(None, seed if cell.shots else None) for cell in plan.cells}
     found: dict[CellKey, tuple[Answer, ...]] = {}
 
     def work(session: ModelSession) -> None:
@@ -107,6 +143,7 @@ def _answers(
             answer_with(
                 session,
                 plan,
+                "medical",
                 session.prompt_style(),
                 chosen,
                 rows,
@@ -117,7 +154,14 @@ def _answers(
 
     with_retries(
         lambda: session_for(
-            plan, model, file, start=tools.start_engine, reference=full, store=store, meter=Meter()
+            plan,
+            model,
+            file,
+            role="medical",
+            start=tools.start_engine,
+            reference=full,
+            store=store,
+            meter=Meter(),
         ),
         work,
         retries=plan.options.retries,
@@ -133,9 +177,7 @@ def _judge(
     full: dict[CellKey, tuple[Answer, ...]],
     quantised: dict[CellKey, tuple[Answer, ...]],
 ) -> ModelCheck:
-    asked = {
-        key_of(cell): [test_questions(plan, cell)[row] for row in rows[key_of(cell)]] for cell in plan.cells
-    }
+    asked = {cell.key: [test_questions(plan, cell)[row] for row in rows[cell.key]] for cell in plan.cells}
     tasks = tuple(
         TaskCheck(
             key[0],

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 
-from medbench_local.acquire.prepare import GgufFile, PreparedModel
+from medbench_local.acquire.prepare import GgufFile
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import StoreError
 from medbench_local.files.atomic import need_place
@@ -25,10 +25,8 @@ from medbench_local.study.assembly import assemble, timing_of
 from medbench_local.study.begun import in_begun_mode
 from medbench_local.study.cell_answers import (
     CellAnswers,
-    CellKey,
     answer_all,
     answer_with,
-    key_of,
     with_retries,
 )
 from medbench_local.study.cell_verification import CellVerification
@@ -41,9 +39,10 @@ from medbench_local.study.memory import (
     refuse_unchecked_climb,
     why_it_does_not_fit,
 )
+from medbench_local.study.model_prompts import refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Outline, Plan, test_questions
+from medbench_local.study.plan import CellKey, Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
@@ -85,6 +84,7 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         return Run(folder, finished, computed=False)
     first = planner.plan(quants[0])
     refuse_plan(first)
+    refuse_prompts(first)
     if len(quants) > 1:
         refuse_unchecked_climb(first)
     with only_process(folder.path):
@@ -222,38 +222,40 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
     def answer_medical(session: ModelSession) -> None:
         work.models["medical"] = loaded(session, plan)
         label = f"{plan.medical.name} ({plan.quant.name})"
-        sides["medical"] = answer_all(session, plan, label=label, progress=work.tools.progress)
+        sides["medical"] = answer_all(session, plan, "medical", label=label, progress=work.tools.progress)
 
     def answer_base(session: ModelSession) -> None:
         work.models["base"] = loaded(session, plan)
         label = f"{plan.base.name} ({plan.quant.name})"
-        sides["base"] = answer_all(session, plan, label=label, progress=work.tools.progress)
+        sides["base"] = answer_all(session, plan, "base", label=label, progress=work.tools.progress)
         if plan.options.ablation:
             chosen = {key: found.candidate for key, found in sides["medical"].items()}
             shared.update(
                 answer_with(
                     session,
                     plan,
-                    session.prompt_style(plan.medical),
+                    "base",
+                    session.prompt_style((plan.medical, plan.options.prompting("medical"))),
                     chosen,
-                    {key_of(cell): range(len(test_questions(plan, cell))) for cell in plan.cells},
+                    {cell.key: range(len(test_questions(plan, cell))) for cell in plan.cells},
                     label=f"{plan.base.name} with the prompts of {plan.medical.name}",
                     progress=work.tools.progress,
                 )
             )
 
-    _with_model(plan, plan.medical, plan.medical.quantised, answer_medical, work)
-    _with_model(plan, plan.base, plan.base.quantised, answer_base, work)
+    _with_model(plan, "medical", plan.medical.quantised, answer_medical, work)
+    _with_model(plan, "base", plan.base.quantised, answer_base, work)
     findings = _findings(plan, sides, obstacle, share, precisions, work)
     comparisons = []
     for cell in plan.cells:
-        key = key_of(cell)
+        key = cell.key
         medical, base = sides["medical"][key], sides["base"][key]
         comparisons.append(
             comparison(
                 task=cell.task.id,
                 shots=cell.shots,
-                scoring=plan.scoring,
+                scoring=plan.rule_of(cell, "medical"),
+                thinkers=cell.thinkers,
                 precision=plan.precision,
                 questions=test_questions(plan, cell),
                 medical=Side(medical.choice, medical.answers),
@@ -287,7 +289,7 @@ def _findings(
             share=share,
             with_model=lambda role, visit: _with_model(
                 plan,
-                plan.models[role],
+                role,
                 plan.reference_file(plan.models[role]),
                 visit,
                 work,
@@ -304,7 +306,7 @@ def _findings(
     )
     findings = {}
     for cell in plan.cells:
-        key = key_of(cell)
+        key = cell.key
         check = checks.get(key)
         found = unchecked(plan, cell, obstacle) if check is None else finding(plan, check, settings)
         findings[key] = found
@@ -315,7 +317,7 @@ def _findings(
 
 def _with_model(
     plan: Plan,
-    model: PreparedModel,
+    role: Role,
     file: GgufFile,
     work_with: Callable[[ModelSession], None],
     work: _Work,
@@ -325,8 +327,9 @@ def _with_model(
     with_retries(
         lambda: session_for(
             plan,
-            model,
+            plan.models[role],
             file,
+            role=role,
             start=work.tools.start_engine,
             reference=reference,
             store=work.store,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench_local.acquire.calibration import Speeds, measured_speeds
-from medbench_local.acquire.inventory import plan_model
+from medbench_local.acquire.inventory import ModelPlan, fetched_twice, plan_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
@@ -15,6 +15,7 @@ from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
+from medbench_local.prompts.prompting import Prompting
 from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
 from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
@@ -39,7 +40,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         MedbenchError: a model, a task or an option is not known, or the hub refuses.
     """
     progress = tools.progress
-    sources = [resolve_model(name) for name in (medical, base)]
+    sources = [resolve_model(name, options.adapter_base) for name in (medical, base)]
     steps = ladder(options)
     sizes = [_weights(source, options, progress) for source in sources]
     weights, asked = ([size[i] for size in sizes] for i in (0, 1))
@@ -54,19 +55,23 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     given = [given_quantised(source) for source in sources]
     checked = options.check != "none" and steps[0].name != FULL and not any(given)
     costs = []
+    planned: list[ModelPlan] = []
     for role, source, file_type, size in zip(ROLES, sources, given, asked, strict=True):
         as_it_is = file_type is not None and options.quant is None
         quant = load_quant(FULL) if as_it_is else steps[0]
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
+        twice = sum(fetched_twice(files, other) for other in planned)
+        planned.append(files)
         work = _Work(1 + (options.ablation and role == "base"), checked, len(steps))
         precision = file_type if file_type and as_it_is else quant.name
-        own = tuple(_cost(cell, source.entry, options, work) for cell in cells)
+        told = Prompting(system_prompt=options.prompting(role).system_prompt)  # a template adds few tokens
+        own = tuple(_cost(cell, source.entry, options, told, work) for cell in cells)
         costs.append(
             ModelCost(
                 name=files.name,
                 precision=precision,
-                download=files.download,
-                disk=files.room,
+                download=files.download - twice,
+                disk=files.room - twice,
                 ready=files.quantised_here,
                 cells=own,
                 speed=_speed(speeds, precision, size),
@@ -113,24 +118,24 @@ class _Work:
     precisions: int
 
 
-def _cost(cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, work: _Work) -> CellCost:
+def _cost(
+    cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, asked: Prompting, work: _Work
+) -> CellCost:
     settings = options.protocol.selection
-    prompt_style = prompt_style_for(
-        entry, system_prompt=options.system_prompt, overrides=options.protocol.prompts
-    )
+    prompt_style = prompt_style_for(entry, asked=asked, overrides=options.protocol.prompts)
     tried = candidates(
         prompt_style, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )
     searched = is_searched(len(tried), cell.shots, settings)
     rows = selection_rows(cell.task, settings, options.limit)
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
-    asked = asked_questions(options.protocol, cell, options.limit)
-    prefix, tail = _lengths(cell, prompt_style, asked)
+    questions = asked_questions(options.protocol, cell, options.limit)
+    prefix, tail = _lengths(cell, prompt_style, questions)
     tail += RULES[options.scoring or options.protocol.scoring].answer_tokens(options.protocol)
     visits = min(len(tried), selection) * (3 if settings.method == "racing" else 1)
-    most = len(asked) if work.checked else 0
-    expected = most if options.check == "full" else round(most * expected_share(len(asked)))
-    once = selection * tail + visits * prefix + work.passes * (len(asked) * tail + prefix)
+    most = len(questions) if work.checked else 0
+    expected = most if options.check == "full" else round(most * expected_share(len(questions)))
+    once = selection * tail + visits * prefix + work.passes * (len(questions) * tail + prefix)
     check = prefix if work.checked else 0.0
     # Of a ladder the first precision is expected to do, and all of them are tried at most.
     all_tries = work.precisions * once + max(1, work.precisions - 1) * (most * tail + check)
@@ -139,7 +144,7 @@ def _cost(cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, work: 
         shots=cell.shots,
         candidates=len(tried),
         selection_prompts=selection,
-        test_prompts=len(asked) * work.passes,
+        test_prompts=len(questions) * work.passes,
         check_expected=expected,
         check_most=most,
         tokens=int(all_tries),

@@ -9,6 +9,7 @@ from pathlib import Path
 from medbench_local._version import __version__
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.prompts.prompting import PerModel
 from medbench_local.results.identification import (
     DataFileRecord,
     HashedFile,
@@ -16,9 +17,11 @@ from medbench_local.results.identification import (
     LlamaCpp,
     SplitRecord,
 )
+from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import ModelRecord
 from medbench_local.scoring.session import ModelSession
 from medbench_local.study.manifest import identity_of, origin
+from medbench_local.study.model_prompts import chat_template_records
 from medbench_local.study.plan import Plan
 from medbench_local.tasks.question import Task
 
@@ -75,7 +78,8 @@ def identification(
         scoring=plan.scoring,
         shots=tuple(dict.fromkeys(cell.shots for cell in plan.cells)),
         limit=plan.options.limit,
-        system_prompt=plan.options.system_prompt,
+        system_prompt=_by_role(plan.options.system_prompt),
+        chat_templates=chat_template_records(plan),
         protocol_content=plan.protocol.model_dump(mode="json"),
         data={cell.task.id: _data(cell.task) for cell in plan.cells},
     )
@@ -93,6 +97,10 @@ def model_record(model: PreparedModel) -> ModelRecord:
         full_sha256=model.full.sha256 if model.full else None,
         files=tuple(HashedFile(name=f.path, sha256=f.sha256) for f in model.files),
     )
+
+
+def _by_role(given: PerModel) -> str | dict[Role, str] | None:
+    return {role: given[role] for role in ROLES if role in given} if isinstance(given, Mapping) else given
 
 
 def _said(models: Mapping[str, LoadedModel], name: str) -> str | None:

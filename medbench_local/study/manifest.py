@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from medbench_local.acquire.checkpoint_files import Origin
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.files.hashes import file_sha256
 from medbench_local.results.folder import identity
 from medbench_local.results.identification import Identification
+from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import SCHEMA
 from medbench_local.scoring.rules import RULES
+from medbench_local.study.model_prompts import chat_template_record, describe_prompts
 from medbench_local.study.options import record
 from medbench_local.study.plan import Cell, Outline, Plan
 from medbench_local.tasks.question import Task
+
+TEMPLATES = 2
+"""To be raised when the chat template that comes with a model writes other prompts than before."""
 
 METHOD = "0.1.0"
 """The release whose prompts and statistics these are. It stands in the identity of a run, not the version, so that a
@@ -47,10 +53,17 @@ def run_name(outline: Outline, identity: str) -> str:
 
 
 def origin(model: PreparedModel) -> str:
-    """Where a model came from: "owner/name@commit", "embedded" or "local"."""
+    """Where a model came from: "owner/name@commit", "embedded" or "local"; an adapter also says its base's."""
     if model.repository is not None:
-        return f"{model.repository}@{model.commit}"
-    return "embedded" if model.entry is not None and model.entry.embedded else "local"
+        own = f"{model.repository}@{model.commit}"
+    else:
+        own = "embedded" if model.entry is not None and model.entry.embedded else "local"
+    return own if model.base is None else f"{own} merged into {_origin_of_base(model.base)}"
+
+
+def _origin_of_base(base: Origin) -> str:
+    own = f"{base.repository}@{base.commit}" if base.repository is not None else f"{base.name} (local)"
+    return own if base.base is None else f"{own} merged into {_origin_of_base(base.base)}"
 
 
 def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
@@ -59,14 +72,15 @@ def identity_of(plan: Plan, quants: Sequence[QuantConfig]) -> str:
 
 
 def hashed(cells: Sequence[Cell]) -> list[HashedCell]:
-    """What of cells decides the result."""
+    """What of cells decides the result; that some may think and others not follows from the models and the scoring."""
+    once = {(cell.task.id, cell.shots): cell for cell in cells}
     return [
         HashedCell(
             cell.task.id,
             [[file.sha256 for file in split.files] for split in cell.task.splits.values()],
             cell.shots,
         )
-        for cell in cells
+        for cell in once.values()
     ]
 
 
@@ -91,8 +105,8 @@ def identity_with(plan: Outline, cells: Sequence[HashedCell], quants: Sequence[Q
             "schema": SCHEMA,
             "package": METHOD,
             "bindings": metadata.version("llama-cpp-python"),
-            "medical": _model_identity(plan, plan.medical),
-            "base": _model_identity(plan, plan.base),
+            "medical": _model_identity(plan, "medical"),
+            "base": _model_identity(plan, "base"),
             "tasks": [{"id": cell.task, "files": cell.files} for cell in cells],
             "shots": [cell.shots for cell in cells],
             "scoring": plan.scoring,
@@ -134,10 +148,7 @@ def describe(
             "python": platform.python_version(),
             "platform": platform.platform(),
         },
-        "models": {
-            role: _describe_model(plan, model) | dict(models.get(role, {}))
-            for role, model in plan.models.items()
-        },
+        "models": {role: _describe_model(plan, role) | dict(models.get(role, {})) for role in ROLES},
         "data": {cell.task.id: describe_task(cell.task) for cell in plan.cells},
         "quantisation": plan.quant.model_dump(mode="json"),
         "precisions": [quant.name for quant in quants],
@@ -166,7 +177,8 @@ def describe(
     }
 
 
-def _describe_model(plan: Plan, model: PreparedModel) -> dict[str, Any]:
+def _describe_model(plan: Plan, role: Role) -> dict[str, Any]:
+    model = plan.models[role]
     return {
         "name": model.name,
         "catalog": model.entry.name if model.entry else None,
@@ -177,8 +189,10 @@ def _describe_model(plan: Plan, model: PreparedModel) -> dict[str, Any]:
         "checkpoint": {
             "repository": model.repository,
             "commit": model.commit,
+            "merged_into": asdict(model.base) if model.base is not None else None,
             "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in model.files],
         },
+        "chat_template": describe_prompts(model, plan.options.prompting(role)),
         "warnings": list(model.warnings),
     }
 
@@ -201,11 +215,14 @@ def describe_task(task: Task) -> dict[str, Any]:
     }
 
 
-def _model_identity(plan: Outline, model: PreparedModel) -> list[Any]:
+def _model_identity(plan: Outline, role: Role) -> list[Any]:
     """Name, content, and what the catalog says of it: the same files from a folder are prompted otherwise."""
+    model = plan.models[role]
     entry = model.entry
-    known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.context]
-    return [model.name, plan.reference_file(model).sha256, known]
+    known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.known_context]
+    found = [model.name, plan.reference_file(model).sha256, known]
+    template = chat_template_record(model, plan.options.prompting(role))
+    return found if template.sha256 is None else [*found, TEMPLATES]
 
 
 def _quant_identity(quant: QuantConfig, home: Path) -> dict[str, Any]:

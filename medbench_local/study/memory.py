@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from medbench_local.engine.memory import refuse_what_does_not_fit
 from medbench_local.errors import DoesNotFitError, UsageError
 from medbench_local.results.checks import CheckObstacle
@@ -34,10 +32,9 @@ def refuse_plan(plan: Outline) -> None:
     if options.check == "full" and not (plan.checkable or plan.at_full_precision):
         raise UsageError(NOTHING_FULLER, advice="Name the model's checkpoint, or a GGUF in f16, bf16 or f32.")
     scored = [(f"{model.name} ({plan.quant.name})", model.quantised.path) for model in plan.models.values()]
-    refuse_what_does_not_fit(scored, plan.engine(), force=options.force)
+    refuse_what_does_not_fit(scored, plan.engine(), force=options.force, generates=plan.generates)
     if options.check == "full" and plan.checkable:
-        engine = plan.engine(reference=True)
-        refuse_what_does_not_fit(_references(plan), engine, force=options.force, advice=INSTEAD)
+        _refuse_references(plan)
 
 
 def obstacle_to_checking(plan: Outline) -> CheckObstacle | None:
@@ -66,16 +63,21 @@ def refuse_unchecked_climb(plan: Outline) -> None:
 def why_it_does_not_fit(plan: Outline) -> str:
     """What the models need at the precision that is checked against, and what is free; "" if they fit."""
     try:
-        refuse_what_does_not_fit(
-            _references(plan), plan.engine(reference=True), force=plan.options.force, advice=INSTEAD
-        )
+        _refuse_references(plan)
     except DoesNotFitError as error:
         return f"No verdict will be checked: {error.message} {error.advice}"
     return ""
 
 
-def _references(plan: Outline) -> list[tuple[str, Path]]:
-    return [
+def _refuse_references(plan: Outline) -> None:
+    files = [
         (f"{model.name} ({plan.reference_precision})", plan.reference_file(model).path)
         for model in plan.models.values()
     ]
+    refuse_what_does_not_fit(
+        files,
+        plan.engine(reference=True),
+        force=plan.options.force,
+        generates=plan.generates,
+        advice=INSTEAD,
+    )

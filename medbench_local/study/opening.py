@@ -8,6 +8,7 @@ from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.results.record import Role
 from medbench_local.scoring.answers import CellScorer, Meter
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.scoring.rule import ScoringSettings
@@ -24,6 +25,7 @@ def session_for(
     model: PreparedModel,
     file: GgufFile,
     *,
+    role: Role,
     start: StartEngine,
     reference: bool,
     store: ScoreStore,
@@ -35,6 +37,7 @@ def session_for(
         plan: what is being compared.
         model: the model.
         file: which of its files is loaded.
+        role: the model's; decides how the user wants it to be prompted.
         start: loads it.
         reference: whether it is loaded as what the scored precision is checked against.
         store: where scores are kept.
@@ -46,7 +49,7 @@ def session_for(
         start=start,
         options=plan.engine(reference=reference),
         settings=_settings(plan, model, file),
-        system_prompt=plan.options.system_prompt,
+        asked=plan.options.prompting(role),
         overrides=plan.protocol.prompts,
         store=store,
         meter=meter,
@@ -54,15 +57,19 @@ def session_for(
 
 
 def scorer_of(
-    session: ModelSession, plan: Plan, cell: Cell, prompt_style: PromptStyle, advance: Advance
+    session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_style: PromptStyle, advance: Advance
 ) -> CellScorer:
-    """A scorer for one cell of ``plan``."""
-    return session.scorer(cell.task, cell.shots, _asked(plan, cell), prompt_style, advance)
+    """A scorer for one model in one cell of ``plan``."""
+    rule = RULES[plan.rule_of(cell, role)]
+    return session.scorer(cell.task, cell.shots, _asked(plan, cell), prompt_style, rule, advance)
 
 
-def builder_of(session: ModelSession, plan: Plan, cell: Cell, prompt_style: PromptStyle) -> RequestBuilder:
-    """Makes the prompts of one cell of ``plan``."""
-    return session.builder(cell.task, cell.shots, _asked(plan, cell), prompt_style)
+def builder_of(
+    session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_style: PromptStyle
+) -> RequestBuilder:
+    """Makes the prompts of one model in one cell of ``plan``."""
+    rule = RULES[plan.rule_of(cell, role)]
+    return session.builder(cell.task, cell.shots, _asked(plan, cell), prompt_style, rule)
 
 
 def _asked(plan: Plan, cell: Cell) -> AskedRows:
@@ -78,7 +85,7 @@ def _settings(plan: Plan, model: PreparedModel, file: GgufFile) -> ScoringSettin
     protocol = plan.protocol
     limits = [read_gguf_header(file.path).context, protocol.context]
     if model.entry is not None:
-        limits.append(model.entry.context)
+        limits.append(model.entry.known_context)
     return ScoringSettings(
         rule=RULES[plan.scoring], context=min(limit for limit in limits if limit), protocol=protocol
     )

@@ -13,11 +13,17 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from medbench_local.catalog.names import FULL, Scoring, full_by_any_name
+from medbench_local.catalog.names import FULL, Partner, Scoring, full_by_any_name
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
+from medbench_local.prompts.prompting import PerModel, Prompting, prompting_of
 from medbench_local.settings import read_settings
-from medbench_local.text import is_whole
+from medbench_local.study.per_model import (
+    chat_template_text,
+    check_per_model,
+    resolved,
+    system_prompt_text,
+)
 
 if TYPE_CHECKING:
     from medbench_local.catalog.protocol import Protocol
@@ -31,7 +37,8 @@ DEFAULT_QUANT = "q8_0"
 """Where no speed speaks for another: half the size of 16-bit weights, and verdicts that hardly ever differ."""
 
 MODEL = (
-    "a catalog name, a .gguf file, a checkpoint folder, hf:owner/name[@revision] or gguf:owner/name/file.gguf"
+    "a catalog name, a .gguf file, a folder of a checkpoint or a LoRA adapter, hf:owner/name[@revision] or "
+    "gguf:owner/name/file.gguf"
 )
 """The ways to name a model, for people."""
 
@@ -124,6 +131,14 @@ class CompareOptions:
         example=40,
     )
     output: Path | None = option(None, "The run's folder.", unset="one below runs, named by its content")
+    adapter_base: str | None = option(
+        None,
+        "What a LoRA adapter is merged into, named as a model is; none for an adapter beside whole weights that count "
+        "as they are.",
+        unset="the model that the adapter names",
+        decides="as planned",
+        example="demo-base",
+    )
     data_dir: Path | None = option(
         None, "Folder of the data sets' official files.", unset="MEDBENCH_DATA, or the hub"
     )
@@ -149,8 +164,19 @@ class CompareOptions:
         switch=True,
         example=True,
     )
-    system_prompt: str | None = option(
-        None, "Replaces every system prompt.", decides="as given", example="Be brief."
+    chat_template: str | Path | Mapping[str, str | Path] | None = option(
+        None,
+        'A file with the Jinja chat template that writes the prompts, or "none" for plain text; each of two models may '
+        "have its own.",
+        unset="the study's way for models of the catalog, else the template that comes with a model",
+        decides="as given",
+        example="none",
+    )
+    system_prompt: str | Mapping[str, str] | None = option(
+        None,
+        "Replaces every system prompt: a text, or @FILE with one; each of two models may have its own.",
+        decides="as given",
+        example="Be brief.",
     )
     force: bool = option(False, "Run even if memory seems too small.")
     retries: int = option(0, "How often a worker process that died is started again.", least=0)
@@ -182,6 +208,11 @@ class SweepOptions(CompareOptions):
 
     protocol: str | Path | Protocol = option("laptop", _PROTOCOL)
     output: Path | None = option(None, "Folder for the runs.", unset="runs")
+    partner: Partner = option(
+        "origin",
+        "What a medical model that is named alone is compared with, where the catalog knows two: what it was trained "
+        "from (origin), or what its user would otherwise take (alternative).",
+    )
     ablation: bool | None = option(
         True, "Also ask the base models with the medical models' prompts.", switch=True
     )
@@ -205,7 +236,7 @@ class CheckOptions(CompareOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedOptions(CompareOptions):
-    """Checked options, completed from the environment and the protocol; `resolve` makes them.
+    """Checked options, completed from the environment, the protocol and the files they name; `resolve` makes them.
 
     Attributes:
         home: where converted models lie.
@@ -213,9 +244,15 @@ class ResolvedOptions(CompareOptions):
 
     protocol: Protocol
     check_precision: str
+    chat_template: PerModel
+    system_prompt: PerModel
     ablation: bool
     offline: bool
     home: Path
+
+    def prompting(self, role: str) -> Prompting:
+        """How the model of a role ("medical", "base") is to be prompted."""
+        return prompting_of(role, self.chat_template, self.system_prompt)
 
 
 def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOptions:
@@ -227,20 +264,25 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
 
     Raises:
         UsageError: a value is out of its range, or there is no such protocol.
-        InputError: the protocol's file is malformed.
+        InputError: a file that is named (protocol, chat template, system prompt) is malformed.
     """
     from medbench_local.catalog.protocol import Protocol, load_protocol
+    from medbench_local.scoring.rules import RULES
 
     check_ranges(options)
     settings = read_settings()
     named = protocol if options.protocol is None else options.protocol
     rules = named if isinstance(named, Protocol) else load_protocol(named)
+    if RULES[options.scoring or rules.scoring].thinks:  # one candidate costs as much as the test
+        rules = rules.model_copy(update={"selection": rules.thinking.selection})
     values = {one.name: _number(getattr(options, one.name), one) for one in fields(CompareOptions)}
     values |= {
         "tasks": None if options.tasks is None else tuple(options.tasks),
         "shots": None if values["shots"] is None else tuple(dict.fromkeys(values["shots"])),
         "protocol": rules,
         "check_precision": full_by_any_name(options.check_precision),
+        "chat_template": resolved(options.chat_template, chat_template_text),
+        "system_prompt": resolved(options.system_prompt, system_prompt_text),
         "ablation": rules.ablation if options.ablation is None else options.ablation,
         "output": None if options.output is None else Path(options.output),
         "data_dir": Path(options.data_dir) if options.data_dir else settings.data_dir,
@@ -305,6 +347,11 @@ def is_several(type_: Any) -> bool:
     return get_origin(without_none(type_)) is Sequence
 
 
+def is_per_model(type_: Any) -> bool:
+    """Whether a type is of a value for both models, or one for each."""
+    return any(get_origin(part) is Mapping for part in get_args(type_))
+
+
 def check_ranges(options: CompareOptions) -> None:
     """Hold every option against its range and its choices.
 
@@ -315,6 +362,9 @@ def check_ranges(options: CompareOptions) -> None:
     for one in described_fields(type(options)):
         value, type_ = getattr(options, one.name), types[one.name]
         if value is None and NoneType in get_args(type_):
+            continue
+        if is_per_model(type_):
+            check_per_model(one.name, value, (str, Path) if Path in get_args(type_) else (str,))
             continue
         values, kind = [value], without_none(type_)
         if is_several(type_):
@@ -328,10 +378,6 @@ def check_ranges(options: CompareOptions) -> None:
         for each in values:
             _check_kind(one.name, each, kind)
             _check_number(one.name, each, about(one))
-    if options.system_prompt is not None and not is_whole(options.system_prompt):  # a shell's other encoding
-        raise UsageError(
-            "`system_prompt=` is not UTF-8 text.", advice="Give it in the encoding of the terminal."
-        )
 
 
 def _check_kind(name: str, value: Any, kind: Any) -> None:

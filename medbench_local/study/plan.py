@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.acquire.source import ModelSource
 from medbench_local.catalog.model import ModelEntry, models
@@ -17,10 +19,14 @@ from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
+from medbench_local.results.record import Role, Thinkers
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.tasks.load import LocatedTask, locate_task
 from medbench_local.tasks.question import SPLITS, Question, Task
+
+_SAMPLE_SEED = 42
+"""Of the sample of questions that models think about."""
 
 FULL_CACHE: Literal["f32"] = "f32"
 """Type of the attention cache at full precision, in the engine's exact mode."""
@@ -29,17 +35,40 @@ WITHOUT_ROUNDING = ("f32", "f16")
 """File types with which llama.cpp rounds less than flash attention does; bf16 weights round activations to bf16."""
 
 
+THINKERS_WORDS: Mapping[Thinkers, str] = {
+    "both": "both think",
+    "medical": "the medical model thinks",
+    "none": "nobody thinks",
+}
+"""Who thinks, for people."""
+
+CellKey = tuple[str, int, Thinkers | None]
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One task at one number of shots; the model and the scoring are given by where it is used."""
+    """One task at one number of shots; the model and the scoring are given by where it is used.
+
+    Attributes:
+        task: its questions.
+        shots: demonstrations in a prompt.
+        thinkers: who thinks before it answers, where the scoring lets models think.
+    """
 
     task: Task
     shots: int
+    thinkers: Thinkers | None = None
 
     @property
     def label(self) -> str:
         """For people: "medqa, 3-shot"."""
-        return f"{self.task.id}, {self.shots}-shot"
+        label = f"{self.task.id}, {self.shots}-shot"
+        return label if self.thinkers is None else f"{label}, {THINKERS_WORDS[self.thinkers]}"
+
+    @property
+    def key(self) -> CellKey:
+        """Task id, shots, and who thinks."""
+        return self.task.id, self.shots, self.thinkers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +170,16 @@ class Outline:
         if quant.flash_attention == "on":
             return "reproducible"
         return "exact" if any(name in WITHOUT_ROUNDING for name in file_types) else "reproducible"
+
+    @property
+    def generates(self) -> bool:
+        """Whether the models write their answers."""
+        return RULES[self.scoring].generates
+
+    def rule_of(self, cell: Cell, role: Role) -> Scoring:
+        """How a model's prompts become answers in ``cell``: without thinking where others think."""
+        thinks = cell.thinkers in (None, "both", role)
+        return self.scoring if thinks else self.protocol.thinking.reading
 
     def engine(self, *, reference: bool = False) -> EngineOptions:
         """How models are decoded, at the precision that is scored or at the one that is checked against."""
@@ -245,7 +284,25 @@ def load_cells(
                 advice=f"Ask for at most {pool} with `shots=`, or leave the task out with `tasks=`.",
             )
     _check_prompt_names(options.protocol, [source.name for source in sources], [task.id for task in found])
+    if RULES[options.scoring or options.protocol.scoring].thinks:
+        found = [sampled(task, options.protocol.thinking.questions) for task in found]
     return tuple(Cell(task, number) for number in shots for task in found)
+
+
+def sampled(task: Task, most: int | None) -> Task:
+    """A task with a fixed sample of its test questions, in their order."""
+    split = task.splits["test"]
+    if most is None or len(split.questions) <= most:
+        return task
+    rows = sorted(np.random.default_rng(_SAMPLE_SEED).permutation(len(split.questions))[:most].tolist())
+    chosen = replace(split, questions=tuple(split.questions[row] for row in rows))
+    return replace(task, splits={**task.splits, "test": chosen})
+
+
+def in_fair_cells(cells: Sequence[Cell], *, base_thinks: bool) -> tuple[Cell, ...]:
+    """Each cell as the comparisons that are fair where models think: both, the medical one against the base, nobody."""
+    who: tuple[Thinkers, ...] = ("both", "medical", "none") if base_thinks else ("medical", "none")
+    return tuple(replace(cell, thinkers=thinkers) for cell in cells for thinkers in who)
 
 
 def asked_tasks(options: ResolvedOptions, sources: Sequence[ModelSource]) -> tuple[str, ...]:

@@ -5,17 +5,29 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import replace
 
+from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.engine.base import Mode
+from medbench_local.engine.support import refuse_unsupported
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
 from medbench_local.files.hashes import data_sha256
 from medbench_local.progress import Progress
+from medbench_local.prompts.prompt_style import may_think
+from medbench_local.scoring.rules import RULES
 from medbench_local.study.ladder import ladder, stand_in
 from medbench_local.study.manifest import HashedCell, hashed
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import Cell, Outline, Plan, asked_shots, load_cells, located_tasks
+from medbench_local.study.plan import (
+    Cell,
+    Outline,
+    Plan,
+    asked_shots,
+    in_fair_cells,
+    load_cells,
+    located_tasks,
+)
 
 
 class Planner:
@@ -31,7 +43,10 @@ class Planner:
     def __init__(self, medical: str, base: str, options: ResolvedOptions, progress: Progress) -> None:
         self._options = options
         self._progress = progress
-        self._sources = resolve_model(medical), resolve_model(base)
+        self._sources = (
+            resolve_model(medical, options.adapter_base),
+            resolve_model(base, options.adapter_base),
+        )
         self._cells: tuple[Cell, ...] | None = None
         self.quants = ladder(options)
 
@@ -48,7 +63,11 @@ class Planner:
             MedbenchError: of `load_cells` and `prepare_model`.
         """
         cells = self.read_questions()  # before any model is fetched
-        return Plan(**vars(self.outline(quant)), cells=cells)
+        outline = self.outline(quant)
+        if RULES[outline.scoring].thinks:
+            base = outline.base
+            cells = in_fair_cells(cells, base_thinks=may_think(base.entry, base.chat_template))
+        return Plan(**vars(outline), cells=cells)
 
     def read_questions(self) -> tuple[Cell, ...]:
         """The cells with their questions, which are read once.
@@ -81,6 +100,7 @@ class Planner:
     def outline(self, quant: QuantConfig) -> Outline:
         """The plan at one precision, but for its questions; converts and quantises what is not there yet."""
         medical, base = (self._prepare(source, self._precision_of(source, quant)) for source in self._sources)
+        refuse_unused_base(self._options.adapter_base, medical.base, base.base)
         scoring = self._options.scoring or self._options.protocol.scoring
         return Outline(
             medical=medical,
@@ -126,8 +146,14 @@ class Planner:
 
 
 def given_quantised(source: ModelSource) -> str | None:
-    """The file type of a GGUF file that is quantised already; None for everything else."""
+    """The file type of a GGUF file that is quantised already; None for everything else.
+
+    Raises:
+        UnsupportedArchitectureError: the file holds no model that can be scored.
+    """
     if not isinstance(source, LocalGguf):
         return None
-    file_type = read_gguf_header(source.path).file_type.lower()
+    header = read_gguf_header(source.path)
+    refuse_unsupported(header)
+    file_type = header.file_type.lower()
     return None if file_type in LOSSLESS else file_type

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from medbench_local.catalog.model import models, pairs, vision_pairs
+from medbench_local.catalog.names import Partner
 from medbench_local.errors import UsageError
 from medbench_local.results.sweep import Sweep, summarise
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.partners import catalog_pairs, pair_of
 from medbench_local.study.tools import Tools
 
 PAIR_FORMS = "a medical model of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for models of your own"
@@ -28,8 +30,12 @@ class PairNames:
         return f"{self.medical} against {self.base}"
 
 
-def parse_pair(text: str) -> PairNames:
+def parse_pair(text: str, partner: Partner = "origin") -> PairNames:
     """What a user means by PAIR.
+
+    Args:
+        text: one of `PAIR_FORMS`.
+        partner: which one a medical model alone is compared with, where there are two.
 
     Raises:
         UsageError: nothing known.
@@ -38,21 +44,26 @@ def parse_pair(text: str) -> PairNames:
         medical, found, base = text.partition(mark)
         if found and medical and base:
             return PairNames(medical, base)
-    for pair in pairs():
-        if pair.medical == text:
-            return PairNames(pair.medical, pair.base)
+    if any(pair.medical == text for pair in pairs()):
+        return PairNames(text, pair_of(text, partner).base)
     for vision in vision_pairs():
         if text in (vision.medical, vision.base):
             raise UsageError(f"{text} is known but cannot be run yet: {vision.reason}")
     if text in models():
-        known = ", ".join(pair.medical for pair in pairs())
-        raise UsageError(f"{text} is not the medical model of a pair.", advice=f"Those are {known}.")
+        raise UsageError(
+            f"{text} is not the medical model of a pair.", advice="`model_names()` has all models and pairs."
+        )
     raise UsageError(f"'{text}' is not a pair.", advice=f"Write {PAIR_FORMS}.")
 
 
 def study_pairs() -> tuple[PairNames, ...]:
     """The ten pairs of language models of the study."""
     return tuple(PairNames(pair.medical, pair.base) for pair in pairs() if pair.studies)
+
+
+def all_pairs(partner: Partner) -> tuple[PairNames, ...]:
+    """Every medical model of the catalog, each with one partner."""
+    return tuple(PairNames(pair.medical, pair.base) for pair in catalog_pairs(partner))
 
 
 def each_once(wanted: Sequence[PairNames]) -> tuple[PairNames, ...]:

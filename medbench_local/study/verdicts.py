@@ -13,8 +13,15 @@ from medbench_local.catalog.protocol import BootstrapSettings, Scoring
 from medbench_local.catalog.quantisation import FULL
 from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
 from medbench_local.results.choices import PromptChoice, PromptChoices
-from medbench_local.results.record import Accuracies, Discordant
-from medbench_local.results.schema import Ablation, Comparison, Counts, CountsOfBoth
+from medbench_local.results.record import Accuracies, Discordant, Thinkers
+from medbench_local.results.schema import (
+    Ablation,
+    Comparison,
+    Counts,
+    CountsOfBoth,
+    Thinking,
+    ThinkingOfBoth,
+)
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.doubt import doubt_said
 from medbench_local.statistics.options import near_ties
@@ -79,6 +86,7 @@ def comparison(
     task: str,
     shots: int,
     scoring: Scoring,
+    thinkers: Thinkers | None = None,
     precision: str,
     questions: Sequence[Question],
     medical: Side,
@@ -95,6 +103,7 @@ def comparison(
         task: the task's id.
         shots: demonstrations in a prompt.
         scoring: how prompts became answers.
+        thinkers: who thought before, where some can.
         precision: that the answers were scored at.
         questions: the test questions.
         medical: the medical model's choice and answers.
@@ -135,6 +144,27 @@ def comparison(
         quantised=None if found.scored_in_full else _at_precision(precision, scored),
         equivalence=found.equivalence,
         ablation=_ablation(questions, scored, medical.answers, shared_prompt, settings),
+        thinkers=thinkers,
+        thinking=thinking_of_both(*answers),
+    )
+
+
+def thinking_of_both(medical: Sequence[Answer], base: Sequence[Answer]) -> ThinkingOfBoth | None:
+    """What both sides thought; None if neither did."""
+    found = ThinkingOfBoth(medical=_thinking(medical), base=_thinking(base))
+    return None if found.medical is None and found.base is None else found
+
+
+def _thinking(answers: Sequence[Answer]) -> Thinking | None:
+    thoughts = [answer.thought for answer in answers if answer.thought is not None]
+    if not thoughts:
+        return None
+    return Thinking(
+        questions=len(thoughts),
+        truncated=sum(thought.end == "budget" for thought in thoughts),
+        ended=sum(thought.end == "ended" for thought in thoughts),
+        loops=sum(thought.loops for thought in thoughts),
+        median_tokens=float(median(thought.tokens for thought in thoughts)),
     )
 
 

@@ -26,7 +26,7 @@ from medbench_local.results.record import ROLES, VERDICTS, Role
 from medbench_local.scoring.answers import Answer, CellScorer
 from medbench_local.scoring.session import ModelSession
 from medbench_local.statistics.verification import CONFIDENCE
-from medbench_local.study.cell_answers import CellAnswers, CellKey, key_of
+from medbench_local.study.cell_answers import CellAnswers
 from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.equivalence import (
     CheckSettings,
@@ -35,7 +35,7 @@ from medbench_local.study.equivalence import (
     record,
 )
 from medbench_local.study.opening import scorer_of
-from medbench_local.study.plan import Cell, Plan, test_questions
+from medbench_local.study.plan import Cell, CellKey, Plan, test_questions
 from medbench_local.study.verdicts import AtFullPrecision, paired
 from medbench_local.tasks.question import Question
 
@@ -74,9 +74,9 @@ def verify_verdicts(
         MedbenchError: of the engine and the store; what was computed is kept.
     """
     checks = {
-        key_of(cell): CellVerification(
+        cell.key: CellVerification(
             test_questions(plan, cell),
-            {role: sides[role][key_of(cell)].answers for role in ROLES},
+            {role: sides[role][cell.key].answers for role in ROLES},
             key=f"{key} {plan.quant.name} {cell.label}",
             settings=plan.protocol.bootstrap,
             share=share,
@@ -117,13 +117,13 @@ class _Work:
 
     def visit(self, session: ModelSession, role: Role) -> None:
         """Answer what the other model answered, look by look, then go ahead in what is still open."""
-        cells = [cell for cell in self._plan.cells if self._checks[key_of(cell)].unfinished]
+        cells = [cell for cell in self._plan.cells if self._checks[cell.key].unfinished]
         label = f"{session.name} ({self._plan.reference_precision}), checking"
         prompt_style, counted = session.prompt_style(), _Counted()
         answers: dict[CellKey, Answerer] = {}
         for cell in cells:
-            key = key_of(cell)
-            scorer = scorer_of(session, self._plan, cell, prompt_style, counted)
+            key = cell.key
+            scorer = scorer_of(session, self._plan, cell, role, prompt_style, counted)
             answers[key] = _answerer(scorer, self._sides[role][key], self._checks[key], role)
         self._step(label, role, answers, counted, self._follow, lambda check: check.goal)
         self._step(label, role, answers, counted, self._lead, lambda check: check.next_goal)

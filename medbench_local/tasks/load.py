@@ -209,6 +209,10 @@ def _warnings(id: str, place: DataLocation, splits: Mapping[SplitName, Split]) -
         blank = [q.id for q in split.questions if not q.text or not all(o.strip() for o in q.options)]
         if blank:
             yield f"{id}: {name} has {len(blank):,} questions with an empty text or option, first {plain(blank[0])}."
+        odd = [q.contradiction for q in split.questions if q.contradiction]
+        if odd:
+            rows = "1 row names" if len(odd) == 1 else f"{len(odd):,} rows name"
+            yield f"{id}: {name}: {rows} two different answers, of which `answer` is taken; first {odd[0]}."
     for sentence in repeats({name: split.questions for name, split in splits.items()}):
         yield f"{id}: {sentence}"
 

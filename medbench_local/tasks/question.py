@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from medbench_local.files.compact import divided, joined, kept_as
 from medbench_local.files.rows import Row
 
 SplitName = Literal["demonstrations", "validation", "test"]
@@ -14,6 +16,7 @@ SPLITS: tuple[SplitName, ...] = ("demonstrations", "validation", "test")
 MAX_OPTIONS = 26
 
 
+@kept_as("options", joined, divided)
 @dataclass(frozen=True)
 class Question:
     """One multiple-choice item.
@@ -24,6 +27,7 @@ class Question:
         options: the answer options in the data set's order, unaltered; 2 to 26 of them.
         answer: index of the correct option; the first one if several are identical.
         subject: the data set's own subject name, or "".
+        contradiction: where and how its row names two different answers, or "".
     """
 
     id: str
@@ -31,6 +35,7 @@ class Question:
     options: tuple[str, ...]
     answer: int
     subject: str = ""
+    contradiction: str = ""
 
 
 def question_of(
@@ -42,6 +47,7 @@ def question_of(
     expected: int | None,
     id: str = "",
     subject: str = "",
+    contradiction: str = "",
 ) -> Question:
     """A question of one row of a file: text stripped, the first of identical options correct.
 
@@ -53,6 +59,7 @@ def question_of(
         expected: how many options there must be; None if 2 to 26 will do.
         id: the data set's own, or "".
         subject: the data set's own, or "".
+        contradiction: how the row names two different answers, or ""; its place is put before it.
 
     Raises:
         InputError: the number of options or the answer does not fit.
@@ -64,7 +71,14 @@ def question_of(
     if not 0 <= answer < len(options):
         raise row.error(f"the answer is option {answer}, but there are only options 0 to {len(options) - 1}")
     first = options.index(options[answer])
-    return Question(id=id, text=text.strip(), options=tuple(options), answer=first, subject=subject)
+    return Question(
+        id=id,
+        text=text.strip(),
+        options=tuple(options),
+        answer=first,
+        subject=subject,
+        contradiction=contradiction and f"{row.where} of {Path(str(row.file)).name}: {contradiction}",
+    )
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,9 @@ def numbers(tensor: Tensor) -> NDArray[Any]:
 def write_weights(
     folder: Path, state: Mapping[str, torch.Tensor], *, kind: str = "safetensors", shards: int = 1
 ) -> None:
-    """Write weights as "safetensors" or "bin", with an index if there are several files."""
+    """Write weights as "safetensors" or "bin", with an index if there are several files, in place of a single one."""
     stem = "model" if kind == "safetensors" else "pytorch_model"
+    (folder / f"{stem}.{kind}").unlink(missing_ok=True)
     names, size = list(state), -(-len(state) // shards)
     index: dict[str, str] = {}
     for i in range(shards):

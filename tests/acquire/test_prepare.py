@@ -19,7 +19,7 @@ from medbench_local.acquire.inventory import list_models, plan_model
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import DEMO, HubCheckpoint, LocalCheckpoint, resolve_model
 from medbench_local.catalog.quantisation import load_quant
-from medbench_local.errors import AcquireError, InputError, UsageError
+from medbench_local.errors import AcquireError, InputError, NotFoundError, UsageError
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Advance, Silent
 from tests.hub_repositories import biomistral_7b, llama_2_7b, llama_3_8b, meditron_7b
@@ -169,6 +169,23 @@ def test_catalog_models_from_nothing_but_a_network(hub: HubServer, tmp_path: Pat
     assert prepare("meditron-7b", home, listener=listener) == medical
     assert listener.steps == []
     assert len(hub.contents()) == before
+
+
+def test_what_the_files_say_counts_and_is_said(hub: HubServer, tmp_path: Path) -> None:
+    hub.add("OpenMeditron/Meditron3-8B", llama_3_8b(tmp_path / "llama-3"))
+    prepared = prepare("meditron3-8b", tmp_path / "home", "full")
+    (context, weights) = [warning for warning in prepared.warnings if "The catalog says" in warning]
+    assert "131,072 tokens, unconfirmed; its files say 8,192" in context
+    assert "8.03 billion weights, unconfirmed; its files hold" in weights
+
+
+def test_an_unconfirmed_repository_that_is_not_there(hub: HubServer, tmp_path: Path) -> None:
+    hub.add("owner/other", llama_2_7b(tmp_path / "llama"))
+    with pytest.raises(NotFoundError, match="repository of medalpaca-7b is unconfirmed: look for the model"):
+        prepare("medalpaca-7b", tmp_path / "home")
+    with pytest.raises(NotFoundError) as error:
+        prepare("meditron-7b", tmp_path / "home")
+    assert "unconfirmed" not in str(error.value)
 
 
 def test_llama_3_and_mistral_repositories(hub: HubServer, tmp_path: Path) -> None:

@@ -98,3 +98,29 @@ def test_a_system_prompt_of_one_s_own_is_used(command: Command, home: Path) -> N
         "Be [bold]brief[/]."
     )
     assert "Be [bold]brief[/]." in command(*words, "--system-prompt", "Be [bold]brief[/].").out
+
+
+def test_pairs_are_listed_by_size_and_by_what_fits(command: Command, home: Path) -> None:
+    rows = _json(command, "models", "list", "--pair")
+    assert {"medical": "baichuan-m2-32b", "base": "qwen2.5-32b-instruct"}.items() <= next(
+        row for row in rows if row["partner"] == "alternative" and row["medical"] == "baichuan-m2-32b"
+    ).items()
+    small = _json(command, "models", "list", "--up-to", "2")
+    assert {row["name"] for row in small} >= {"medpsy-1.7b", "qwen3-1.7b", "demo-med"}
+    assert all(row["parameters"] < 2.3e9 for row in small)
+    assert "demo-med" in command("models", "list", "--pair", "--fits").out
+    shown = command("models", "list", "--pair", "--up-to", "2").out
+    assert "unconfirmed" in shown
+    assert "medpsy-1.7b" in shown
+    assert "huatuogpt-o1-7b" not in shown
+
+
+def test_several_partners_are_offered_and_the_only_one_is_taken(command: Command, home: Path) -> None:
+    offered = command("compare", "baichuan-m2-32b", "--offline")
+    assert offered.code == 2
+    assert "qwen2.5-32b (what it was trained from), or qwen2.5-32b-instruct" in offered.err
+    unknown = command("compare", "./nowhere")
+    assert unknown.code == 2
+    assert "Name the model it was built from" in unknown.err
+    planned = _json(command, "compare", "demo-med", "--tasks", "demo-anatomy", "--limit", "10", "--dry-run")
+    assert planned["base"]["model"] == "demo-base"

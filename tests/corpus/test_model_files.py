@@ -67,8 +67,21 @@ def _shapes(path: Path) -> dict[str, list[int]]:
     return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
 
 
-def index(weight_map: object, name: str = "model.safetensors.index.json") -> Change:
-    return text(name, json.dumps({"weight_map": weight_map}))
+SHARD = "model-00001-of-00001.safetensors"
+
+
+def index_of(content: str) -> Change:
+    """An index beside the weights, which are called a shard: a whole file would be read in its place."""
+
+    def write(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / SHARD)
+        (folder / "model.safetensors.index.json").write_text(content, encoding="utf-8")
+
+    return write
+
+
+def index(weight_map: object) -> Change:
+    return index_of(json.dumps({"weight_map": weight_map}))
 
 
 def archive(**members: bytes) -> Change:
@@ -109,7 +122,9 @@ CHECKPOINTS_DAMAGED: dict[str, tuple[Change, tuple[str, ...]]] = {
     "config deep": (text(CONFIG, "[" * 100_000), (CONFIG, "not valid JSON")),
     "config key twice": (text(CONFIG, '{"vocab_size": 1, "vocab_size": 2}'), (CONFIG, "given twice")),
     "another architecture": (edited(CONFIG, architectures=["Qwen2ForCausalLM"]), ("Qwen2ForCausalLM",)),
-    "no architecture": (edited(CONFIG, architectures=None), (CONFIG, "architectures")),
+    "no architecture": (edited(CONFIG, architectures=None, model_type=None), (CONFIG, "architectures")),
+    "another type": (edited(CONFIG, architectures=None, model_type="bloom"), (CONFIG, "model_type 'bloom'")),
+    "two architectures": (edited(CONFIG, architectures=["LlamaForCausalLM"] * 2), ("a list of one name",)),
     "code of its own": (
         edited(CONFIG, architectures=["X"], auto_map={"AutoModel": "code.py"}),
         ("'X' cannot be converted", "supported are"),
@@ -138,13 +153,13 @@ CHECKPOINTS_DAMAGED: dict[str, tuple[Change, tuple[str, ...]]] = {
         tensors(lambda w: w.update({"model.norm.weight": np.zeros(256, np.int8)})),
         ("model.norm.weight",),
     ),
-    "index climbs": (index({"a": "../model.safetensors"}), ("index.json", "not the name of a file")),
-    "index absolute": (index({"a": "/etc/passwd"}), ("index.json", "not the name of a file")),
+    "index climbs": (index({"a": "../model.safetensors"}), ("index.json", "no file '../model.safetensors'")),
+    "index absolute": (index({"a": "/etc/passwd"}), ("index.json", "the name of a .safetensors file")),
     "index a list": (index([]), ("index.json", "weight_map")),
     "index empty": (index({}), ("index.json", "weight_map")),
-    "index names what is missing": (index({"a": "model-00001-of-00002.safetensors"}), ("missing",)),
-    "index of other tensors": (index({"a": "model.safetensors"}), ("'a'",)),
-    "index no JSON": (text("model.safetensors.index.json", "{"), ("index.json", "not valid JSON")),
+    "index names what is missing": (index({"a": "model-00001-of-00002.safetensors"}), ("there is no file",)),
+    "index of other tensors": (index({"a": SHARD}), ("'a'",)),
+    "index no JSON": (index_of("{"), ("index.json", "not valid JSON")),
     "archive empty": (legacy(b""), ("pytorch_model.bin", "not a PyTorch zip checkpoint")),
     "archive of text": (legacy(b"hello " * 99), ("pytorch_model.bin", "not a PyTorch zip checkpoint")),
     "archive without description": (archive(other=b""), ("pytorch_model.bin", "no single data.pkl")),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -88,12 +90,28 @@ def test_its_death_says_what_it_was_doing(engine: WorkerEngine, number: int, wor
 
 
 @only_posix
-def test_a_death_in_the_fast_mode_says_which_mode_is_safer(models: Path) -> None:
-    with start_engine(models / "f16.gguf", replace(OPTIONS, mode="fast")) as engine:
+@pytest.mark.parametrize(
+    ("mode", "repack", "generating", "safer"),
+    [
+        ("fast", True, False, ["reproducible", "exact"]),
+        ("fast", False, False, ["exact"]),
+        ("reproducible", True, False, ["exact"]),
+        ("reproducible", True, True, []),  # it generates as the exact mode does
+        ("exact", True, False, []),
+    ],
+)
+def test_its_death_says_which_modes_do_without_what_may_be_at_fault(
+    models: Path, mode: Mode, repack: bool, generating: bool, safer: list[str]
+) -> None:
+    with WorkerEngine(models / "f16.gguf", replace(OPTIONS, mode=mode, repack=repack)) as engine:
         psutil.Process(engine.pid).send_signal(signal.SIGILL)
-        with pytest.raises(WorkerDied, match=r"SIGILL.*`mode=\"exact\"`") as caught:
-            engine.score(PACK)
+        ask: Callable[[], object] = partial(engine.score, PACK)
+        if generating:
+            ask = partial(engine.generate, Pack((), (GenerateRequest((1, 2), (), 1),)))
+        with pytest.raises(WorkerDied, match="SIGILL") as caught:
+            ask()
     assert caught.value.signal == "SIGILL"
+    assert re.findall(r'`mode="(\w+)"`', caught.value.advice) == safer
 
 
 def test_a_death_between_two_calls_is_noticed(engine: WorkerEngine) -> None:
@@ -176,6 +194,16 @@ def test_a_model_that_keeps_a_running_state_is_refused(tmp_path: Path) -> None:
     path = write_mamba(tmp_path / "mamba.gguf")
     with pytest.raises(UnsupportedArchitectureError, match=r"mamba\.gguf keeps a running state"):
         start_engine(path, OPTIONS)
+
+
+def test_a_vocabulary_at_which_llama_cpp_would_abort_is_refused(models: Path, tmp_path: Path) -> None:
+    data = (models / "f16.gguf").read_bytes()
+    assert data.count(b"<0xE9>") == 1
+    (tmp_path / "bytes.gguf").write_bytes(data.replace(b"<0xE9>", b"<0xZZ>"))
+    with pytest.raises(
+        UnsupportedArchitectureError, match=r"bytes\.gguf has a SentencePiece vocabulary without bytes"
+    ):
+        start_engine(tmp_path / "bytes.gguf", OPTIONS)
 
 
 def test_an_architecture_that_llama_cpp_does_not_know_is_told_by_name(models: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def model(request: pytest.FixtureRequest, shared_data: Path) -> Iterator[Model]:
 
 
 def _whole(model: Model, text: str, special: bool) -> list[int]:
-    return list(model._tokens_of(text.encode(), special))
+    return list(model.tokens_of_whole(model._prepare(text, special), special))
 
 
 def _check(model: Model, texts: Sequence[str]) -> None:

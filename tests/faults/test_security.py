@@ -86,7 +86,9 @@ def test_templates_reach_nothing(tmp_path: Path, source: str) -> None:
     source = source.replace("{secret}", str(tmp_path / "secret"))
     asked = [Turn("user", "Which?"), Turn("assistant", "Answer:")]
     try:
-        said = TemplateChat(source + "{{ messages[0].content }}", "<s>", "</s>", origin="t").write(asked)
+        said = TemplateChat(source + "{{ messages[0].content }}", {"bos_token": "<s>"}, origin="t").write(
+            asked
+        )
     except MedbenchError as error:
         said = str(error)
     assert SECRET not in said

@@ -40,6 +40,7 @@ ONLY_QUESTIONS = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     "{% if add_generation_prompt %}<model>{% endif %}"
 )
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 words = st.text(st.characters(blacklist_categories=["Cs"]), max_size=30)
 
 
@@ -69,7 +70,7 @@ def transformers_text(source: str, turns: list[Turn], bos: str, eos: str, *, pro
 def test_conversations_are_those_of_transformers_up_to_the_end_of_the_turn(
     source: str, end: str, prefill: str
 ) -> None:
-    chat = TemplateChat(source, "<s>", "</s>", origin="test")
+    chat = TemplateChat(source, TOKENS, origin="test")
     turns = conversation("Which?", "(A) this", "  And\nthen? {{ 1 }} ", prefill)
     whole = transformers_text(source, turns, "<s>", "</s>")
     assert whole.endswith(end)
@@ -80,13 +81,13 @@ def test_conversations_are_those_of_transformers_up_to_the_end_of_the_turn(
 def test_any_words_give_what_transformers_gives(said: list[str], asked: str, system: str) -> None:
     flat = [text for one in said for text in (one, f"({one})")]
     turns = conversation(*flat, asked, "Answer: ", system=system)
-    chat = TemplateChat(CHATML, "", "<|im_end|>", origin="test")
+    chat = TemplateChat(CHATML, {"eos_token": "<|im_end|>"}, origin="test")
     whole = transformers_text(CHATML, turns, "<s>", "<|im_end|>")
     assert chat.write(turns) == whole.removesuffix("<|im_end|>\n")
 
 
 def test_a_template_that_ends_with_the_user_is_asked_for_its_generation_prompt() -> None:
-    chat = TemplateChat(ONLY_QUESTIONS, "", "", origin="test")
+    chat = TemplateChat(ONLY_QUESTIONS, {}, origin="test")
     turns = conversation("Which?", "this", "And?", "Answer: ")
     assert chat.write(turns) == "<user>Which?<assistant>this<user>And?<model>Answer: "
     assert (
@@ -96,25 +97,23 @@ def test_a_template_that_ends_with_the_user_is_asked_for_its_generation_prompt()
 
 
 def test_a_refused_system_turn_is_noticed() -> None:
-    assert TemplateChat(SQUARE, "<s>", "</s>", origin="test").system_place == "first user turn"
-    assert TemplateChat(CHATML, "", "", origin="test").system_place == "system turn"
+    assert TemplateChat(SQUARE, TOKENS, origin="test").system_place == "first user turn"
+    assert TemplateChat(CHATML, {}, origin="test").system_place == "system turn"
 
 
 def test_a_dropped_system_turn_is_noticed() -> None:
     source = "{% for m in messages if m.role != 'system' %}{{ m.role }}: {{ m.content }}</s>{% endfor %}"
-    assert TemplateChat(source, "", "", origin="test").system_place == "first user turn"
+    assert TemplateChat(source, {}, origin="test").system_place == "first user turn"
 
 
 def test_a_template_without_an_end_marker_is_left_whole() -> None:
-    chat = TemplateChat(
-        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "", "", origin="x"
-    )
+    chat = TemplateChat("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", {}, origin="x")
     assert chat.write(conversation("Which?", "Answer:")) == "user: Which?\nassistant: Answer:"
 
 
 def test_the_date_is_the_same_every_day() -> None:
     source = "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m.content }}{% endfor %}"
-    chat = TemplateChat(source, "", "", origin="x")
+    chat = TemplateChat(source, {}, origin="x")
     assert chat.write(conversation("?", "!")) == "26 Jul 2024?!"
 
 
@@ -190,14 +189,14 @@ def test_a_models_own_token_texts_are_used() -> None:
 )
 def test_what_a_template_may_not_do(source: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem) as caught:
-        TemplateChat(source, "<s>", "</s>", origin="evil.gguf").write(conversation("q", "a"))
+        TemplateChat(source, TOKENS, origin="evil.gguf").write(conversation("q", "a"))
     assert caught.value.path == "evil.gguf"
     assert "chat template" in caught.value.where
 
 
 def test_a_wrong_conversation_names_the_template() -> None:
     source = "{% for m in messages %}{{ m.content }}{% endfor %}{{ raise_exception('four') if messages[3] }}"
-    chat = TemplateChat(source, "", "", origin="own.gguf")
+    chat = TemplateChat(source, {}, origin="own.gguf")
     assert chat.write(conversation("q", "a")) == "qa"
     with pytest.raises(InputError, match=r"own\.gguf, chat template: .*four"):
         chat.write(conversation("q", "a", "r", "b"))
@@ -208,6 +207,6 @@ def test_empty_turns_that_a_template_leaves_out_are_opened_by_its_generation_pro
         "{% for m in messages %}{% if m.content %}<{{ m.role }}>{{ m.content }}</>{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
-    chat = TemplateChat(source, "", "", origin="x")
+    chat = TemplateChat(source, {}, origin="x")
     assert chat.write(conversation("q", "")) == "<user>q</><assistant>"
     assert chat.write(conversation("q", "A: ")) == "<user>q</><assistant>A: "

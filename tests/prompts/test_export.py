@@ -11,6 +11,7 @@ from medbench_local.errors import UsageError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import exported_prompts
 from medbench_local.prompts.prompt_style import prompt_style_for, render
+from medbench_local.prompts.prompting import Prompting
 from medbench_local.tasks.question import Question, Split, Task
 
 POOL = tuple(Question(f"d{i}", f"shown {i}", ("left", "right"), i % 2) for i in range(6))
@@ -24,7 +25,7 @@ TASK = Task(
         "test": Split(TEST, None, ()),
     },
 )
-PROMPTING = prompt_style_for(models()["llama-2-7b"], system_prompt="SYS")
+PROMPTING = prompt_style_for(models()["llama-2-7b"], asked=Prompting(system_prompt="SYS"))
 
 
 def test_a_row_has_the_documented_keys_and_the_rendered_prompt() -> None:

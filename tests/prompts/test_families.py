@@ -6,9 +6,10 @@ from typing import get_args
 
 import pytest
 
-from medbench_local.catalog.model import FamilyName, models
+from medbench_local.catalog.model import FamilyName, models, pairs
 from medbench_local.prompts.families import FAMILIES
 from medbench_local.prompts.prompt_style import prompt_style_for, render
+from medbench_local.prompts.prompting import Prompting
 from tests.prompts.questions import ASKED, SHOWN
 
 L3 = "<|start_header_id|>{}<|end_header_id|>\n\n"
@@ -55,12 +56,12 @@ SAME = {
 
 @pytest.mark.parametrize("model", [*GOLDEN, *SAME])
 def test_the_default_prompt(model: str) -> None:
-    prompt_style = prompt_style_for(models()[model], system_prompt="SYS")
+    prompt_style = prompt_style_for(models()[model], asked=Prompting(system_prompt="SYS"))
     assert render(prompt_style, "medqa", ASKED, [SHOWN], None).text == GOLDEN[SAME.get(model, model)]
 
 
 def test_every_model_of_the_study_is_covered() -> None:
-    studied = {name for name, entry in models().items() if not entry.embedded}
+    studied = {name for pair in pairs() if pair.studies for name in (pair.medical, pair.base)}
     assert GOLDEN.keys() | SAME.keys() == studied
 
 

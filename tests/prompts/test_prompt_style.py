@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medbench_local.catalog.model import models
+from medbench_local.catalog.model import models, pairs
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import (
@@ -15,11 +15,12 @@ from medbench_local.prompts.prompt_style import (
     render,
     render_cloze,
 )
+from medbench_local.prompts.prompting import OWN_WAY, Prompting
 from medbench_local.prompts.template import write_question
 from medbench_local.tasks.question import Question
 from tests.prompts.questions import ASKED, SHOWN, SHOWN_TOO, questions
 
-STUDIED = sorted(name for name, entry in models().items() if not entry.embedded)
+STUDIED = sorted({name for pair in pairs() if pair.studies for name in (pair.medical, pair.base)})
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -30,7 +31,7 @@ formats = st.none() | st.integers(0, 10_000)
 def test_a_sampled_format_in_plain_text() -> None:
     first = Question("1", "q1?", ("x", "y"), 1)
     second = Question("2", "q2?", ("u", "v"), 0)
-    prompt_style = prompt_style_for(models()["llama-2-7b"], system_prompt="SYS")
+    prompt_style = prompt_style_for(models()["llama-2-7b"], asked=Prompting(system_prompt="SYS"))
     assert render(prompt_style, "medqa", second, [first], 3).text == (
         "SYS\n\nQUESTION -- q1?\n\nCHOICES -- [A] x; [B] y\n\nANSWER -- [B] y\n\n"
         "QUESTION -- q2?\n\nCHOICES -- [A] u; [B] v\n\nANSWER -- "
@@ -39,7 +40,11 @@ def test_a_sampled_format_in_plain_text() -> None:
 
 def test_a_sampled_format_in_a_conversation() -> None:
     llama_3 = render(
-        prompt_style_for(models()["med42-v2-8b"], system_prompt="SYS"), "medqa", ASKED, [SHOWN], 3
+        prompt_style_for(models()["med42-v2-8b"], asked=Prompting(system_prompt="SYS")),
+        "medqa",
+        ASKED,
+        [SHOWN],
+        3,
     )
     assert llama_3.text.endswith(
         "assistant<|end_header_id|>\n\nANSWER -- [B] C<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
@@ -47,7 +52,11 @@ def test_a_sampled_format_in_a_conversation() -> None:
         "<|start_header_id|>assistant<|end_header_id|>\n\nANSWER --"
     )
     llama_2 = render(
-        prompt_style_for(models()["llama-2-7b-chat"], system_prompt="SYS"), "medqa", ASKED, [], 2
+        prompt_style_for(models()["llama-2-7b-chat"], asked=Prompting(system_prompt="SYS")),
+        "medqa",
+        ASKED,
+        [],
+        2,
     )
     assert llama_2.text.endswith("C) Ulna [/INST] ANSWER : ")
     mistral = render(prompt_style_for(models()["mistral-7b-instruct"]), "medqa", ASKED, [], 6)
@@ -57,7 +66,7 @@ def test_a_sampled_format_in_a_conversation() -> None:
 
 
 def test_mistral_sees_the_system_prompt_only_with_a_demonstration_and_in_place_of_its_options() -> None:
-    prompt_style = prompt_style_for(models()["mistral-7b-instruct"], system_prompt="SYS")
+    prompt_style = prompt_style_for(models()["mistral-7b-instruct"], asked=Prompting(system_prompt="SYS"))
     assert "SYS" not in render(prompt_style, "medqa", ASKED, [], None).text
     shown = render(prompt_style, "medqa", ASKED, [SHOWN, SHOWN_TOO], 4).text
     assert shown.startswith(
@@ -94,7 +103,7 @@ def test_nothing_of_a_question_is_lost(
 def test_prompts_of_one_candidate_share_everything_before_the_question(
     shown: list[Question], first: Question, second: Question, format: int | None
 ) -> None:
-    prompt_style = prompt_style_for(models()["meditron-7b"], system_prompt="SYS")
+    prompt_style = prompt_style_for(models()["meditron-7b"], asked=Prompting(system_prompt="SYS"))
     one, other = (render(prompt_style, "medqa", question, shown, format).text for question in (first, second))
     template = prompt_style.template_of(format)
     asked = write_question(template, first) + template.after_options + template.answer_head
@@ -103,21 +112,21 @@ def test_prompts_of_one_candidate_share_everything_before_the_question(
 
 
 def test_an_empty_system_prompt_leaves_none() -> None:
-    prompt_style = prompt_style_for(models()["med42-v1-70b"], system_prompt="")
+    prompt_style = prompt_style_for(models()["med42-v1-70b"], asked=Prompting(system_prompt=""))
     assert render(prompt_style, "medqa", ASKED, [], None).text.startswith("<|prompter|>: Longest")
 
 
 def test_system_prompts_are_replaced_by_model_and_task() -> None:
     overrides = PromptOverrides({"meditron-7b": {"pubmedqa": "ONE {last}", "all": "OTHER"}})
 
-    def start(model: str, task: str, **more: str) -> str:
-        prompt_style = prompt_style_for(models()[model], overrides=overrides, **more)
+    def start(model: str, task: str, asked: Prompting = OWN_WAY) -> str:
+        prompt_style = prompt_style_for(models()[model], overrides=overrides, asked=asked)
         return render(prompt_style, task, ASKED, [], None).text.split("Question")[0]
 
     assert start("meditron-7b", "pubmedqa") == "ONE {last}\n"
     assert start("meditron-7b", "medqa") == "OTHER\n"
     assert start("meditron-70b", "medqa").startswith("You are a physician")
-    assert start("meditron-7b", "pubmedqa", system_prompt="LAST") == "LAST\n"
+    assert start("meditron-7b", "pubmedqa", asked=Prompting(system_prompt="LAST")) == "LAST\n"
 
 
 def test_stop_strings_are_the_heads() -> None:
@@ -131,7 +140,7 @@ def test_stop_strings_are_the_heads() -> None:
 
 
 def test_cloze_shows_no_options_and_answers_in_words() -> None:
-    prompt_style = prompt_style_for(models()["llama-2-7b"], system_prompt="SYS")
+    prompt_style = prompt_style_for(models()["llama-2-7b"], asked=Prompting(system_prompt="SYS"))
     prompt = render_cloze(prompt_style, "medqa", ASKED, [SHOWN_TOO], None)
     assert prompt.text == (
         "SYS\n\n### Question: Insulin comes from the\n### Answer: pancreas\n\n"
@@ -176,7 +185,7 @@ def test_candidates_come_in_the_order_of_evaluation() -> None:
 
 def test_a_base_model_can_be_prompted_like_its_medical_partner() -> None:
     borrowed = prompt_style_for(
-        models()["openbiollm-8b"], bos_text="<|begin_of_text|>", eos_text="<|end_of_text|>"
+        models()["openbiollm-8b"], tokens={"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
     )
     text = render(borrowed, "medqa", ASKED, [SHOWN], None).text
     assert text.startswith(
@@ -186,10 +195,14 @@ def test_a_base_model_can_be_prompted_like_its_medical_partner() -> None:
 
 
 def test_outside_the_catalog_a_chat_template_is_used_if_there_is_one() -> None:
-    plain = prompt_style_for(None, name="own.gguf", system_prompt="SYS")
+    plain = prompt_style_for(None, name="own.gguf", asked=Prompting(system_prompt="SYS"))
     assert render(plain, "own", ASKED, [], None).text.startswith("SYS\n\n### Question: Longest")
     chat = prompt_style_for(
-        None, chat_template=CHATML, eos_text="<|im_end|>", name="own.gguf", system_prompt="SYS"
+        None,
+        chat_template=CHATML,
+        tokens={"eos_token": "<|im_end|>"},
+        name="own.gguf",
+        asked=Prompting(system_prompt="SYS"),
     )
     prompt = render(chat, "own", ASKED, [SHOWN], 3)
     assert prompt.special
@@ -201,3 +214,13 @@ def test_inside_the_catalog_the_chat_template_of_the_files_is_not_used() -> None
     prompt_style = prompt_style_for(models()["llama-2-7b-chat"], chat_template=CHATML)
     assert "[INST]" in render(prompt_style, "medqa", ASKED, [], None).text
     assert prompt_style_for(models()["biomistral-7b"], chat_template=CHATML).chat is None
+
+
+def test_models_of_the_catalog_may_bring_their_own_chat_template() -> None:
+    own = prompt_style_for(
+        models()["medpsy-1.7b"], chat_template=CHATML, asked=Prompting(system_prompt="SYS")
+    )
+    assert render(own, "own", ASKED, [], None).text.startswith("<|im_start|>system\nSYS<|im_end|>\n")
+    without = prompt_style_for(models()["medpsy-1.7b"], asked=Prompting(system_prompt="SYS"))
+    assert without.name == "medpsy-1.7b"
+    assert render(without, "own", ASKED, [], None).text.startswith("SYS\n\n### Question: Longest")

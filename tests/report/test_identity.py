@@ -10,7 +10,7 @@ import pytest
 from medbench_local._version import __version__
 from medbench_local.report.files import FORMATS
 from medbench_local.report.identity import facts, signature
-from medbench_local.results.identification import DataFileRecord, LlamaCpp, SplitRecord
+from medbench_local.results.identification import ChatTemplateRecord, DataFileRecord, LlamaCpp, SplitRecord
 from medbench_local.results.reading import read_results
 from medbench_local.results.schema import Results
 from tests.report.examples import CASES
@@ -40,6 +40,10 @@ def said(**changes: object) -> Results:
             "limit": None,
             "protocol_content": {"name": "laptop", "shots": [3]},
             "data": _data("a"),
+            "chat_templates": {
+                "medical": ChatTemplateRecord(source="model", sha256="c" * 64, day="2024-07-26"),
+                "base": ChatTemplateRecord(source="study", sha256=None, day=None),
+            },
         }
         | changes
     )
@@ -61,6 +65,11 @@ def test_the_signature_names_everything_that_decides_the_result() -> None:
         ("protocol", {"protocol_content": {"name": "laptop", "shots": [0]}}),
         ("data", {"data": _data("b")}),
         ("system-prompt", {"system_prompt": "Be brief."}),
+        ("system-prompt", {"system_prompt": {"base": "Be brief."}}),
+        (
+            "chat-templates",
+            {"chat_templates": {"base": ChatTemplateRecord(source="none", sha256=None, day=None)}},
+        ),
         ("shots", {"shots": (0, 3)}),
         ("medbench-local", {"version": "0.0.8"}),
     ],
@@ -68,6 +77,26 @@ def test_the_signature_names_everything_that_decides_the_result() -> None:
 def test_another_run_has_another_signature(part: str, change: dict[str, object]) -> None:
     before, after = _parts(said()), _parts(said(**change))
     assert [name for name in before if before[name] != after[name]] == [part]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (None, "the default ones"),
+        ("Be brief.", "Be brief."),
+        ("", "none: an empty one was asked for"),
+        (" \n", "none: an empty one was asked for"),
+        ({"base": ""}, "medical: the default ones; base: none: an empty one was asked for"),
+    ],
+)
+def test_no_row_of_the_facts_is_blank(given: object, shown: str) -> None:
+    found = {fact.name: fact.text for fact in facts(said(system_prompt=given))}
+    assert found["system prompts"] == shown
+    assert all(text.strip() for text in found.values())
+    assert found["prompts of medical"] == (
+        "written by the chat template that came with the model, sha256 cccccccccccc, told that it is 2024-07-26"
+    )
+    assert found["prompts of base"] == "written as in the study"
 
 
 def test_where_the_data_lay_is_not_in_the_signature() -> None:
@@ -104,6 +133,7 @@ def test_an_old_file_is_printed_again_and_says_what_is_not_known(tmp_path: Path)
         "protocol",
         "limit",
         "system-prompt",
+        "chat-templates",
         "data",
         "llama.cpp",
         "llama-cpp-python",

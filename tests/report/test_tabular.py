@@ -6,6 +6,7 @@ import io
 import pytest
 
 from medbench_local.report.tabular import as_csv, columns
+from medbench_local.results.schema import Thinking, ThinkingOfBoth
 from tests.report.examples import CASES, EMOJI, RIGHT_TO_LEFT, comparison, results
 
 
@@ -37,7 +38,9 @@ def test_the_columns_do_not_depend_on_what_was_checked() -> None:
 
 
 def test_every_scalar_of_results_json_has_a_column() -> None:
-    found = comparison(ablation=True)
+    thought = Thinking(questions=1, truncated=0, ended=0, loops=0, median_tokens=7)
+    both = ThinkingOfBoth(medical=thought, base=thought)
+    found = comparison(ablation=True).model_copy(update={"thinking": both})
     flat: list[str] = []
 
     def walk(value: object, prefix: str) -> None:

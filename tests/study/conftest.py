@@ -32,17 +32,20 @@ class Fakes:
 
     Attributes:
         started: the engines, in the order of their start.
+        modes: that they were to decode in.
         make: what is started for a file; engines of one model score alike at every precision.
     """
 
     def __init__(self) -> None:
         self.started: list[FakeEngine] = []
+        self.modes: list[str] = []
         self.make: Make = lambda path: knowing(model_of(path))
 
     def start(self, path: Path, options: EngineOptions) -> FakeEngine:
         """In place of `medbench_local.engine.remote.start_engine`."""
         engine = self.make(path)
         self.started.append(engine)
+        self.modes.append(options.mode)
         return engine
 
     def compare(self, medical: str = "demo-med", base: str = "demo-base", **options: Any) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
     real = memory_needed
     sizes: list[int] = []
 
-    def needed(path: Path, options: Any) -> Any:
-        found = real(path, options)
+    def needed(path: Path, options: Any, **more: Any) -> Any:
+        found = real(path, options, **more)
         sizes.append(found.total)
         return found
 
@@ -64,3 +65,24 @@ def test_where_only_full_precision_does_not_fit_the_ways_out_are_named(
     assert again.computed, "what did not fit once may fit now"
     assert again.folder == run.folder
     assert again.results.comparisons[0].verified
+
+
+def test_the_memory_of_generated_answers_is_that_of_the_exact_mode(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = memory_needed
+
+    def needed(path: Path, options: Any, *, generates: bool) -> Any:
+        asked.append((options.mode, generates))
+        exact = real(path, replace(options, mode="exact"), generates=generates)
+        found = real(path, options, generates=generates)
+        assert (found == exact) is generates
+        return found
+
+    monkeypatch.setattr(memory, "memory_needed", needed)
+    for scoring, generates in (("greedy", True), ("constrained", False)):
+        fakes.compare(scoring=scoring, mode="reproducible", check="full", **SOME)
+        assert len(asked) >= 4, "two models at two precisions"
+        assert set(asked) == {("reproducible", generates)}
+        asked.clear()

@@ -127,7 +127,10 @@ def home(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return demo_home
 
 
-@pytest.mark.parametrize("one", OPTIONS, ids=by_name)
+WITHOUT_ADAPTERS = [one for one in OPTIONS if one.name != "adapter_base"]  # for adapters: test_adapters.py
+
+
+@pytest.mark.parametrize("one", WITHOUT_ADAPTERS, ids=by_name)
 def test_what_decides_the_result_changes_the_identity_and_nothing_else_does(
     one: Field[Any], home: Path, tmp_path: Path
 ) -> None:

@@ -302,6 +302,7 @@ def test_the_same_weights_with_another_attention_cache_are_not_full_precision(
                 changed,
                 plan.medical,
                 plan.medical.quantised,
+                role="medical",
                 start=start,
                 reference=reference,
                 store=store,

@@ -11,7 +11,7 @@ from medbench_local.prompts.prompt import Candidate
 from medbench_local.results.schema import Ablation, Comparison
 from medbench_local.results.sweep import summarise
 from medbench_local.study.prompt_search import unsearched
-from medbench_local.study.sweep import PairNames, each_once, parse_pair, study_pairs
+from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pair, study_pairs
 from medbench_local.study.verdicts import Side, comparison
 from tests.study.conftest import Fakes
 from tests.study.material import answers_of, known, questions
@@ -114,6 +114,18 @@ def test_what_a_pair_may_be_called() -> None:
     assert parse_pair("demo-med-vs-demo-base") == PairNames("demo-med", "demo-base")
     assert len(study_pairs()) == 10
     assert {pair.medical for pair in study_pairs()} <= {pair.medical for pair in pairs()}
+
+
+def test_either_partner_can_be_meant() -> None:
+    assert parse_pair("baichuan-m2-32b") == PairNames("baichuan-m2-32b", "qwen2.5-32b")
+    assert parse_pair("baichuan-m2-32b", "alternative") == PairNames(
+        "baichuan-m2-32b", "qwen2.5-32b-instruct"
+    )
+    assert parse_pair("meditron-7b", "alternative") == PairNames("meditron-7b", "llama-2-7b"), "its only one"
+    origins, alternatives = all_pairs("origin"), all_pairs("alternative")
+    assert [pair.medical for pair in origins] == [pair.medical for pair in alternatives]
+    assert set(study_pairs()) <= set(origins)
+    assert 0 < sum(a != b for a, b in zip(origins, alternatives, strict=True)) < len(origins)
 
 
 @pytest.mark.parametrize("text", ["", "llama-2-7b", "nonsense", "=", "a=", "llava-med-7b", "-vs-", "a-vs-"])

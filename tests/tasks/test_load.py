@@ -19,7 +19,7 @@ from medbench_local.catalog.task import demo_tasks
 from medbench_local.errors import AcquireError, InputError, UsageError
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS
-from tests.tasks.data import MEDMCQA, OWN, PUBMEDQA, lines, write, write_own
+from tests.tasks.data import MEDMCQA, MEDQA, OWN, PUBMEDQA, lines, write, write_own
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -307,3 +307,20 @@ def test_medqa_from_the_hub_or_its_archive(
     for split in first.splits:
         assert first.questions(split) == second.questions(split) == local.questions(split)
     assert second.splits["test"].files[0].path.endswith("data_clean.zip")
+
+
+def test_medqa_rows_that_name_two_answers_are_counted(tmp_path: Path) -> None:
+    def row(number: int, letter: str) -> dict[str, Any]:
+        return MEDQA | {"question": f"Which of {number}?", "answer_idx": letter}
+
+    for name, letters in (("train", "BB"), ("dev", "BA"), ("test", "BDBA")):
+        data = lines(*[row(ord(name[0]) * 10 + i, letter) for i, letter in enumerate(letters)])
+        write(tmp_path / f"medqa/US/4_options/phrases_no_exclude_{name}.jsonl", data)
+    warnings = load_task("medqa-4", data_dir=tmp_path).warnings
+    said = "of which `answer` is taken; first line 2 of phrases_no_exclude"
+    assert [warning for warning in warnings if "two different answers" in warning] == [
+        f"medqa-4: validation: 1 row names two different answers, {said}_dev.jsonl: answer is option B, "
+        "answer_idx says A.",
+        f"medqa-4: test: 2 rows name two different answers, {said}_test.jsonl: answer is option B, "
+        "answer_idx says D.",
+    ]

@@ -19,7 +19,7 @@ from medbench_local.files.readers import json_mapping
 from medbench_local.files.rows import SourceFile
 from medbench_local.tasks.question import Question
 from medbench_local.tasks.readers import medmcqa, medqa, mmlu, own, pubmedqa
-from tests.tasks.data import write
+from tests.tasks.data import MEDMCQA, MEDQA, OWN, lines, write
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 asked = st.tuples(texts, st.tuples(texts, texts, texts, texts), st.integers(0, 3))
@@ -238,3 +238,45 @@ def test_an_answer_with_stray_characters_is_found_by_its_letter(tmp_path: Path) 
 def test_the_first_of_identical_options_is_correct(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", b"What?,a,b,b,d,C\n")
     assert found(mmlu.read(SourceFile(path), 4)) == [("What?", ("a", "b", "b", "d"), 1)]
+
+
+def test_an_optional_key_that_is_null_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    """pandas writes a missing value as null."""
+    for reader, record, keys in ((own, OWN, ["subject"]), (medmcqa, MEDMCQA, ["subject_name", "id"])):
+        for key in keys:
+            without = {name: value for name, value in record.items() if name != key}
+            path = write(tmp_path / f"{key}.jsonl", lines(without, record | {key: None}))
+            first, second = reader.read(SourceFile(path), None)
+            assert first == second
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_medqa_row_that_names_two_answers_is_noted_with_its_place(tmp_path: Path, form: str) -> None:
+    same: Any = {"A": "beta", "B": "beta", "C": "gamma", "D": "delta"}
+    records: list[dict[str, Any]] = [
+        MEDQA,
+        MEDQA | {"answer_idx": "D"},
+        MEDQA
+        | {"answer": "beta.", "answer_idx": "D"},  # a stray character: the letter is all there is to go by
+        MEDQA | {"options": same, "answer_idx": "B"},  # the same text twice: both name it
+        MEDQA | {"answer_idx": "E"},
+    ]
+    if form == "jsonl":
+        path = write(tmp_path / "x.jsonl", lines(*records))
+        where = "line {} of x.jsonl"
+    else:
+        path, where = tmp_path / "x.parquet", "row {} of x.parquet"
+        rows = [
+            record | {"options": [{"key": key, "value": value} for key, value in record["options"].items()]}
+            for record in records
+        ]
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+    found = list(medqa.read(SourceFile(path), 4))
+    assert [question.answer for question in found] == [1, 1, 3, 0, 1]
+    assert [question.contradiction for question in found] == [
+        "",
+        f"{where.format(2)}: answer is option B, answer_idx says D",
+        "",
+        "",
+        f"{where.format(5)}: answer is option B, answer_idx says E",
+    ]

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, adapter_alone
+from medbench_local.acquire.conversion.no_weights import in_its_place, listing
 from medbench_local.acquire.conversion.safetensors_reader import read_safetensors
 from medbench_local.acquire.conversion.tensor import StoredTensor, Tensor
 from medbench_local.acquire.conversion.torch_reader import read_torch
+from medbench_local.acquire.conversion.weight_files import Format, FoundWeights, find_weights
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import read_json_object
 
@@ -52,19 +54,10 @@ class CheckpointView:
     tensors: Mapping[str, Tensor]
 
 
-@dataclass(frozen=True)
-class _Kind:
-    index: str
-    pattern: re.Pattern[str]
-    read: Callable[[Path], list[StoredTensor]]
-
-
-# safetensors first: they need no trust, and a folder that has both has the same weights twice
-_KINDS = (
-    _Kind("model.safetensors.index.json", re.compile(r"model.*\.safetensors"), read_safetensors),
-    _Kind("pytorch_model.bin.index.json", re.compile(r"pytorch_model.*\.bin"), read_torch),
-)
-_NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.\w+)")
+_READERS: dict[Format, Callable[[Path], list[StoredTensor]]] = {
+    "safetensors": read_safetensors,
+    "bin": read_torch,
+}
 
 
 @dataclass(frozen=True)
@@ -130,24 +123,41 @@ class CheckpointFolder:
 def _find_weights(folder: Path) -> _Weights:
     if not folder.is_dir():
         raise InputError(folder, "", "no such folder")
-    for kind in _KINDS:
-        if (folder / kind.index).is_file():
-            return _by_index(folder, kind)
-        names = sorted(path.name for path in folder.iterdir() if kind.pattern.fullmatch(path.name))
-        if names:
-            _check_numbering(folder, names)
-            return _collect(folder, names, kind)
-    if (folder / ADAPTER_CONFIG).is_file():
-        raise adapter_alone(folder / ADAPTER_CONFIG, str(folder))
-    raise InputError(
-        folder,
-        "",
-        "no weights: neither model*.safetensors nor pytorch_model*.bin",
-        advice="Give the folder that holds config.json and the weights.",
-    )
+    names = listing(folder)
+    found = find_weights(names, place=str(folder))
+    if found is None:
+        if ADAPTER_CONFIG in names:
+            raise adapter_alone(folder / ADAPTER_CONFIG, str(folder))
+        raise InputError(
+            folder,
+            "",
+            "no weights: neither model*.safetensors nor pytorch_model*.bin",
+            advice=in_its_place(names, local=True)
+            or "Give the folder that holds config.json and the weights.",
+        )
+    _refuse_named_weights(folder, found)
+    if found.index:
+        return _by_index(folder, found)
+    return _collect(folder, found.files, _READERS[found.format])
 
 
-def _by_index(folder: Path, kind: _Kind) -> _Weights:
+def _refuse_named_weights(folder: Path, found: FoundWeights) -> None:
+    """config.json may name a file of weights that transformers loads instead of the usual ones."""
+    config = folder / "config.json"
+    if not config.is_file():
+        return
+    named = read_json_object(config).get("transformers_weights")
+    if named is not None and named not in (found.index, *found.files):
+        read = found.index or found.files[0]
+        raise InputError(
+            config,
+            "key 'transformers_weights'",
+            f"names {named!r:.80}, but {read} would be read",
+            advice="Leave only the weights that are meant in the folder, under their usual name, and remove the key.",
+        )
+
+
+def _by_index(folder: Path, kind: FoundWeights) -> _Weights:
     path = folder / kind.index
     weight_map = read_json_object(path).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -158,7 +168,7 @@ def _by_index(folder: Path, kind: _Kind) -> _Weights:
     for name in names:
         if not (folder / name).is_file():
             raise InputError(path, f"file {name!r}", "missing", advice="Download the missing part.")
-    weights = _collect(folder, names, kind)
+    weights = _collect(folder, names, _READERS[kind.format])
     for tensor, name in weight_map.items():
         found = weights.tensors.get(tensor)
         if found is None or found.path.name != name:
@@ -174,22 +184,11 @@ def _check_name(path: Path, where: str, name: Any) -> None:
         raise InputError(path, where, f"{name!r} is not the name of a file in the folder")
 
 
-def _check_numbering(folder: Path, names: Iterable[str]) -> None:
-    present = set(names)
-    for name in sorted(present):
-        if match := _NUMBERED.fullmatch(name):
-            stem, _, count, suffix = match.groups()
-            for i in range(1, int(count) + 1):
-                part = f"{stem}-{i:05d}-of-{count}{suffix}"
-                if part not in present:
-                    raise InputError(folder, f"file {part!r}", "missing", advice="Download the missing part.")
-
-
-def _collect(folder: Path, names: Iterable[str], kind: _Kind) -> _Weights:
+def _collect(folder: Path, names: Iterable[str], read: Callable[[Path], list[StoredTensor]]) -> _Weights:
     files = tuple(folder / name for name in names)
     tensors: dict[str, StoredTensor] = {}
     for path in files:
-        for tensor in kind.read(path):
+        for tensor in read(path):
             if tensor.name in tensors:
                 other = tensors[tensor.name].path.name
                 raise InputError(path, f"tensor {tensor.name!r}", f"also in {other!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import struct
 from collections import Counter
@@ -24,17 +25,25 @@ from gguf import (
 )
 
 from medbench_local.acquire.conversion.architecture import Architecture, C
-from medbench_local.acquire.conversion.architectures import architecture_of
+from medbench_local.acquire.conversion.architectures import architecture_of, with_known_class
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointFolder
 from medbench_local.acquire.conversion.model_config import ModelConfig, read_model_config
 from medbench_local.acquire.conversion.rope_scaling import write_rope
 from medbench_local.acquire.conversion.tensor import ComputedTensor
 from medbench_local.acquire.conversion.views.wrapper import language_model, with_rows
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
-from medbench_local.acquire.conversion.weight_plan import Weight, embedding_rows, layer_values, plan_weights
+from medbench_local.acquire.conversion.weight_plan import (
+    Weight,
+    embedding_rows,
+    layer_values,
+    plan_weights,
+    with_embedding,
+)
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
+from medbench_local.engine.text_rules import TEXT_RULES, usual_rules
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import whole_file
+from medbench_local.files.gguf_special_tokens import NAMED_TOKENS, id_key, texts_by_ids
 from medbench_local.progress import Progress, Silent
 
 FileType = Literal["auto", "f32", "f16", "bf16"]
@@ -84,11 +93,12 @@ def convert_checkpoint(
         DiskFullError: the disk is full.
         StoreError: the output cannot be written for another reason.
     """
-    checkpoint = CheckpointFolder(source) if isinstance(source, Path) else source
+    checkpoint = with_known_class(CheckpointFolder(source) if isinstance(source, Path) else source)
     architecture = architecture_of(checkpoint)
     if architecture.prefixes:
         checkpoint = language_model(checkpoint, architecture.prefixes)
     said = read_model_config(checkpoint, architecture)
+    checkpoint = with_embedding(checkpoint, architecture, said)
     if architecture.cut:
         checkpoint = with_rows(checkpoint, architecture.cut, said.vocab_size)
     rows = embedding_rows(checkpoint, architecture.embedding)
@@ -239,6 +249,8 @@ def _describe_tokens(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         writer.add_token_merges(list(vocabulary.merges))
     if vocabulary.add_space_prefix is not None:
         writer.add_add_space_prefix(vocabulary.add_space_prefix)
+    if vocabulary.rules != usual_rules(vocabulary.pre):
+        writer.add_string(TEXT_RULES, vocabulary.rules.to_json())
     special = vocabulary.special
     for kind, token in special.ids.items():
         getattr(writer, f"add_{kind}_token_id")(token)
@@ -255,6 +267,24 @@ def _describe_tokens(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         writer.add_array(Keys.Tokenizer.CHAT_TEMPLATES, named)
     if default := special.chat_templates.get("default"):
         writer.add_chat_template(default)
+    if differing := _differing_names(vocabulary):
+        writer.add_key_value(NAMED_TOKENS, json.dumps(differing, sort_keys=True), GGUFValueType.STRING)
+
+
+def _differing_names(vocabulary: Vocabulary) -> dict[str, str | None]:
+    """The names in chat templates for which the ids of the file would give another text than the tokenizer does."""
+    special, tokens = vocabulary.special, vocabulary.tokens
+    templates = "\n".join(special.chat_templates.values())
+    ids: dict[str, str | int] = {id_key(f"{kind}_token"): number for kind, number in special.ids.items()}
+    by_ids = texts_by_ids(
+        {"tokenizer.ggml.model": vocabulary.model, **ids},
+        len(tokens),
+        lambda number: tokens[number].text,
+        mentioned_in=templates,
+    )
+    return {
+        name: text for name, text in special.named.items() if name in templates and text != by_ids.get(name)
+    }
 
 
 def _pad(file: BinaryIO) -> None:

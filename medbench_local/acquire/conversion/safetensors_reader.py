@@ -14,6 +14,7 @@ from typing import Any
 from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import parse_json_object
+from medbench_local.files.stand_ins import refuse_stand_in_at
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
@@ -30,6 +31,7 @@ def read_safetensors(path: Path) -> list[StoredTensor]:
             large, not JSON, repeated names, sizes that do not fit shape and type, overlapping tensors or
             gaps between them.
     """
+    refuse_stand_in_at(path)
     try:
         file_bytes = path.stat().st_size
         with path.open("rb") as file:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gguf import TokenType
 from sentencepiece import SentencePieceProcessor
 
+from medbench_local.acquire.conversion.piece_rules import refuse_without_bytes, with_rules
+from medbench_local.acquire.conversion.sentencepiece_file import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    piece_types,
+)
 from medbench_local.acquire.conversion.token import (
     Token,
     TokenTable,
@@ -16,8 +28,11 @@ from medbench_local.acquire.conversion.token import (
     is_token_id,
     read_added_tokens,
 )
+from medbench_local.acquire.conversion.tokenizer_rules import swallowing_tokens
+from medbench_local.engine.text_rules import TextRules
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.json_objects import read_json_object
+from medbench_local.files.stand_ins import refuse_stand_in_at
 
 
 def read_sentencepiece_tokens(folder: Path, config: dict[str, Any], tokenizer: dict[str, Any]) -> TokenTable:
@@ -25,9 +40,11 @@ def read_sentencepiece_tokens(folder: Path, config: dict[str, Any], tokenizer: d
 
     Raises:
         InputError: a file is damaged, or an id is given twice.
-        AcquireError: the model normalises text or merges pieces in a way that llama.cpp does not.
+        AcquireError: the model normalises text, merges pieces or finds tokens in a way that neither llama.cpp nor the
+            engine follows.
     """
     path = folder / "tokenizer.model"
+    refuse_stand_in_at(path)
     processor = SentencePieceProcessor()
     try:
         processor.LoadFromFile(str(path))
@@ -36,39 +53,83 @@ def read_sentencepiece_tokens(folder: Path, config: dict[str, Any], tokenizer: d
         raise InputError(
             path, "", f"not a SentencePiece model ({error})", advice="Download it again."
         ) from error
-    add_space_prefix = _check_rules(path, processor, tokens)
+    adds_blank = _check_rules(path, processor, tokens)
+    refuse_without_bytes(path, tokens)
+    own = [token.text for token in tokens.values() if token.type == TokenType.USER_DEFINED]
     pieces = len(tokens)
     for i, token in _added_file(folder / "added_tokens.json").items():
         if i >= pieces or tokens[i].text != token.text:
             tokens[i] = token
     tokens.update(_added_decoder(folder / "tokenizer_config.json", config))
-    listed = read_added_tokens(folder / "tokenizer.json", tokenizer.get("added_tokens", []))
+    entries = tokenizer.get("added_tokens", [])
+    listed = read_added_tokens(folder / "tokenizer.json", entries)
     tokens.update({i: token for i, token in listed.items() if i not in tokens})
-    return TokenTable("llama", "default", tokens, add_space_prefix=add_space_prefix)
+    if tokenizer:
+        table = with_rules(folder / "tokenizer.json", tokenizer, tokens)
+    else:
+        if adds_blank and own:
+            raise AcquireError(
+                f"{path} has symbols of its own ({own[0]!r:.80}) and puts a blank before a text: llama.cpp would put "
+                "one behind each of these symbols too.",
+                advice="Put the tokenizer.json beside it that transformers writes (AutoTokenizer, save_pretrained).",
+            )
+        table = _without_rules(folder / "tokenizer_config.json", config, tokens, adds_blank=adds_blank)
+    found = {
+        "bos": processor.bos_id(),
+        "eos": processor.eos_id(),
+        "unk": processor.unk_id(),
+        "pad": processor.pad_id(),
+    }
+    return replace(table, special={kind: i for kind, i in found.items() if i >= 0})
+
+
+def _without_rules(
+    path: Path, config: Mapping[str, Any], tokens: dict[int, Token], *, adds_blank: bool
+) -> TokenTable:
+    """The table of a model without tokenizer.json; transformers knows what to do from tokenizer_config.json."""
+    prefix = config.get("add_prefix_space")
+    before, after = swallowing_tokens(path, (config.get("added_tokens_decoder") or {}).values())
+    first = adds_blank and config.get("legacy") is False and prefix is not False
+    plain: bool | None = prefix if isinstance(prefix, bool) else None if adds_blank else False
+    return TokenTable(
+        "llama",
+        "default",
+        tokens,
+        add_space_prefix=False if first else plain,
+        rules=TextRules(blank="first" if first else "", swallow_before=before, swallow_after=after),
+    )
+
+
+_TYPES = {
+    NORMAL: TokenType.NORMAL,
+    UNKNOWN: TokenType.UNKNOWN,
+    CONTROL: TokenType.CONTROL,
+    USER_DEFINED: TokenType.USER_DEFINED,
+    UNUSED: TokenType.UNUSED,
+    BYTE: TokenType.BYTE,
+}
 
 
 def _pieces(processor: SentencePieceProcessor) -> dict[int, Token]:
-    return {
-        i: Token(processor.IdToPiece(i), _type(processor, i), processor.GetScore(i))
-        for i in range(processor.vocab_size())
-    }
-
-
-def _type(processor: SentencePieceProcessor, i: int) -> TokenType:
-    if processor.IsUnknown(i):
-        return TokenType.UNKNOWN
-    if processor.IsControl(i):
-        return TokenType.CONTROL
-    if processor.IsUnused(i):
-        return TokenType.UNUSED
-    return TokenType.BYTE if processor.IsByte(i) else TokenType.NORMAL
+    types = [_TYPES[kind] for kind in piece_types(processor.serialized_model_proto())]
+    tokens = {}
+    for i, kind in zip(range(processor.vocab_size()), types, strict=True):
+        text = processor.IdToPiece(i)
+        if kind == TokenType.USER_DEFINED:
+            tokens[i] = added_token(text, special=False)
+        else:
+            tokens[i] = Token(text, kind, processor.GetScore(i))
+    return tokens
 
 
 _PROBE = "  a  \ufb01\u2460\n b "
 
 
-def _check_rules(path: Path, processor: SentencePieceProcessor, tokens: dict[int, Token]) -> bool | None:
-    """llama.cpp merges by score and leaves the text as it is: refuse a model that was trained otherwise."""
+def _check_rules(path: Path, processor: SentencePieceProcessor, tokens: dict[int, Token]) -> bool:
+    """Whether a blank is put before a text.
+
+    llama.cpp merges by score and leaves the text as it is: refuse a model that was trained otherwise.
+    """
     normal = [token for token in tokens.values() if token.type == TokenType.NORMAL]
     if any(token.score != round(token.score) for token in normal):
         raise AcquireError(
@@ -84,7 +145,7 @@ def _check_rules(path: Path, processor: SentencePieceProcessor, tokens: dict[int
             "llama.cpp would leave it as it is.",
             advice="Check that the tokenizer belongs to the checkpoint.",
         )
-    return False if normalised == plain else None
+    return bool(normalised != plain)
 
 
 def _added_file(path: Path) -> dict[int, Token]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from gguf import TokenType
 
+from medbench_local.engine.text_rules import TextRules
 from medbench_local.errors import InputError
 
 
@@ -35,7 +37,9 @@ class TokenTable:
         pre: llama.cpp's name of the rule that splits text before merging.
         tokens: by id, perhaps with holes.
         merges: byte-level BPE only, "a b", most important first.
-        add_space_prefix: whether a blank is put before a text; None if llama.cpp's default holds.
+        add_space_prefix: whether llama.cpp puts a blank before a text; None if its default holds.
+        rules: what is done to a text before llama.cpp sees it.
+        special: ids of special tokens that the file itself gives, by kind.
         warnings: what a person should know.
     """
 
@@ -44,21 +48,39 @@ class TokenTable:
     tokens: dict[int, Token]
     merges: tuple[str, ...] = ()
     add_space_prefix: bool | None = None
+    rules: TextRules = field(default_factory=TextRules)
+    special: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-def added_token(text: str, *, special: bool) -> Token:
+_CONTROL = ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
+_CONTROL_ENDS = (("<|", "|>"), ("<｜", "｜>"), ("<unused", ">"))
+
+
+def added_token(text: str, *, special: bool, byte_level: bool = False) -> Token:
     """A token that was added to a trained tokenizer.
 
-    Some models do not mark as special what plainly is; llama.cpp's converter takes the same few for special.
+    Some models (Gemma, Cohere's, DeepSeek's) do not mark as special what plainly is; llama.cpp's converter takes the
+    same few for special.
+
+    Args:
+        text: as it stands in texts.
+        special: whether the tokenizer marks it.
+        byte_level: whether "▁" is a character like others, and does not stand for a blank.
     """
-    if special or text in ("<pad>", "<mask>") or (text.startswith("<|") and text.endswith("|>")):
+    looks_special = text in _CONTROL or any(text.startswith(a) and text.endswith(b) for a, b in _CONTROL_ENDS)
+    if special or looks_special:
         return Token(text, TokenType.CONTROL, -1000.0)
-    return Token(text.replace("▁", " "), TokenType.USER_DEFINED, -1000.0)
+    return Token(text if byte_level else text.replace("▁", " "), TokenType.USER_DEFINED, -1000.0)
 
 
-def read_added_tokens(path: Path, entries: Any) -> dict[int, Token]:
+def read_added_tokens(path: Path, entries: Any, *, byte_level: bool = False) -> dict[int, Token]:
     """The list "added_tokens" of a tokenizer.json.
+
+    Args:
+        path: the file.
+        entries: the list.
+        byte_level: see `added_token`.
 
     Raises:
         InputError: not such a list, or an id given twice.
@@ -73,7 +95,9 @@ def read_added_tokens(path: Path, entries: Any) -> dict[int, Token]:
         if entry["id"] in tokens:
             raise InputError(path, where, f"the id {entry['id']} is given twice")
         tokens[entry["id"]] = added_token(
-            checked_text(path, where, entry.get("content")), special=entry.get("special") is True
+            checked_text(path, where, entry.get("content")),
+            special=entry.get("special") is True,
+            byte_level=byte_level,
         )
     return tokens
 

@@ -16,6 +16,7 @@ from typing import Any
 from medbench_local.acquire.conversion.pickle_data import PickleError, load_pickle
 from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
+from medbench_local.files.stand_ins import refuse_stand_in_at
 
 LARGEST_PICKLE = 64 << 20
 """Bytes; the description of a 70B model has well under one million."""
@@ -51,6 +52,7 @@ def read_torch(path: Path) -> list[StoredTensor]:
             tensors, a tensor that reaches outside its storage, or a pickle that asks for anything but
             tensors (what it asks for is named; nothing is executed).
     """
+    refuse_stand_in_at(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return _Archive(path, archive).tensors()

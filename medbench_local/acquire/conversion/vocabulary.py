@@ -10,10 +10,12 @@ from typing import Any, Literal
 from gguf import TokenType
 
 from medbench_local.acquire.conversion.bpe_tokens import read_bpe_tokens
+from medbench_local.acquire.conversion.merged_tokens import read_merged_tokens
 from medbench_local.acquire.conversion.sentencepiece_tokens import read_sentencepiece_tokens
 from medbench_local.acquire.conversion.special_tokens import SpecialTokens, read_special_tokens
 from medbench_local.acquire.conversion.token import Token
-from medbench_local.errors import InputError
+from medbench_local.engine.text_rules import TextRules
+from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.json_objects import read_json_object
 
 
@@ -27,7 +29,8 @@ class Vocabulary:
         tokens: one for every row of the embedding, in order.
         merges: byte-level BPE only, "a b", most important first.
         special: ids of special tokens, which are put before or after a text, and the chat template.
-        add_space_prefix: whether a blank is put before a text; None if llama.cpp's default holds.
+        add_space_prefix: whether llama.cpp puts a blank before a text; None if its default holds.
+        rules: what the engine does to a text before llama.cpp sees it.
         warnings: what a person should know.
     """
 
@@ -37,6 +40,7 @@ class Vocabulary:
     merges: tuple[str, ...]
     special: SpecialTokens
     add_space_prefix: bool | None
+    rules: TextRules
     warnings: tuple[str, ...]
 
 
@@ -56,6 +60,8 @@ def read_vocabulary(folder: Path, rows: int, model: Mapping[str, Any]) -> Vocabu
     tokenizer = _optional(folder / "tokenizer.json")
     if (folder / "tokenizer.model").is_file() and not _is_byte_level(tokenizer):
         table = read_sentencepiece_tokens(folder, config, tokenizer)
+    elif tokenizer and _merges_pieces(tokenizer):
+        table = read_merged_tokens(folder / "tokenizer.json", tokenizer)
     elif tokenizer:
         table = read_bpe_tokens(folder / "tokenizer.json", tokenizer)
     else:
@@ -65,17 +71,19 @@ def read_vocabulary(folder: Path, rows: int, model: Mapping[str, Any]) -> Vocabu
             "no tokenizer: neither tokenizer.model nor tokenizer.json",
             advice="Download the tokenizer's files too.",
         )
-    prefix = config.get("add_prefix_space")
     entries, cut = _fit(table.tokens, rows)
     _refuse_repeated_texts(folder, entries)
-    special = read_special_tokens(folder, config, tokenizer, entries, model)
+    _refuse_overlaps(folder, entries)
+    special = read_special_tokens(folder, config, tokenizer, entries, model, table.special)
+    told = table.model == "llama" and config.get("add_prefix_space") is True
     return Vocabulary(
         model=table.model,
         pre=table.pre,
         tokens=entries,
         merges=table.merges,
         special=special,
-        add_space_prefix=prefix if isinstance(prefix, bool) else table.add_space_prefix,
+        add_space_prefix=True if told and table.add_space_prefix is None else table.add_space_prefix,
+        rules=table.rules,
         warnings=(*table.warnings, *cut, *special.warnings),
     )
 
@@ -93,6 +101,12 @@ def _is_byte_level(tokenizer: dict[str, Any]) -> bool:
         and not model.get("byte_fallback")
         and tokenizer.get("pre_tokenizer") is not None
     )
+
+
+def _merges_pieces(tokenizer: dict[str, Any]) -> bool:
+    """Whether a tokenizer.json was made from a SentencePiece model."""
+    model = tokenizer.get("model")
+    return isinstance(model, dict) and model.get("type", "BPE") == "BPE" and bool(model.get("byte_fallback"))
 
 
 def _fit(tokens: dict[int, Token], rows: int) -> tuple[tuple[Token, ...], list[str]]:
@@ -115,3 +129,24 @@ def _refuse_repeated_texts(folder: Path, tokens: tuple[Token, ...]) -> None:
             problem = f"the ids {first[token.text]} and {i} both stand for {token.text!r}"
             raise InputError(folder, "tokenizer", problem)
         first[token.text] = i
+
+
+def _refuse_overlaps(folder: Path, tokens: tuple[Token, ...]) -> None:
+    """Where two tokens overlap in a text, llama.cpp takes the longer, other tokenizers the one that begins first."""
+    kinds = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
+    texts = {token.text for token in tokens if token.type in kinds}
+    runs = {text for text in texts if len(set(text)) == 1}
+    longest: dict[str, str] = {}
+    for text in texts:
+        for end in range(1, len(text)):
+            if len(longest.get(text[:end], "")) < len(text):
+                longest[text[:end]] = text
+    for text in texts - runs:
+        for begin in range(1, len(text)):
+            other = longest.get(text[begin:], "")
+            if other != text and len(other.encode()) >= len(text.encode()):
+                raise AcquireError(
+                    f"{folder}: the added tokens {text!r:.80} and {other!r:.80} overlap where one follows the other: "
+                    "llama.cpp would find the longer one, the model's own tokenizer the first.",
+                    advice="Such a tokenizer cannot be converted.",
+                )

@@ -11,7 +11,7 @@ from pathlib import Path
 from gguf import get_tensor_name_map
 
 from medbench_local.acquire.conversion.architecture import Architecture, C, ExpectedTensor
-from medbench_local.acquire.conversion.checkpoint import Checkpoint
+from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointView
 from medbench_local.acquire.conversion.float_types import widened
 from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
 from medbench_local.acquire.conversion.tensor_views import outputs, permuted, shifted, stacked
@@ -30,6 +30,34 @@ class Weight:
 
     name: str
     source: Tensor
+
+
+_OUTPUT = "lm_head.weight"
+
+_WITHOUT_USE = re.compile(
+    r".*rotary_emb\.(inv_freq|cos_cached|sin_cached)"
+    r"|.*\.(masked_bias|attention\.bias|attn\.bias|position_ids|causal_mask)"
+    r"|v_head\..*"
+)
+"""Tensors of any architecture that follow from config.json, or that only a training needs: transformers drops them."""
+
+
+def with_embedding(checkpoint: Checkpoint, architecture: Architecture[C], config: C) -> Checkpoint:
+    """The checkpoint with its embedding under that name, where it has one matrix for both ends.
+
+    Some libraries keep only one name of a matrix that has two, and not always the same one.
+    """
+    tensors = checkpoint.tensors
+    if not config.tie_word_embeddings or architecture.embedding in tensors or _OUTPUT not in tensors:
+        return checkpoint
+    kept = {name: tensor for name, tensor in tensors.items() if name != _OUTPUT}
+    return CheckpointView(
+        checkpoint.origin,
+        checkpoint.config,
+        checkpoint.config_file,
+        checkpoint.tokenizer,
+        {architecture.embedding: tensors[_OUTPUT], **kept},
+    )
 
 
 def embedding_rows(checkpoint: Checkpoint, name: str) -> int:
@@ -74,6 +102,7 @@ def plan_weights(checkpoint: Checkpoint, architecture: Architecture[C], config: 
             if name is None:
                 raise LookupError(f"llama.cpp has no name for {written} in {architecture.gguf.name}")
             weights.append(Weight(name, tensor))
+    left = {name: tensor for name, tensor in left.items() if not _WITHOUT_USE.fullmatch(name)}
     _refuse_what_is_left(left, architecture, config)
     return weights
 
@@ -156,6 +185,13 @@ def _written(source: Tensor, expected: ExpectedTensor[C], config: C) -> Iterator
 
 def _check(tensor: Tensor, shape: tuple[int, ...], dtype: str) -> None:
     where = f"tensor '{tensor.name}'"
+    if tensor.size == 0:
+        raise InputError(
+            tensor.path,
+            where,
+            "empty: the weights were saved by DeepSpeed (ZeRO-3) before they were gathered",
+            advice="Run zero_to_fp32.py on the training's checkpoint and give the folder that results.",
+        )
     if tensor.shape != shape:
         problem = f"shape {list(tensor.shape)}, config.json asks for {list(shape)}"
         raise InputError(tensor.path, where, problem)

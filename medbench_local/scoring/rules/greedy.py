@@ -31,6 +31,7 @@ class Greedy(ScoringRule[GenerateRequest]):
     name = "greedy"
     title = "greedy scoring"
     depends_on_batch = True
+    generates = True
 
     @override
     def requests(
@@ -39,11 +40,12 @@ class Greedy(ScoringRule[GenerateRequest]):
         prompts = [one.prompt for one in asked]
         contexts = settings.tokenize(engine, [one.text for one in prompts], special=prompts[0].special)
         most = settings.protocol.greedy.max_tokens
+        # An answer ends where the model's context does, or what is computed right.
+        end = min(settings.context, engine.info.exact_up_to or settings.context)
         found = []
         for context, prompt in zip(contexts, prompts, strict=True):
             stops = dict.fromkeys(stop for stop in (engine.info.eos_text, *STOPS, *prompt.stop) if stop)
-            # An answer ends where the model's context does.
-            room = max(1, min(most, settings.context - len(context)))
+            room = max(1, min(most, end - len(context)))
             found.append(BuiltRequest(GenerateRequest(context, tuple(stops), room)))
         return found
 

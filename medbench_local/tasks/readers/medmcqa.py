@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medbench_local.files.readers import json_lines, parquet_rows
-from medbench_local.files.rows import Row, SourceFile
+from medbench_local.files.rows import SourceFile
 from medbench_local.tasks.question import Question, question_of
 
 OPTIONS = ("opa", "opb", "opc", "opd")
@@ -47,8 +47,8 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
             options=[clean_option(row.text(name)) for name in OPTIONS],
             answer=row.integer("cop", first, first + len(OPTIONS) - 1) - first,
             expected=options,
-            id=_optional(row, "id"),
-            subject=_optional(row, "subject_name"),
+            id=row.optional_text("id"),
+            subject=row.optional_text("subject_name"),
         )
 
 
@@ -58,7 +58,3 @@ def clean_option(text: str) -> str:
     Other options begin with a letter too ("a)Zone of decomposed dentin"); the study shows them as they are.
     """
     return text[3:] if text in LABELLED else MATCHED.get(text, text)
-
-
-def _optional(row: Row, name: str) -> str:
-    return row.text(name) if row.fields.get(name) is not None else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medbench_local.files.readers import json_lines, parquet_rows
-from medbench_local.files.rows import Row, SourceFile, listed
+from medbench_local.files.rows import Row, SourceFile, listed, plain
 from medbench_local.tasks.question import Question, question_of
 
 COLUMNS = ("question", "answer", "answer_idx", "options")
@@ -15,7 +15,8 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
     """The questions of one file, in its order, options in the file's order.
 
     The correct option is the one whose text is ``answer``; some answers carry stray characters, and then it
-    is the one whose key is ``answer_idx``.
+    is the one whose key is ``answer_idx``. Where both name an option, and not the same one, the question notes it:
+    other readers go by ``answer_idx``.
 
     Raises:
         InputError: with the line or row.
@@ -23,9 +24,10 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
     rows = parquet_rows(file, COLUMNS) if file.kind == ".parquet" else json_lines(file)
     for row in rows:
         keys, texts = _options(row)
-        answer = row.text("answer")
+        answer, contradiction = row.text("answer"), ""
         if answer in texts:
             index = texts.index(answer)
+            contradiction = _contradiction(row, keys, texts, index)
         else:
             key = row.text("answer_idx")
             if key not in keys:
@@ -34,7 +36,22 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
                     name="answer_idx",
                 )
             index = keys.index(key)
-        yield question_of(row, text=row.text("question"), options=texts, answer=index, expected=options)
+        yield question_of(
+            row,
+            text=row.text("question"),
+            options=texts,
+            answer=index,
+            expected=options,
+            contradiction=contradiction,
+        )
+
+
+def _contradiction(row: Row, keys: list[str], texts: list[str], index: int) -> str:
+    """How ``answer_idx`` names another option than the one at ``index``, which ``answer`` names; "" if it does not."""
+    key = row.fields.get("answer_idx")
+    if key is None or (key in keys and texts[keys.index(str(key))] == texts[index]):
+        return ""
+    return f"answer is option {plain(keys[index])}, answer_idx says {plain(str(key))}"
 
 
 def _options(row: Row) -> tuple[list[str], list[str]]:

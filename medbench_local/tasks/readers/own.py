@@ -15,7 +15,8 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
     """The questions of one file, in its order.
 
     Each line: ``id`` (text), ``question`` (text), ``options`` (list of 2 to 26 different texts), ``answer``
-    (index of the correct option, from 0, or its letter) and, if wanted, ``subject``; other keys are ignored.
+    (index of the correct option, from 0, or its letter) and, if wanted, ``subject`` (text; null is as if it were not
+    there); other keys are ignored.
 
     Raises:
         InputError: with the line.
@@ -31,7 +32,7 @@ def read(file: SourceFile, options: int | None) -> Iterator[Question]:
                 raise row.error(f"option {LETTERS[index % 26]} is empty", name="options")
             if choice in choices[:index]:
                 raise row.error(f"the option {choice[:40]!r} is given twice", name="options")
-        subject = row.text("subject") if "subject" in row.fields else ""
+        subject = row.optional_text("subject")
         answer = _answer(row, len(choices))
         yield question_of(
             row, text=text, options=choices, answer=answer, expected=options, id=id, subject=subject

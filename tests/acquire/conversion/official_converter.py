@@ -1,4 +1,4 @@
-"""llama.cpp's own converter, taken from the source distribution of the pinned llama-cpp-python."""
+"""llama.cpp's own converter and vocabularies, from the source distribution of the pinned llama-cpp-python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import llama_cpp
 import platformdirs
 import pytest
 
-_WANTED = ("convert_hf_to_gguf.py", "conversion/", "gguf-py/")
+_WANTED = ("convert_hf_to_gguf.py", "conversion/", "gguf-py/", "models/ggml-vocab-")
 
 _RUN_ALL = """
 import sys
@@ -40,9 +40,11 @@ for job in sys.argv[1:]:
 
 
 def converter_folder() -> Path:
-    """The folder with convert_hf_to_gguf.py; fetched once and kept, the test skips where that is impossible."""
+    """The folder with convert_hf_to_gguf.py and models/; fetched once and kept, else the test skips."""
     version = llama_cpp.__version__
-    folder = Path(platformdirs.user_cache_dir("medbench-local-tests")) / f"llama-cpp-python-{version}"
+    folder = (
+        Path(platformdirs.user_cache_dir("medbench-local-tests")) / f"llama-cpp-python-{version}-vocabularies"
+    )
     if not (folder / "convert_hf_to_gguf.py").is_file():
         with tempfile.TemporaryDirectory() as scratch:
             _download(version, Path(scratch), folder)

@@ -96,9 +96,11 @@ def test_index_and_files_must_agree(tmp_path: Path) -> None:
 
 
 def test_refuses_a_tensor_in_two_files(tmp_path: Path) -> None:
-    write_weights(tmp_path, STATE)
-    (tmp_path / "model.safetensors").rename(tmp_path / "model-a.safetensors")
-    write_weights(tmp_path, {"model.norm.weight": STATE["model.norm.weight"]})
+    write_weights(tmp_path, STATE, shards=2)
+    (tmp_path / "model.safetensors.index.json").unlink()
+    (tmp_path / "other").mkdir()
+    write_weights(tmp_path / "other", {"model.norm.weight": STATE["model.norm.weight"]})
+    (tmp_path / "other" / "model.safetensors").replace(tmp_path / "model-00001-of-00002.safetensors")
     with pytest.raises(InputError, match="also in"):
         _ = CheckpointFolder(tmp_path).tensors
 

@@ -105,7 +105,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "rope without factor": ({"rope_scaling": {"type": "linear"}}, "factor"),
     "rope negative": ({"rope_scaling": {"type": "linear", "factor": -1.0}}, "factor"),
     "activation no text": ({"hidden_act": 3}, "hidden_act"),
-    "no architecture": ({"architectures": []}, "architectures"),
+    "no architecture": ({"architectures": [], "model_type": None}, "architectures"),
     "two architectures": ({"architectures": ["LlamaForCausalLM", "X"]}, "architectures"),
     "architecture as text": ({"architectures": "LlamaForCausalLM"}, "architectures"),
 }

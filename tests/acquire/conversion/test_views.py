@@ -236,7 +236,9 @@ def test_tensors_and_a_tokenizer_that_the_adapter_holds_replace_the_base_s(tmp_p
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another kind": ({"peft_type": "IA3"}, "peft_type 'IA3'"),
     "dora": ({"use_dora": True}, "use_dora"),
-    "transposed": ({"fan_in_fan_out": True}, "fan_in_fan_out"),
+    "trained rows": ({"trainable_token_indices": [3]}, "trainable_token_indices"),
+    "parts without a name": ({"target_parameters": ["experts.gate_up_proj"]}, "target_parameters"),
+    "of a later release": ({"use_xyz": {"a": 1}}, "use_xyz.*does not know"),
     "bias": ({"lora_bias": True}, "lora_bias"),
     "pissa": ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights 'pissa_niter_4'"),
     "replicated": ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),

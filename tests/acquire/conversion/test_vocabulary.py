@@ -8,9 +8,11 @@ from typing import Any
 
 import llama_cpp
 import pytest
+from gguf import TokenType
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer
 
+from medbench_local.acquire.conversion.bpe_tokens import QWEN_2, TEKKEN
 from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
 from medbench_local.errors import AcquireError, InputError, MedbenchError
@@ -137,8 +139,105 @@ def test_bos_is_found_by_name_if_nothing_gives_its_id(tmp_path: Path) -> None:
 def test_special_ids_beyond_the_vocabulary_are_ignored_with_a_warning(tmp_path: Path) -> None:
     files = {"config": config(pad_token_id=32000, eos_token_id=[2, 3])}
     vocabulary = read(write(tmp_path / "m", spm=small_sentencepiece(), **files), 400)
-    assert vocabulary.special.ids == {"bos": 1}
+    assert vocabulary.special.ids == {"bos": 1, "eos": 2}
     assert any("pad token" in warning for warning in vocabulary.warnings)
+
+
+def test_the_tokenizer_decides_and_not_config_json(tmp_path: Path) -> None:
+    old = config(bos_token_id=0, eos_token_id=1, pad_token_id=-1)  # as the first conversions of LLaMA have it
+    files = {"config": old, "tokenizer_config": SPM_CONFIG}
+    vocabulary = read(write(tmp_path / "m", spm=small_sentencepiece(), **files), 400)
+    assert vocabulary.special.ids == {"bos": 1, "eos": 2}
+    assert vocabulary.warnings == (
+        "config.json says that the bos token is 0, the tokenizer's files say 1 ('<s>'); theirs is used.",
+    )
+    # without any names the SentencePiece model's own ids count
+    bare = read(write(tmp_path / "bare", spm=small_sentencepiece(), config=old), 400)
+    assert bare.special.ids == {"bos": 1, "eos": 2}
+
+
+def test_older_models_name_special_tokens_in_a_file_of_their_own(tmp_path: Path) -> None:
+    named = {"bos_token": {"content": "▁the"}, "eos_token": "<s>"}
+    files: dict[str, Any] = {"special_tokens_map": named, "tokenizer_config": SPM_CONFIG}
+    special = read(write(tmp_path / "old", spm=small_sentencepiece(), **files), 400).special
+    the = SentencePieceProcessor(model_proto=small_sentencepiece()).PieceToId("▁the")
+    assert (special.ids["bos"], special.ids["eos"]) == (the, 1)
+    files["tokenizer_config"] = {**SPM_CONFIG, "added_tokens_decoder": {}}
+    special = read(write(tmp_path / "new", spm=small_sentencepiece(), **files), 400).special
+    assert (special.ids["bos"], special.ids["eos"]) == (1, 2)
+
+
+def test_ids_of_a_model_with_several_parts(tmp_path: Path) -> None:
+    plain = {key: value for key, value in config().items() if not key.endswith("token_id")}
+    wrapped = {**plain, "text_config": {"bos_token_id": 300, "eos_token_id": 301}}
+    special = read(write(tmp_path / "m", tokenizer=bpe(post_processor=None), config=wrapped), 400).special
+    assert special.ids == {"bos": 300, "eos": 301}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<pad>",
+        "<mask>",
+        "<2mass>",
+        "[@BOS@]",
+        "<|x|>",
+        "<｜Assistant｜>",
+        "<unused94>",
+        "<｜end▁of▁sentence｜>",
+    ],
+)
+def test_tokens_that_look_like_control_tokens(tmp_path: Path, text: str) -> None:
+    entry = {"id": 396, "content": text, "special": False}
+    tokens = read(write(tmp_path / "m", tokenizer=bpe(added_tokens=[entry])), 400).tokens
+    assert (tokens[396].text, tokens[396].type) == (text, TokenType.CONTROL)
+    decoder = {"added_tokens_decoder": {"396": {"content": text}}}
+    tokens = read(write(tmp_path / "s", spm=small_sentencepiece(), tokenizer_config=decoder), 400).tokens
+    assert (tokens[396].text, tokens[396].type) == (text, TokenType.CONTROL)
+
+
+def test_other_added_tokens_are_found_in_every_text(tmp_path: Path) -> None:
+    entry = {"id": 396, "content": "<think>▁x", "special": False}
+    tokens = read(write(tmp_path / "m", tokenizer=bpe(added_tokens=[entry])), 400).tokens
+    assert (tokens[396].text, tokens[396].type) == ("<think>▁x", TokenType.USER_DEFINED)
+    decoder = {"added_tokens_decoder": {"396": {"content": "<think>▁x"}}}
+    tokens = read(write(tmp_path / "s", spm=small_sentencepiece(), tokenizer_config=decoder), 400).tokens
+    assert (tokens[396].text, tokens[396].type) == ("<think> x", TokenType.USER_DEFINED)
+
+
+def test_symbols_of_users_need_a_tokenizer_json_that_says_where_blanks_go(tmp_path: Path) -> None:
+    model = small_sentencepiece(user_defined_symbols="<drug>,<gene>")
+    with pytest.raises(AcquireError, match="symbols of its own"):
+        read(write(tmp_path / "m", spm=model), 400)
+    plain = small_sentencepiece(user_defined_symbols="<drug>,<gene>", add_dummy_prefix=False)
+    tokens = read(write(tmp_path / "p", spm=plain), 400).tokens
+    assert [token.text for token in tokens if token.type == TokenType.USER_DEFINED] == ["<drug>", "<gene>"]
+
+
+_REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+_PREPEND = {"type": "Prepend", "prepend": "▁"}
+
+
+def test_tokens_found_only_behind_blanks_are_told_of(tmp_path: Path) -> None:
+    data = {
+        "normalizer": {"type": "Sequence", "normalizers": [_PREPEND, _REPLACE]},
+        "pre_tokenizer": None,
+        "added_tokens": [{"id": 1, "content": "<s>", "special": True, "normalized": True}],
+    }
+    vocabulary = read(write(tmp_path / "m", spm=small_sentencepiece(), tokenizer=data), 400)
+    (warning,) = vocabulary.warnings
+    assert warning.startswith("tokenizer.json finds '<s>' only at the beginning of a text or behind a blank")
+
+
+def test_words_that_are_tokens_may_be_taken_whole_where_merging_makes_them(tmp_path: Path) -> None:
+    data = bpe_model(ignore_merges=False)
+    data["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = TEKKEN
+    assert read(write(tmp_path / "m", tokenizer=data), 400).pre == "tekken"
+    data["model"]["vocab"]["Ġunreachable"] = 399
+    with pytest.raises(AcquireError, match="merging does not make the token 'Ġunreachable'"):
+        read(write(tmp_path / "u", tokenizer=data), 400)
+    data["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = QWEN_2
+    assert read(write(tmp_path / "q", tokenizer=data), 400).pre == "qwen2"
 
 
 def test_added_tokens_that_repeat_pieces_change_nothing(tmp_path: Path) -> None:
@@ -148,9 +247,8 @@ def test_added_tokens_that_repeat_pieces_change_nothing(tmp_path: Path) -> None:
     assert repeated == plain
 
 
-def test_old_llama3_tokenizers_are_warned_of(tmp_path: Path) -> None:
-    folder = write(tmp_path / "m", tokenizer=bpe_model(ignore_merges=False))
-    assert any("ignore_merges" in warning for warning in read(folder, 400).warnings)
+def test_the_rule_of_llama3_without_ignore_merges_has_another_name(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "m", tokenizer=bpe_model(ignore_merges=False)), 400).pre == "dbrx"
 
 
 def test_a_tiktoken_file_beside_tokenizer_json_is_passed_over(tmp_path: Path) -> None:
@@ -216,9 +314,31 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "added no object": ({"tokenizer": bpe(added_tokens=["x"])}, "id and content"),
     "model missing": ({"tokenizer": bpe(model=None)}, "model"),
     "word level": ({"tokenizer": bpe_model(type="WordLevel")}, "supported is BPE"),
-    "byte fallback": ({"tokenizer": bpe_model(byte_fallback=True)}, "tokenizer.model"),
+    "byte fallback and whole words": ({"tokenizer": bpe_model(byte_fallback=True)}, "ignore_merges"),
+    "byte fallback without bytes": (
+        {"tokenizer": bpe_model(byte_fallback=True, ignore_merges=False)},
+        "not those of a SentencePiece model|no byte fallback",
+    ),
+    "sentencepiece without bytes": ({"spm": small_sentencepiece(byte_fallback=False)}, "no byte fallback"),
+    "blanks of another kind": (
+        {"spm": small_sentencepiece(), "tokenizer": {"pre_tokenizer": {"type": "Whitespace"}}},
+        "treat blanks.*no normaliser, then Whitespace",
+    ),
+    "normaliser of pieces": (
+        {"spm": small_sentencepiece(), "tokenizer": {"normalizer": {"type": "NFKC"}}},
+        "treat blanks.*NFKC, then no splitting",
+    ),
+    "words of their own": (
+        {"tokenizer": bpe(added_tokens=[{"id": 398, "content": "x", "single_word": True}])},
+        "'x' is found only",
+    ),
+    "tokens that overlap": (
+        {"tokenizer": bpe(added_tokens=[{"id": 398, "content": "<a>"}, {"id": 399, "content": ">bcd"}])},
+        "'<a>' and '>bcd' overlap",
+    ),
+    "merging of words": ({"tokenizer": bpe_model(end_of_word_suffix="</w>")}, "end_of_word_suffix"),
     "unknown rule": ({"tokenizer": bpe(pre_tokenizer={"type": "Whitespace"})}, "split text before merging"),
-    "normaliser": ({"tokenizer": bpe(normalizer={"type": "Lowercase"})}, "split text before merging"),
+    "normaliser": ({"tokenizer": bpe(normalizer={"type": "Lowercase"})}, "Lowercase.*supported is NFC"),
 }
 
 

@@ -72,6 +72,7 @@ def test_only_what_is_generated_costs_tokens_of_its_own() -> None:
         "constrained": 0,
         "label": 0,
         "cloze": 0,
+        "thinking": 4096,
         "greedy": 64,
     }
 

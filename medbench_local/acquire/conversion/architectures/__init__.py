@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
 from medbench_local.acquire.conversion.architecture import Architecture
-from medbench_local.acquire.conversion.checkpoint import Checkpoint
+from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointView
 from medbench_local.acquire.conversion.rope_scaling import OTHER_ENGINE
 from medbench_local.errors import InputError, UnsupportedArchitectureError
 
@@ -30,6 +31,50 @@ def architectures() -> dict[str, Architecture[Any]]:
     return {name: module.ARCHITECTURE for module in modules for name in module.ARCHITECTURE.classes}
 
 
+def with_known_class(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with the class in its configuration spelled as `architectures` does.
+
+    Where config.json names no class, "model_type" decides, as in transformers. Capitals do not count (the first
+    conversions of Llama wrote LLaMAForCausalLM), nor does the FSDP that training with it puts before the name.
+    """
+    config, known = checkpoint.config, architectures()
+    names = config.get("architectures")
+    if names in (None, []):
+        found = _class_of_type(config.get("model_type"), known)
+    elif isinstance(names, list) and len(names) == 1 and isinstance(names[0], str):
+        wanted = names[0].removeprefix("FSDP").lower()
+        found = (
+            names[0] if names[0] in known else next((name for name in known if name.lower() == wanted), None)
+        )
+    else:
+        found = None
+    if found is None or names == [found]:
+        return checkpoint
+    return CheckpointView(
+        checkpoint.origin,
+        {**config, "architectures": [found]},
+        checkpoint.config_file,
+        checkpoint.tokenizer,
+        checkpoint.tensors,
+    )
+
+
+def _class_of_type(model_type: Any, known: Iterable[str]) -> str | None:
+    """The class that transformers takes for causal language models of a "model_type", "qwen2_moe" for example.
+
+    A wrapper ("gemma3") and the language model in it ("gemma3_text") are two types.
+    """
+    if not isinstance(model_type, str):
+        return None
+    stem = model_type.removesuffix("_text").replace("_", "").lower()
+    endings = (
+        ("ForCausalLM",) if model_type.endswith("_text") else ("ForConditionalGeneration", "ForCausalLM")
+    )
+    return next(
+        (name for ending in endings for name in known if name.lower() == f"{stem}{ending.lower()}"), None
+    )
+
+
 def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
     """The architecture that config.json names.
 
@@ -38,11 +83,21 @@ def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
         UnsupportedArchitectureError: it cannot be converted.
     """
     names = checkpoint.config.get("architectures")
+    known = architectures()
+    model_type = checkpoint.config.get("model_type")
+    if names in (None, []) and isinstance(model_type, str):
+        raise UnsupportedArchitectureError(
+            f"{checkpoint.config_file}: model_type {model_type!r:.80} cannot be converted; "
+            f"supported are {', '.join(known)}.",
+            advice=OTHER_CONVERTER,
+        )
     if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
         raise InputError(
-            checkpoint.config_file, "key 'architectures'", f"expected a list of one name, not {names!r:.80}"
+            checkpoint.config_file,
+            "key 'architectures'",
+            f"expected a list of one name, not {names!r:.80}",
+            advice=f"Write the class that the model is saved from, one of {', '.join(known)}.",
         )
-    known = architectures()
     if names[0] not in known:
         if names[0] in _INEXACT:
             raise UnsupportedArchitectureError(

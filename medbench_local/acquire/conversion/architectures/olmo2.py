@@ -93,6 +93,6 @@ ARCHITECTURE: Architecture[Olmo2Config] = Architecture(
         ),
     ),
     write_keys=_write_keys,
-    rope=("linear",),
+    rope=("linear", "yarn"),
     states_head_size=False,
 )

@@ -4,95 +4,79 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG
+from medbench_local.acquire.conversion.adapter_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    LoraConfig,
+    fitting,
+    read_lora_config,
+)
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointView
 from medbench_local.acquire.conversion.float_types import narrowed, widened
-from medbench_local.acquire.conversion.model_config import as_input_error
 from medbench_local.acquire.conversion.safetensors_reader import read_safetensors
 from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
 from medbench_local.acquire.conversion.torch_reader import read_torch
 from medbench_local.errors import AcquireError, InputError
-from medbench_local.files.json_objects import read_json_object
 
-Rank = Annotated[int, Field(gt=0, lt=1 << 20)]
-Alpha = Annotated[float, Field(allow_inf_nan=False)]
-
-_FACTOR = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
-_NAME = re.compile(r"\^?[\w.]+")
-
-
-class _LoraConfig(BaseModel):
-    """The keys of adapter_config.json that decide what the merged weights are."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-    peft_type: str
-    r: Rank
-    lora_alpha: Alpha
-    use_rslora: bool = False
-    rank_pattern: dict[str, Rank] = {}
-    alpha_pattern: dict[str, Alpha] = {}
-    use_dora: bool = False
-    fan_in_fan_out: bool = False
-    lora_bias: bool = False
-    init_lora_weights: bool | str = True
-    layer_replication: list[Any] | None = None
-    alora_invocation_tokens: list[int] | None = None
-
-
-_REFUSALS: tuple[tuple[str, Callable[[_LoraConfig], bool], str], ...] = (
-    ("peft_type", lambda config: config.peft_type != "LORA", "only LORA is a sum of matrices"),
-    ("use_dora", lambda config: config.use_dora, "DoRA scales the merged weights as well"),
-    ("fan_in_fan_out", lambda config: config.fan_in_fan_out, "its matrices are transposed"),
-    ("lora_bias", lambda config: config.lora_bias, "biases of the adapter are not merged"),
-    (
-        "init_lora_weights",
-        lambda config: config.init_lora_weights not in (True, False, "gaussian"),
-        "training may have begun from a changed base model",
-    ),
-    ("layer_replication", lambda config: bool(config.layer_replication), "it repeats layers of the base"),
-    (
-        "alora_invocation_tokens",
-        lambda config: bool(config.alora_invocation_tokens),
-        "it works from certain tokens on only, merged it would work everywhere",
-    ),
+_PREFIX = "base_model.model."
+_FACTOR = re.compile(r"(.+)\.lora_(embedding_)?([AB])(?:\.default)?(?:\.weight)?")
+_INPUT, _OUTPUT = "embed_tokens.weight", "lm_head.weight"
+_WRAPPED = re.compile(r"\.(?:base_layer|modules_to_save(?:\.default)?)(?=\.)")
+"""What peft puts into the names of layers that it wraps."""
+_WRAPPER = re.compile(
+    r"^language_model\.(?=model\.|lm_head\.)|(?<=^model\.)language_model\.|^model\.(?=vision_tower\.)"
 )
 
 
 @dataclass(frozen=True)
 class _Merged(Tensor):
+    """The base plus scale * B·A, or for an embedding, whose factors are kept transposed, scale * (B·A)ᵀ."""
+
     base: Tensor
     a: Tensor
     b: Tensor
     scale: float
+    embedding: bool
 
     def rows(self, begin: int, end: int) -> NDArray[Any]:
-        """W + scale * B·A in double precision, so that the order of summation cannot be seen; rounded at the end."""
-        a, b = (
-            widened(factor.rows(*which), factor.dtype).astype(np.float64)
-            for factor, which in ((self.a, (0, self.a.shape[0])), (self.b, (begin, end)))
-        )
-        total = b @ a
+        """In double precision, so that the order of summation cannot be seen; rounded once at the end."""
+        a = _doubles(self.a, 0, self.a.shape[0])
+        if self.embedding:
+            total = a[:, begin:end].T @ _doubles(self.b, 0, self.b.shape[0]).T
+        else:
+            total = _doubles(self.b, begin, end) @ a
         total *= self.scale
         total += widened(self.base.rows(begin, end), self.base.dtype)
         return narrowed(total.astype(np.float32), self.dtype, name=self.name)
+
+
+@dataclass(frozen=True)
+class _Cast(Tensor):
+    source: Tensor
+
+    def rows(self, begin: int, end: int) -> NDArray[Any]:
+        """The source's rows, rounded to another type."""
+        return narrowed(widened(self.source.rows(begin, end), self.source.dtype), self.dtype, name=self.name)
+
+
+def _doubles(tensor: Tensor, begin: int, end: int) -> NDArray[np.float64]:
+    return widened(tensor.rows(begin, end), tensor.dtype).astype(np.float64)
 
 
 def merge_adapter(base: Checkpoint, folder: Path) -> CheckpointView:
     """The model that a LoRA adapter makes of ``base``.
 
     What peft's ``merge_and_unload`` gives: every matrix W with factors A and B becomes W + scale * B·A in the type of
-    W, scale being alpha / r, or alpha / sqrt(r) for rank-stabilised adapters. Tensors that the adapter holds whole
-    (embeddings that were trained or made longer, biases) replace the base's.
+    W, scale being alpha / r, or alpha / sqrt(r) for rank-stabilised adapters; an embedding likewise. Tensors that the
+    adapter holds whole (embeddings that were trained or made longer, norms, biases) replace the base's, in its type.
 
     Args:
         base: the model that the adapter was trained on; nothing but shapes and names shows whether it is.
@@ -102,29 +86,34 @@ def merge_adapter(base: Checkpoint, folder: Path) -> CheckpointView:
         InputError: a file is missing or damaged, or the adapter does not fit the base.
         AcquireError: an adapter that is more than a sum, or of a type that cannot be converted.
     """
-    config_file = folder / ADAPTER_CONFIG
-    config = _read_config(config_file)
+    config = read_lora_config(folder / ADAPTER_CONFIG)
     factors: dict[str, dict[str, Tensor]] = {}
-    tensors = dict(base.tensors)
-    changed = set()
+    tensors: dict[str, Tensor] = dict(base.tensors)
+    whole: dict[str, Tensor] = {}
+    named = {_in_language_model(name): name for name in base.tensors}
     for tensor in _stored(folder):
-        inner = tensor.name.removeprefix("base_model.model.")
-        if match := _FACTOR.fullmatch(tensor.name):
-            factors.setdefault(match[1], {})[match[2]] = tensor
-        elif inner in base.tensors:
-            tensors[inner] = tensor
-            changed.add(inner)
+        inner = _WRAPPED.sub("", tensor.name.removeprefix(_PREFIX))
+        match = _FACTOR.fullmatch(inner)
+        layer = f"{match[1]}.weight" if match else inner
+        inner = layer if layer in base.tensors else named.get(_in_language_model(layer), layer)
+        if match:
+            layer = inner.removesuffix(".weight")
+            factors.setdefault(layer, {})[f"{match[2] or ''}{match[3]}"] = tensor
+        elif inner in base.tensors or _is_output(inner, base):
+            whole[inner] = _in_type_of(base, inner, tensor)
         else:
             raise InputError(tensor.path, f"tensor {tensor.name!r:.120}", f"not part of {base.origin}")
-    for module, pair in factors.items():
-        name = f"{module}.weight"
-        if name in changed or name not in base.tensors:
+    tensors.update(whole)
+    for layer, pair in factors.items():
+        name = f"{layer}.weight"
+        given = whole.get(name)
+        if name not in tensors or (given is not None and not _is_base_of_factors(given, config, layer)):
             where = next(iter(pair.values()))
-            problem = "given whole as well" if name in changed else f"nothing to add it to in {base.origin}"
+            problem = "given whole as well" if given else f"nothing to add it to in {base.origin}"
             raise InputError(where.path, f"tensor {where.name!r:.120}", problem)
-        tensors[name] = _merge(base.tensors[name], module, pair, config, folder)
-        changed.add(name)
-    _refuse_tied(base, changed, folder)
+        tensors[name] = _merge(tensors[name], layer, pair, config, folder)
+    if _is_tied(base):
+        _tie(tensors, whole, {f"{layer}.weight" for layer in factors}, base, folder)
     own_tokenizer = any((folder / name).is_file() for name in ("tokenizer.model", "tokenizer.json"))
     return CheckpointView(
         origin=folder,
@@ -135,45 +124,65 @@ def merge_adapter(base: Checkpoint, folder: Path) -> CheckpointView:
     )
 
 
-def _read_config(path: Path) -> _LoraConfig:
-    data = {key: value for key, value in read_json_object(path).items() if value is not None}
-    try:
-        config = _LoraConfig.model_validate(data)
-    except ValidationError as error:
-        raise as_input_error(path, error) from error
-    for key, applies, reason in _REFUSALS:
-        if applies(config):
-            raise AcquireError(
-                f"{path}: {key} {getattr(config, key)!r:.80} cannot be merged: {reason}.",
-                advice="Merge it with the library it was trained with, and give the folder that results.",
-            )
-    for key in ("rank_pattern", "alpha_pattern"):
-        for name in getattr(config, key):
-            if not _NAME.fullmatch(name):
-                raise AcquireError(f"{path}: {key} {name!r:.80} is not the name of a layer.")
-    return config
-
-
 def _stored(folder: Path) -> list[Tensor]:
-    if (folder / "adapter_model.safetensors").is_file():
-        found = read_safetensors(folder / "adapter_model.safetensors")
-    elif (folder / "adapter_model.bin").is_file():
-        found = read_torch(folder / "adapter_model.bin")
-    else:
-        raise InputError(folder, "", "neither adapter_model.safetensors nor adapter_model.bin")
-    return list(found)
+    for name, read in zip(ADAPTER_WEIGHTS, (read_safetensors, read_torch), strict=True):
+        if (folder / name).is_file():
+            return list(read(folder / name))
+    raise InputError(folder, "", f"neither {' nor '.join(ADAPTER_WEIGHTS)}")
 
 
-def _merge(
-    base: Tensor, module: str, pair: Mapping[str, Tensor], config: _LoraConfig, folder: Path
-) -> Tensor:
-    for which in "AB":
-        if which not in pair:
-            raise InputError(folder, f"tensor 'base_model.model.{module}.lora_{which}.weight'", "missing")
-    rank = config.rank_pattern.get(_pattern(config.rank_pattern, module), config.r)
-    alpha = config.alpha_pattern.get(_pattern(config.alpha_pattern, module), config.lora_alpha)
+def _in_language_model(name: str) -> str:
+    """What a tensor of a multimodal model is called in its language model alone; releases of transformers differ."""
+    return _WRAPPER.sub("", name)
+
+
+def _is_tied(base: Checkpoint) -> bool:
+    """Whether input and output are one matrix."""
+    alone = not any(name.endswith(_OUTPUT) for name in base.tensors)
+    return bool(base.config.get("tie_word_embeddings", alone))
+
+
+def _is_output(name: str, base: Checkpoint) -> bool:
+    """An output matrix that the base has in common with its embedding, and does not store."""
+    return name == _OUTPUT and _is_tied(base)
+
+
+def _in_type_of(base: Checkpoint, name: str, given: Tensor) -> Tensor:
+    """A tensor that the adapter holds whole in the type that it has in the base, as peft loads it."""
+    replaced = base.tensors.get(name)
+    dtype = given.dtype if replaced is None else replaced.dtype
+    if dtype == given.dtype or not {dtype, given.dtype} <= MAPPED.keys():
+        return given
+    return _Cast(given.name, given.shape, dtype, given.path, given)
+
+
+def _is_base_of_factors(given: Tensor, config: LoraConfig, layer: str) -> bool:
+    """Whether a tensor that the adapter holds whole is what its factors are added to, as peft saves embeddings."""
+    grown = given.name.endswith((_INPUT, _OUTPUT)) and not _saved_whole(config, layer)
+    return ".base_layer." in given.name or grown
+
+
+def _saved_whole(config: LoraConfig, layer: str) -> bool:
+    """Whether the layer was trained whole."""
+    return any(layer == name or layer.endswith(f".{name}") for name in config.modules_to_save)
+
+
+def _merge(base: Tensor, layer: str, pair: Mapping[str, Tensor], config: LoraConfig, folder: Path) -> Tensor:
+    embedding = any(key.startswith("embedding") for key in pair)
+    a, b = (pair.get(f"{'embedding_' * embedding}{factor}") for factor in "AB")
+    if a is None or b is None or len(pair) > 2:
+        which = (
+            f"lora_embedding_{'A' if a is None else 'B'}"
+            if embedding
+            else f"lora_{'A' if a is None else 'B'}.weight"
+        )
+        raise InputError(folder, f"tensor '{_PREFIX}{layer}.{which}'", "missing, or of two kinds")
+    rank = config.rank_pattern.get(fitting(config.rank_pattern, layer), config.r)
+    alpha = config.alpha_pattern.get(fitting(config.alpha_pattern, layer), config.lora_alpha)
     outputs, inputs = base.shape if len(base.shape) == 2 else (0, 0)
-    for tensor, shape in ((pair["A"], (rank, inputs)), (pair["B"], (outputs, rank))):
+    if embedding:
+        outputs, inputs = inputs, outputs
+    for tensor, shape in ((a, (rank, inputs)), (b, (outputs, rank))):
         where = f"tensor '{tensor.name}'"
         if tensor.shape != shape:
             problem = f"shape {list(tensor.shape)}; with rank {rank} and a base of {list(base.shape)}"
@@ -181,23 +190,33 @@ def _merge(
         if tensor.dtype not in MAPPED:
             raise AcquireError(f"{tensor.path}, {where}: elements of type {tensor.dtype} cannot be merged.")
     scale = alpha / (math.sqrt(rank) if config.use_rslora else rank)
-    return _Merged(base.name, base.shape, base.dtype, base.path, base, pair["A"], pair["B"], scale)
+    return _Merged(f"{layer}.weight", base.shape, base.dtype, base.path, base, a, b, scale, embedding)
 
 
-def _pattern(patterns: Mapping[str, Any], module: str) -> str:
-    """The first of the names that means the layer: its whole name, or its end from a dot on."""
-    for name in patterns:
-        if module == name.removeprefix("^") or (name[0] != "^" and module.endswith(f".{name}")):
-            return name
-    return ""
+def _tie(
+    tensors: dict[str, Tensor], whole: Mapping[str, Tensor], merged: set[str], base: Checkpoint, folder: Path
+) -> None:
+    """Keep one matrix for input and output where the adapter leaves it one, and refuse where it makes two."""
+    changed = sorted(name for name in {*whole, *merged} if name.endswith((_INPUT, _OUTPUT)))
+    if not changed:
+        return
+    if len(changed) == 2 and not merged.intersection(changed) and _same(*(_given(whole[n]) for n in changed)):
+        tensors.pop(_OUTPUT, None)
+        return
+    raise AcquireError(
+        f"{folder} changes {' and '.join(changed)}, which are one matrix in {base.origin} (tie_word_embeddings).",
+        advice="Merge it with the library it was trained with, and give the folder that results.",
+    )
 
 
-def _refuse_tied(base: Checkpoint, changed: set[str], folder: Path) -> None:
-    """An adapter may give a model that shares one matrix between input and output two different ones."""
-    shared = sorted(name for name in changed if name.endswith(("embed_tokens.weight", "lm_head.weight")))
-    if shared and base.config.get("tie_word_embeddings"):
-        raise AcquireError(
-            f"{folder} changes {' and '.join(shared)}, which are one matrix in {base.origin} "
-            "(tie_word_embeddings).",
-            advice="Merge it with the library it was trained with, and give the folder that results.",
-        )
+def _given(tensor: Tensor) -> Tensor:
+    return tensor.source if isinstance(tensor, _Cast) else tensor
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two matrices hold the same numbers; a few megabytes are looked at at a time."""
+    if one.shape != other.shape or not {one.dtype, other.dtype} <= MAPPED.keys():
+        return False
+    step, count = 4096, one.shape[0]
+    parts = ((begin, min(begin + step, count)) for begin in range(0, count, step))
+    return all(np.array_equal(one.rows(*part), other.rows(*part)) for part in parts)

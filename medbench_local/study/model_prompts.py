@@ -1,0 +1,69 @@
+"""What writes the prompts of a plan's models: written down in the run, and tried before anything is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medbench_local.acquire.prepare import PreparedModel
+from medbench_local.files.hashes import prompt_sha256
+from medbench_local.prompts.day import DAY
+from medbench_local.prompts.prompt_style import template_in_force
+from medbench_local.prompts.prompting import Prompting
+from medbench_local.results.identification import ChatTemplateRecord
+from medbench_local.results.record import ROLES, Role
+from medbench_local.scoring.prompt_styles import prompt_style_of
+from medbench_local.scoring.rules import RULES
+from medbench_local.study.plan import Outline, Plan, test_questions
+
+_ASKS_FOR_THE_DAY = "strftime_now"
+"""The function that tells templates the day."""
+
+
+def chat_template_record(model: PreparedModel, asked: Prompting) -> ChatTemplateRecord:
+    """What writes the prompts of a model, as results have it."""
+    text = _text(model, asked)
+    if text is None:
+        study = model.entry is not None and not model.entry.own_template and asked.chat_template is None
+        return ChatTemplateRecord(source="study" if study else "none", sha256=None, day=None)
+    return ChatTemplateRecord(
+        source="model" if asked.chat_template is None else "given",
+        sha256=prompt_sha256(text),
+        day=DAY if _ASKS_FOR_THE_DAY in text else None,
+    )
+
+
+def chat_template_records(plan: Outline) -> dict[Role, ChatTemplateRecord]:
+    """The same of both models, by role."""
+    return {role: chat_template_record(plan.models[role], plan.options.prompting(role)) for role in ROLES}
+
+
+def describe_prompts(model: PreparedModel, asked: Prompting) -> dict[str, Any]:
+    """What writes the prompts of a model, as manifests have it: with the text of the template."""
+    return {**chat_template_record(model, asked).model_dump(mode="json"), "text": _text(model, asked)}
+
+
+def refuse_prompts(plan: Plan) -> None:
+    """Write one prompt of each cell with each model: a template that fails shows it now, not after hours of scoring.
+
+    Raises:
+        InputError: a chat template cannot write the prompts that it will be asked for.
+    """
+    ways: list[tuple[Role, Role]] = [("medical", "medical"), ("base", "base")]
+    if plan.options.ablation:
+        ways.append(("medical", "base"))  # the base model with the medical model's prompts
+    rule = RULES[plan.scoring]
+    for way, reader in ways:
+        prompt_style = prompt_style_of(
+            plan.models[way],
+            plan.options.prompting(way),
+            overrides=plan.protocol.prompts,
+            file=plan.models[reader].quantised.path,
+        )
+        for cell in plan.cells:
+            shown = cell.task.questions("demonstrations")[: cell.shots] if cell.shots else ()
+            rule.render(prompt_style, cell.task.id, test_questions(plan, cell)[0], shown, None)
+
+
+def _text(model: PreparedModel, asked: Prompting) -> str | None:
+    own = model.chat_template if model.entry is None or model.entry.own_template else None
+    return template_in_force(model.entry, own, asked)
