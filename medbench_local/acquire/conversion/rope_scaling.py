@@ -41,6 +41,7 @@ class RopeScaling(BaseModel):
         truncate: yarn only; whether the band is rounded to whole dimensions.
         short_factor, long_factor: longrope only; what each frequency is divided by, within the original context and
             beyond.
+        mrope_section: models of pictures only; pairs of a head that turn with the time, the height and the width.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -59,6 +60,7 @@ class RopeScaling(BaseModel):
     truncate: bool = True
     short_factor: tuple[Positive, ...] = Field(default=(), strict=False)
     long_factor: tuple[Positive, ...] = Field(default=(), strict=False)
+    mrope_section: tuple[Size, ...] = Field(default=(), strict=False)
 
 
 def read_rope(path: Path, values: dict[str, Any]) -> None:

@@ -51,9 +51,11 @@ class Made:
         tolerance: of log-probabilities in the exact mode, from transformers in float32.
         noise: of the other modes, which round keys and values to float16.
         norm_mean: around which the weights of norms lie; 0 where the model adds one itself.
-        fused: keep experts in one tensor, as transformers 5 holds them.
+        fused: as transformers 5 has it in memory: experts in one tensor, parts of a whole by other names.
         same_as: the name of a checkpoint that holds the same in another way, and becomes the same file; "" for none.
         exceptions: keys of the metadata that differ from the official converter's, with the reason.
+        official: what the official converter makes of it, where that is another architecture than ours; its keys are
+            compared with ours.
         prepare: changes the random model before it is written.
         tokenizer: "spm", or "bpe" with the rules of Llama 3.
         pieces: settings of the SentencePiece tokenizer.
@@ -70,6 +72,7 @@ class Made:
     fused: bool = False
     same_as: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    official: str = ""
     prepare: Callable[[Any], None] = lambda model: None
     tokenizer: str = "spm"
     pieces: Mapping[str, Any] = field(default_factory=dict)
