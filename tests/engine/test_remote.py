@@ -27,7 +27,6 @@ from medbench_local.errors import (
     UnsupportedArchitectureError,
     WorkerDied,
 )
-from tests.engine.tiny import write_mamba
 
 OPTIONS = EngineOptions(n_ctx=1024, threads=1)
 PACK = Pack((1, 5), (ScoreRequest((1, 5, 6), ((7,), (8, 9))), ScoreRequest((1, 5), ((7,), (8,)))))
@@ -171,11 +170,6 @@ def test_llama_cpp_s_refusal_comes_through(models: Path, tmp_path: Path) -> None
     with pytest.raises(EngineError, match=r"blk\.1\.ffn_up\.weight"):
         start_engine(tmp_path / "odd.gguf", OPTIONS)
 
-
-def test_a_model_that_keeps_a_running_state_is_refused(tmp_path: Path) -> None:
-    path = write_mamba(tmp_path / "mamba.gguf")
-    with pytest.raises(UnsupportedArchitectureError, match=r"mamba\.gguf keeps a running state"):
-        start_engine(path, OPTIONS)
 
 
 def test_an_architecture_that_llama_cpp_does_not_know_is_told_by_name(models: Path, tmp_path: Path) -> None:
