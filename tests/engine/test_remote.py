@@ -171,7 +171,6 @@ def test_llama_cpp_s_refusal_comes_through(models: Path, tmp_path: Path) -> None
         start_engine(tmp_path / "odd.gguf", OPTIONS)
 
 
-
 def test_an_architecture_that_llama_cpp_does_not_know_is_told_by_name(models: Path, tmp_path: Path) -> None:
     name = b"\x05\0\0\0\0\0\0\0llama"
     data = (models / "f16.gguf").read_bytes().replace(name, name[:-1] + b"b")

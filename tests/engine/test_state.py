@@ -126,12 +126,13 @@ def test_no_bit_depends_on_the_threads(with_state: Models, mode: Mode) -> None:
 
 def test_generating_between_scores_changes_neither(with_state: Models) -> None:
     scored = Pack(PREFIX, tuple(REQUESTS[:2]))
-    texts = Pack(PREFIX, tuple(GenerateRequest(one.context, (), 6) for one in REQUESTS[:INSIDE]))
+    asked = [GenerateRequest(one.context, (), 6) for one in REQUESTS[:INSIDE]]
+    texts = Pack(PREFIX, tuple(asked))
     for kind in ("mamba", "jamba"):
         with LlamaEngine(with_state.path(kind), EngineOptions(n_ctx=1024, threads=1)) as engine:
             first, written = engine.score(scored), engine.generate(texts)
             assert (engine.score(scored), engine.generate(texts)) == (first, written)
-            assert [engine.generate(Pack((), (one,)))[0] for one in texts.requests] == written
+            assert [engine.generate(Pack((), (one,)))[0] for one in asked] == written
 
 
 def test_the_fast_mode_is_close(with_state: Models) -> None:
