@@ -121,7 +121,7 @@ KINDS = {
                 "rope_type": "default",
                 "rope_theta": 10000.0,
                 "partial_rotary_factor": 0.5,
-                "mrope_section": [4, 2, 2],
+                "mrope_section": [3, 3, 2],
             },
         },
         "Qwen3_5TextConfig",

@@ -29,7 +29,6 @@ from medbench_local.errors import (
     UnsupportedArchitectureError,
     WorkerDied,
 )
-from tests.engine.tiny import write_mamba
 
 OPTIONS = EngineOptions(n_ctx=1024, threads=1)
 PACK = Pack((1, 5), (ScoreRequest((1, 5, 6), ((7,), (8, 9))), ScoreRequest((1, 5), ((7,), (8,)))))
@@ -188,12 +187,6 @@ def test_llama_cpp_s_refusal_comes_through(models: Path, tmp_path: Path) -> None
     (tmp_path / "odd.gguf").write_bytes(data)
     with pytest.raises(EngineError, match=r"blk\.1\.ffn_up\.weight"):
         start_engine(tmp_path / "odd.gguf", OPTIONS)
-
-
-def test_a_model_that_keeps_a_running_state_is_refused(tmp_path: Path) -> None:
-    path = write_mamba(tmp_path / "mamba.gguf")
-    with pytest.raises(UnsupportedArchitectureError, match=r"mamba\.gguf keeps a running state"):
-        start_engine(path, OPTIONS)
 
 
 def test_a_vocabulary_at_which_llama_cpp_would_abort_is_refused(models: Path, tmp_path: Path) -> None:

@@ -98,9 +98,7 @@ def test_log_probabilities_equal_transformers(with_state: Models, kind: str) -> 
     for start, scores in zip(starts, found, strict=True):
         followed = sum(rows[start - 1 + i, TEXT[start + i]] for i in range(9))
         begun = rows[start - 1, TEXT[start]] + rows[start, 70]
-        expected = [followed / 9, begun / 2, rows[start - 1, 71]]
-        per_token = [value / n for value, n in zip(scores.logprobs, (9, 2, 1), strict=True)]
-        assert per_token == pytest.approx(expected, abs=3e-4)
+        assert scores.logprobs == pytest.approx([followed, begun, rows[start - 1, 71]], abs=3e-4)
 
 
 @pytest.mark.parametrize("mode", ["exact", "reproducible"])
@@ -117,7 +115,7 @@ def test_no_bit_depends_on_what_came_before(with_state: Models, kind: str, mode:
 @pytest.mark.parametrize("mode", ["exact", "reproducible"])
 def test_no_bit_depends_on_the_threads(with_state: Models, mode: Mode) -> None:
     pack = Pack(PREFIX, tuple(REQUESTS[:2]))
-    for kind in ("mamba", "falcon-h1", "qwen3next"):
+    for kind in ("mamba", "qwen3next"):
         found = []
         for threads in (1, 2):
             options = EngineOptions(mode=mode, n_ctx=512, threads=threads)
@@ -128,8 +126,8 @@ def test_no_bit_depends_on_the_threads(with_state: Models, mode: Mode) -> None:
 
 def test_generating_between_scores_changes_neither(with_state: Models) -> None:
     scored = Pack(PREFIX, tuple(REQUESTS[:2]))
-    asked = tuple(GenerateRequest(one.context, (), 6) for one in REQUESTS[:INSIDE])
-    texts = Pack(PREFIX, asked)
+    asked = [GenerateRequest(one.context, (), 6) for one in REQUESTS[:INSIDE]]
+    texts = Pack(PREFIX, tuple(asked))
     for kind in ("mamba", "jamba"):
         with LlamaEngine(with_state.path(kind), EngineOptions(n_ctx=1024, threads=1)) as engine:
             first, written = engine.score(scored), engine.generate(texts)

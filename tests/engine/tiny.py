@@ -125,7 +125,8 @@ class Shape:
         head: numbers of a head.
         heads: of queries.
         kv_heads: of keys and values.
-        window: tokens that a windowed layer sees.
+        window: tokens that a windowed layer sees; llama.cpp reads none for llama.
+        original: tokens of the context before long rope stretched it; 0 for none.
     """
 
     architecture: str = "llama"
@@ -133,6 +134,7 @@ class Shape:
     heads: int = 4
     kv_heads: int = 2
     window: int = 0
+    original: int = 0
 
 
 def write_random(path: Path, shape: Shape, *, seed: int = 0) -> Path:
@@ -143,8 +145,13 @@ def write_random(path: Path, shape: Shape, *, seed: int = 0) -> Path:
     _header(writer, 2, width, shape.heads, shape.kv_heads, hidden, head=shape.head)
     writer.add_key_length(shape.head)
     writer.add_value_length(shape.head)
-    if gemma:
+    if shape.window:
         writer.add_sliding_window(shape.window)
+    if shape.original:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
+        writer.add_rope_scaling_orig_ctx_len(shape.original)
+        for name, factor in (("long", 4.0), ("short", 1.0)):
+            writer.add_tensor(f"rope_factors_{name}.weight", np.full(shape.head // 2, factor, np.float32))
     if shape.architecture == "gemma2":
         writer.add_attn_logit_softcapping(50.0)
         writer.add_final_logit_softcapping(30.0)
@@ -181,42 +188,6 @@ def write_random(path: Path, shape: Shape, *, seed: int = 0) -> Path:
             writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(size, np.float32))
         for name, (rows, columns) in matrices.items():
             add(f"blk.{layer}.{name}.weight", rows, columns)
-    _finish(writer)
-    return path
-
-
-def write_mamba(path: Path) -> Path:
-    """A Mamba of one layer: a model that keeps a running state."""
-    width, inner, state, rank, convolution = 64, 128, 16, 4, 4
-    writer = gguf.GGUFWriter(path, "mamba")
-    writer.add_context_length(256)
-    writer.add_embedding_length(width)
-    writer.add_feed_forward_length(0)
-    writer.add_head_count(0)
-    writer.add_block_count(1)
-    writer.add_ssm_conv_kernel(convolution)
-    writer.add_ssm_inner_size(inner)
-    writer.add_ssm_state_size(state)
-    writer.add_ssm_time_step_rank(rank)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_file_type(0)
-    pieces, scores, kinds = spm_vocabulary()
-    _tokenizer(writer, pieces, scores, kinds)
-    for name, shape in {
-        "token_embd.weight": (len(pieces), width),
-        "output_norm.weight": (width,),
-        "blk.0.attn_norm.weight": (width,),
-        "blk.0.ssm_in.weight": (2 * inner, width),
-        "blk.0.ssm_conv1d.weight": (inner, convolution),
-        "blk.0.ssm_conv1d.bias": (inner,),
-        "blk.0.ssm_x.weight": (rank + 2 * state, inner),
-        "blk.0.ssm_dt.weight": (inner, rank),
-        "blk.0.ssm_dt.bias": (inner,),
-        "blk.0.ssm_a": (inner, state),
-        "blk.0.ssm_d": (inner,),
-        "blk.0.ssm_out.weight": (width, inner),
-    }.items():
-        writer.add_tensor(name, np.full(shape, 0.01, np.float32))
     _finish(writer)
     return path
 
