@@ -48,13 +48,15 @@ def score(
     """
     from medbench_local import api
 
-    read = [
-        requests,
-        *model_files(model),
-        *quant_files(quant),
-        *prompting_files(chat_template, system_prompt),
-    ]
-    target = None if output is None else _target(output, read)
+    target = None
+    if output is not None:
+        read = [
+            requests,
+            *model_files(model),
+            *quant_files(quant),
+            *prompting_files(chat_template, system_prompt),
+        ]
+        target = _target(output, read)
     listener = progress()
     count = api.score_file(
         model,

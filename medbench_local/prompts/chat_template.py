@@ -66,6 +66,13 @@ class TemplateChat:
         """See `Chat.system_place`."""
         return self._system_place
 
+    @property
+    def opens_a_thought(self) -> bool:
+        """Whether an answer begins inside a thought ("<think>") that has not ended."""
+        text = self.write([Turn("user", _QUESTION), Turn("assistant", "")])
+        opening = text[text.rindex(_QUESTION) :]
+        return opening.count("<think>") > opening.count("</think>")
+
     def write(self, conversation: Sequence[Turn]) -> str:
         """See `Chat.write`.
 

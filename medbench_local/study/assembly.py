@@ -10,6 +10,7 @@ from medbench_local.results.schema import Comparison, LadderStep, PairOf, Result
 from medbench_local.results.summary import summary
 from medbench_local.scoring.answers import Meter
 from medbench_local.study.identification import model_record
+from medbench_local.study.model_prompts import prompt_warnings
 from medbench_local.study.plan import Plan
 from medbench_local.study.verdicts import doubts
 
@@ -44,7 +45,7 @@ def assemble(
         confidence=confidence,
         comparisons=tuple(comparisons),
         summary=summary(comparisons),
-        warnings=(*plan.warnings, *doubts(comparisons, confidence=confidence)),
+        warnings=(*plan.warnings, *prompt_warnings(plan), *doubts(comparisons, confidence=confidence)),
         ladder=tuple(ladder),
         timing=timing,
     )

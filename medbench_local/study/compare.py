@@ -39,7 +39,7 @@ from medbench_local.study.memory import (
     refuse_unchecked_climb,
     why_it_does_not_fit,
 )
-from medbench_local.study.model_prompts import refuse_prompts
+from medbench_local.study.model_prompts import prompt_warnings, refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import CellKey, Outline, Plan, test_questions
@@ -85,6 +85,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     first = planner.plan(quants[0])
     refuse_plan(first)
     refuse_prompts(first)
+    for warning in prompt_warnings(first):
+        tools.progress.note(f"warning: {warning}")
     if len(quants) > 1:
         refuse_unchecked_climb(first)
     with only_process(folder.path):

@@ -19,7 +19,7 @@ from medbench_local.results.identification import Identification
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import SCHEMA
 from medbench_local.scoring.rules import RULES
-from medbench_local.study.model_prompts import chat_template_record, describe_prompts
+from medbench_local.study.model_prompts import chat_template_record, describe_prompts, prompt_warnings
 from medbench_local.study.options import record
 from medbench_local.study.plan import Cell, Outline, Plan
 from medbench_local.tasks.question import Task
@@ -173,7 +173,7 @@ def describe(
             "check": plan.protocol.check.seed,
             "demonstrations": plan.protocol.demonstration_seed,
         },
-        "warnings": list(plan.warnings),
+        "warnings": [*plan.warnings, *prompt_warnings(plan)],
     }
 
 

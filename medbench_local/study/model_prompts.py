@@ -64,6 +64,22 @@ def refuse_prompts(plan: Plan) -> None:
             rule.render(prompt_style, cell.task.id, test_questions(plan, cell)[0], shown, None)
 
 
+def prompt_warnings(plan: Outline) -> tuple[str, ...]:
+    """What a careful reader must know of how the models are prompted."""
+    found = []
+    for role in ROLES:
+        model, asked = plan.models[role], plan.options.prompting(role)
+        if "<think>" not in (_text(model, asked) or ""):
+            continue
+        chat = prompt_style_of(model, asked, overrides=plan.protocol.prompts).chat
+        if getattr(chat, "opens_a_thought", False):
+            found.append(
+                f"The chat template of {model.name} opens a thought (<think>) and does not close it before the answer: "
+                "options are scored inside the thought."
+            )
+    return tuple(found)
+
+
 def _text(model: PreparedModel, asked: Prompting) -> str | None:
     own = model.chat_template if model.entry is None or model.entry.own_template else None
     return template_in_force(model.entry, own, asked)

@@ -110,6 +110,19 @@ def test_the_run_says_what_wrote_its_prompts_and_which_day_it_told(likewise: Fak
     }
 
 
+@pytest.mark.parametrize(("thought", "open"), [("<think>\n", True), ("<think>\n\n</think>\n\n", False)])
+def test_a_thought_that_is_left_open_is_told(
+    likewise: Fakes, tmp_path: Path, thought: str, open: bool
+) -> None:
+    """A letter there is no answer: the model is asked what it thinks first."""
+    begins = "{{ '<' + m.role + '>' + (T if m.role == 'assistant' else '') + m.content }}"
+    source = "{% for m in messages %}" + begins.replace("T", repr(thought)) + "{{ eos_token }}{% endfor %}"
+    run = likewise.compare(base=str(own(tmp_path / "mine", source)), **(FEW | {"shots": [0]}))
+    told = "The chat template of mine opens a thought (<think>) and does not close it"
+    assert any(told in warning for warning in run.results.warnings) is open
+    assert any(told in warning for warning in run.folder.manifest()["warnings"]) is open
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_template_that_fails_is_noticed_before_anything_is_loaded(
     likewise: Fakes, tmp_path: Path, asked: bool
