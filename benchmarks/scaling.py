@@ -244,9 +244,9 @@ def main(words: Sequence[str] | None = None) -> int:
                         print(done.stderr, file=sys.stderr)
                         return 1
                     found = json.loads(done.stdout.splitlines()[-1])
+                    digits = {"page": 2}
                     cells = [
-                        f"{found[c]:,.2f}" if c == "page" else f"{found[c]:,.1f}" if c in found else ""
-                        for c in columns
+                        f"{found[name]:,.{digits.get(name, 1)}f}" if name in found else "" for name in columns
                     ]
                     print(
                         f"| {what}, {scoring} | {options} | {int(size):,} | {' | '.join(cells)} |", flush=True
