@@ -1,12 +1,19 @@
 """A thousand to fifty thousand questions: processor time, memory, size of the store, time of the reports.
 
     python -m benchmarks.scaling [--sizes 1000,10000,50000] [--options 4,26] [--scoring constrained,label]
+        [--check none|sample|full]
 
 Everything but the engine's arithmetic is real: the questions are read from files, the embedded pair's tokenizer works
 in its worker process, scores go into the store, verdicts, samples and reports are made. The scores themselves are made
 up (a hash of the prompt), because decoding takes the same time a prompt however many there are. Each row is a process
-of its own. "main" is its processor time and its largest resident memory; "first" the wall time from the start of the
-work to the first score; "again" the processor time of a second run of which every score is known.
+of its own, and its columns are of
+
+* main: processor time of the main process; worker: of the worker processes, which load the model and tokenise;
+* first: wall time from the start of the work to the first score;
+* peak: largest resident memory of the main process (ru_maxrss);
+* again: processor time of the main process in a second run, of which every score is known;
+* store: size of scores.sqlite (for `score`, of the file of results);
+* reports: processor time of report.md and report.html; page: their size.
 """
 
 from __future__ import annotations
@@ -98,6 +105,12 @@ def _seconds() -> float:
     return time.process_time()
 
 
+def _workers() -> float:
+    """Processor seconds of the worker processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT / 2**20
 
@@ -123,21 +136,23 @@ def cell(folder: Path, questions: int, options: int, scoring: Scoring, check: Ch
     for model in ("demo-med", "demo-base"):  # converted before anything is timed
         _prepared(model)
     for attempt in ("first", "again"):
-        begun, wall = _seconds(), time.monotonic()
+        begun, others, wall = _seconds(), _workers(), time.monotonic()
         compare()
         seconds[attempt] = _seconds() - begun
         if attempt == "first":
             waited = (MadeUp.first or wall) - wall
-            peak = _peak()
+            peak, workers = _peak(), _workers() - others
         (folder / "run" / "results.json").unlink()
     size = sum(path.stat().st_size for path in (folder / "run").glob("scores.sqlite*"))
     return {
         "main": seconds["first"],
+        "worker": workers,
         "again": seconds["again"],
         "first": waited,
-        "peak": max(peak, _peak()),
+        "peak": peak,
         "store": size / 2**20,
         "reports": reports,
+        "page": sum(path.stat().st_size for path in (folder / "run").glob("report.*")) / 2**20,
     }
 
 
@@ -154,7 +169,7 @@ def own(folder: Path, questions: int, options: int) -> dict[str, Any]:
             }
             file.write(json.dumps(row) + "\n")
     prepared = _prepared("demo-med")
-    begun, wall = _seconds(), time.monotonic()
+    begun, others, wall = _seconds(), _workers(), time.monotonic()
     asked = read_requests(requests)
     with start(prepared.quantised.path, EngineOptions()) as engine:
         write_scores(
@@ -167,8 +182,10 @@ def own(folder: Path, questions: int, options: int) -> dict[str, Any]:
         )
     return {
         "main": _seconds() - begun,
+        "worker": _workers() - others,
         "first": (MadeUp.first or wall) - wall,
         "peak": _peak(),
+        "store": (folder / "scores.jsonl").stat().st_size / 2**20,
     }
 
 
@@ -183,7 +200,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", default="1000,10000,50000")
     parser.add_argument("--options", default="4,26")
     parser.add_argument("--scoring", default="constrained,label")
-    parser.add_argument("--check", default="none", help="none, sample or full, as of compare")
+    parser.add_argument("--check", default="sample", help="none, sample or full, as of compare")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     asked = parser.parse_args(words)
     if asked.one:
@@ -196,9 +213,9 @@ def main(words: Sequence[str] | None = None) -> int:
                 found = cell(folder, questions, count, scoring, asked.check)
             print(json.dumps(found))
         return 0
-    kinds = [("score", "label"), *(("cell", scoring) for scoring in asked.scoring.split(","))]
-    columns = ("main", "first", "peak", "again", "store", "reports")
-    units = ("s", "s", "MiB", "s", "MiB", "s")
+    kinds = [("score", "label"), *(("compare", scoring) for scoring in asked.scoring.split(","))]
+    columns = ("main", "worker", "first", "peak", "again", "store", "reports", "page")
+    units = ("s", "s", "s", "MiB", "s", "MiB", "s", "MiB")
     print(
         "| | options | questions | "
         + " | ".join(f"{c}, {u}" for c, u in zip(columns, units, strict=True))
@@ -227,7 +244,10 @@ def main(words: Sequence[str] | None = None) -> int:
                         print(done.stderr, file=sys.stderr)
                         return 1
                     found = json.loads(done.stdout.splitlines()[-1])
-                    cells = [f"{found[c]:,.1f}" if c in found else "" for c in columns]
+                    digits = {"page": 2}
+                    cells = [
+                        f"{found[name]:,.{digits.get(name, 1)}f}" if name in found else "" for name in columns
+                    ]
                     print(
                         f"| {what}, {scoring} | {options} | {int(size):,} | {' | '.join(cells)} |", flush=True
                     )

@@ -51,11 +51,15 @@ def read_json(file: Path | SourceFile, *, constants: bool = True) -> Any:
             key.
     """
     source = file if isinstance(file, SourceFile) else SourceFile(file)
+    data = bytearray()
     with open_bytes(source) as stream:
-        data = stream.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise InputError(str(source), "", f"larger than {LARGEST >> 20} MiB, too large for what it should be")
-    return parse_json(data, source, constants=constants)
+        while piece := stream.read(2**16):  # asked for the most at once, Python would make room for it
+            data += piece
+            if len(data) > LARGEST:
+                raise InputError(
+                    str(source), "", f"larger than {LARGEST >> 20} MiB, too large for what it should be"
+                )
+    return parse_json(bytes(data), source, constants=constants)
 
 
 def read_json_object(file: Path | SourceFile, *, constants: bool = True) -> dict[str, Any]:
