@@ -117,6 +117,11 @@ _STATE_KEYS = ("ssm.", "shortconv.", "wkv.", "kda.", "token_shift_count", "atten
 
 _ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
 
+_YARN = {"beta_fast": 32.0, "beta_slow": 1.0, "ext_factor": 1.0}
+"""Settings of yarn, and what llama.cpp takes them for in the architectures of `_YARN_IGNORED`."""
+
+_YARN_IGNORED = frozenset({"llama", "olmo2", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe"})
+
 _POOLING_NONE = 0
 _CELLS = 256
 """llama.cpp makes contexts of multiples of so many tokens."""
@@ -191,6 +196,20 @@ def _problem(header: GgufHeader) -> tuple[str, str]:
             "(yarn with `truncate: false`)",
             "Score it with another engine; `verdict()` and `validate()` read its results.",
         )
+    if architecture == "qwen2vl":
+        return (
+            "(qwen2vl) is computed by llama.cpp with another constant in its norms than it was trained with: it does "
+            "not read it for this architecture",
+            "Give the checkpoint: its language model is converted so that it is computed right.",
+        )
+    for name, usual in _YARN.items():
+        key = f"{architecture}.rope.scaling.yarn_{name}"
+        if architecture in _YARN_IGNORED and (value := found.get(key, usual)) != usual:
+            return (
+                f"stretches positions by yarn with {name} {value} (key '{key}'); llama.cpp takes {usual:g} whatever "
+                "it says",
+                "Score it with another engine; `verdict()` and `validate()` read its results.",
+            )
     state = tuple(f"{architecture}.{key}" for key in _STATE_KEYS)
     if architecture not in WITH_STATE and any(key.startswith(state) for key in (*found, *header.lists)):
         return f"({architecture}) {UNCHECKED_STATE}", "Give a model of another architecture."

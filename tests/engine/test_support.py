@@ -68,6 +68,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "draft": ("eagle3", {}, "drafts tokens for another model"),
     "gpt-oss": ("gpt-oss", {"attention.sliding_window": 128}, r"\(gpt-oss\) is computed .*truncate: false"),
     "dynamic rope": ("llama", {"rope.scaling.type": "dynamic"}, r"'dynamic'.*llama\.rope\.scaling\.type"),
+    "a constant that is not read": ("qwen2vl", {}, r"\(qwen2vl\) is computed .*another constant"),
+    "yarn of one's own": (
+        "qwen2",
+        {"rope.scaling.type": "yarn", "rope.scaling.yarn_beta_fast": 16},
+        r"yarn with beta_fast 16 .*llama\.cpp takes 32",
+    ),
     "unknown state": ("rwkv7", {"wkv.head_size": 64}, r"\(rwkv7\) keeps a running state"),
     "unknown hybrid": ("kimi-linear", {"kda.head_dim": 64}, r"\(kimi-linear\) keeps a running state"),
 }
