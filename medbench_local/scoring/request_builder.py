@@ -13,6 +13,7 @@ from medbench_local._version import __version__
 from medbench_local.engine.base import Engine, GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, new_tokens
 from medbench_local.engine.support import inexact
+from medbench_local.errors import UsageError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle
@@ -202,6 +203,29 @@ class RequestBuilder:
         """
         if self._engine.info.exact_up_to:
             self._render_rows(candidate, split, rows, kept=())
+
+    def need_room_to_think(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> None:
+        """Refuse a budget of thinking that does not fit behind some prompts: they would all count as wrong.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if not self._settings.rule.thinks:
+            return
+        lacking = sum(
+            1
+            for start in range(0, len(rows), _TOGETHER)
+            for _, one in self._render(candidate, split, rows[start : start + _TOGETHER], ())
+            if one.request is None
+        )
+        if lacking:
+            raise UsageError(
+                f"{lacking:,} of {len(rows):,} prompts of {self._task.id} do not fit the context of "
+                f"{self._settings.context:,} tokens of {self._prompt_style.name} with "
+                f"{self._settings.protocol.thinking.budget:,} tokens of thinking behind them.",
+                advice="Name a protocol with a smaller `thinking: {budget: …}` (both models think as long), or fewer "
+                "demonstrations with `shots=`.",
+            )
 
     def tokens(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> int:
         """Tokens decoded to score ``rows`` alone, the prefix that they share counted once."""

@@ -47,7 +47,9 @@ def answer_all(
     for cell in plan.cells:
         default = Candidate(None, plan.protocol.demonstration_seed if cell.shots else None)
         rows = range(len(test_questions(plan, cell)))
-        builder_of(session, plan, cell, role, prompt_style).need_exact(default, "test", rows)
+        builder = builder_of(session, plan, cell, role, prompt_style)
+        builder.need_exact(default, "test", rows)
+        builder.need_room_to_think(default, "test", rows)
     work = {cell.key: _prompts_of(plan, cell, prompt_style) for cell in plan.cells}
     lengths = {cell.key: _length(session, plan, cell, role, prompt_style) for cell in plan.cells}
     mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1) or 1.0

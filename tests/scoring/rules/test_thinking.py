@@ -10,7 +10,7 @@ from medbench_local.catalog.model import ThinkingName
 from medbench_local.catalog.protocol import ThinkingSettings
 from medbench_local.engine.base import Heard, Pack, ThinkRequest, Tokens, Trace
 from medbench_local.engine.fake import FakeEngine
-from medbench_local.errors import WorkerDied
+from medbench_local.errors import UsageError, WorkerDied
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.prompts.thinking_style import STYLES
 from medbench_local.scoring.thoughts import within
@@ -147,6 +147,18 @@ def test_a_trace_serves_every_budget_that_it_answers() -> None:
     assert within(cut, 4) is None
     assert within(StoredTrace((1,), "nonsense"), 4) is None
     assert within(None, 4) is None
+
+
+def test_a_budget_that_does_not_fit_is_refused_beforehand(tmp_path: Path) -> None:
+    given = settings("thinking", context=400, thinking=ThinkingSettings(budget=150))
+    bench = Bench(tmp_path, engine=_Engine(), given=given, prompt_style=_style(), task=a_task(test=6))
+    bench.builder.need_room_to_think(ZERO, "test", [0])
+    given = settings("thinking", context=400, thinking=ThinkingSettings(budget=390))
+    bench = Bench(
+        tmp_path / "more", engine=_Engine(), given=given, prompt_style=_style(), task=a_task(test=6)
+    )
+    with pytest.raises(UsageError, match=r"6 of 6 prompts .* context of 400 tokens .* with 390 tokens"):
+        bench.builder.need_room_to_think(ZERO, "test", range(6))
 
 
 def test_progress_adds_up_to_the_questions(tmp_path: Path) -> None:
