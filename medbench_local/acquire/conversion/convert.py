@@ -32,9 +32,9 @@ from medbench_local.acquire.conversion.tensor import ComputedTensor
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
 from medbench_local.acquire.conversion.weight_plan import Weight, embedding_rows, plan_weights
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
-from medbench_local.engine.text_rules import TEXT_RULES, usual_rules
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import whole_file
+from medbench_local.files.text_rules import TEXT_RULES, usual_rules
 from medbench_local.progress import Progress, Silent
 
 FileType = Literal["auto", "f32", "f16", "bf16"]
