@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from medbench_local.engine.base import Tokens
-from medbench_local.engine.byte_pairs import in_letters, merge_ranks, merged
+from medbench_local.files.byte_pairs import in_letters, merge_ranks, merged
 
 CASED = {"tekken": "tekken", "gpt-4o": "gpt-4o", "llama4": "gpt-4o"}
 """The rule of each value of ``tokenizer.ggml.pre`` that is one of these."""

@@ -11,11 +11,12 @@ from medbench_local.engine.base import Tokens
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields, text_of
 from medbench_local.engine.cased_words import CASED, CasedWords
 from medbench_local.engine.support import UNCHECKED_STATE, WITH_STATE
-from medbench_local.engine.text_rules import TEXT_RULES, TextPreparation, read_text_rules
+from medbench_local.engine.text_preparation import TextPreparation
 from medbench_local.engine.word_tokens import BLANK, SPLITS_AT_BLANKS, WordTokens, sentencepiece_allows
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
 from medbench_local.files.gguf_file import read_texts_of_list
 from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.files.text_rules import TEXT_RULES, read_text_rules
 
 _FOR_WORDS = 20_000
 """Characters that are tokenised text by text before the vocabulary is read to know whether words will do."""

@@ -20,8 +20,8 @@ from sentencepiece import SentencePieceProcessor
 
 from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
-from medbench_local.engine.text_rules import TextRules
 from medbench_local.errors import InputError
+from medbench_local.files.text_rules import TextRules
 
 Tokens = tuple[int, ...]
 _BYTE = re.compile("<0x[0-9A-F]{2}>")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medbench_local.engine.llama_model import Model
-from medbench_local.engine.text_rules import NORMALISED
+from medbench_local.files.text_rules import NORMALISED
 from tests.acquire.conversion.official_converter import converter_folder
 
 NAMES = (

@@ -20,9 +20,9 @@ from medbench_local.acquire.conversion.tokenizer_rules import (
     splitting_steps,
     swallowing_tokens,
 )
-from medbench_local.engine.byte_pairs import merge_ranks, merged
-from medbench_local.engine.text_rules import TextRules
 from medbench_local.errors import AcquireError, InputError
+from medbench_local.files.byte_pairs import merge_ranks, merged
+from medbench_local.files.text_rules import TextRules
 
 _CONTRACTED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"

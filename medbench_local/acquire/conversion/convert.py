@@ -40,10 +40,10 @@ from medbench_local.acquire.conversion.weight_plan import (
     with_embedding,
 )
 from medbench_local.acquire.conversion.weight_values import converted_blocks, rope_factors
-from medbench_local.engine.text_rules import TEXT_RULES, usual_rules
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import whole_file
 from medbench_local.files.gguf_special_tokens import NAMED_TOKENS, id_key, texts_by_ids
+from medbench_local.files.text_rules import TEXT_RULES, usual_rules
 from medbench_local.progress import Progress, Silent
 
 FileType = Literal["auto", "f32", "f16", "bf16"]

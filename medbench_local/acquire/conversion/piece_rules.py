@@ -10,8 +10,8 @@ from gguf import TokenType
 
 from medbench_local.acquire.conversion.token import Token, TokenTable
 from medbench_local.acquire.conversion.tokenizer_rules import blank_rule, swallowing_tokens
-from medbench_local.engine.text_rules import Blank, TextRules
 from medbench_local.errors import AcquireError
+from medbench_local.files.text_rules import Blank, TextRules
 
 BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
 

@@ -29,10 +29,10 @@ from medbench_local.acquire.conversion.token import (
     read_added_tokens,
 )
 from medbench_local.acquire.conversion.tokenizer_rules import swallowing_tokens
-from medbench_local.engine.text_rules import TextRules
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.files.stand_ins import refuse_stand_in_at
+from medbench_local.files.text_rules import TextRules
 
 
 def read_sentencepiece_tokens(folder: Path, config: dict[str, Any], tokenizer: dict[str, Any]) -> TokenTable:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from gguf import TokenType
 
-from medbench_local.engine.text_rules import TextRules
 from medbench_local.errors import InputError
+from medbench_local.files.text_rules import TextRules
 
 
 @dataclass(frozen=True)

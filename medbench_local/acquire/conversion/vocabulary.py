@@ -14,9 +14,9 @@ from medbench_local.acquire.conversion.merged_tokens import read_merged_tokens
 from medbench_local.acquire.conversion.sentencepiece_tokens import read_sentencepiece_tokens
 from medbench_local.acquire.conversion.special_tokens import SpecialTokens, read_special_tokens
 from medbench_local.acquire.conversion.token import Token
-from medbench_local.engine.text_rules import TextRules
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.json_objects import read_json_object
+from medbench_local.files.text_rules import TextRules
 
 
 @dataclass(frozen=True)

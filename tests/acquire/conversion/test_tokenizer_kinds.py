@@ -28,7 +28,7 @@ from tokenizers import (
 from medbench_local.acquire.conversion import bpe_tokens
 from medbench_local.acquire.conversion.convert import convert_checkpoint
 from medbench_local.engine.llama_model import Model
-from medbench_local.engine.text_rules import TEXT_RULES
+from medbench_local.files.text_rules import TEXT_RULES
 from tests.acquire.checkpoints import config, tensors, write_json, write_weights
 from tests.acquire.gguf_content import read_content
 from tests.acquire.tokenizer_texts import tokenizer_texts

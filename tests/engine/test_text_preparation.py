@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from medbench_local.engine.text_rules import TextPreparation, TextRules, read_text_rules, usual_rules
+from medbench_local.engine.text_preparation import TextPreparation
+from medbench_local.files.text_rules import TextRules, read_text_rules, usual_rules
 
 CONTROL, OWN = ("<|im_start|>", "<|im_end|>", "<s>"), ("<think>",)
 
