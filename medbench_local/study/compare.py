@@ -46,6 +46,7 @@ from medbench_local.study.plan import CellKey, Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
+from medbench_local.study.thinking_room import slots_note
 from medbench_local.study.tools import Tools
 from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison
 from medbench_local.study.verification import LADDER_SHARE, finding, unchecked, verify_verdicts
@@ -85,6 +86,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     first = planner.plan(quants[0])
     refuse_plan(first)
     refuse_prompts(first)
+    if note := slots_note(first):
+        tools.progress.note(note)
     for warning in prompt_warnings(first):
         tools.progress.note(f"warning: {warning}")
     if len(quants) > 1:
