@@ -192,6 +192,45 @@ def write_random(path: Path, shape: Shape, *, seed: int = 0) -> Path:
     return path
 
 
+CLOSE = "<close>"
+"""A control token of `write_chain`."""
+
+
+def write_chain(path: Path, follows: dict[int, int]) -> Path:
+    """A model of which each token is followed by one other, whatever stood before: by ``follows``, else by the next.
+
+    Args:
+        path: of the file.
+        follows: the token behind a token; token 511 is `CLOSE`.
+    """
+    size = 512
+    pieces, scores, kinds = spm_vocabulary()
+    pieces[-1], kinds[-1] = CLOSE, _CONTROL
+    writer = gguf.GGUFWriter(path, "llama")
+    _header(writer, 1, size, 4, 4, 32)
+    writer.add_file_type(0)
+    _tokenizer(writer, pieces, scores, kinds)
+    behind = np.zeros((size, size), np.float32)
+    for token in range(size):
+        behind[follows.get(token, min(token + 1, size - 1)), token] = 1
+    writer.add_tensor("token_embd.weight", np.eye(size, dtype=np.float32))
+    writer.add_tensor("output.weight", behind)
+    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
+        writer.add_tensor(f"{name}.weight", np.ones(size, np.float32))
+    for name, (rows, columns) in {
+        "attn_q": (size, size),
+        "attn_k": (size, size),
+        "attn_v": (size, size),
+        "attn_output": (size, size),
+        "ffn_gate": (32, size),
+        "ffn_up": (32, size),
+        "ffn_down": (size, 32),
+    }.items():
+        writer.add_tensor(f"blk.0.{name}.weight", np.zeros((rows, columns), np.float32))
+    _finish(writer)
+    return path
+
+
 def _interleaved(weights: Array, heads: int) -> Array:
     rows, columns = weights.shape
     return np.ascontiguousarray(
