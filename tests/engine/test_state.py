@@ -19,7 +19,9 @@ from medbench_local.engine.base import (
     OptionScores,
     Pack,
     ScoreRequest,
+    ThinkRequest,
     Tokens,
+    Trace,
 )
 from medbench_local.engine.bindings import LOG
 from medbench_local.engine.llama import LlamaEngine
@@ -133,6 +135,35 @@ def test_generating_between_scores_changes_neither(with_state: Models) -> None:
             first, written = engine.score(scored), engine.generate(texts)
             assert (engine.score(scored), engine.generate(texts)) == (first, written)
             assert [engine.generate(Pack((), (one,)))[0] for one in asked] == written
+
+
+def _quiet(number: int, written: int, trace: Trace | None) -> None:
+    """Hears nothing."""
+
+
+@pytest.mark.parametrize("kind", ["mamba", "jamba", "lfm2", "qwen3next", "falcon-h1"])
+def test_what_is_thought_equals_transformers_and_depends_on_nothing_else(
+    with_state: Models, kind: str
+) -> None:
+    prompts = [TEXT[:100], TEXT[:87], (*TEXT[:85], *_random(30))]
+    requests = tuple(ThinkRequest(prompt, (), 40) for prompt in prompts)
+    found = []
+    for prefix, n_ctx in ((0, 256), (80, 700), (85, 256)):
+        with LlamaEngine(with_state.path(kind), EngineOptions(n_ctx=n_ctx, threads=1)) as engine:
+            found.append(engine.think(Pack(TEXT[:prefix], requests), _quiet))
+            engine.score(_pack(REQUESTS[0], 80))
+            one_by_one = [engine.think(Pack((), (one,)), _quiet)[0] for one in reversed(requests)]
+            found.append(one_by_one[::-1])
+    assert all(traces == found[0] for traces in found)
+    with LlamaEngine(with_state.path(kind), EngineOptions("fast", n_ctx=256, threads=1)) as engine:
+        assert {trace.end for trace in engine.think(Pack((), requests), _quiet)} <= {"budget", "ended"}
+    tokens = found[0][0].tokens
+    with torch.no_grad():
+        text = torch.tensor([[*prompts[0], *tokens]])
+        logits = with_state.networks[kind](text, use_cache=False).logits[0, len(prompts[0]) - 1 :]
+    for row, token in zip(logits, tokens, strict=False):
+        assert float(row.max() - row[token]) < 1e-4
+    assert len(tokens) == 40 or int(logits[len(tokens)].argmax()) == 399
 
 
 def test_the_fast_mode_is_close(with_state: Models) -> None:
