@@ -19,6 +19,7 @@ from medbench_local.results.identification import (
 )
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import ModelRecord
+from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import ModelSession
 from medbench_local.study.manifest import identity_of, origin
 from medbench_local.study.model_prompts import chat_template_records
@@ -48,10 +49,11 @@ class LoadedModel:
 def loaded(session: ModelSession, plan: Plan) -> LoadedModel:
     """What there is to note of the model that ``session`` has loaded."""
     info, cell = session.info, plan.cells[0]
+    thinking = {"thinking": info.thinking} if RULES[plan.scoring].thinks else {}
     return LoadedModel(
         description=info.description,
         device=info.device,
-        numerics=info.numerics,
+        numerics=info.numerics | thinking,
         context=session.settings.context,
         first_prompt=session.first_prompt(cell.task, cell.shots, plan.protocol.demonstration_seed),
     )
