@@ -29,6 +29,12 @@ WITHOUT_ROUNDING = ("f32", "f16")
 """File types with which llama.cpp rounds less than flash attention does; bf16 weights round activations to bf16."""
 
 
+SAME_FILE = (
+    "Both models are the same file: they can differ by their prompts only, and the verdicts say nothing of a medical "
+    "model."
+)
+
+
 @dataclass(frozen=True)
 class Cell:
     """One task at one number of shots; the model and the scoring are given by where it is used."""
@@ -89,6 +95,11 @@ class Outline:
     def checkable(self) -> bool:
         """Whether both models can be loaded at a fuller precision, or are scored at it: a verdict needs both."""
         return not self.at_full_precision and all(model.full is not None for model in self.models.values())
+
+    @property
+    def same_file(self) -> bool:
+        """Whether both models are the same weights."""
+        return self.medical.quantised.sha256 == self.base.quantised.sha256
 
     def scored_at_reference(self, role: str) -> bool:
         """Whether a model is scored at the precision that is checked against."""
@@ -182,6 +193,8 @@ class Plan(Outline):
         said = [warning for cell in self.cells for warning in cell.task.warnings]
         models = (self.medical, self.base)
         said += [warning for model in models for warning in model.warnings]
+        if self.same_file:
+            said.append(SAME_FILE)
         types = [model.quantised.file_type for model in models]
         if types[0] != types[1] and not set(types) <= set(LOSSLESS):
             said.append(
