@@ -47,6 +47,7 @@ from medbench_local.study.plan import SAME_FILE, CellKey, Outline, Plan, test_qu
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
+from medbench_local.study.thinking_room import slots_note
 from medbench_local.study.tools import Tools
 from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison
 from medbench_local.study.verification import LADDER_SHARE, finding, unchecked, verify_verdicts
@@ -88,6 +89,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         _ask_about_same_file(tools.progress)
     refuse_plan(first)
     refuse_prompts(first)
+    if note := slots_note(first):
+        tools.progress.note(note)
     for warning in prompt_warnings(first):
         tools.progress.note(f"warning: {warning}")
     if len(quants) > 1:
