@@ -72,10 +72,11 @@ def contradictions(results: Results) -> Iterator[Contradiction]:
     if not 0 < results.confidence < 1:
         yield Contradiction("confidence", f"expected a number between 0 and 1, found {results.confidence}")
         return
-    seen: dict[tuple[str, int, str], int] = {}
+    seen: dict[tuple[str, int, str, str | None], int] = {}
     for index, comparison in enumerate(results.comparisons):
         place = f"comparisons.{index}"
-        first = seen.setdefault((comparison.task, comparison.shots, comparison.scoring), index)
+        named = (comparison.task, comparison.shots, comparison.scoring, comparison.thinkers)
+        first = seen.setdefault(named, index)
         if first != index:
             yield Contradiction(
                 place, f"comparisons.{first} has the same task, number of shots and scoring already"
