@@ -11,9 +11,10 @@ from functools import partial
 
 from medbench_local.acquire.prepare import GgufFile
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.errors import StoreError
+from medbench_local.errors import CancelledError, StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
+from medbench_local.progress import Asking, Progress
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_stores
 from medbench_local.results.record import ROLES, Role
@@ -42,7 +43,7 @@ from medbench_local.study.memory import (
 from medbench_local.study.model_prompts import prompt_warnings, refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import CellKey, Outline, Plan, test_questions
+from medbench_local.study.plan import SAME_FILE, CellKey, Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
@@ -84,6 +85,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     if (finished := _finished(folder, outline, identity)) is not None:
         return Run(folder, finished, computed=False)
     first = planner.plan(quants[0])
+    if first.same_file:
+        _ask_about_same_file(tools.progress)
     refuse_plan(first)
     refuse_prompts(first)
     if note := slots_note(first):
@@ -134,6 +137,17 @@ class _Outcome:
 
     plan: Plan
     comparisons: tuple[Comparison, ...]
+
+
+def _ask_about_same_file(progress: Progress) -> None:
+    """Say that a model is compared with itself, and go on unless somebody is there and does not want it.
+
+    Raises:
+        CancelledError: that is so.
+    """
+    progress.note(SAME_FILE)
+    if isinstance(progress, Asking) and not progress.confirm("Compare it with itself?"):
+        raise CancelledError("Nothing was computed.")
 
 
 def _folder(outline: Outline, identity: str) -> RunFolder:

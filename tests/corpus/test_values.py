@@ -15,7 +15,8 @@ EXPORT = "prompts export --model demo-med --task demo-anatomy --output rows.json
 
 # The command, then what the line must say.
 VALUES: dict[str, str] = {
-    "compare demo-med": "Missing argument",
+    "compare": "Missing argument",
+    "compare llama-2-7b": "could fairly be compared with",
     "compare demo-med demo-base more": "unexpected extra argument",
     "nosuch": "No such command 'nosuch'",
     "models nosuch": "No such command 'nosuch'",
