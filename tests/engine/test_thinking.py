@@ -193,7 +193,7 @@ def test_the_cache_is_what_memory_was_counted_for(models: Path, monkeypatch: pyt
     lines: list[str] = []
     monkeypatch.setattr(LOG, "_listener", lines.append)
     for mode in ("exact", "reproducible", "fast"):
-        options = EngineOptions(mode=mode, n_ctx=2048, threads=1, parallel=1)  # type: ignore[arg-type]
+        options = EngineOptions(mode=mode, n_ctx=2048, threads=1, parallel=1)
         with LlamaEngine(path, options) as engine:
             lines.clear()
             engine.think(Pack((), (ThinkRequest((1, *[70] * 2045), ("</",), 2),)), _quiet)
