@@ -23,6 +23,13 @@ THINKERS: Mapping[Thinkers, str] = {
     "none": "nobody thinks",
 }
 """The same for people."""
+
+
+def thinkers_said(thinkers: str) -> str:
+    """Who thinks, for people; what is none of `THINKERS` as it is."""
+    return dict[str, str](THINKERS).get(thinkers, thinkers)
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(ge=0)]
