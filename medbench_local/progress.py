@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Advance(Protocol):
@@ -28,6 +28,14 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Say one line that stays."""
+
+
+@runtime_checkable
+class Asking(Progress, Protocol):
+    """A listener that can be asked."""
+
+    def confirm(self, question: str) -> bool:
+        """Whether to go on; yes where nobody is there to answer."""
 
 
 def _ignore(amount: float, *, known: bool = False) -> None:

@@ -179,11 +179,7 @@ def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UsageError: nothing is named, or a name is not known.
     """
-    groups = {
-        "all": study_tasks(),
-        "mmlu": tuple(name for name in study_tasks() if name.startswith("mmlu-")),
-        "demo": demo_tasks(),
-    }
+    groups = _groups()
     found: dict[str, None] = {}
     for name in (name.strip() for name in names):
         if name in groups:
@@ -193,7 +189,7 @@ def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
         elif name:
             raise UsageError(f"There is no task {name!r}.", advice=_advice(name))
     if not found:
-        raise UsageError("No task is named.", advice=f"Known are {', '.join(task_names())}, and all.")
+        raise UsageError("No task is named.", advice=f"{_known()}.")
     return tuple(found)
 
 
@@ -210,7 +206,21 @@ def _catalog() -> TaskFile:
 
 
 def _advice(name: str) -> str:
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), task_names(), n=3)
+    known = (*task_names(), *_groups())
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=3)
     if near:
         return f"Did you mean {' or '.join(near)}?"
-    return f"Known are {', '.join(task_names())}, and all; or give a folder with your own questions."
+    return f"{_known()}; or give a folder with your own questions."
+
+
+def _known() -> str:
+    return f"Known are {', '.join(task_names())}, and the groups {', '.join(_groups())}"
+
+
+def _groups() -> dict[str, tuple[str, ...]]:
+    """Names that stand for several tasks."""
+    return {
+        "all": study_tasks(),
+        "mmlu": tuple(name for name in study_tasks() if name.startswith("mmlu-")),
+        "demo": demo_tasks(),
+    }

@@ -51,6 +51,7 @@ class _UsageMistake(Protocol):
     """click's own exceptions; some versions of typer carry their own copy of click, so by shape."""
 
     exit_code: int
+    message: str
 
     def show(self) -> None:
         """Print the mistake on stderr."""
@@ -74,6 +75,7 @@ def report(error: BaseException, words: Sequence[str]) -> int:
             )
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
+        error.message = error.message.removeprefix("Value error, ")  # of pydantic, not of the user
         if sys.stderr is not None:
             error.show()
         return error.exit_code

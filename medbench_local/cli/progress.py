@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.progress import (
@@ -142,6 +143,12 @@ class LiveProgress:
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""
         self._display.console.print(plain(on_command_line(text)), markup=False)
+
+    def confirm(self, question: str) -> bool:
+        """See `medbench_local.progress.Asking.confirm`."""
+        if sys.stdin is None or not sys.stdin.isatty():
+            return True
+        return typer.confirm(plain(question), err=True)
 
 
 class PlainProgress:

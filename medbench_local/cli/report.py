@@ -11,18 +11,21 @@ import typer
 from medbench_local.cli.inputs import run_files
 from medbench_local.cli.output import err, out
 from medbench_local.errors import UsageError
+from medbench_local.report.files import FORMATS
 
 
 def report(
     run: Annotated[str, typer.Argument(help="A run's folder, or its name (or the beginning or end of it).")],
     format: Annotated[
         str | None,
-        typer.Option(help="html, md, csv or json.  [default: what --output ends with, else the screen]"),
+        typer.Option(
+            help=f"One of {', '.join(FORMATS)}.  [default: what --output ends with, else the screen]"
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="File to write, instead of stdout.")] = None,
     folder: Annotated[Path, typer.Option(help="Where runs lie.")] = Path("runs"),
 ) -> None:
-    """Show a finished run again, or write it as HTML, Markdown, CSV or JSON.
+    """Show a finished run again, or write it as a file.
 
     Every finished run has report.md and report.html in its folder already; csv has one row a comparison with
     every number, json is results.json itself.
@@ -30,7 +33,6 @@ def report(
     Example: medbench-local report demo-med-vs-demo-base --format html --output report.html
     """
     from medbench_local.files.atomic import output_file, write_atomic
-    from medbench_local.report.files import FORMATS
     from medbench_local.report.terminal import show_results
     from medbench_local.results.folder import find_run
 
@@ -55,16 +57,12 @@ def report(
 
 
 def _known(format: str) -> str:
-    from medbench_local.report.files import FORMATS
-
     if format not in FORMATS:
         raise UsageError(f"--format must be one of {', '.join(FORMATS)}, not {format!r}.")
     return format
 
 
 def _ending(output: Path | None) -> str | None:
-    from medbench_local.report.files import FORMATS
-
     if output is None:
         return None
     ending = output.suffix.lower().lstrip(".")

@@ -38,15 +38,16 @@ class EngineOptions:
             repacking, so that results do not depend on threads, order, batch or context size; "reproducible" keeps
             that promise with flash attention, whose keys and values are rounded to 16 bits, and generates as "exact"
             does; "fast" decodes several questions at once.
-        n_ctx: largest context in tokens; the longest prompt with its options must fit. Memory for the cache is
-            taken as prompts need it.
+        n_ctx: largest context in tokens; the longest prompt with its options, or with what is thought about it, must
+            fit. Memory for the cache is taken as prompts need it; to think in "fast" mode, as much as ``parallel`` of
+            them need if it is there.
         threads: CPU threads, or None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 all, 0 none.
         batch_tokens: most tokens in one decode.
         parallel: questions decoded at once in "fast" mode and in generation.
         cache: type of the attention cache; "f16" takes half the memory. In "exact" mode it moves log-probabilities
             by up to about 0.07; in "reproducible" mode it changes no bit and is up to an eighth slower; the "fast" mode
-            always has "f16".
+            always has "f16", and so has thinking but for the "exact" mode (docs/thinking.md).
         repack: whether weights may be rearranged for the processor in "fast" mode; `start_engine` makes it False
             where a try shows that this ends the process, or does not pay.
     """
@@ -78,6 +79,7 @@ class EngineInfo:
         exact_up_to: tokens of a prompt with an option beyond which llama.cpp does not compute what the model was
             trained for; 0 if there are none.
         limited_by: why.
+        thinking: what decides what is thought, beside ``numerics``; part of the key of every trace.
     """
 
     model: str
@@ -90,6 +92,7 @@ class EngineInfo:
     threads: int = 1
     exact_up_to: int = 0
     limited_by: str = ""
+    thinking: str = ""
 
 
 @dataclass(frozen=True, slots=True)

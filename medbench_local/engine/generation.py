@@ -16,7 +16,10 @@ from medbench_local.engine.prefix import PrefixCache
 
 
 class Continuation:
-    """The text of one request while it grows.
+    """The text of one request while it grows; a token costs the same however long that is.
+
+    Control tokens write nothing here, as in the study: what a model thinks between marks of its own is for
+    `medbench_local.engine.thinking`, which reads these.
 
     Args:
         stop: strings at which it is cut.
@@ -24,12 +27,19 @@ class Continuation:
     """
 
     def __init__(self, stop: Sequence[str], max_tokens: int) -> None:
-        self.text = ""
         self.done = max_tokens < 1
         self._stop = [text for text in stop if text]
+        self._reach = max(map(len, self._stop), default=1) - 1
         self._left = max_tokens
+        self._parts: list[str] = []
+        self._tail = ""
         # A character may be spread over several byte tokens; what is incomplete at the end becomes U+FFFD.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    @property
+    def text(self) -> str:
+        """What was written so far, up to the first stop string."""
+        return "".join(self._parts)
 
     def add(self, piece: bytes, *, ends: bool) -> None:
         """Add the bytes of the next token.
@@ -40,10 +50,16 @@ class Continuation:
         """
         self._left -= 1
         self.done = ends or self._left == 0
-        self.text += self._decoder.decode(b"" if ends else piece, final=self.done)
-        cuts = [place for place in (self.text.find(stop) for stop in self._stop) if place >= 0]
+        written = self._decoder.decode(b"" if ends else piece, final=self.done)
+        self._parts.append(written)
+        # A stop string that begins before the tail would have been seen before.
+        seen = self._tail + written
+        cuts = [place for place in (seen.find(stop) for stop in self._stop) if place >= 0]
         if cuts:
-            self.text, self.done = self.text[: min(cuts)], True
+            text = self.text
+            self._parts = [text[: len(text) - len(seen) + min(cuts)]]
+            self.done = True
+        self._tail = seen[-self._reach :] if self._reach else ""
 
 
 def _best(context: Context, index: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from medbench_local.engine import devices
 from medbench_local.engine.base import (
@@ -33,12 +34,13 @@ from medbench_local.engine.bindings import versions
 from medbench_local.engine.generation import generate_together
 from medbench_local.engine.llama_context import SEQUENCES, Context
 from medbench_local.engine.llama_model import Model
+from medbench_local.engine.memory import memory_available, slots_that_fit
 from medbench_local.engine.option_scores import score_each, score_many
 from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
 from medbench_local.engine.state_scores import reusable_prefix, score_by_state
 from medbench_local.engine.support import exact_limit, inexact, refuse_unsupported
-from medbench_local.engine.thinking import think_all
+from medbench_local.engine.thinking import common_beginning, think_all
 from medbench_local.engine.threads import default_threads
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
 from medbench_local.files.gguf_header import read_gguf_header
@@ -53,6 +55,20 @@ FIRST_CONTEXT = 1024
 
 A cache for the whole trained context of a model costs gigabytes that short prompts never use.
 """
+
+
+class _Kind(NamedTuple):
+    """Of a context.
+
+    Attributes:
+        mode: it decodes as this one does.
+        f32_cache: 32 bits for keys and values instead of 16.
+        slots: whether it may hold more than one prompt of the largest size.
+    """
+
+    mode: Mode
+    f32_cache: bool
+    slots: bool = False
 
 
 class LlamaEngine(Closing):
@@ -74,7 +90,9 @@ class LlamaEngine(Closing):
         self._limit = exact_limit(header)
         if self._limit is not None and self._limit.context:
             options = replace(options, n_ctx=min(options.n_ctx, self._limit.context))
-        self._options = options
+        self._path, self._options = path, options
+        self._free = memory_available()
+        self._thought = False
         self._gpu = gpu = options.gpu_layers != 0 and devices.has_gpu()
         self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=self._repacks)
         self._threads = options.threads or default_threads(self._model.parameters)
@@ -83,14 +101,37 @@ class LlamaEngine(Closing):
         try:
             if self._model.architecture_problem:
                 raise UnsupportedArchitectureError(f"{path} {self._model.architecture_problem}.")
-            self._make_context(min(options.n_ctx, FIRST_CONTEXT), options.mode)
+            self._make_context(min(options.n_ctx, FIRST_CONTEXT), self._to_score)
             self._info = self._describe(path, gpu)
         except BaseException:
             self.close()
             raise
 
-    def _make_context(self, n_ctx: int, mode: Mode) -> None:
-        """A new context of at least ``n_ctx`` tokens in place of the one there was, for decoding as ``mode`` does."""
+    @property
+    def _to_score(self) -> _Kind:
+        """The context to score in.
+
+        In the mode "reproducible" 16 bits change no bit and take half the memory, which thinking makes large.
+        """
+        mode = self._options.mode
+        narrow = mode == "fast" or (mode == "reproducible" and self._thought)
+        return _Kind(mode, self._options.cache == "f32" and not narrow)
+
+    @property
+    def _to_generate(self) -> _Kind:
+        mode = self._options.mode
+        return _Kind("fast" if mode == "fast" else "exact", self._options.cache == "f32" and mode != "fast")
+
+    @property
+    def _to_think(self) -> _Kind:
+        """As the mode scores, keys and values have 32 bits in "exact" only."""
+        mode = self._options.mode
+        if mode == "fast":
+            return _Kind("fast", f32_cache=False, slots=True)
+        return _Kind("exact", self._options.cache == "f32" and mode == "exact")
+
+    def _make_context(self, n_ctx: int, kind: _Kind) -> None:
+        """A new context of at least ``n_ctx`` tokens in place of the one there was."""
         if self._context is not None:
             self._earlier += WorkDone(*self._context.counters())
             self._context.close()
@@ -100,14 +141,15 @@ class LlamaEngine(Closing):
         self._context = Context(
             self._model,
             n_ctx=size,
-            batch=batch if mode == "fast" else min(batch, MICRO_BATCH),
+            batch=batch if kind.mode == "fast" else min(batch, MICRO_BATCH),
             micro_batch=min(batch, MICRO_BATCH),
             threads=self._threads,
-            mode=mode,
-            f32_cache=mode != "fast" and self._options.cache == "f32",
+            mode=kind.mode,
+            f32_cache=kind.f32_cache,
             gpu=self._gpu,
             sequences=states_needed(self._options) if self._model.has_state else SEQUENCES,
         )
+        self._kind = kind
         self._cache = PrefixCache(self._context)
 
     def _describe(self, path: Path, gpu: bool) -> EngineInfo:
@@ -143,7 +185,14 @@ class LlamaEngine(Closing):
             threads=self._threads,
             exact_up_to=0 if self._limit is None else self._limit.tokens,
             limited_by="" if self._limit is None else self._limit.reason,
+            thinking=self._describe_thinking(),
         )
+
+    def _describe_thinking(self) -> str:
+        options, kind = self._options, self._to_think
+        alone = ", as in the exact mode" if options.mode == "reproducible" else ""
+        together = f"up to {options.parallel}" if kind.slots else "1"
+        return f"{together} at once{alone}, {'f32' if kind.f32_cache else 'f16'} cache"
 
     @property
     def _repacks(self) -> bool:
@@ -175,7 +224,7 @@ class LlamaEngine(Closing):
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""
         requests = [request for request in pack.requests if isinstance(request, ScoreRequest)]
-        context = self._begin(pack, len(requests), "score", self._options.mode)
+        context = self._begin(pack, len(requests), "score", self._to_score)
         prefix, parallel = len(pack.prefix), self._options.parallel
         with self._tidy():
             if self._model.has_state:
@@ -193,8 +242,7 @@ class LlamaEngine(Closing):
         and in one such group the last bits of one request may depend on the others: equal packs give equal texts.
         """
         requests = [request for request in pack.requests if isinstance(request, GenerateRequest)]
-        mode: Mode = "exact" if self._options.mode == "reproducible" else self._options.mode
-        context = self._begin(pack, len(requests), "generate", mode)
+        context = self._begin(pack, len(requests), "generate", self._to_generate)
         prefix, room = len(pack.prefix), self._options.n_ctx
         texts: list[str] = []
         with self._tidy():
@@ -209,21 +257,45 @@ class LlamaEngine(Closing):
         """See `Engine.think`.
 
         One request at a time, as the mode "exact" decodes: what is asked beside it changes no bit. In the mode "fast"
-        `EngineOptions.parallel` at once, as far as the context holds them, each followed by the next when it is done.
+        `EngineOptions.parallel` at once, as far as memory allows, each followed by the next when it is done.
         """
         requests = [request for request in pack.requests if isinstance(request, ThinkRequest)]
-        mode: Mode = "exact" if self._options.mode == "reproducible" else self._options.mode
-        context = self._begin(pack, len(requests), "think about", mode)
-        prefix, fast = len(pack.prefix), mode == "fast"
-        needs = [len(request.context) + request.max_tokens for request in requests]
-        for needed in needs:
-            self._refuse_more(needed, "a prompt and the thinking about it")
-        if requests:
-            together = sum(sorted(needs)[-self._options.parallel :]) if fast else max(needs)
-            context = self._grown(min(together, max(self._options.n_ctx, max(needs))))
+        self._thought = True
+        kind = self._to_think
+        context = self._begin(pack, len(requests), "think about", kind)
+        for request in requests:
+            self._refuse_more(_room(request), "a prompt and the thinking about it")
+        if not requests:
+            return []
+        slots = min(self._options.parallel, len(requests)) if kind.slots else 1
+        beginning = common_beginning(requests, pack.prefix, self._cache.least_rows)
+        context = self._with_slots([_room(request) for request in requests], len(beginning), slots)
         with self._tidy():
-            slots = self._options.parallel if fast else 1
-            return think_all(requests, pack.prefix[:prefix], slots, self._model, context, self._cache, heard)
+            return think_all(requests, beginning, slots, self._model, context, self._cache, heard)
+
+    def _with_slots(self, rooms: Sequence[int], shared: int, slots: int) -> Context:
+        """The context with room for as many of the largest requests at once as there is memory for.
+
+        Args:
+            rooms: tokens of each request, what it may write included.
+            shared: tokens that all of them have in common.
+            slots: as many at most.
+        """
+        assert self._context is not None
+        own = sorted((room - shared for room in rooms), reverse=True)
+        cells = [shared + sum(own[:count]) for count in range(1, slots + 1)]
+        if self._limit is not None and self._limit.context:  # beyond which positions would be stretched
+            cells = [count for count in cells if count <= self._limit.context] or cells[:1]
+        held = self._context.n_ctx if self._kind.slots else 0
+        if cells[-1] > max(held, cells[0]):
+            del cells[slots_that_fit(self._path, self._options, cells, self._free) :]
+        while len(cells) > 1 and cells[-1] > held:
+            try:
+                self._make_context(cells[-1], self._kind)
+                break
+            except EngineError:  # less is there than was estimated, or on another device
+                cells.pop()
+        return self._grown(cells[0])
 
     def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
         """See `Engine.spell`; bytes that are no text become U+FFFD."""
@@ -233,12 +305,12 @@ class LlamaEngine(Closing):
             for tokens in token_lists
         ]
 
-    def _begin(self, pack: Pack, fitting: int, kind: str, mode: Mode) -> Context:
-        """Refuse a pack that cannot be computed, before anything is; the context to do it in as ``mode`` does."""
+    def _begin(self, pack: Pack, fitting: int, doing: str, kind: _Kind) -> Context:
+        """Refuse a pack that cannot be computed, before anything is; the context to do it in, of this kind."""
         if self._context is None:
             raise EngineError(f"The engine of {self._info.model} is closed.")
         if fitting != len(pack.requests):
-            raise EngineError(f"A pack to {kind} holds requests of another kind.")
+            raise EngineError(f"A pack to {doing} holds requests of another kind.")
         needed = 0
         for request in pack.requests:
             if not request.context:
@@ -261,8 +333,9 @@ class LlamaEngine(Closing):
         if self._options.mode == "fast":
             # Which questions are decoded together must not depend on how far the cache has grown.
             needed = max(needed, min(len(pack.prefix) + self._options.batch_tokens, self._options.n_ctx))
-        if self._context.mode != mode:
-            self._make_context(self._context.n_ctx, mode)
+        if self._kind != kind:
+            # One for slots may be larger than questions that are scored together may depend on.
+            self._make_context(min(self._context.n_ctx, self._options.n_ctx), kind)
         return self._grown(needed)
 
     def _refuse_more(self, needed: int, what: str) -> None:
@@ -286,10 +359,11 @@ class LlamaEngine(Closing):
 
     def _grown(self, needed: int) -> Context:
         """The context with room for ``needed`` tokens, at most `EngineOptions.n_ctx`."""
-        assert self._context is not None
-        if needed > self._context.n_ctx:
-            roomy = -(-max(needed, 3 * self._context.n_ctx // 2) // 256) * 256
-            self._make_context(min(roomy, max(needed, self._options.n_ctx)), self._context.mode)
+        held = 0 if self._context is None else self._context.n_ctx
+        if self._context is None or needed > held:
+            roomy = -(-max(needed, 3 * held // 2) // 256) * 256
+            self._make_context(min(roomy, max(needed, self._options.n_ctx)), self._kind)
+            assert self._context is not None
         return self._context
 
     @contextmanager
@@ -326,6 +400,11 @@ def _cells(request: ScoreRequest) -> int:
     """Most cells of the cache that the request occupies; long continuations are scored piece by piece."""
     rows = sum(min(len(continuation), ROWS) - 1 for continuation in request.continuations)
     return len(request.context) + min(rows, ROWS - 1)
+
+
+def _room(request: ThinkRequest) -> int:
+    """Cells of the cache that a request takes at most."""
+    return len(request.context) + request.max_tokens
 
 
 def _check(options: EngineOptions) -> None:

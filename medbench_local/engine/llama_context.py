@@ -108,6 +108,7 @@ class Context:
         LOG.clear()
         self._model = model
         self.mode = mode
+        self.f32_cache = f32_cache
         self.has_state = model.has_state
         self.handle: Any = llama_cpp.llama_init_from_model(model.handle, params)
         if not self.handle:

@@ -46,21 +46,26 @@ def gigabytes(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def memory_needed(path: Path, options: EngineOptions, *, generates: bool = False) -> MemoryEstimate:
+def memory_needed(
+    path: Path, options: EngineOptions, *, generates: bool = False, thinks: bool = False
+) -> MemoryEstimate:
     """Estimate, from the file's header alone, what loading it with these options takes.
 
     Args:
         path: a GGUF file.
         options: mode, context, cache and batch decide.
         generates: texts are generated, which the mode "reproducible" does as "exact" does.
+        thinks: they are thought, for which it keeps keys and values in 16 bits.
 
     Raises:
         InputError: the file is not a sound GGUF file.
     """
     shape = model_shape(read_gguf_header(path))
     context = -(-options.n_ctx // 256) * 256
-    exact = options.mode == "exact" or (generates and options.mode == "reproducible")
-    wide = options.mode != "fast" and options.cache == "f32"
+    exact = options.mode == "exact" or ((generates or thinks) and options.mode == "reproducible")
+    wide = options.cache == "f32" and (
+        options.mode == "exact" or (options.mode == "reproducible" and not thinks)
+    )
     rows = min(options.batch_tokens, 512, context)
     # The mask, one more for layers with windows; flash attention has them in 16 bits, and so are its keys and values,
     # otherwise every row's scores over the whole context for all heads.
@@ -79,6 +84,22 @@ def memory_needed(path: Path, options: EngineOptions, *, generates: bool = False
         cache=context * shape.kv_width * (4 if wide else 2) + 4 * shape.state * states_needed(options),
         compute=attention + layer + logits + _PROCESS,
     )
+
+
+def slots_that_fit(path: Path, options: EngineOptions, cells: Sequence[int], free: int) -> int:
+    """How many requests can be thought about at once within memory; at least 1.
+
+    Args:
+        path: a GGUF file.
+        options: how it is decoded.
+        cells: of the cache, in tokens, that one request needs, two need, and so on.
+        free: bytes of memory for everything.
+    """
+    for slots in range(len(cells), 1, -1):
+        wanted = replace(options, n_ctx=cells[slots - 1])
+        if memory_needed(path, wanted, thinks=True).total <= free:
+            return slots
+    return 1
 
 
 def memory_available() -> int:
@@ -107,6 +128,7 @@ def refuse_what_does_not_fit(
     *,
     force: bool,
     generates: bool = False,
+    thinking: int = 0,
     advice: str = "",
 ) -> None:
     """Compare what each model needs, one loaded at a time, with what is free.
@@ -116,6 +138,7 @@ def refuse_what_does_not_fit(
         options: context size and cache decide how much is needed beside the weights.
         force: do not refuse.
         generates: texts are generated.
+        thinking: tokens of the longest prompt with all that is thought about it; 0 where nobody thinks.
         advice: what to do about it; a general one if empty.
 
     Raises:
@@ -124,12 +147,13 @@ def refuse_what_does_not_fit(
     if force:
         return
     free = memory_available()
-    expected = replace(options, n_ctx=min(options.n_ctx, EXPECTED_CONTEXT))
+    expected = replace(options, n_ctx=thinking or min(options.n_ctx, EXPECTED_CONTEXT))
+    purpose = f" to think with prompts of up to {thinking:,} tokens" if thinking else ""
     for name, path in files:
-        need = memory_needed(path, expected, generates=generates)
+        need = memory_needed(path, expected, generates=generates, thinks=thinking > 0)
         if need.total > free:
             raise DoesNotFitError(
-                f"{name} needs about {need} of memory; {gigabytes(free)} are free.",
+                f"{name} needs about {need} of memory{purpose}; {gigabytes(free)} are free.",
                 advice=advice
                 or "Close other programs, choose a smaller precision with `quant=`, or override with `force=True`.",
             )

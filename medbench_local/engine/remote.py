@@ -20,12 +20,13 @@ from medbench_local.engine.base import (
     Heard,
     OptionScores,
     Pack,
+    ThinkRequest,
     Tokens,
     Trace,
     WorkDone,
 )
 from medbench_local.engine.channel import STOP_LINE
-from medbench_local.engine.memory import gigabytes, memory_available, memory_needed
+from medbench_local.engine.memory import MemoryEstimate, gigabytes, memory_available, memory_needed
 from medbench_local.engine.process import end_process, signal_of, start_process
 from medbench_local.engine.repacking import repacking_pays
 from medbench_local.engine.support import refuse_unsupported
@@ -77,6 +78,7 @@ class WorkerEngine(Closing):
         self._tokens_of: dict[str, int | None] = {}  # asked for at every visit of a candidate
         refuse_unsupported(read_gguf_header(path))
         self._generating = False
+        self._thinking = 0
         self._needed = {
             generates: memory_needed(path, options, generates=generates) for generates in (False, True)
         }
@@ -126,13 +128,13 @@ class WorkerEngine(Closing):
 
     def score(self, pack: Pack) -> list[OptionScores]:
         """See `Engine.score`."""
-        self._generating = False
+        self._generating, self._thinking = False, 0
         doing = f"scoring {_summary(pack)}"
         return wire.scores_from_json(self._call("score", doing, {"pack": wire.pack_to_json(pack)}))
 
     def generate(self, pack: Pack) -> list[str]:
         """See `Engine.generate`."""
-        self._generating = True
+        self._generating, self._thinking = True, 0
         doing = f"continuing {_summary(pack)}"
         texts: list[str] = self._call("generate", doing, {"pack": wire.pack_to_json(pack)})
         return texts
@@ -143,6 +145,8 @@ class WorkerEngine(Closing):
         def told(number: int, written: int, trace: list[Any] | None) -> None:
             heard(number, written, None if trace is None else wire.trace_from_json(trace))
 
+        rooms = [len(one.context) + one.max_tokens for one in pack.requests if isinstance(one, ThinkRequest)]
+        self._generating, self._thinking = True, max(rooms, default=0)
         doing = f"thinking about {_summary(pack)}"
         traces = self._call("think", doing, {"pack": wire.pack_to_json(pack)}, told)
         return [wire.trace_from_json(trace) for trace in traces]
@@ -222,7 +226,7 @@ class WorkerEngine(Closing):
         if ended_by == "SIGKILL":
             return WorkerDied(
                 f"{what}: it was killed (signal SIGKILL), probably because memory ran out. It needs about "
-                f"{self._needed[self._generating]}; {gigabytes(self._available)} were free before loading, "
+                f"{self._needs()}; {gigabytes(self._available)} were free before loading, "
                 f"{gigabytes(available)} just after it ended.",
                 advice=_SMALLER,
                 signal=ended_by,
@@ -233,6 +237,13 @@ class WorkerEngine(Closing):
             advice=_other_mode(self._options, generating=self._generating) or _REPORT,
             signal=ended_by,
         )
+
+    def _needs(self) -> MemoryEstimate:
+        """What the last call needs at least."""
+        if not self._thinking:
+            return self._needed[self._generating]
+        # The context is as large as what is thought about, whatever the model was trained with.
+        return memory_needed(self._path, replace(self._options, n_ctx=self._thinking), thinks=True)
 
     def _end(self, patience: float = 0) -> None:
         end_process(self._process, patience=patience)

@@ -72,9 +72,16 @@ class _Slot:
         self.thinking = Thinking(request.close, request.max_tokens)
 
 
+def common_beginning(requests: Sequence[ThinkRequest], prefix: Tokens, least_rows: int) -> Tokens:
+    """What of a prefix of all requests is decoded once for them, so that no decode is smaller than ``least_rows``."""
+    shortest = min(len(request.context) for request in requests)
+    length = min(len(prefix), shortest - least_rows)
+    return prefix[:length] if length >= least_rows else ()
+
+
 def think_all(
     requests: Sequence[ThinkRequest],
-    prefix: Tokens,
+    beginning: Tokens,
     slots: int,
     model: Model,
     context: Context,
@@ -85,15 +92,14 @@ def think_all(
 
     Args:
         requests: what is thought about; each fits the context by itself.
-        prefix: tokens that all of them begin with.
-        slots: at least 1; with one, what else is asked changes no bit.
+        beginning: of all of them, which is decoded once; as `common_beginning` says.
+        slots: most at once, as far as they fit the context together; with one, what else is asked changes no bit.
         model: the model.
         context: its context.
         cache: of that context.
         heard: told every few tokens, and of each trace as soon as it is complete.
     """
-    shortest = min((len(request.context) for request in requests), default=0)
-    held = cache.hold(prefix[: max(0, min(len(prefix), shortest - cache.least_rows))]) if requests else 0
+    held = cache.hold(beginning)
     waiting = deque(enumerate(requests))
     free = list(range(slots, 0, -1))
     working: list[_Slot] = []

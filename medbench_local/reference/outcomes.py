@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medbench_local.errors import InputError
 from medbench_local.files.hashes import prompt_sha256
-from medbench_local.files.rows import Row, plain
+from medbench_local.files.rows import Row, listed, plain
 from medbench_local.reference.judging import Gold, judge
 from medbench_local.reference.labels import Value, fold, options_of
 from medbench_local.reference.notation import Written
@@ -172,7 +172,7 @@ def _written(record: Record, in_folder: bool) -> Written:
     scored = record.scored_by is not None
     answer, prediction = fields.get("answer"), fields.get("prediction")
     if correct is None and not {"answer", "prediction"} <= fields.keys():
-        raise row.error("expected 'correct', or 'prediction' and 'answer'")
+        raise row.error(f"expected 'correct', or 'prediction' and 'answer'; the row has {listed(fields)}")
     if correct is None and not _is_option(answer):
         raise row.error(
             f"expected the correct option, as text or number, found {answer!r:.40}", name="answer"

@@ -10,7 +10,7 @@ from string import ascii_uppercase
 
 from medbench_local.errors import InputError
 from medbench_local.files.hashes import prompt_sha256, text_sha256
-from medbench_local.files.rows import Row
+from medbench_local.files.rows import Row, listed
 from medbench_local.reference.readers import lm_eval
 from medbench_local.reference.readers.reading import Results
 from medbench_local.reference.readers.record import Record, Selection
@@ -132,7 +132,9 @@ def _own(record: Record, model: str | None) -> ResultRow:
     labels = row.texts("options") if "options" in row.fields else None
     logprobs = _logprobs(row)
     if logprobs is None and "prediction" not in row.fields:
-        raise row.error("expected 'prediction' or 'logprobs' (one for each option); the row has neither")
+        raise row.error(
+            f"expected 'prediction' or 'logprobs' (one for each option); the row has {listed(row.fields)}"
+        )
     if labels is not None and logprobs is not None and len(labels) != len(logprobs):
         raise row.error(f"{len(labels)} options, but {len(logprobs)} log-probabilities", name="logprobs")
     count = len(labels) if labels is not None else len(logprobs) if logprobs is not None else None

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medbench_local.files.atomic import write_atomic
-from medbench_local.report.markdown import markdown
-from medbench_local.report.page import html
-from medbench_local.report.tabular import as_csv
-from medbench_local.results.schema import Results
+
+if TYPE_CHECKING:
+    from medbench_local.results.schema import Results
+
+
+def _made_by(module: str, function: str) -> Callable[[Results], str]:
+    """A function of a module of this room, imported when it is needed: help shows the formats without it."""
+
+    def text(results: Results) -> str:
+        made: str = getattr(import_module(f"medbench_local.report.{module}"), function)(results)
+        return made
+
+    return text
+
 
 FORMATS: Mapping[str, Callable[[Results], str]] = {
-    "html": html,
-    "md": markdown,
-    "csv": as_csv,
-    "json": Results.to_json,
+    "html": _made_by("page", "html"),
+    "md": _made_by("markdown", "markdown"),
+    "csv": _made_by("tabular", "as_csv"),
+    "json": lambda results: results.to_json(),
 }
 """What makes the text of a report, by the ending of its file."""
 

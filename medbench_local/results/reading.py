@@ -10,9 +10,15 @@ from pydantic import ValidationError
 from medbench_local.catalog.load import in_words
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import read_json
+from medbench_local.results.consistency import contradictions
 from medbench_local.results.record import ROLES, VERDICTS
 from medbench_local.results.schema import SCHEMA, Results
 from medbench_local.results.summary import summary
+
+_CONTRADICTS = (
+    "Numbers of the file contradict each other. If it is of a run of your own, remove the file and run the same "
+    "command again: scores are kept."
+)
 
 
 def read_results(path: Path) -> Results:
@@ -42,6 +48,8 @@ def read_results(path: Path) -> Results:
             parts = (parts[0], *parts[1::2])
         where = _shortened(".".join(map(str, parts)))
         raise InputError(path, f"key '{where}'" if where else "", in_words(error)) from error
+    for key, problem in contradictions(results):
+        raise InputError(path, f"key '{_shortened(key)}'", problem, advice=_CONTRADICTS)
     # The rates follow from the comparisons; those of schema 1 were counted by another rule.
     return results.model_copy(update={"schema_version": SCHEMA, "summary": summary(results.comparisons)})
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationInfo, field_validator
 
 from medbench_local.catalog.protocol import Scoring
+from medbench_local.engine.base import Mode
 from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
 from medbench_local.results.choices import PromptChoices
 from medbench_local.results.identification import HashedFile, Identification
@@ -347,8 +348,8 @@ class Results(Identification):
     schema_version: int = SCHEMA
     models: PairOf
     precision: str
-    mode: str
-    check_mode: str | None = None
+    mode: Mode
+    check_mode: Mode | None = None
     protocol: str
     confidence: Share
     comparisons: tuple[Comparison, ...]

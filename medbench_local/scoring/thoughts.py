@@ -85,7 +85,9 @@ class Thoughts(Generic[Row]):
         return dict(zip(rows, traces, strict=True))
 
     def _key(self, request: ThinkRequest) -> bytes:
-        return score_key(self._fingerprint, "think", request.context, *request.close)
+        return score_key(
+            self._fingerprint, "think", self._engine.info.thinking, request.context, *request.close
+        )
 
 
 def within(stored: StoredTrace | None, budget: int) -> Trace | None:

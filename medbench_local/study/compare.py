@@ -11,9 +11,10 @@ from functools import partial
 
 from medbench_local.acquire.prepare import GgufFile
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.errors import StoreError
+from medbench_local.errors import CancelledError, StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
+from medbench_local.progress import Asking, Progress
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_stores
 from medbench_local.results.record import ROLES, Role
@@ -44,10 +45,11 @@ from medbench_local.study.memory import (
 from medbench_local.study.model_prompts import prompt_warnings, refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import CellKey, Outline, Plan, test_questions
+from medbench_local.study.plan import SAME_FILE, CellKey, Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
+from medbench_local.study.thinking_room import slots_note
 from medbench_local.study.tools import Tools
 from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison
 from medbench_local.study.verification import LADDER_SHARE, finding, unchecked, verify_verdicts
@@ -85,8 +87,12 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     if (finished := _finished(folder, outline, identity)) is not None:
         return Run(folder, finished, computed=False)
     first = planner.plan(quants[0])
+    if first.same_file:
+        _ask_about_same_file(tools.progress)
     refuse_plan(first)
     refuse_prompts(first)
+    if note := slots_note(first):
+        tools.progress.note(note)
     for warning in prompt_warnings(first):
         tools.progress.note(f"warning: {warning}")
     if len(quants) > 1:
@@ -137,6 +143,17 @@ class _Outcome:
 
     plan: Plan
     comparisons: tuple[Comparison, ...]
+
+
+def _ask_about_same_file(progress: Progress) -> None:
+    """Say that a model is compared with itself, and go on unless somebody is there and does not want it.
+
+    Raises:
+        CancelledError: that is so.
+    """
+    progress.note(SAME_FILE)
+    if isinstance(progress, Asking) and not progress.confirm("Compare it with itself?"):
+        raise CancelledError("Nothing was computed.")
 
 
 def _folder(outline: Outline, identity: str) -> RunFolder:

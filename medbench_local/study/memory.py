@@ -5,7 +5,9 @@ from __future__ import annotations
 from medbench_local.engine.memory import refuse_what_does_not_fit
 from medbench_local.errors import DoesNotFitError, UsageError
 from medbench_local.results.checks import CheckObstacle
+from medbench_local.results.record import ROLES
 from medbench_local.study.plan import Outline
+from medbench_local.study.thinking_room import thinking_room
 
 INSTEAD = (
     'Close other programs; or name a stand-in that fits with `check_precision="q8_0"` (the report says so); or '
@@ -13,6 +15,16 @@ INSTEAD = (
 )
 """What to do where full precision does not fit."""
 
+
+THINK_LESS = (
+    "Choose a smaller precision with `quant=`; or name a protocol with a smaller `thinking: {budget: …}` (both models "
+    "think as long); or fewer demonstrations with `shots=`; or close other programs; or override with `force=True`."
+)
+"""What to do where there is no room to think."""
+
+IN_16_BITS = (
+    ' Or ask for `mode="reproducible"`: keys and values of what is thought then take half the memory.'
+)
 
 NOTHING_FULLER = (
     "A model was given quantised: there is nothing fuller that verdicts could be checked against."
@@ -31,8 +43,18 @@ def refuse_plan(plan: Outline) -> None:
     options = plan.options
     if options.check == "full" and not (plan.checkable or plan.at_full_precision):
         raise UsageError(NOTHING_FULLER, advice="Name the model's checkpoint, or a GGUF in f16, bf16 or f32.")
-    scored = [(f"{model.name} ({plan.quant.name})", model.quantised.path) for model in plan.models.values()]
-    refuse_what_does_not_fit(scored, plan.engine(), force=options.force, generates=plan.generates)
+    engine = plan.engine()
+    for role in ROLES:
+        model, thinking = plan.models[role], thinking_room(plan, role)
+        wide = engine.mode == "exact" and engine.cache == "f32"
+        refuse_what_does_not_fit(
+            [(f"{model.name} ({plan.quant.name})", model.quantised.path)],
+            engine,
+            force=options.force,
+            generates=plan.generates,
+            thinking=thinking,
+            advice=THINK_LESS + IN_16_BITS * wide if thinking else "",
+        )
     if options.check == "full" and plan.checkable:
         _refuse_references(plan)
 
@@ -70,14 +92,14 @@ def why_it_does_not_fit(plan: Outline) -> str:
 
 
 def _refuse_references(plan: Outline) -> None:
-    files = [
-        (f"{model.name} ({plan.reference_precision})", plan.reference_file(model).path)
-        for model in plan.models.values()
-    ]
-    refuse_what_does_not_fit(
-        files,
-        plan.engine(reference=True),
-        force=plan.options.force,
-        generates=plan.generates,
-        advice=INSTEAD,
-    )
+    engine = plan.engine(reference=True)
+    for role in ROLES:
+        model, thinking = plan.models[role], thinking_room(plan, role)
+        refuse_what_does_not_fit(
+            [(f"{model.name} ({plan.reference_precision})", plan.reference_file(model).path)],
+            engine,
+            force=plan.options.force,
+            generates=plan.generates,
+            thinking=thinking,
+            advice=INSTEAD + IN_16_BITS * (thinking > 0 and engine.mode == "exact"),
+        )

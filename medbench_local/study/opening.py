@@ -15,7 +15,7 @@ from medbench_local.scoring.rule import ScoringSettings
 from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import AskedRows, ModelSession, StartEngine
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.plan import Cell, Plan, asked_questions
+from medbench_local.study.plan import Cell, Outline, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
 from medbench_local.tasks.question import SplitName
 
@@ -81,11 +81,15 @@ def _asked(plan: Plan, cell: Cell) -> AskedRows:
 
 
 def _settings(plan: Plan, model: PreparedModel, file: GgufFile) -> ScoringSettings:
-    """What the protocol fixes, with this model's context: the longest that it was trained with, or less."""
-    protocol = plan.protocol
-    limits = [read_gguf_header(file.path).context, protocol.context]
+    """What the protocol fixes, with this model's context."""
+    return ScoringSettings(
+        rule=RULES[plan.scoring], context=context_of(plan, model, file), protocol=plan.protocol
+    )
+
+
+def context_of(plan: Outline, model: PreparedModel, file: GgufFile) -> int:
+    """The longest context that a model was trained with, or less where the protocol says so; in tokens."""
+    limits = [read_gguf_header(file.path).context, plan.protocol.context]
     if model.entry is not None:
         limits.append(model.entry.known_context)
-    return ScoringSettings(
-        rule=RULES[plan.scoring], context=min(limit for limit in limits if limit), protocol=protocol
-    )
+    return min(limit for limit in limits if limit)

@@ -32,6 +32,10 @@ WITHOUT_ROUNDING = ("f32", "f16")
 """File types with which llama.cpp rounds less than flash attention does; bf16 weights round activations to bf16."""
 
 CellKey = tuple[str, int, Thinkers | None]
+SAME_FILE = (
+    "Both models are the same file: they can differ by their prompts only, and the verdicts say nothing of a medical "
+    "model."
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,11 @@ class Outline:
     def checkable(self) -> bool:
         """Whether both models can be loaded at a fuller precision, or are scored at it: a verdict needs both."""
         return not self.at_full_precision and all(model.full is not None for model in self.models.values())
+
+    @property
+    def same_file(self) -> bool:
+        """Whether both models are the same weights."""
+        return self.medical.quantised.sha256 == self.base.quantised.sha256
 
     def scored_at_reference(self, role: str) -> bool:
         """Whether a model is scored at the precision that is checked against."""
@@ -212,6 +221,8 @@ class Plan(Outline):
                 for role, model in self.models.items()
                 if style_of(model.entry, model.chat_template, self.options.prompting(role)) is not None
             ]
+        if self.same_file:
+            said.append(SAME_FILE)
         types = [model.quantised.file_type for model in models]
         if types[0] != types[1] and not set(types) <= set(LOSSLESS):
             said.append(

@@ -213,3 +213,14 @@ def test_it_runs_as_a_module_without_a_terminal() -> None:
     assert "q4_k_m" in ended.stdout
     assert not re.search("\x1b", ended.stdout + ended.stderr)
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "known"), [("--mode", "'exact', 'reproducible'"), ("--scoring", "'greedy'")]
+)
+def test_a_value_that_is_no_choice_is_refused_in_the_words_of_the_option(
+    command: Command, option: str, known: str
+) -> None:
+    said = " ".join(command.fails("compare", "demo-med", "demo-base", option, "quick").split())
+    assert f"Invalid value for '{option}': 'quick' is not one of" in said
+    assert known in said

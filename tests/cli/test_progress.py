@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from medbench_local.cli.progress import LiveProgress, Pace, PlainProgress
+from medbench_local.progress import Asking
 
 
 class Clock:
@@ -109,3 +110,22 @@ def test_a_live_display_shows_speed_and_time_left() -> None:
     assert "prompts/s" in shown
     assert "left" in shown
     assert "25%" in shown
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_who_sits_at_a_terminal_is_asked(
+    monkeypatch: pytest.MonkeyPatch, answer: str, expected: bool
+) -> None:
+    typed = io.StringIO(answer)
+    monkeypatch.setattr(typed, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", typed)
+    progress = LiveProgress(Console(file=io.StringIO(), force_terminal=True))
+    assert isinstance(progress, Asking)
+    assert progress.confirm("Go on?") is expected
+
+
+def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stdin in (io.StringIO("n\n"), None):
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert LiveProgress(Console(file=io.StringIO(), force_terminal=True)).confirm("Go on?")
+    assert not isinstance(PlainProgress(Console(file=io.StringIO())), Asking)

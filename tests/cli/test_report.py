@@ -68,3 +68,7 @@ def test_an_unfinished_run_and_an_unknown_ending_are_refused(runs: Path) -> None
     with pytest.raises(UsageError, match="format is meant"):
         called("a-vs-b", "--folder", str(runs), "--output", str(runs / "report.pdf"))
     assert not (runs / "report.pdf").exists()
+
+
+def test_the_help_names_every_format() -> None:
+    assert f"One of {', '.join(FORMATS)}." in " ".join(CliRunner().invoke(app, ["--help"]).output.split())

@@ -46,6 +46,33 @@ def test_it_ends_after_the_most_tokens_with_what_is_incomplete_marked() -> None:
     assert (text.text, text.done) == ("a\ufffd", True)
 
 
+@given(st.text("ab#", max_size=40), st.lists(st.text("ab#", max_size=3), max_size=3), st.data())
+def test_a_stop_string_is_found_however_it_is_spread_over_tokens(
+    written: str, stop: list[str], data: st.DataObject
+) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(written)), max_size=8)))
+    pieces = [written[a:b] for a, b in zip([0, *cuts], [*cuts, len(written)], strict=True)]
+    continuation = Continuation(stop, 64)
+    whole = ""
+    for piece in pieces:
+        if not continuation.done:
+            continuation.add(piece.encode(), ends=False)
+            whole += piece
+            places = [whole.find(one) for one in stop if one and one in whole]
+            assert continuation.text == (whole[: min(places)] if places else whole)
+            assert continuation.done is bool(places)
+
+
+def test_a_token_costs_the_same_however_long_the_text_is() -> None:
+    continuation = Continuation(["###", "</s>"], 100_000)
+    looked_at = set()
+    for _ in range(2000):
+        continuation.add(b"word ", ends=False)
+        looked_at.add(len(continuation._tail))
+    assert looked_at == {len("</s>") - 1}, "all that is looked at again with the next token"
+    assert continuation.text == "word " * 2000
+
+
 def test_an_end_token_writes_nothing() -> None:
     text = Continuation((), 5)
     text.add(b"a", ends=False)

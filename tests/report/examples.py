@@ -29,7 +29,10 @@ from medbench_local.results.schema import (
     Timing,
 )
 from medbench_local.results.summary import summary
+from medbench_local.statistics.bootstrap import bootstrap_bounds
+from medbench_local.statistics.significance import mcnemar_exact, minimum_detectable_difference, wilson
 from medbench_local.study.prompt_search import unsearched
+from medbench_local.study.verdicts import adjusted
 
 SCRIPT = "<script>document.title='injected'</script><img src=x onerror=\"document.title='injected'\">"
 HOSTILE = f"a|b`c*d_e_[f](g) {SCRIPT} $x^2$ {{{{ 7*7 }}}} </svg></title></pre>&amp;\n# h"
@@ -37,11 +40,9 @@ RIGHT_TO_LEFT = "نموذج طبي مقابل الأساس"
 EMOJI = "👩🏽‍⚕️ médecin 医学"
 LONG = "mmlu-" + "very-long-name-of-a-task-" * 6
 
-CIS: dict[Verdict, tuple[float, tuple[float, float]]] = {
-    "win": (0.0617, (0.0312, 0.0921)),
-    "tie": (-0.004, (-0.0351, 0.0273)),
-    "loss": (-0.1, (-0.1504, -0.0496)),
-}
+QUESTIONS, RIGHT = 1273, 580
+DISCORDANT: dict[Verdict, tuple[int, int]] = {"win": (239, 160), "tie": (200, 205), "loss": (105, 232)}
+"""Questions that only the medical, and only the base model answers correctly, by the verdict that they give."""
 
 
 def choice(format: Literal["default"] | int = 3, shots: int = 3, *, candidates: int = 12) -> PromptChoice:
@@ -77,7 +78,7 @@ def precision(outcome: Literal["equivalent", "different", "inconclusive"]) -> Eq
         reference_precision="full",
         n=400,
         flips=13,
-        flip_ci=(0.019, 0.055),
+        flip_ci=wilson(13, 400, confidence=0.9),
         correct_to_wrong=6,
         wrong_to_correct=4,
         accuracy_full=0.465,
@@ -94,7 +95,7 @@ def precision(outcome: Literal["equivalent", "different", "inconclusive"]) -> Eq
     )
 
 
-def checked(state: CheckState, *possible: Verdict, against: str = "full", n: int = 1273) -> Check:
+def checked(state: CheckState, *possible: Verdict, against: str = "full", n: int = QUESTIONS) -> Check:
     """A check that ended in ``state`` after some of ``n`` questions."""
     asked = {"full": n, "certain": 1000, "confident": 240, "unsettled": 318}.get(state, 0)
     changes = PrecisionChanges(
@@ -122,24 +123,28 @@ def comparison(
     counts: Counts | None = None,
     ablation: bool = False,
 ) -> Comparison:
-    difference, ci = CIS[verdict]
+    n, (medical_only, base_only) = QUESTIONS, DISCORDANT[verdict]
+    difference = (medical_only - base_only) / n
+    low, high = bootstrap_bounds(n, medical_only, base_only, 0.95)
+    ci = low / n, high / n
     check = check or checked("full", verdict)
-    accuracy = Accuracies(medical=0.456, base=0.456 - difference)
-    discordant = Discordant(medical_only=123, base_only=98)
+    accuracy = Accuracies(medical=RIGHT / n, base=(RIGHT - medical_only + base_only) / n)
+    discordant = Discordant(medical_only=medical_only, base_only=base_only)
+    p = mcnemar_exact(medical_only, base_only)
     everything = check.state == "full"
     return Comparison(
         task=task,
         shots=shots,
         scoring="constrained",
-        n=1273,
+        n=n,
         accuracy=accuracy,
         difference=difference,
         ci=ci,
         verdict=verdict,
         discordant=discordant,
-        mcnemar_p=0.0321,
-        holm_p=0.1284,
-        minimum_detectable_difference=0.0392,
+        mcnemar_p=p,
+        holm_p=p,
+        minimum_detectable_difference=minimum_detectable_difference(n, (medical_only + base_only) / n),
         prompt=PromptChoices(
             medical=choice(shots=shots, candidates=candidates),
             base=choice("default", shots=shots, candidates=candidates),
@@ -159,12 +164,12 @@ def comparison(
             base=precision("inconclusive"),
             verdict_quantised=verdict,
             verdict_full_precision=verdict,
-            verified=True,
+            verified=check.verified,
         )
         if everything
         else None,
         ablation=Ablation(
-            shared_prompt_accuracy=0.4321 if ablation else None,
+            shared_prompt_accuracy=550 / n if ablation else None,
             raw="win" if difference > 0 else "loss",
             shared_prompt="win" if ablation else None,
             shared_prompt_raw="win" if ablation else None,
@@ -187,7 +192,7 @@ def results(
         mode="exact",
         protocol="laptop",
         confidence=0.95,
-        comparisons=tuple(comparisons),
+        comparisons=adjusted(comparisons),
         summary=summary(comparisons),
         warnings=tuple(warnings),
         ladder=tuple(ladder),

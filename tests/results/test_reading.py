@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from medbench_local import InputError, read_results
+from medbench_local.statistics.significance import wilson
 from tests.report.examples import checked, results
 from tests.report.examples import comparison as example
 from tests.study.conftest import Fakes
@@ -19,12 +20,26 @@ def _old(fakes: Fakes, tmp_path: Path, **changes: Any) -> tuple[Path, dict[str, 
     run = fakes.compare("demo-med", "demo-base", tasks=["./made-up"], shots=[0], limit=20, **changes)
     data = json.loads(run.folder.results_file.read_text())
     data["schema"] = 1
+    del data["version"]
     for comparison in data["comparisons"]:
         del comparison["check"], comparison["quantised"]
     for rates in (data["summary"], *data["summary"]["by_shots"]):
         for name in ("win", "tie", "loss"):
             del rates[f"{name}_rate_high"]
     return tmp_path / "results.json", data
+
+
+def _checked_on_some(comparison: dict[str, Any]) -> None:
+    """As if twelve of its questions had been asked at both precisions, all answered alike."""
+    for role in ("medical", "base"):
+        comparison["equivalence"][role] |= {
+            **dict.fromkeys(("flips", "correct_to_wrong", "wrong_to_correct"), 0),
+            "n": 12,
+            "accuracy_full": 0.5,
+            "accuracy_quantised": 0.5,
+            "difference": 0.0,
+            "flip_ci": wilson(0, 12, confidence=0.9),
+        }
 
 
 def test_a_check_of_every_question_is_believed(fakes: Fakes, tmp_path: Path) -> None:
@@ -41,8 +56,7 @@ def test_a_check_of_every_question_is_believed(fakes: Fakes, tmp_path: Path) -> 
 def test_agreement_on_some_questions_verifies_nothing(fakes: Fakes, tmp_path: Path) -> None:
     path, data = _old(fakes, tmp_path)
     (comparison,) = data["comparisons"]
-    for role in ("medical", "base"):
-        comparison["equivalence"][role]["n"] = 12
+    _checked_on_some(comparison)
     data["summary"]["win_rate"] = 1.0
     path.write_text(json.dumps(data))
     results = read_results(path)
@@ -155,8 +169,7 @@ def test_the_summary_is_that_of_the_comparisons(tmp_path: Path) -> None:
 def test_a_check_that_an_old_file_cannot_have_is_not_believed(fakes: Fakes, tmp_path: Path) -> None:
     path, data = _old(fakes, tmp_path)
     (found,) = data["comparisons"]
-    for role in ("medical", "base"):
-        found["equivalence"][role]["n"] = 12
+    _checked_on_some(found)
     path.write_text(json.dumps(data))
     honest = read_results(path)
     found["check"] = {"state": "full", "against": "full", "confidence": 1, "checked": 20, "of": 20}

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
-from medbench_local import StoreError, UsageError, WorkerDied
+from medbench_local import CancelledError, StoreError, UsageError, WorkerDied
 from medbench_local.acquire.source import DEMO
 from medbench_local.catalog.protocol import Protocol, SelectionSettings
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import InputError
+from medbench_local.progress import Silent
 from medbench_local.results.folder import Run
 from medbench_local.results.summary import summary
+from medbench_local.study.compare import run_comparison
+from medbench_local.study.options import CompareOptions, resolve
+from medbench_local.study.tools import Tools
 from tests.study.conftest import Fakes, knowing, model_of, precision_of, write_task
 
 SMALL = Protocol(
@@ -434,3 +438,37 @@ def test_results_of_unknown_origin_are_not_taken_for_this_run_s(fakes: Fakes) ->
     run.folder.manifest_file.unlink()
     with pytest.raises(StoreError, match=r"without a manifest\.json"):
         _compare(fakes)
+
+
+class Answering(Silent):
+    """A listener that is asked, and answers always the same."""
+
+    def __init__(self, answer: bool) -> None:
+        self.answer = answer
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def confirm(self, question: str) -> bool:
+        assert question == "Compare it with itself?"
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [True, False, None])
+def test_a_model_against_itself_is_asked_about_where_somebody_answers(
+    fakes: Fakes, answer: bool | None
+) -> None:
+    listener = Silent() if answer is None else Answering(answer)
+    asked = resolve(CompareOptions(tasks=["./made-up"], shots=[0], limit=5))
+    tools = Tools(fakes.start, listener)
+    if answer is False:
+        with pytest.raises(CancelledError, match="Nothing was computed"):
+            run_comparison("demo-med", "demo-med", asked, tools)
+        assert fakes.prompts == 0
+        return
+    found = run_comparison("demo-med", "demo-med", asked, tools).results
+    assert found.warnings[0].startswith("Both models are the same file")
+    assert found.comparisons[0].difference == 0
+    if isinstance(listener, Answering):
+        assert found.warnings[0] in listener.notes

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from medbench_local import EngineError, UsageError
+from medbench_local import EngineError, Protocol, UsageError, load_protocol
+from medbench_local.catalog.protocol import ThinkingSettings
 from medbench_local.engine import memory
 from medbench_local.engine.memory import memory_needed
+from medbench_local.progress import Silent
+from medbench_local.study.options import CompareOptions, resolve
+from medbench_local.study.planner import Planner
 from tests.study.conftest import Fakes
 
 SOME: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0], "limit": 5}
@@ -73,7 +77,8 @@ def test_the_memory_of_generated_answers_is_that_of_the_exact_mode(
     asked = []
     real = memory_needed
 
-    def needed(path: Path, options: Any, *, generates: bool) -> Any:
+    def needed(path: Path, options: Any, *, generates: bool, thinks: bool) -> Any:
+        assert not thinks
         asked.append((options.mode, generates))
         exact = real(path, replace(options, mode="exact"), generates=generates)
         found = real(path, options, generates=generates)
@@ -86,3 +91,55 @@ def test_the_memory_of_generated_answers_is_that_of_the_exact_mode(
         assert len(asked) >= 4, "two models at two precisions"
         assert set(asked) == {("reproducible", generates)}
         asked.clear()
+
+
+def _thinking(budget: int, **more: Any) -> Protocol:
+    protocol = load_protocol("demo")
+    return protocol.model_copy(update={"thinking": ThinkingSettings(budget=budget, **more)})
+
+
+def test_the_thinking_of_the_longest_prompt_has_to_fit(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = memory_needed
+    asked: dict[int, int] = {}
+
+    def needed(path: Path, options: Any, **more: Any) -> Any:
+        found = real(path, options, **more)
+        if more.get("thinks"):
+            asked[options.n_ctx] = found.total
+        return found
+
+    monkeypatch.setattr(memory, "memory_needed", needed)
+    think: dict[str, Any] = {**SOME, "scoring": "thinking", "think_close": "</think>"}
+    fakes.compare(protocol=_thinking(40), **think)
+    (small,) = asked
+    fakes.compare(protocol=_thinking(140), output="longer", **think)
+    large = max(asked)
+    assert large == small + 100
+    scored = fakes.prompts
+    monkeypatch.setattr(memory, "memory_available", lambda: asked[large] - 1)
+    with pytest.raises(
+        EngineError, match=rf"to think with prompts of up to {large} tokens; .* are free"
+    ) as caught:
+        fakes.compare(protocol=_thinking(140), output="refused", **think)
+    for way in ("thinking: {budget: …}", "`quant=`", "`shots=`", "`force=True`"):
+        assert way in caught.value.advice
+    assert fakes.prompts == scored
+    assert fakes.compare(protocol=_thinking(40), output="less", **think).computed
+
+
+def test_that_memory_allows_fewer_at_once_is_said(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from medbench_local.study import thinking_room
+
+    think: dict[str, Any] = {**SOME, "scoring": "thinking", "think_close": "</think>", "mode": "fast"}
+    planner = Planner(
+        "demo-med", "demo-base", resolve(CompareOptions(protocol=_thinking(40), **think)), Silent()
+    )
+    plan = planner.plan(planner.quants[0])
+    assert thinking_room.slots_note(plan) == ""
+    room = thinking_room.thinking_room(plan, "medical")
+    path, options = plan.medical.quantised.path, plan.engine()
+    three = memory_needed(path, replace(options, n_ctx=3 * room), thinks=True).total
+    monkeypatch.setattr(thinking_room, "memory_available", lambda: three)
+    assert "at once: 3 of 8 with demo-med" in thinking_room.slots_note(plan)

@@ -91,7 +91,13 @@ def test_groups_expand_in_order_and_once() -> None:
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("medqua", "medqa"), ("mmlu_anatomy", "mmlu-anatomy"), ("PubMedQA", "pubmedqa"), ("zzz", "Known are")],
+    [
+        ("medqua", "medqa"),
+        ("mmlu_anatomy", "mmlu-anatomy"),
+        ("PubMedQA", "pubmedqa"),
+        ("al", "Did you mean all"),
+        ("zzz", "and the groups all, mmlu, demo"),
+    ],
 )
 def test_unknown_names_get_the_nearest(name: str, advice: str) -> None:
     for ask in (task_entry, lambda name: expand_tasks([name])):

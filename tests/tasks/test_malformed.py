@@ -182,6 +182,13 @@ CASES: list[tuple[str, str, bytes, str, str]] = [
     ("pubmedqa", "x.json", mapping(a=PUBMEDQA | {"CONTEXTS": [1]}), "key 'a', key 'CONTEXTS'", "text"),
     ("pubmedqa", "x.json", mapping(a=without(PUBMEDQA, "QUESTION")), "key 'a', key 'QUESTION'", "required"),
     ("mmlu", "x.csv", b"What?,a,b,c,C\n", "line 1", "expected 6 cells"),
+    (
+        "mmlu",
+        "x.csv",
+        b"Q,A,B,C,D,Right\n" + GOOD_CSV,
+        "line 1, key 'answer'",
+        "answer, not Q, A, B, C, D, Right",
+    ),
     ("mmlu", "x.csv", GOOD_CSV + b"What?,a,b,c,d,e,C\n", "line 2", "found 7"),
     ("mmlu", "x.csv", GOOD_CSV + b'"two\nlines",a,b,c,d,A\nWhat?\n', "line 4", "found 1"),
     ("mmlu", "x.csv", b"What?,a,b,c,d,E\n", "line 1, key 'answer'", "expected one of A, B, C, D, found 'E'"),
