@@ -13,6 +13,33 @@ from medbench_local.tasks.question import Question, SplitName, Task
 
 
 @dataclass(frozen=True)
+class ExportedThinking:
+    """How a model thinks about a prompt before its options are scored.
+
+    Behind the prompt the model writes greedily. The trace ends with the token that completes one of ``close``, before a
+    token that ends generation, or after ``budget`` tokens. Unless it is closed, the tokens of ``forced`` follow; then
+    those of ``lead``, and the options are compared there. Each of these texts has the tokens that it has behind a
+    letter, and control-token text in it stands for control tokens.
+
+    Attributes:
+        close: texts that end the thinking.
+        forced: closes it where the model has not.
+        budget: most tokens of thinking, at least 1.
+        reading: "constrained": each of ``endings`` is one token, by itself; "label": lead and ending are tokenised as
+            one text, and the tokens behind those that all of them begin with count.
+        lead: what begins the answer.
+        endings: how each option goes on.
+    """
+
+    close: tuple[str, ...]
+    forced: str
+    budget: int
+    reading: str
+    lead: str
+    endings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ExportedPrompt:
     """One row of an export.
 
@@ -31,6 +58,7 @@ class ExportedPrompt:
         scoring: how a run scored the options; None where nothing was scored.
         gap: what stands between the prompt and an option's text; None where labels are scored.
         text_sha256: hash of the question's text and options, as a run's samples have it; or None.
+        think: how the model thinks first; None where it answers at once.
     """
 
     model: str
@@ -48,14 +76,20 @@ class ExportedPrompt:
     scoring: str | None = None
     gap: str | None = None
     text_sha256: str | None = None
+    think: ExportedThinking | None = None
 
     def as_row(self) -> dict[str, object]:
         """The row as JSON has it; what only a run knows is left out where there is none."""
         row = asdict(self) | {"options": list(self.options)}
+        if self.think is not None:
+            row["think"] = {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in asdict(self.think).items()
+            }
         return {
             name: value
             for name, value in row.items()
-            if value is not None or name not in ("scoring", "gap", "text_sha256")
+            if value is not None or name not in ("scoring", "gap", "text_sha256", "think")
         }
 
 

@@ -13,7 +13,7 @@ from medbench_local.reference.validation import Agreement, CellAgreement, Logpro
 from medbench_local.statistics.paired import PairedDifference, Verdict, paired_bootstrap, verdict_of_counts
 from medbench_local.statistics.significance import wilson
 
-ComparisonKey = tuple[str | None, int | None, str | None]
+ComparisonKey = tuple[str | None, int | None, str | None, str | None]
 Cells = Mapping[Cell, Sequence[Match]]
 
 _VERDICTS: tuple[Verdict, ...] = ("loss", "tie", "win")
@@ -225,7 +225,8 @@ def _asked_of_both(
 
 
 def _comparison(cell: Cell) -> ComparisonKey:
-    return cell.task, cell.shots, cell.scoring
+    """What both of its cells have in common; where one model thinks, the two are asked by different rules."""
+    return cell.task, cell.shots, None if cell.thinkers else cell.scoring, cell.thinkers
 
 
 def _paired(medical: Sequence[bool], base: Sequence[bool], bootstrap: BootstrapSettings) -> PairedDifference:
@@ -246,5 +247,5 @@ def _differences(matches: Sequence[Match]) -> list[list[float]]:
     return [
         [0.0 if a == b else abs(a - b) for a, b in zip(m.sample.logprobs, m.reference.logprobs, strict=True)]
         for m in matches
-        if m.sample.logprobs is not None and m.reference.logprobs is not None
+        if m.same_context and m.sample.logprobs is not None and m.reference.logprobs is not None
     ]

@@ -11,6 +11,7 @@ from medbench_local.acquire.prepare import prepare_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import models
 from medbench_local.catalog.prompts import PromptOverrides
+from medbench_local.catalog.protocol import Protocol, Scoring
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.catalog.task import task_names
 from medbench_local.errors import InputError, UsageError
@@ -20,15 +21,19 @@ from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.prompts.export import ExportedPrompt, exported_prompt
+from medbench_local.prompts.export import ExportedPrompt, ExportedThinking, exported_prompt
+from medbench_local.prompts.prompt import Prompt
 from medbench_local.prompts.prompt_style import PromptStyle, prompt_style_for, template_in_force
 from medbench_local.prompts.prompting import Prompting, prompting_of
 from medbench_local.results.folder import RunFolder
 from medbench_local.results.record import ROLES, Role
+from medbench_local.results.samples import samples_name
 from medbench_local.results.schema import Comparison
 from medbench_local.scoring.prompt_styles import prompt_style_of, tokens_for
 from medbench_local.scoring.rules import RULES
+from medbench_local.scoring.rules.thinking import read_behind
 from medbench_local.tasks.load import load_task
+from medbench_local.tasks.sample import sampled_rows
 from medbench_local.tasks.question import Task
 
 
@@ -56,19 +61,38 @@ def prompts_of_run(
         )
     manifest = folder.manifest()
     styles = {role: _prompt_style(folder, manifest, role) for role in ROLES}
-    found = []
+    protocol = folder.protocol()
+    found: list[ExportedPrompt] = []
     tasks: dict[str, Task] = {}
+    asked: set[tuple[Role, str, int, Scoring]] = set()
     for comparison in results.comparisons:
         if comparison.task not in tasks:
             name = _task_name(folder, manifest, comparison.task)
             tasks[comparison.task] = load_task(name, data_dir=data_dir, offline=offline, progress=progress)
         for role in ROLES:
-            found += _prompts(folder, tasks[comparison.task], comparison, role, styles[role])
+            scoring = _rule_of(comparison, role, protocol)
+            # Where models think, a model is asked the same in comparisons that differ in what the other one does.
+            if (once := (role, comparison.task, comparison.shots, scoring)) not in asked:
+                asked.add(once)
+                task = tasks[comparison.task]
+                found += _prompts(folder, task, comparison, role, styles[role], scoring, protocol)
     return found
 
 
+def _rule_of(comparison: Comparison, role: Role, protocol: Protocol) -> Scoring:
+    """How one model's prompts became answers."""
+    at_once = comparison.thinkers == "medical" and role == "base"
+    return protocol.thinking.reading if at_once else comparison.scoring
+
+
 def _prompts(
-    folder: RunFolder, task: Task, comparison: Comparison, role: Role, prompt_style: PromptStyle
+    folder: RunFolder,
+    task: Task,
+    comparison: Comparison,
+    role: Role,
+    prompt_style: PromptStyle,
+    scoring: Scoring,
+    protocol: Protocol,
 ) -> list[ExportedPrompt]:
     choice = getattr(comparison.prompt, role)
     format = None if choice.format == "default" else int(choice.format)
@@ -77,14 +101,17 @@ def _prompts(
     if choice.demonstrations is not None:
         rows = demonstration_rows(choice.demonstrations, len(pool), comparison.shots)
         shown = [pool[row] for row in rows]
-    rule = RULES[comparison.scoring]
+    rule = RULES[scoring]
     questions = task.questions("test")
-    samples = folder.samples_file(f"{role}.{comparison.task}.{comparison.shots}-shot")
+    most = None if comparison.thinkers is None else protocol.thinking.questions
+    items = sampled_rows(len(questions), most)
+    name = samples_name(role, comparison.task, comparison.shots, comparison.thinkers)
     found = []
-    for item, row in enumerate(json_lines(SourceFile(samples))):
+    for number, row in enumerate(json_lines(SourceFile(folder.samples_file(name)))):
         dropped = row.integer("dropped_demonstrations", 0, comparison.shots)
-        if item >= len(questions):
-            raise row.error(f"the task has {len(questions)} test questions only", name="id")
+        if number >= len(items):
+            raise row.error(f"the task has {len(items)} test questions only", name="id")
+        item = items[number]
         prompt = rule.render(prompt_style, task.id, questions[item], shown[dropped:], format)
         if prompt.sha256 != row.text("prompt_sha256"):
             raise row.error(
@@ -106,12 +133,19 @@ def _prompts(
         found.append(
             replace(
                 exported,
-                scoring=comparison.scoring,
+                scoring=scoring,
+                think=_thinking(prompt, protocol) if rule.thinks else None,
                 gap=prompt.gap if rule.scores_option_texts else None,
                 text_sha256=text_sha256(questions[item].text, questions[item].options),
             )
         )
     return found
+
+
+def _thinking(prompt: Prompt, protocol: Protocol) -> ExportedThinking:
+    lead, endings = read_behind(prompt, protocol)
+    own, marks = protocol.thinking, prompt.marks
+    return ExportedThinking(marks.close, marks.forced, own.budget, own.reading, lead, endings)
 
 
 def _prompt_style(folder: RunFolder, manifest: Mapping[str, Any], role: Role) -> PromptStyle:
@@ -120,7 +154,8 @@ def _prompt_style(folder: RunFolder, manifest: Mapping[str, Any], role: Role) ->
         model = manifest["models"][role]
         name, known, path = str(model["name"]), model["catalog"], Path(model["scored"]["path"])
         settings = manifest["settings"]
-        asked = prompting_of(role, settings.get("chat_template"), settings["system_prompt"])
+        others = (settings.get(name) for name in ("think_open", "think_close"))
+        asked = prompting_of(role, settings.get("chat_template"), settings["system_prompt"], *others)
     except (KeyError, TypeError) as error:
         raise InputError(folder.manifest_file, f"key {error}", "expected the manifest of a run") from error
     entry = models().get(known) if known is not None else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from medbench_local.reference.rows import ResultRow
+from medbench_local.results.record import thinkers_said
 
 By = Literal["id and prompt", "prompt", "text", "id"]
 PromptRelation = Literal["same", "other", "unknown"]
@@ -22,6 +23,7 @@ class Cell:
         task: task id.
         shots: demonstrations in the prompt.
         scoring: how answers were found.
+        thinkers: in which of the comparisons, where some models think before they answer: "both", "medical", "none".
     """
 
     role: str | None
@@ -29,6 +31,7 @@ class Cell:
     task: str | None
     shots: int | None
     scoring: str | None
+    thinkers: str | None = None
 
     def __str__(self) -> str:
         parts = [self.task or "all questions"]
@@ -36,6 +39,8 @@ class Cell:
             parts.append(f"{self.shots}-shot")
         if self.scoring is not None:
             parts.append(self.scoring)
+        if self.thinkers is not None:
+            parts.append(f"where {thinkers_said(self.thinkers)}")
         return f"{self.model or ''} {', '.join(parts)}".strip()
 
 
@@ -62,6 +67,11 @@ class Match:
         if ours is None or theirs is None:
             return "unknown"
         return "same" if ours == theirs else "other"
+
+    @property
+    def same_context(self) -> bool:
+        """Whether the options were read behind the same text: not where other things were thought before."""
+        return self.sample.thought == self.reference.thought
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ class Matches:
 
 def cell_of(row: ResultRow) -> Cell:
     """The cell of a row."""
-    return Cell(row.role, row.model, row.task, row.shots, row.scoring)
+    return Cell(row.role, row.model, row.task, row.shots, row.scoring, row.thinkers)
 
 
 def match_rows(samples: Sequence[ResultRow], reference: Sequence[ResultRow]) -> Matches:
@@ -102,7 +112,9 @@ def match_rows(samples: Sequence[ResultRow], reference: Sequence[ResultRow]) -> 
 
     What both rows state (model, task, shots, scoring, and with the same prompt or id the text) must agree; with
     the same prompt, or without a text, so must the ids. Each sample is matched once: by a row with its own
-    prompt if there is one, else by one that does not name its prompt, else by one with another prompt.
+    prompt if there is one, else by one that does not name its prompt, else by one with another prompt. A row that does
+    not say in which comparison of models that think it was answered belongs to all of them: a model that thinks does
+    not know whether the other one does.
     """
     matching = _Matching(samples)
     rest = [row for row in reference if not matching.add_same_prompt(row)]
@@ -176,14 +188,19 @@ class _Matching:
 
     def _take(self, candidates: Sequence[int], row: ResultRow) -> None:
         candidates = [i for i in candidates if self.samples[i].role == row.role] or candidates
-        cells = {cell_of(self.samples[i]) for i in candidates}
-        self.addressed |= cells
-        if len(cells) > 1:
+        cells = dict.fromkeys(cell_of(self.samples[i]) for i in candidates)
+        self.addressed |= set(cells)
+        if len({replace(cell, thinkers=None) for cell in cells}) > 1:
             self.counts["ambiguous"] += 1
             return
-        free = next((i for i in candidates if i not in self.taken), None)
-        if free is not None:
-            self.taken[free] = Match(self.samples[free], row, _by(self.samples[free], row))
+        free = [
+            next((i for i in candidates if i not in self.taken and cell_of(self.samples[i]) == cell), None)
+            for cell in cells
+        ]
+        for i in free:
+            if i is not None:
+                self.taken[i] = Match(self.samples[i], row, _by(self.samples[i], row))
+        if any(i is not None for i in free):
             return
         asked = [self.samples[i].prompt_sha256 for i in candidates]
         if not any(_agrees(row.prompt_sha256, prompt) for prompt in asked):
@@ -227,6 +244,7 @@ def _cells_agree(one: Cell, other: Cell) -> bool:
         and _agrees(one.task, other.task)
         and _agrees(one.shots, other.shots)
         and _agrees(one.scoring, other.scoring)
+        and _agrees(one.thinkers, other.thinkers)
     )
 
 

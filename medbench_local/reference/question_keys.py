@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from medbench_local.reference.labels import options_of, tidy
 from medbench_local.reference.readers import lm_eval
 from medbench_local.reference.readers.record import Record, id_text
+from medbench_local.results.record import thinkers_said
 
 QuestionKey = tuple[str, str]
 """Task, "" where there is none, and id."""
@@ -17,18 +18,20 @@ def task_of(record: Record, *, cell: bool = False) -> str:
 
     Args:
         record: the row.
-        cell: whether its shots and its scoring are part of the task, where it says them.
+        cell: whether its shots and its scoring, or who thinks, are part of the task, where it says them.
     """
     task = record.task or ""
     if not task and record.scored_by is not None and record.log_task is not None:
         task = lm_eval.our_task(record.log_task) or record.log_task
     if not cell:
         return task
-    shots, scoring = (record.row.fields.get(name) for name in ("shots", "scoring"))
+    shots, scoring, thinkers = (record.row.fields.get(name) for name in ("shots", "scoring", "thinkers"))
+    # Where one of two models thinks they are asked by different rules, and are compared all the same.
+    asked = thinkers_said(thinkers) if isinstance(thinkers, str) else scoring
     parts = [
         task,
         f"{shots}-shot" if isinstance(shots, int) else "",
-        scoring if isinstance(scoring, str) else "",
+        asked if isinstance(asked, str) else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,38 @@ from medbench_local.files.rows import Row, SourceFile
 
 Key = tuple[object, ...]
 
-SCORES_TEXTS: Mapping[str, bool] = {"constrained": False, "cloze": True}
+SCORES_TEXTS: Mapping[str, bool] = {"constrained": False, "cloze": True, "thinking": False}
 """The scoring rules that are computed on this side too, by code of its own: whether the options' texts are scored, or
 their bare letters."""
 
 DEFAULT = "constrained"
 """The one that is meant where a row names none."""
 
+READINGS = ("constrained", "label")
+"""How options are scored behind what was thought: their bare letters, or their labels as the format writes them."""
+
 _IDENTITY = ("model", "task", "split", "item", "id", "shots", "format", "demonstrations", "special")
+
+
+@dataclass(frozen=True)
+class ToThink:
+    """How the model thinks before its options are scored; see `medbench_local.prompts.export.ExportedThinking`.
+
+    Attributes:
+        close: texts that end the thinking.
+        forced: closes it where the model has not.
+        budget: most tokens of thinking.
+        reading: one of `READINGS`.
+        lead: what begins the answer.
+        endings: how each option goes on.
+    """
+
+    close: tuple[str, ...]
+    forced: str
+    budget: int
+    reading: str
+    lead: str
+    endings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,6 +62,7 @@ class PromptRequest:
         special: whether control-token text in it stands for control tokens; None if the row does not say.
         options: labels of the options, or where these are scored their texts; 2 to 26.
         answer: index of the correct option, or None.
+        think: how the model thinks first, where the scoring lets it.
     """
 
     row: Mapping[str, Any]
@@ -48,6 +73,7 @@ class PromptRequest:
     special: bool | None
     options: tuple[str, ...]
     answer: int | None
+    think: ToThink | None = None
 
     @property
     def scores_texts(self) -> bool:
@@ -108,7 +134,32 @@ def _request(row: Row) -> PromptRequest:
         raise row.error("the prompt is empty", name="prompt")
     gap = row.text("gap") if row.fields.get("gap") is not None else ""
     answer = row.integer("answer", 0, len(options) - 1) if row.fields.get("answer") is not None else None
-    return PromptRequest(row.fields, row.where, prompt, scoring, gap, special, options, answer)
+    think = _to_think(row, len(options)) if scoring == "thinking" else None
+    return PromptRequest(row.fields, row.where, prompt, scoring, gap, special, options, answer, think)
+
+
+def _to_think(row: Row, options: int) -> ToThink:
+    found = row.fields.get("think")
+    if not isinstance(found, dict):
+        raise row.error("expected an object: how the model thinks, as an export of a run says it", name="think")
+    inner = replace(row, fields=found)
+    close = inner.texts("close")
+    if "" in close:
+        raise inner.error("an empty text ends nothing", name="close")
+    reading = inner.text("reading")
+    if reading not in READINGS:
+        raise inner.error(f"expected {' or '.join(READINGS)}, found {reading!r:.40}", name="reading")
+    endings = inner.texts("endings")
+    if len(endings) != options or "" in endings:
+        raise inner.error(f"expected {options} texts, one for each option", name="endings")
+    return ToThink(
+        close,
+        inner.text("forced"),
+        inner.integer("budget", 1, 65536),
+        reading,
+        inner.text("lead"),
+        endings,
+    )
 
 
 def _scoring(row: Row) -> str:
@@ -117,7 +168,8 @@ def _scoring(row: Row) -> str:
         return DEFAULT
     if not isinstance(given, str) or given not in SCORES_TEXTS:
         raise row.error(
-            f"expected {' or '.join(SCORES_TEXTS)}, found {given!r:.40}: no other scoring is computed here",
+            f"expected {', '.join([*SCORES_TEXTS][:-1])} or {[*SCORES_TEXTS][-1]}, found {given!r:.40}: no other "
+            "scoring is computed here",
             name="scoring",
         )
     return given
@@ -127,6 +179,8 @@ def _key(row: Mapping[str, Any], prompt: str) -> Key:
     scoring = str(row.get("scoring") or DEFAULT)
     texts = SCORES_TEXTS.get(scoring, False)
     asked = [scoring, row.get("gap"), row.get("options")] if texts else [scoring]
+    if scoring == "thinking":
+        asked.append(row.get("think"))
     return (prompt, json.dumps(asked), *(json.dumps(row.get(name)) for name in _IDENTITY))
 
 

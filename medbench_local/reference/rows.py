@@ -28,12 +28,14 @@ class ResultRow:
         role: "medical" or "base" in our own samples, else None.
         shots: demonstrations in the prompt, or None.
         scoring: how the answer was found, or None.
+        thinkers: in which of the comparisons of models of which some think: "both", "medical", "none"; or None.
         id: the question's id, or None.
         prompt_sha256: hash of the prompt's text, or None.
         text_sha256: hash of the question's text and options, or None; see `text_sha256`.
         logprobs: log-probability of each option in nats, as compared (of cloze, in nats a byte), or None.
         prediction: index of the chosen option, one of the most probable ones; None if there is no answer.
         answer: index of the correct option, or None where the file does not say.
+        thought: what was thought before the answer and how it ended, or None where nothing was.
     """
 
     file: str
@@ -43,12 +45,14 @@ class ResultRow:
     role: str | None
     shots: int | None
     scoring: str | None
+    thinkers: str | None
     id: str | None
     prompt_sha256: str | None
     text_sha256: str | None
     logprobs: tuple[float, ...] | None
     prediction: int | None
     answer: int | None
+    thought: tuple[str, str] | None
 
 
 def read_rows(
@@ -112,12 +116,14 @@ def _from_log(record: Record, line: Row, model: str | None) -> ResultRow:
         role=None,
         shots=None,
         scoring=None,
+        thinkers=None,
         id=logged.id,
         prompt_sha256=prompt_sha256(logged.prompt),
         text_sha256=text_sha256(*question) if question else None,
         logprobs=logged.logprobs,
         prediction=logged.logprobs.index(max(logged.logprobs)),
         answer=logged.answer,
+        thought=None,
     )
 
 
@@ -148,13 +154,26 @@ def _own(record: Record, model: str | None) -> ResultRow:
         role=_text(row, "role"),
         shots=row.integer("shots", 0, 10_000) if row.fields.get("shots") is not None else None,
         scoring=_text(row, "scoring") if named else None,
+        thinkers=_text(row, "thinkers") if named else None,
         id=record.id,
         prompt_sha256=_prompt_hash(row),
         text_sha256=_hash(row, "text_sha256"),
         logprobs=logprobs,
         prediction=prediction,
         answer=answer,
+        thought=_thought(row) if named else None,
     )
+
+
+def _thought(row: Row) -> tuple[str, str] | None:
+    """The text and the end of what was thought, as our own samples and the reference have them."""
+    found = row.fields.get("thinking")
+    if found is None:
+        return None
+    text, end = (found.get(name) if isinstance(found, dict) else None for name in ("text", "end"))
+    if not isinstance(text, str) or not isinstance(end, str):
+        raise row.error("expected an object with the texts 'text' and 'end'", name="thinking")
+    return text, end
 
 
 def _need_most_probable(row: Row, prediction: int | None, logprobs: Sequence[float] | None) -> None:

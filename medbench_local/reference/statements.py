@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from medbench_local.reference.agreement import comparison_sizes
+from medbench_local.reference.agreement import comparison_sizes, same_prompts
 from medbench_local.reference.match import By, Matches
 from medbench_local.reference.rows import ResultRow
 from medbench_local.reference.validation import (
@@ -35,6 +35,7 @@ def statements(
     return (
         *_matching(found, cells),
         *_coverage(found, cells),
+        *_thoughts(found),
         *_numbers(cells, logprobs),
         *_verdicts(cells, verdicts, samples),
     )
@@ -86,6 +87,21 @@ def _coverage(found: Matches, cells: Sequence[CellAgreement]) -> list[str]:
     if len(thin) > _CELLS_NAMED:
         said.append(f"Of {len(thin) - _CELLS_NAMED:,} more cells too few questions were compared.")
     return said
+
+
+def _thoughts(found: Matches) -> list[str]:
+    """How far what was thought before the answers is the same."""
+    thought = [
+        m for m in same_prompts(found.matches) if (m.sample.thought, m.reference.thought) != (None, None)
+    ]
+    if not thought:
+        return []
+    same = sum(m.same_context for m in thought)
+    return [
+        f"Of {len(thought):,} questions that were thought about, {same:,} have the same thinking on both sides. Greedy "
+        "texts part at the first near-tie of two tokens, so that thinking is compared by its outcome, the prediction; "
+        "log-probabilities are compared where the thinking is the same."
+    ]
 
 
 def _numbers(cells: Sequence[CellAgreement], logprobs: LogprobDifferences | None) -> list[str]:

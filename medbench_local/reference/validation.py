@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from medbench_local.reference.match import Cell, Matches
+from medbench_local.results.record import thinkers_said
 from medbench_local.statistics.paired import Verdict
 
 Outcome = Literal["agrees", "contradicted", "too little to judge"]
@@ -141,7 +142,8 @@ class VerdictMatch:
     Attributes:
         task: task id.
         shots: demonstrations in the prompt.
-        scoring: how answers were found.
+        scoring: how answers were found; None where the two models are asked by different rules, or nobody says.
+        thinkers: who thinks before it answers, where some models do: "both", "medical", "none".
         n: questions that the reference has for both models, with the run's prompts as far as is known.
         of: questions of the run's comparison: those that both of its models were asked.
         run: verdict by the run's answers to the ``of`` questions.
@@ -152,6 +154,7 @@ class VerdictMatch:
     task: str | None
     shots: int | None
     scoring: str | None
+    thinkers: str | None
     n: int
     of: int
     run: Verdict
@@ -160,7 +163,8 @@ class VerdictMatch:
     def __str__(self) -> str:
         name = self.task or "all questions"
         shots = "" if self.shots is None else f", {self.shots}-shot"
-        said = f"{name}{shots}: {self.run} here, {' or '.join(self.reference)} by the reference"
+        who = "" if self.thinkers is None else f", {thinkers_said(self.thinkers)}"
+        said = f"{name}{shots}{who}: {self.run} here, {' or '.join(self.reference)} by the reference"
         missing = self.of - self.n
         if not missing:
             return f"{said} ({self.of:,} question{'' if self.of == 1 else 's'})"

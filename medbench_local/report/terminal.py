@@ -214,5 +214,6 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
         parts.append(
             Text(f"{written:,} of these at most are written one after another, while the models think")
         )
+    parts += [Text(words.plain(line)) for line in cost.detectable]
     parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in cost.warnings]
     return Group(*parts)

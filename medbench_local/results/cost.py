@@ -109,12 +109,14 @@ class ComparisonCost:
         medical, base: each model.
         precisions: those that may be tried, in order.
         warnings: of the tasks.
+        detectable: which differences are likely to be missed, where models think about a sample of the questions.
     """
 
     medical: ModelCost
     base: ModelCost
     precisions: tuple[str, ...]
     warnings: tuple[str, ...]
+    detectable: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -136,11 +138,13 @@ class ComparisonCost:
                 f"up to {cell.tokens:,} tokens"
                 for cell in model.cells
             ]
-        return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
+        return "\n".join([*lines, *self.detectable, *(f"warning: {text}" for text in self.warnings)])
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         data: dict[str, Any] = {"precisions": list(self.precisions), "warnings": list(self.warnings)}
+        if self.detectable:
+            data["detectable"] = list(self.detectable)
         for role, model in (("medical", self.medical), ("base", self.base)):
             data[role] = {
                 "model": model.name,

@@ -58,7 +58,7 @@ class RunFolder:
         return self.path / SCORES
 
     def samples_file(self, name: str) -> Path:
-        """One line a question of one model in one cell; ``name`` is "[<precision>/]<role>.<task>.<shots>-shot"."""
+        """One line a question of one model in one cell; ``name`` is "[<precision>/]" and a `samples_name`."""
         return self.path / "samples" / f"{name}.jsonl"
 
     def results(self) -> Results | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -16,6 +17,19 @@ Role = Literal["medical", "base"]
 ROLES: tuple[Role, Role] = ("medical", "base")
 Thinkers = Literal["both", "medical", "none"]
 """Who thinks before it answers in a comparison of models of which at least one was trained to."""
+THINKERS: Mapping[Thinkers, str] = {
+    "both": "both think",
+    "medical": "the medical model thinks",
+    "none": "nobody thinks",
+}
+"""The same for people."""
+
+
+def thinkers_said(thinkers: str) -> str:
+    """Who thinks, for people; what is none of `THINKERS` as it is."""
+    return dict[str, str](THINKERS).get(thinkers, thinkers)
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(ge=0)]

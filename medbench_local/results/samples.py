@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medbench_local.files.hashes import text_sha256
+from medbench_local.results.record import Role, Thinkers
 from medbench_local.scoring.answers import Answer
 from medbench_local.tasks.question import Question
 
@@ -22,6 +23,15 @@ def _thinking(answer: Answer) -> dict[str, Any]:
     return {"thinking": said}
 
 
+_FILES: Mapping[Thinkers, str] = {"both": "both-think", "medical": "medical-thinks", "none": "none-think"}
+
+
+def samples_name(role: Role, task: str, shots: int, thinkers: Thinkers | None) -> str:
+    """The name of the file of one model's samples in one comparison, without its folder and its ending."""
+    name = f"{role}.{task}.{shots}-shot"
+    return name if thinkers is None else f"{name}.{_FILES[thinkers]}"
+
+
 def sample_rows(
     questions: Sequence[Question],
     answers: Sequence[Answer],
@@ -32,6 +42,7 @@ def sample_rows(
     task: str,
     shots: int,
     scoring: str,
+    thinkers: Thinkers | None = None,
 ) -> Iterator[dict[str, Any]]:
     """One row a question, in the questions' order."""
     for question, answer in zip(questions, answers, strict=True):
@@ -40,6 +51,7 @@ def sample_rows(
             "task": task,
             "shots": shots,
             "scoring": scoring,
+            **({} if thinkers is None else {"thinkers": thinkers}),
             "model": model,
             "role": role,
             "precision": precision,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from medbench_local.results.folder import Run
 from medbench_local.results.record import Verdict
 from medbench_local.results.schema import Comparison
+from medbench_local.results.summary import counted
 from medbench_local.statistics.summary import Rates, mean_rates, pooled_rates, verdict_rates
 
 
@@ -86,7 +87,7 @@ def _summary(shots: int, labels: Sequence[str], comparisons: Sequence[Sequence[C
     groups = {
         label: own
         for label, group in zip(labels, comparisons, strict=True)
-        if (own := [c for c in group if c.shots == shots])
+        if (own := [c for c in counted(group) if c.shots == shots])
     }
     everything = [c for group in groups.values() for c in group]
     possible = {label: [c.possible for c in group] for label, group in groups.items()}

@@ -24,6 +24,7 @@ from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
 from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.verification import expected_share
+from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, asked_questions, load_cells
@@ -97,7 +98,11 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
             )
         )
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
-    return ComparisonCost(costs[0], costs[1], tuple(step.name for step in steps), warnings)
+    detectable: tuple[str, ...] = ()
+    if thinks:
+        counts = {cell.task.id: len(asked_questions(options.protocol, cell, options.limit)) for cell in cells}
+        detectable = detectable_beforehand(counts, confidence=options.protocol.bootstrap.confidence)
+    return ComparisonCost(costs[0], costs[1], tuple(step.name for step in steps), warnings, detectable)
 
 
 def _speed(speeds: Speeds, precision: str, weights: int) -> float | None:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.acquire.source import ModelSource
 from medbench_local.catalog.model import ModelEntry, models
@@ -20,28 +18,18 @@ from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
 from medbench_local.prompts.thinking_style import style_of
-from medbench_local.results.record import Role, Thinkers
+from medbench_local.results.record import THINKERS, Role, Thinkers
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.tasks.load import LocatedTask, locate_task
 from medbench_local.tasks.question import SPLITS, Question, Task
-
-_SAMPLE_SEED = 42
-"""Of the sample of questions that models think about."""
+from medbench_local.tasks.sample import sampled
 
 FULL_CACHE: Literal["f32"] = "f32"
 """Type of the attention cache at full precision, in the engine's exact mode."""
 
 WITHOUT_ROUNDING = ("f32", "f16")
 """File types with which llama.cpp rounds less than flash attention does; bf16 weights round activations to bf16."""
-
-
-THINKERS_WORDS: Mapping[Thinkers, str] = {
-    "both": "both think",
-    "medical": "the medical model thinks",
-    "none": "nobody thinks",
-}
-"""Who thinks, for people."""
 
 CellKey = tuple[str, int, Thinkers | None]
 SAME_FILE = (
@@ -68,7 +56,7 @@ class Cell:
     def label(self) -> str:
         """For people: "medqa, 3-shot"."""
         label = f"{self.task.id}, {self.shots}-shot"
-        return label if self.thinkers is None else f"{label}, {THINKERS_WORDS[self.thinkers]}"
+        return label if self.thinkers is None else f"{label}, {THINKERS[self.thinkers]}"
 
     @property
     def key(self) -> CellKey:
@@ -306,16 +294,6 @@ def load_cells(
     if RULES[options.scoring or options.protocol.scoring].thinks:
         found = [sampled(task, options.protocol.thinking.questions) for task in found]
     return tuple(Cell(task, number) for number in shots for task in found)
-
-
-def sampled(task: Task, most: int | None) -> Task:
-    """A task with a fixed sample of its test questions, in their order."""
-    split = task.splits["test"]
-    if most is None or len(split.questions) <= most:
-        return task
-    rows = sorted(np.random.default_rng(_SAMPLE_SEED).permutation(len(split.questions))[:most].tolist())
-    chosen = replace(split, questions=tuple(split.questions[row] for row in rows))
-    return replace(task, splits={**task.splits, "test": chosen})
 
 
 def in_fair_cells(cells: Sequence[Cell], *, base_thinks: bool) -> tuple[Cell, ...]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medbench_local.results.folder import RunFolder
-from medbench_local.results.record import Role, Thinkers
-from medbench_local.results.samples import sample_rows
+from medbench_local.results.record import Role
+from medbench_local.results.samples import sample_rows, samples_name
 from medbench_local.scoring.answers import Answer
 from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.plan import Cell, Plan, test_questions
 from medbench_local.study.verdicts import AtFullPrecision
-
-_FILES: dict[Thinkers, str] = {"both": "both-think", "medical": "medical-thinks", "none": "none-think"}
 
 
 def write_samples(
@@ -38,9 +36,7 @@ def write_samples(
     Raises:
         StoreError: the files cannot be written.
     """
-    name = f"{role}.{cell.task.id}.{cell.shots}-shot"
-    if cell.thinkers is not None:
-        name += f".{_FILES[cell.thinkers]}"
+    name = samples_name(role, cell.task.id, cell.shots, cell.thinkers)
     questions = test_questions(plan, cell)
     model = plan.models[role]
 
@@ -56,6 +52,7 @@ def write_samples(
                 task=cell.task.id,
                 shots=cell.shots,
                 scoring=plan.rule_of(cell, role),
+                thinkers=cell.thinkers,
             ),
         )
 

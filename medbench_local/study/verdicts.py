@@ -13,7 +13,7 @@ from medbench_local.catalog.protocol import BootstrapSettings, Scoring
 from medbench_local.catalog.quantisation import FULL
 from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
 from medbench_local.results.choices import PromptChoice, PromptChoices
-from medbench_local.results.record import Accuracies, Discordant, Thinkers
+from medbench_local.results.record import THINKERS, Accuracies, Discordant, Thinkers
 from medbench_local.results.schema import (
     Ablation,
     Comparison,
@@ -201,7 +201,7 @@ def doubts(comparisons: Sequence[Comparison], *, confidence: float = 0.95) -> tu
     """
     said = (
         doubt_said(
-            f"{c.task}, {c.shots}-shot",
+            f"{c.task}, {c.shots}-shot" + ("" if c.thinkers is None else f", {THINKERS[c.thinkers]}"),
             c.verdict,
             c.n,
             c.discordant.medical_only,

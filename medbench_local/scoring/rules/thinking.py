@@ -59,7 +59,8 @@ class Thinking(ScoringRule[ThinkingRequest]):
     def requests(
         self, engine: Engine, asked: Sequence[AskedPrompt], settings: ScoringSettings
     ) -> list[BuiltRequest[ThinkingRequest]]:
-        own = settings.protocol.thinking
+        protocol = settings.protocol
+        own = protocol.thinking
         special = asked[0].prompt.special
         contexts = settings.tokenize(engine, [one.prompt.text for one in asked], special=special)
         texts: dict[str, Tokens] = {}
@@ -72,15 +73,15 @@ class Thinking(ScoringRule[ThinkingRequest]):
 
         found = []
         for context, one in zip(contexts, asked, strict=True):
-            marks, labels = one.prompt.marks, one.prompt.labels
+            marks = one.prompt.marks
+            begun, texts_of_options = read_behind(one.prompt, protocol)
             if own.reading == label.RULE.name:
-                ends = [behind(f"\n\n{own.lead}{text}") for text in labels]
+                ends = [behind(begun + text) for text in texts_of_options]
                 lead = common_prefix(ends)[: min(map(len, ends)) - 1]
                 endings = tuple(tokens[len(lead) :] for tokens in ends)
             else:
-                opening = labels[0].partition("A")[0]
-                lead = behind(f"\n\n{own.lead}{opening}")
-                letters = constrained.letter_tokens(engine, len(labels))
+                lead = behind(begun)
+                letters = constrained.letter_tokens(engine, len(texts_of_options))
                 endings = tuple((letter,) for letter in letters)
             found.append(
                 BuiltRequest(
@@ -135,6 +136,15 @@ class Thinking(ScoringRule[ThinkingRequest]):
         self, question: Question, sizes: Sequence[int], score: StoredScore, protocol: Protocol
     ) -> Choice:
         return self.reader(protocol).choose(question, sizes, score, protocol)
+
+
+def read_behind(prompt: Prompt, protocol: Protocol) -> tuple[str, tuple[str, ...]]:
+    """What begins the answer behind the thinking, and how each option goes on: its letter, or its label."""
+    own = protocol.thinking
+    if own.reading == label.RULE.name:
+        return f"\n\n{own.lead}", prompt.labels
+    opening = prompt.labels[0].partition("A")[0]
+    return f"\n\n{own.lead}{opening}", tuple(ascii_uppercase[: len(prompt.labels)])
 
 
 def _unread() -> TypeError:

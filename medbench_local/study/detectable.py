@@ -1,0 +1,38 @@
+"""Said before models think for hours: which differences a sample of so many questions is likely to miss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from medbench_local.statistics.significance import minimum_detectable_difference
+
+USUAL_DISCORDANCE = (0.2, 0.5)
+"""Shares of the questions that one of two models alone answers correctly: of near relatives, and of models that hardly
+have anything in common."""
+
+
+def detectable_beforehand(questions: Mapping[str, int], *, confidence: float) -> tuple[str, ...]:
+    """One sentence for each number of questions.
+
+    Args:
+        questions: how many test questions of each task are asked, by the task's id; at least 1.
+        confidence: of the interval behind a verdict, between 0 and 1.
+    """
+    tasks: dict[int, list[str]] = {}
+    for task, count in questions.items():
+        tasks.setdefault(count, []).append(task)
+    few, many = (f"{share * 100:.0f}" for share in USUAL_DISCORDANCE)
+    said = []
+    for count, names in tasks.items():
+        low, high = (
+            minimum_detectable_difference(count, share, alpha=1 - confidence) * 100
+            for share in USUAL_DISCORDANCE
+        )
+        of = f"of {names[0]}" if len(names) == 1 else f"of each of {len(names)} tasks"
+        counted = "1 question" if count == 1 else f"{count:,} questions"
+        said.append(
+            f"With {counted} {of} a true difference has to be about {low:.1f} to {high:.1f} points to be found with "
+            f"80 % probability (where one model alone answers {few} to {many} % of them); smaller ones are likely to "
+            "be missed."
+        )
+    return tuple(said)
