@@ -118,6 +118,9 @@ def test_how_the_cache_is_kept_changes_no_bit_behind_flash_attention(
 
 def test_order_changes_no_bit(model: Loadable, expected: list[OptionScores]) -> None:
     assert model.score(REQUESTS[::-1], PREFIX) == expected[::-1]
+    with LlamaEngine(model.path, model.options()) as engine:  # within a pack it is the engine's own
+        for number in np.random.default_rng(2).permutation(len(REQUESTS)):
+            assert engine.score(Pack(PREFIX, (REQUESTS[number],))) == [expected[number]]
 
 
 def test_every_cut_of_the_prefix_changes_no_bit(model: Loadable, expected: list[OptionScores]) -> None:
@@ -191,6 +194,18 @@ def test_generated_texts_do_not_depend_on_a_reused_prefix(models: Path) -> None:
                 pack = Pack(PREFIX, requests)
                 texts += [engine.generate(pack), engine.generate(pack)]
     assert all(text == texts[0] for text in texts)
+
+
+def test_short_questions_do_not_decode_the_prefix_again_and_again(models: Path) -> None:
+    lengths = [5, 50, 20, 35, 8, 63, 41, 12, 57, 30]
+    requests = tuple(ScoreRequest(PREFIX + _random(length), LETTERS) for length in lengths)
+    options = EngineOptions(mode="reproducible", n_ctx=1024, threads=1)
+    with LlamaEngine(models / "f16.gguf", options) as engine:
+        found = engine.score(Pack(PREFIX, requests))
+        decoded = engine.work.tokens
+    assert decoded <= len(PREFIX) + LEAST_ROWS["reproducible"] * len(requests)
+    with LlamaEngine(models / "f16.gguf", options) as engine:
+        assert [engine.score(Pack((), (request,)))[0] for request in requests] == found
 
 
 def test_generating_between_scores_changes_neither(models: Path) -> None:
