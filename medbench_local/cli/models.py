@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -182,20 +183,19 @@ def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -
     from medbench_local.catalog.model import PARTNER_WORDS, partners
     from medbench_local.catalog.quantisation import FULL, load_quant
     from medbench_local.engine.memory import memory_available
-    from medbench_local.errors import UsageError
+    from medbench_local.errors import UnsupportedArchitectureError, UsageError
     from medbench_local.study.options import resolve
 
     if context < 1:
         raise UsageError(f"--context must be at least 1 token, not {context}.")
     options = resolve(asked)
     source = resolve_model(model, options.adapter_base)
-    choice = (
-        None
-        if quant
-        else api.usual_precision(
-            model, measure=False, adapter_base=options.adapter_base, offline=options.offline
-        )
-    )
+    choice = None
+    if not quant:
+        with suppress(UnsupportedArchitectureError):  # "can be scored" says so
+            choice = api.usual_precision(
+                model, measure=False, adapter_base=options.adapter_base, offline=options.offline
+            )
     config = choice.quant if choice else load_quant(quant or FULL)
     plan = plan_model(source, config, home=options.home, offline=options.offline, progress=progress())
     facts: dict[str, Any] = {"model": plan.name}

@@ -22,10 +22,10 @@ from medbench_local.engine.base import (
     WorkDone,
 )
 from medbench_local.engine.packs import new_tokens, plan_packs
-from medbench_local.engine.thinking import repeats
 from medbench_local.files.compact import doubles, floats, kept_as
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
+from medbench_local.scoring.loops import repeats
 from medbench_local.scoring.request_builder import PreparedPrompts, RequestBuilder
 from medbench_local.scoring.rule import ScoringSettings, ThinkingRequest
 from medbench_local.scoring.thoughts import Thoughts

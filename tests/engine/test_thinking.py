@@ -24,8 +24,9 @@ from medbench_local.engine.bindings import LOG
 from medbench_local.engine.llama import LlamaEngine
 from medbench_local.engine.memory import memory_needed
 from medbench_local.engine.remote import start_engine
-from medbench_local.engine.thinking import Thinking, repeats
+from medbench_local.engine.thinking import Thinking
 from medbench_local.errors import EngineError
+from medbench_local.scoring.loops import repeats
 from tests.engine.tiny import CLOSE, write_chain
 
 
@@ -64,24 +65,6 @@ def test_whatever_ends_first_ends_it() -> None:
 
 def test_a_closing_token_that_also_ends_generation_closes() -> None:
     assert _fed([b"a", b"<eos>"], ("<eos>",)).trace == Trace((0, 1), "closed")
-
-
-@pytest.mark.parametrize(
-    ("tokens", "loop"),
-    [
-        ([5] * 40, True),
-        ([1, 2, 3] * 12, True),
-        (list(range(60)) * 4, True),
-        (list(range(60)) * 3, False),
-        ([9, 9, 9, 9, 1, 2, 3, 4], False),
-        (list(range(300)), False),
-        ([*range(100), *[7, 8] * 16], True),
-        ([*[7, 8] * 16, *range(100)], False),
-        ([], False),
-    ],
-)
-def test_loops_are_told_from_texts(tokens: list[int], loop: bool) -> None:
-    assert repeats(tokens) is loop
 
 
 def _quiet(number: int, written: int, trace: Trace | None) -> None:
