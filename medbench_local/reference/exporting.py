@@ -33,8 +33,8 @@ from medbench_local.scoring.prompt_styles import prompt_style_of, tokens_for
 from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.rules.thinking import read_behind
 from medbench_local.tasks.load import load_task
-from medbench_local.tasks.sample import sampled_rows
 from medbench_local.tasks.question import Task
+from medbench_local.tasks.sample import sampled_rows
 
 
 def prompts_of_run(

@@ -141,7 +141,9 @@ def _request(row: Row) -> PromptRequest:
 def _to_think(row: Row, options: int) -> ToThink:
     found = row.fields.get("think")
     if not isinstance(found, dict):
-        raise row.error("expected an object: how the model thinks, as an export of a run says it", name="think")
+        raise row.error(
+            "expected an object: how the model thinks, as an export of a run says it", name="think"
+        )
     inner = replace(row, fields=found)
     close = inner.texts("close")
     if "" in close:
