@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import IO
@@ -16,6 +16,7 @@ from medbench_local.files.hashes import prompt_sha256
 from medbench_local.progress import Progress, Silent
 from medbench_local.reference.cloze import Cloze, cloze
 from medbench_local.reference.requests import PromptRequest, keep_finished, read_requests
+from medbench_local.reference.thinking import Behind, Thought, behind, ending_tokens, think
 from medbench_local.reference.tokens import Bos, Tokenizer, Tokens, read_tokenizer
 from medbench_local.reference.transformers_model import DType, TransformersModel, choose_device, libraries
 
@@ -60,8 +61,9 @@ def run_reference(
 
     A row's ``scoring`` decides: ``constrained`` (also where the row names none) is the natural logarithm of the
     softmax over the whole vocabulary for the bare letter tokens at the first position after the prompt; ``cloze``
-    is defined in `medbench_local.reference.cloze`. Results are appended to ``output`` as the prompts' rows with
-    ``logprobs`` (for cloze, in nats a byte, and ``bytes``), ``mass``, ``prediction``, ``correct``, ``tokens``,
+    is defined in `medbench_local.reference.cloze`; ``thinking``, for which the row says in ``think`` how, in
+    `medbench_local.reference.thinking`: one sequence is written at a time. Results are appended to ``output`` as the prompts' rows with
+    ``logprobs`` (for cloze, in nats a byte, and ``bytes``), ``mass``, ``thinking`` (where the model thinks), ``prediction``, ``correct``, ``tokens``,
     ``prompt_sha256``, ``scoring`` and ``made_by``; started again with the same arguments, an interrupted run resumes
     where it stopped. Nothing from the checkpoint is executed: only architectures that transformers itself
     knows, only safetensors or weights-only loading.
@@ -105,6 +107,7 @@ def run_reference(
         return ReferenceRun(output, 0, kept, 0, place, dtype)
     network = TransformersModel(checkpoint, dtype=dtype, device=place)
     tokenizer = read_tokenizer(checkpoint, network.rows)
+    ends = ending_tokens(checkpoint, tokenizer.ends)
     _need_letters(checkpoint, tokenizer, waiting)
     fitting, overlong = _tokenised(waiting, prompts, tokenizer, bos, network.context)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -115,8 +118,8 @@ def run_reference(
         for item in overlong:
             _write(file, item, None, made_by)
         advance(len(overlong), known=True)
-        for start in range(0, len(fitting), batch_size):
-            batch = fitting[start : start + batch_size]
+        for batch in _batches(fitting, batch_size):
+            batch = [_thought_about(item, network, tokenizer, ends) for item in batch]
             for item, logprobs in zip(batch, _scores(network, tokenizer, batch, batch_size), strict=True):
                 _write(file, item, logprobs, made_by)
             file.flush()
@@ -152,7 +155,7 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _need_letters(checkpoint: Path, tokenizer: Tokenizer, requests: Sequence[PromptRequest]) -> None:
-    options = max((len(r.options) for r in requests if not r.scores_texts), default=0)
+    options = max((len(r.options) for r in requests if not r.scores_texts and r.think is None), default=0)
     if len(tokenizer.letters) < options:
         raise InputError(
             checkpoint,
@@ -171,12 +174,31 @@ class _Item:
         context: tokens before the first one that is scored.
         longest: tokens that the model has to hold for it.
         options: its options with the prompt; None where letters are scored.
+        behind: what follows the thinking, where the model thinks first.
+        thought: what it thought, once it has.
     """
 
     request: PromptRequest
     context: Tokens
     longest: int
     options: Cloze | None
+    behind: Behind | None = None
+    thought: Thought | None = None
+
+    @property
+    def asks_letters(self) -> bool:
+        """Whether options are single tokens at the first position behind the context."""
+        return self.options is None and self.behind is None
+
+    @property
+    def texts(self) -> list[tuple[Tokens, int]]:
+        """Whole texts of the options, and the index of the first token of each that counts; none for letters."""
+        if self.options is not None:
+            return [(text, self.options.start) for text in self.options.texts]
+        if self.behind is None or self.thought is None:
+            return []
+        before = self.behind.text(self.context, self.thought)
+        return [(before + ending, len(before)) for ending in self.behind.endings]
 
 
 def _tokenised(
@@ -191,13 +213,19 @@ def _tokenised(
             special = _plainly_not_special(request, path, tokenizer)
         item = _item(request, path, tokenizer, special, bos)
         (overlong if context is not None and item.longest > context else fitting).append(item)
-    return sorted(fitting, key=lambda item: (item.options is not None, item.longest)), overlong
+    return sorted(fitting, key=lambda item: (not item.asks_letters, item.longest)), overlong
 
 
 def _item(request: PromptRequest, path: Path, tokenizer: Tokenizer, special: bool, bos: Bos) -> _Item:
     if not request.scores_texts:
         tokens = tokenizer(request.prompt, special=special, bos=bos)
-        return _Item(request, tokens, len(tokens), None)
+        if request.think is None:
+            return _Item(request, tokens, len(tokens), None)
+        try:
+            follows = behind(tokenizer, request.think)
+        except ValueError as error:
+            raise InputError(path, f"{request.where}, key 'think'", str(error)) from error
+        return _Item(request, tokens, len(tokens) + request.think.budget + follows.longest, None, follows)
     try:
         found = cloze(tokenizer, request.prompt + request.gap, request.options, special=special, bos=bos)
     except ValueError as error:
@@ -223,20 +251,45 @@ def _plainly_not_special(request: PromptRequest, path: Path, tokenizer: Tokenize
 def _scores(
     network: TransformersModel, tokenizer: Tokenizer, batch: Sequence[_Item], at_once: int
 ) -> Iterator[list[float]]:
-    """Log-probabilities of each item's options; for cloze, joint ones."""
-    letters = [item.context for item in batch if item.options is None]
+    """Log-probabilities of each item's options; of whole texts, joint ones."""
+    letters = [item.context for item in batch if item.asks_letters]
     of_letters = iter(network.logprobs(letters, tokenizer.letters) if letters else [])
-    texts = [(text, item.options.start) for item in batch if item.options for text in item.options.texts]
+    texts = [text for item in batch for text in item.texts]
     joint: list[float] = []
     for first in range(0, len(texts), at_once):
         some = texts[first : first + at_once]
         joint += network.continuations([text for text, _ in some], [start for _, start in some])
     of_texts = iter(joint)
     for item in batch:
-        if item.options is None:
+        if item.asks_letters:
             yield next(of_letters)[: len(item.request.options)]
         else:
-            yield [next(of_texts) for _ in item.options.texts]
+            yield [next(of_texts) for _ in item.texts]
+
+
+def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    """What is computed together; what is thought about alone, so that none of it is lost when the next is."""
+    at_once = [item for item in items if item.behind is None]
+    yield from (at_once[start : start + size] for start in range(0, len(at_once), size))
+    yield from ([item] for item in items if item.behind is not None)
+
+
+def _thought_about(
+    item: _Item, network: TransformersModel, tokenizer: Tokenizer, ends: frozenset[int]
+) -> _Item:
+    asked = item.request.think
+    return (
+        item
+        if asked is None
+        else replace(item, thought=think(network.write, item.context, asked, tokenizer, ends))
+    )
+
+
+def _thinking(thought: Thought | None) -> dict[str, object]:
+    """As samples have it."""
+    if thought is None:
+        return {}
+    return {"thinking": {"tokens": len(thought.tokens), "end": thought.end, "text": thought.text}}
 
 
 def _write(file: IO[str], item: _Item, logprobs: Sequence[float] | None, made_by: Mapping[str, str]) -> None:
@@ -256,6 +309,7 @@ def _write(file: IO[str], item: _Item, logprobs: Sequence[float] | None, made_by
         "logprobs": list(logprobs or ()),
         **sizes,
         "mass": mass,
+        **_thinking(item.thought),
         "prediction": prediction,
         "correct": None if request.answer is None else prediction == request.answer,
         "made_by": dict(made_by),

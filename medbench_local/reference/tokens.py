@@ -37,17 +37,23 @@ class Tokenizer:
         bos: id of the BOS token, or None.
         adds_bos: whether it stands before every text.
         bare: token ids of a text without its BOS; told whether control-token text stands for the tokens.
-        size: bytes of UTF-8 text that a token spells.
+        spells: the bytes of UTF-8 text that a token writes, a control token its own text.
         control: the text of every control token.
         letters: ids of the vocabulary entries "A", "B", ... as far as each is one token of its own.
+        ends: ids of tokens that end a text.
     """
 
     bos: int | None
     adds_bos: bool
     bare: Callable[[str, bool], list[int]]
-    size: Callable[[int], int]
+    spells: Callable[[int], bytes]
     control: tuple[str, ...]
     letters: Tokens
+    ends: Tokens = ()
+
+    def size(self, token: int) -> int:
+        """How many bytes of text a token spells."""
+        return len(self.spells(token))
 
     def __call__(self, text: str, *, special: bool, bos: Bos = "once") -> Tokens:
         """Token ids with the BOS: once, or twice where the text has one of its own."""
@@ -80,22 +86,23 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
         and vocabulary.rules == TextRules()
         and (folder / "tokenizer.model").is_file()
     ):
-        bare, size = _sentencepiece(folder / "tokenizer.model", vocabulary)
+        bare, spells = _sentencepiece(folder / "tokenizer.model", vocabulary)
     else:
-        bare, size = _transformers(folder, pieces=vocabulary.model == "llama")
+        bare, spells = _transformers(folder, pieces=vocabulary.model == "llama")
     return Tokenizer(
         bos=vocabulary.special.ids.get("bos"),
         adds_bos=vocabulary.special.add.get("bos", True),
         bare=bare,
-        size=size,
+        spells=spells,
         control=tuple(token.text for token in vocabulary.tokens if token.type == TokenType.CONTROL),
         letters=tuple(letters),
+        ends=tuple(vocabulary.special.ids[kind] for kind in ("eos",) if kind in vocabulary.special.ids),
     )
 
 
 def _sentencepiece(
     path: Path, vocabulary: Vocabulary
-) -> tuple[Callable[[str, bool], list[int]], Callable[[int], int]]:
+) -> tuple[Callable[[str, bool], list[int]], Callable[[int], bytes]]:
     processor = SentencePieceProcessor()
     processor.LoadFromFile(str(path))
     added = {t.text: i for i, t in enumerate(vocabulary.tokens) if t.type == TokenType.USER_DEFINED}
@@ -116,14 +123,18 @@ def _sentencepiece(
 
     texts = {i: text for text, i in ids.items()}
 
-    def size(token: int) -> int:
+    def spells(token: int) -> bytes:
         if token in texts:
-            return len(texts[token].encode("utf-8"))
-        if processor.IsByte(token):
-            return 1
-        return len(processor.IdToPiece(token).replace("▁", " ").encode("utf-8"))
+            return texts[token].encode("utf-8")
+        piece = processor.IdToPiece(token)
+        return _byte(piece) if processor.IsByte(token) else str(piece).replace("▁", " ").encode("utf-8")
 
-    return bare, size
+    return bare, spells
+
+
+def _byte(piece: str) -> bytes:
+    """Of a piece like "<0x0A>"."""
+    return bytes([int(piece[3:5], 16)])
 
 
 def _splitter(tokens: dict[str, int]) -> Callable[[str], list[str]]:
@@ -136,7 +147,7 @@ def _splitter(tokens: dict[str, int]) -> Callable[[str], list[str]]:
 
 def _transformers(
     folder: Path, *, pieces: bool = False
-) -> tuple[Callable[[str, bool], list[int]], Callable[[int], int]]:
+) -> tuple[Callable[[str, bool], list[int]], Callable[[int], bytes]]:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
@@ -154,12 +165,27 @@ def _transformers(
 
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
 
-    def size(token: int) -> int:
+    def spells(token: int) -> bytes:
         if token in added:
-            return len(added[token].content.encode("utf-8"))
+            return str(added[token].content).encode("utf-8")
         piece = tokenizer.backend_tokenizer.id_to_token(token)
+        if piece is None:
+            return b""  # rows beyond the vocabulary
         if not pieces:
-            return len(piece)  # byte-level: a character stands for a byte
-        return 1 if _BYTE.fullmatch(piece) else len(piece.replace("▁", " ").encode("utf-8"))
+            return bytes(_LEVELS[character] for character in piece)
+        return _byte(piece) if _BYTE.fullmatch(piece) else piece.replace("▁", " ").encode("utf-8")
 
-    return bare, size
+    return bare, spells
+
+
+def _byte_level() -> dict[str, int]:
+    """The byte that each character of a byte-level vocabulary stands for, by the rule of GPT-2.
+
+    Printable characters of Latin-1 stand for their own codes; the other bytes have the characters from code 256 on.
+    """
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(code): code for code in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_LEVELS = _byte_level()

@@ -107,6 +107,40 @@ class TransformersModel:
 
         return self._in_parts(compute, list(zip(texts, starts, strict=True)))
 
+    def write(self, prompt: Tokens, ended: Callable[[int], bool]) -> None:
+        """Write greedily behind a prompt: ``ended`` is told of each next token, until it says that this was the last.
+
+        Args:
+            prompt: its tokens.
+            ended: hears of each token; True ends the writing.
+
+        Raises:
+            EngineError: out of memory, or the model computed something that is no number.
+        """
+        torch = self._torch
+        ids = torch.tensor([list(prompt)], device=self._device)
+        memory = None
+        extra = {"logits_to_keep": 1} if self._few_rows else {}
+        try:
+            with torch.inference_mode():
+                while True:
+                    found = self._model(input_ids=ids, past_key_values=memory, use_cache=True, **extra)
+                    row = found.logits[0, -1].float()
+                    if torch.isnan(row).any():
+                        raise EngineError(
+                            "The model computed logits that are not numbers.", advice='Use `dtype="float32"`.'
+                        )
+                    token = int(row.argmax())
+                    if ended(token):
+                        return
+                    memory = found.past_key_values
+                    ids = torch.tensor([[token]], device=self._device)
+        except torch.OutOfMemoryError as error:
+            raise EngineError(
+                f"Out of memory on {self._device} with a single prompt.",
+                advice='Use a larger device, or `device="cpu"`.',
+            ) from error
+
     def _in_parts(
         self, compute: Callable[[Sequence[Any]], list[Result]], items: Sequence[Any]
     ) -> list[Result]:

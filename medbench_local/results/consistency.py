@@ -10,7 +10,7 @@ from math import isclose
 from typing import NamedTuple, Protocol
 
 from medbench_local.results.checks import Check, ComparisonEquivalence, EquivalenceRecord, PrecisionChanges
-from medbench_local.results.record import ROLES, Accuracies, Discordant
+from medbench_local.results.record import ROLES, THINKERS, Accuracies, Discordant
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.statistics.paired import raw_verdict
 from medbench_local.statistics.recount import (
@@ -112,6 +112,7 @@ def _of_comparison(comparison: Comparison, results: Results) -> Iterator[Contrad
                 yield Contradiction(
                     f"counts.{role}.{name}", f"expected at most {n} questions, found {getattr(counts, name)}"
                 )
+    yield from _of_thinking(comparison)
     yield from _below("check", _of_check(comparison.check, n))
     if comparison.quantised is not None:
         yield from _of_quantised(comparison, results.confidence, drawn=drawn)
@@ -124,6 +125,36 @@ def _of_comparison(comparison: Comparison, results: Results) -> Iterator[Contrad
         shared = comparison.ablation.shared_prompt_accuracy
         if shared is not None and _whole(shared, n) is None:
             yield Contradiction("ablation.shared_prompt_accuracy", _no_share(shared, n))
+
+
+def _of_thinking(comparison: Comparison) -> Iterator[Contradiction]:
+    """Who thinks, and how often it ended in which way."""
+    for role in ROLES:
+        found = None if comparison.thinking is None else getattr(comparison.thinking, role)
+        if found is None:
+            continue
+        key = f"thinking.{role}"
+        if comparison.thinkers not in ("both", role):
+            who = "nobody thinks" if comparison.thinkers is None else THINKERS[comparison.thinkers]
+            yield Contradiction(key, f"by key 'thinkers' {who}")
+        if found.questions > comparison.n:
+            yield Contradiction(
+                f"{key}.questions", f"expected at most {comparison.n} questions, found {found.questions}"
+            )
+        if found.truncated + found.ended > found.questions:
+            yield Contradiction(
+                f"{key}.truncated",
+                f"expected at most {found.questions} questions that were truncated or ended without a marker, found "
+                f"{found.truncated} + {found.ended}",
+            )
+        if found.loops > found.questions:
+            yield Contradiction(
+                f"{key}.loops", f"expected at most {found.questions} questions, found {found.loops}"
+            )
+        if (found.median_tokens is None) != (found.questions == 0):
+            yield Contradiction(
+                f"{key}.median_tokens", f"of {found.questions} questions, found {found.median_tokens}"
+            )
 
 
 def _below(key: str, found: Iterator[Contradiction]) -> Iterator[Contradiction]:

@@ -125,22 +125,6 @@ class Thinking(Record):
     loops: Count
     median_tokens: Positive | None
 
-    @field_validator("truncated", "ended", "loops")
-    @classmethod
-    def _no_more_than_all_end_so(cls, count: int, info: ValidationInfo) -> int:
-        questions = info.data.get("questions")
-        if questions is not None and count > questions:
-            raise ValueError(f"expected no more than the {questions} questions of key 'questions'")
-        if (
-            questions is not None
-            and info.field_name == "ended"
-            and count > questions - info.data.get("truncated", 0)
-        ):
-            raise ValueError(
-                "what was truncated did not end by itself, but both together are more than all questions"
-            )
-        return count
-
 
 class ThinkingOfBoth(Record):
     """Of each side; null for one that answers at once."""
@@ -201,25 +185,6 @@ class Comparison(Record):
                 f"full precision gives '{possible[0]}' by its possible verdicts, but the verdict is '{reported}'"
             )
         return check
-
-    @field_validator("thinking")
-    @classmethod
-    def _only_thinkers_think(
-        cls, thinking: ThinkingOfBoth | None, info: ValidationInfo
-    ) -> ThinkingOfBoth | None:
-        if thinking is None or "thinkers" not in info.data:
-            return thinking
-        thinkers, n = info.data["thinkers"], info.data.get("n")
-        for role, found, may in (
-            ("medical", thinking.medical, thinkers in ("both", "medical")),
-            ("base", thinking.base, thinkers == "both"),
-        ):
-            if found is not None and not may:
-                who = "nobody" if thinkers is None else THINKERS[thinkers]
-                raise ValueError(f"the {role} model thinks, but key 'thinkers' says: {who}")
-            if found is not None and n is not None and found.questions > n:
-                raise ValueError(f"the {role} model thinks about {found.questions} of {n} questions")
-        return thinking
 
     @property
     def verified(self) -> bool:

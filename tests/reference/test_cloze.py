@@ -208,7 +208,7 @@ def test_options_beyond_the_context_and_resumed_runs(checkpoint: Path, tmp_path:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"scoring": "greedy"}, "expected constrained or cloze, found 'greedy'"),
+        ({"scoring": "greedy"}, "expected constrained, cloze or thinking, found 'greedy'"),
         ({"scoring": "label"}, "key 'scoring'"),
         ({"scoring": 1}, "key 'scoring'"),
         ({"scoring": "cloze", "options": ["a", ""]}, "an option is empty"),
@@ -226,10 +226,10 @@ def test_bad_rows(checkpoint: Path, tmp_path: Path, row: dict[str, Any], problem
 def test_nothing_left_to_condition_on() -> None:
     """A tokenizer without BOS whose only prompt token melts with the option."""
     ids = {"a": (1,), "ab": (2,), "ac": (1, 3)}
-    bare = Tokenizer(None, False, lambda text, special: list(ids[text]), lambda token: 1, (), ())
+    bare = Tokenizer(None, False, lambda text, special: list(ids[text]), lambda token: b"x", (), ())
     with pytest.raises(ValueError, match="nothing is left to condition on"):
         cloze(bare, "a", ["b", "c"], special=False)
-    swallowing = Tokenizer(None, False, lambda text, special: [1], lambda token: 1, (), ())
+    swallowing = Tokenizer(None, False, lambda text, special: [1], lambda token: b"x", (), ())
     with pytest.raises(ValueError, match="adds no token"):
         cloze(swallowing, "a", ["b"], special=False)
 
