@@ -81,7 +81,7 @@ def run_reference(
 
     Raises:
         UsageError: torch or transformers is not installed, an option makes no sense, ``output`` holds results that
-            were made differently, or a prompt lets the model think first.
+            were made differently.
         InputError: a malformed prompt row or checkpoint file.
         AcquireError: transformers cannot load the checkpoint without executing its code.
         EngineError: out of memory with a single prompt, or the model computed something that is not a number.
@@ -91,11 +91,6 @@ def run_reference(
         raise UsageError("The batch size must be at least 1.")
     listener = progress or Silent()
     requests = read_requests(prompts, model=model)
-    if any(request.think is not None for request in requests):
-        raise UsageError(
-            f"{prompts} holds prompts of a model that thinks before it answers, which are not computed here.",
-            advice="Let another engine write the thinking and score the options; `validate()` reads its rows.",
-        )
     place = choose_device(torch, device)
     made_by = _made_by(checkpoint, dtype, place, bos, torch.__version__, transformers.__version__)
     finished = keep_finished(output, made_by)
