@@ -180,7 +180,7 @@ def _scoring(row: Row) -> str:
 def _key(row: Mapping[str, Any], prompt: str) -> Key:
     scoring = str(row.get("scoring") or DEFAULT)
     texts = SCORES_TEXTS.get(scoring, False)
-    asked = [scoring, row.get("gap"), row.get("options")] if texts else [scoring]
+    asked: list[Any] = [scoring, row.get("gap"), row.get("options")] if texts else [scoring]
     if scoring == "thinking":
         asked.append(row.get("think"))
     return (prompt, json.dumps(asked), *(json.dumps(row.get(name)) for name in _IDENTITY))

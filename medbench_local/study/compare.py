@@ -99,8 +99,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         refuse_unchecked_climb(first)
     if RULES[first.scoring].thinks:
         counts = {cell.task.id: len(test_questions(first, cell)) for cell in first.cells}
-        for said in detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence):
-            tools.progress.note(said)
+        for note in detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence):
+            tools.progress.note(note)
     with only_process(folder.path):
         if (finished := _finished(folder, first, identity)) is not None:
             return Run(folder, finished, computed=False)

@@ -119,10 +119,10 @@ def test_byte_level_bpe_through_transformers(tmp_path: Path) -> None:
     bpe.save(str(path))
     from medbench_local.reference.tokens import _transformers
 
-    bare, size = _transformers(tmp_path)
+    bare, spells = _transformers(tmp_path)
     for text in ("Which one? 世界 é\n<|end|>", "Answer: A", "  the end"):
         for special in (True, False):
-            assert sum(map(size, bare(text, special))) == len(text.encode())
+            assert b"".join(map(spells, bare(text, special))) == text.encode()
     end = bpe.token_to_id("<|end|>")
     assert bare("Answer: <|end|>", True)[-1] == end
     assert end not in bare("Answer: <|end|>", False)
