@@ -63,10 +63,10 @@ def run_reference(
     softmax over the whole vocabulary for the bare letter tokens at the first position after the prompt; ``cloze``
     is defined in `medbench_local.reference.cloze`; ``thinking``, for which the row says in ``think`` how, in
     `medbench_local.reference.thinking`: one sequence is written at a time. Results are appended to ``output`` as the
-    prompts' rows with ``logprobs`` (for cloze, in nats a byte, and ``bytes``), ``mass``, ``thinking`` (where the model
-    thinks), ``prediction``, ``correct``, ``tokens``, ``prompt_sha256``, ``scoring`` and ``made_by``; started again with
-    the same arguments, an interrupted run resumes where it stopped. Nothing from the checkpoint is executed: only
-    architectures that transformers itself knows, only safetensors or weights-only loading.
+    prompts' rows with ``logprobs`` (for cloze, in nats a byte, and ``bytes``), ``mass``, ``thinking`` (what was thought
+    before, where something was), ``prediction``, ``correct``, ``tokens``, ``prompt_sha256``, ``scoring`` and
+    ``made_by``; started again with the same arguments, an interrupted run resumes where it stopped. Nothing from the
+    checkpoint is executed: only architectures that transformers itself knows, only safetensors or weights-only loading.
 
     Args:
         checkpoint: a folder in Hugging Face layout.

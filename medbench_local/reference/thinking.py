@@ -3,10 +3,11 @@
 **Definition.** The trace begins behind the prompt's tokens. The next token is always the most probable one. The trace
 ends with the token whose text completes one of the closing marks, control tokens counting as their texts; before a
 token that ends generation and completes none; or after as many tokens as the budget has. Unless it is closed, the
-tokens of a forced end follow, then those of a lead. Each of these texts has the tokens that it has behind the letter "a",
-control-token text in it standing for control tokens: nothing melts into what was thought. Behind that, ``constrained``
-compares the log-probabilities of single tokens, the letters; ``label`` takes lead and label as one text, and sums those
-of the tokens behind the beginning that the question's options have in common, of which the shortest keeps its last.
+tokens of a forced end follow, then those of a lead. Each of these texts has the tokens that it has behind the letter
+"a", control-token text in it standing for control tokens: nothing melts into what was thought. Behind that,
+``constrained`` compares the log-probabilities of single tokens, the letters; ``label`` takes lead and label as one
+text, and sums those of the tokens behind the beginning that the question's options have in common, of which the
+shortest keeps its last.
 
 This is the reference for what the engine's side computes by the same definition: nothing of it is used here. A token
 ends generation if the tokenizer's or the model's configuration calls it an end of the sequence.

@@ -27,7 +27,7 @@ THINKERS: Mapping[Thinkers, str] = {
 
 def thinkers_said(thinkers: str) -> str:
     """Who thinks, for people; what is none of `THINKERS` as it is."""
-    return next((words for name, words in THINKERS.items() if name == thinkers), thinkers)
+    return {str(one): words for one, words in THINKERS.items()}.get(thinkers, thinkers)
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
