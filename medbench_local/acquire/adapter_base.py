@@ -28,7 +28,8 @@ def base_of(
     """The base of an adapter.
 
     What the user named holds. Else the adapter's own name for it: that of a repository of the catalog, of a folder on
-    this machine, or of a repository of the hub, in this order.
+    this machine, or of a repository of the hub, in this order. What an adapter of the hub calls a folder is one of
+    another machine, even if there is one of that name here.
 
     Args:
         source: the adapter.
@@ -53,14 +54,14 @@ def base_of(
         raise AcquireError(
             f"{config_file} does not say what the adapter {source.name} was trained on.", advice=_SAY_IT
         )
-    if _QUANTISED_NAME.search(name) and not Path(name).exists():
+    folder = Path(name) if isinstance(source, LocalCheckpoint) else None
+    if _QUANTISED_NAME.search(name) and not (folder and folder.exists()):
         raise _quantised(source.name, shown)
     revision = config.revision or ""
     for entry in models().values():
         if entry.repository is not None and entry.repository.lower() == name.lower():
             return HubCheckpoint(entry.name, entry.repository, revision or entry.revision or "main")
-    folder = Path(name)
-    if folder.is_dir():
+    if folder and folder.is_dir():
         return LocalCheckpoint(folder.resolve().name, folder)
     if _is_path(name):
         raise AcquireError(
@@ -75,6 +76,25 @@ def base_of(
         ) from error
     assert isinstance(found, HubCheckpoint)
     return found
+
+
+def other_base(
+    source: LocalCheckpoint | HubCheckpoint, config: LoraConfig, base: LocalCheckpoint | HubCheckpoint
+) -> tuple[str, ...]:
+    """A warning if the user named another base than the adapter does; nothing but its tensors' shapes would tell."""
+    named = config.base_model_name_or_path.strip()
+    if source.adapter_base in (None, NO_BASE) or not named:
+        return ()
+    taken = base.repository if isinstance(base, HubCheckpoint) else base.folder.resolve().name
+    if _last_part(named) == _last_part(taken):
+        return ()
+    return (
+        f"The adapter {source.name} says that it was trained on {plain(named)[:120]}; merged into {taken}.",
+    )
+
+
+def _last_part(name: str) -> str:
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower()
 
 
 def _quantised(adapter: str, base: str) -> AcquireError:

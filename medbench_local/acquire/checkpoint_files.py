@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from medbench_local.acquire.adapter_base import (
     MOST_ADAPTERS,
     base_of,
+    other_base,
     refuse_quantised,
 )
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, NO_BASE, read_lora_config
@@ -153,7 +154,11 @@ class _Finder:
             own,
             origin=replace(own.origin, base=base.origin),
             files=with_base(own.files, base.files),
-            warnings=own.warnings + base.warnings,
+            warnings=(
+                *own.warnings,
+                *other_base(source, read_lora_config(described_in), below),
+                *base.warnings,
+            ),
             base=base,
         )
 

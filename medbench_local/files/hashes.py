@@ -29,46 +29,27 @@ def content_key(*parts: object) -> str:
 
 
 def file_sha256(path: Path, home: Path, progress: Progress | None = None) -> str:
-    """SHA-256 of the file's content; read again only if its size or time of change differ from last time."""
+    """SHA-256 of the file's content.
+
+    A small file is always read. Of a large one the hash is known from last time if size, times of change of content and
+    of the file itself, and inode are the same: a copy put in its place with an old date, as archives and rsync make
+    them, has another of these. Just after a change nothing is noted, because a second change within the clock's step
+    would leave no trace.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     state = _state(path)
+    if state["size"] < _WORTH_A_RECORD:
+        return hash_file(path, Silent())
     known = read_record(_hash_record(path, home))
     digest = known.pop("sha256", None)
     if known == state and isinstance(digest, str):
         return digest
     digest = hash_file(path, progress or Silent())
-    with suppress(StoreError):  # the record only saves time
-        write_record(_hash_record(path, home), {**state, "sha256": digest})
-    return digest
-
-
-def data_sha256(path: Path, home: Path) -> str:
-    """SHA-256 of a file that a user may edit at any time.
-
-    A small one is always read. Of a large one the hash is known from last time if size, times of change of content and
-    of the file itself, and inode are the same: a copy put in its place with an old date has another of these. Just
-    after a change nothing is noted, because a second change within the clock's step would leave no trace.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    status = path.stat()
-    if status.st_size < _WORTH_A_RECORD:
-        return hash_file(path, Silent())
-    state = {
-        "size": status.st_size,
-        "mtime_ns": status.st_mtime_ns,
-        "ctime_ns": status.st_ctime_ns,
-        "inode": status.st_ino,
-    }
-    record = home / "hashes" / f"data-{content_key(str(path.resolve()))[:32]}.json"
-    known = read_record(record)
-    digest = known.pop("sha256", None)
-    if known == state and isinstance(digest, str):
-        return digest
-    digest = hash_file(path, Silent())
-    if time.time() - max(status.st_mtime, status.st_ctime) > _CLOCK_STEP:
+    if time.time() - max(state["mtime_ns"], state["ctime_ns"]) / 1e9 > _CLOCK_STEP:
         with suppress(StoreError):  # the record only saves time
-            write_record(record, {**state, "sha256": digest})
+            write_record(_hash_record(path, home), {**state, "sha256": digest})
     return digest
 
 
@@ -107,7 +88,12 @@ def _feed(digest: hashlib._Hash, path: Path, advance: Callable[[float], None]) -
 
 def _state(path: Path) -> dict[str, int]:
     status = path.stat()
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return {
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "ctime_ns": status.st_ctime_ns,
+        "inode": status.st_ino,
+    }
 
 
 def _hash_record(path: Path, home: Path) -> Path:

@@ -12,7 +12,7 @@ from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.engine.base import Mode
 from medbench_local.engine.support import refuse_unsupported
 from medbench_local.files.gguf_header import LOSSLESS, read_gguf_header
-from medbench_local.files.hashes import data_sha256
+from medbench_local.files.hashes import file_sha256
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompt_style import may_think
 from medbench_local.scoring.rules import RULES
@@ -90,7 +90,7 @@ class Planner:
         options = self._options
         try:
             tasks = [
-                (task.id, [[data_sha256(path, options.home) for path in split] for split in task.paths()])
+                (task.id, [[file_sha256(path, options.home) for path in split] for split in task.paths()])
                 for task in located_tasks(options, self._sources, self._progress)
             ]
         except OSError:  # a file is missing or cannot be read: to be said as reading says it

@@ -166,6 +166,17 @@ def test_a_base_that_is_not_to_be_found_is_to_be_named(tmp_path: Path, base: str
     assert prepare(adapter, tmp_path / "home", adapter_base="demo-base").base is not None
 
 
+def test_another_base_than_the_adapter_names_is_said(tmp_path: Path) -> None:
+    """Only shapes would tell, and those of a model and its fine-tunes are the same."""
+    home = tmp_path / "home"
+    adapter = write_adapter(tmp_path / "my-lora", base="lab/Other-7B")
+    says = "The adapter my-lora says that it was trained on lab/Other-7B; merged into demo-base."
+    assert says in prepare(adapter, home, adapter_base="demo-base").warnings
+    own = write_adapter(tmp_path / "own-lora", base="/home/somebody/Demo-Base/")
+    assert not prepare(own, home, adapter_base="demo-base").warnings
+    assert not prepare(write_adapter(tmp_path / "third"), home).warnings
+
+
 def test_a_base_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "my-lora")
     full = prepare("demo-base", tmp_path / "home").quantised.path
@@ -210,6 +221,19 @@ def test_a_repository_with_its_base_of_the_catalog(hub: HubServer, tmp_path: Pat
     assert (done.download, done.room, done.full_here) == (0, 0, True)
     local = prepare(write_adapter(tmp_path / "my-lora"), home)
     assert local.quantised.sha256 == made.quantised.sha256
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_repository_that_names_a_folder_means_none_of_this_machine(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absolute: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(BASE, tmp_path / "base")
+    named = str(tmp_path / "base") if absolute else "./base"
+    hub.add("lab/med-lora", write_adapter(tmp_path / "repo", base=named))
+    with pytest.raises(AcquireError, match="a path of another machine"):
+        prepare("hf:lab/med-lora", tmp_path / "home")
+    assert prepare("hf:lab/med-lora", tmp_path / "home", adapter_base=named).base is not None
 
 
 def test_offline_after_once_online_even_without_the_files(hub: HubServer, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from medbench_local.acquire.cache import find, make_once, recorded
 from medbench_local.errors import AcquireError
+from medbench_local.files import hashes
 from medbench_local.files.hashes import content_key, file_sha256
 from medbench_local.progress import Silent
 
@@ -93,17 +94,35 @@ def test_a_damaged_note_counts_as_absent(tmp_path: Path, content: str) -> None:
     assert recorded(target) == find(target, tmp_path)
 
 
-def test_hashes_are_read_again_only_when_size_or_time_change(tmp_path: Path) -> None:
+def test_a_large_file_is_read_again_only_when_it_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashes, "_WORTH_A_RECORD", 0)
+    monkeypatch.setattr(hashes, "_CLOCK_STEP", -1.0)
     path = tmp_path / "data"
     path.write_bytes(b"one")
     os.utime(path, ns=(1, 1))
     first = file_sha256(path, tmp_path)
     assert first == hashlib.sha256(b"one").hexdigest()
-    path.write_bytes(b"two")
-    os.utime(path, ns=(1, 1))
-    assert file_sha256(path, tmp_path) == first, "same size and time: not read again"
+    monkeypatch.setattr(hashes, "hash_file", lambda _path, _progress: "read")
+    assert file_sha256(path, tmp_path) == first
     os.utime(path, ns=(1, 2))
-    assert file_sha256(path, tmp_path) == hashlib.sha256(b"two").hexdigest()
+    assert file_sha256(path, tmp_path) == "read"
+
+
+@pytest.mark.parametrize("size", [3, 5 * 2**20])
+def test_another_file_of_the_same_size_and_date_has_another_hash(tmp_path: Path, size: int) -> None:
+    """Archives, rsync and cp -p put an old date on what they write: another adapter in place of the one before."""
+    path, other = tmp_path / "adapter", tmp_path / "other"
+    for file, letter in ((path, b"a"), (other, b"b")):
+        file.write_bytes(letter * size)
+        os.utime(file, ns=(1, 1))
+    assert file_sha256(path, tmp_path) == hashlib.sha256(b"a" * size).hexdigest()
+    other.replace(path)
+    assert file_sha256(path, tmp_path) == hashlib.sha256(b"b" * size).hexdigest()
+    path.write_bytes(b"c" * size)
+    os.utime(path, ns=(1, 1))
+    assert file_sha256(path, tmp_path) == hashlib.sha256(b"c" * size).hexdigest()
 
 
 def test_content_keys() -> None:

@@ -81,7 +81,7 @@ def test_nothing_is_noted_of_a_file_that_was_just_written(tmp_path: Path) -> Non
     """A second change within one step of the clock would leave no trace."""
     file = tmp_path / "file"
     file.write_text("one", encoding="utf-8")
-    first = hashes.data_sha256(file, tmp_path)
+    first = hashes.file_sha256(file, tmp_path)
     file.write_text("two", encoding="utf-8")
-    assert hashes.data_sha256(file, tmp_path) != first
+    assert hashes.file_sha256(file, tmp_path) != first
     assert not (tmp_path / "hashes").exists()
