@@ -82,7 +82,7 @@ def _own(header: GgufHeader) -> dict[str, str | None]:
         return {}
     try:
         names = json.loads(value) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         names = None
     if isinstance(names, dict) and all(text is None or isinstance(text, str) for text in names.values()):
         return names

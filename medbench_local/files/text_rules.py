@@ -65,7 +65,10 @@ def read_text_rules(stored: str, splitting: str) -> TextRules:
     """
     if not stored:
         return usual_rules(splitting)
-    data = json.loads(stored)
+    try:
+        data = json.loads(stored)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     before, after = data["swallow_before"], data["swallow_after"]
     texts = (
         isinstance(before, list) and isinstance(after, list) and all(type(t) is str for t in before + after)

@@ -75,6 +75,7 @@ def test_rules_survive_the_file() -> None:
         "[]",
         "{}",
         "x",
+        "[" * 100_000,
         rules.to_json().replace("first", "last"),
         rules.to_json().replace("true", "1"),
     ):

@@ -25,7 +25,11 @@ from gguf import (
 )
 
 from medbench_local.acquire.conversion.architecture import Architecture, C
-from medbench_local.acquire.conversion.architectures import architecture_of, with_known_class
+from medbench_local.acquire.conversion.architectures import (
+    architecture_of,
+    contradiction,
+    with_known_class,
+)
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointFolder
 from medbench_local.acquire.conversion.model_config import ModelConfig, read_model_config
 from medbench_local.acquire.conversion.rope_scaling import write_rope
@@ -114,6 +118,7 @@ def convert_checkpoint(
                     advance(block.nbytes)
                 _pad(file)
     warnings = (
+        *contradiction(checkpoint),
         *vocabulary.warnings,
         *_warnings(said, rows, main, weights, types),
         *architecture.warnings(config),

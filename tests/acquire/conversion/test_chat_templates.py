@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,14 @@ def test_a_file_says_names_only_where_its_ids_do_not(tmp_path: Path) -> None:
     assert NAMED_TOKENS not in header.metadata
     assert named_tokens(header, usual) == {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     assert named_tokens(header, "nothing") == {}
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "[]", '{"x_token": 1}', "{"])
+def test_a_list_of_names_that_is_none_is_an_error(tmp_path: Path, value: str) -> None:
+    header, _ = _converted(_checkpoint(tmp_path / "m", config="{{ messages }}"))
+    hostile = replace(header, metadata={**header.metadata, NAMED_TOKENS: value})
+    with pytest.raises(InputError, match="expected a JSON object of names and texts"):
+        named_tokens(hostile, "{{ x_token }}")
 
 
 def test_names_survive_quantisation(tmp_path: Path) -> None:

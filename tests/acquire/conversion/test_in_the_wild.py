@@ -178,6 +178,26 @@ def test_classes_by_their_type_or_in_another_spelling(tmp_path: Path, changes: d
     assert type(AutoModelForCausalLM.from_pretrained(folder)).__name__ == "LlamaForCausalLM"
 
 
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"model_type": "mistral"}, True),
+        ({"architectures": ["MistralForCausalLM"]}, True),
+        ({"architectures": ["FSDPLlamaForCausalLM"]}, False),
+        ({"model_type": "a-type-of-its-own"}, False),
+        ({}, False),
+    ],
+)
+def test_a_class_and_a_type_that_contradict_each_other_are_said(
+    tmp_path: Path, changes: dict[str, Any], warned: bool
+) -> None:
+    """transformers goes by the type: it may give a window or an activation to what the class has none for."""
+    folder = write_checkpoint(tmp_path / "model")
+    edit_json(folder / "config.json", **changes)
+    made = convert_checkpoint(folder, tmp_path / "model.gguf")
+    assert any("contradict each other" in warning for warning in made.warnings) == warned
+
+
 @pytest.mark.parametrize("name", [name for name in architectures() if "ForCausalLM" in name])
 def test_types_mean_the_classes_of_transformers(tmp_path: Path, name: str) -> None:
     (model_type,) = [

@@ -14,11 +14,45 @@ from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.conversion.model_config import read_model_config
 from medbench_local.errors import AcquireError, InputError
 from tests.acquire.checkpoints import LLAMA3_ROPE, config, write_json
+from tests.acquire.conversion.checkpoints_of import distinct
 
 
 def read(folder: Path, **changes: Any) -> Any:
     write_json(folder / "config.json", config(**changes))
     return read_folder(folder)
+
+
+ALONE = [name for name, made in distinct().items() if "ForCausalLM" in made.config["architectures"][0]]
+"""Checkpoints that are no wrapper around a language model."""
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_transformers_writes_today_means_the_same(tmp_path: Path, name: str) -> None:
+    """Its current release moves the settings of rope, and writes what older ones left out."""
+    said = distinct()[name].config
+    write_json(tmp_path / "config.json", said)
+    before = read_folder(tmp_path)
+    written = transformers.AutoConfig.from_pretrained(tmp_path)
+    written.architectures = said["architectures"]
+    written.save_pretrained(tmp_path)
+    after = read_folder(tmp_path)
+    for key in (
+        "hidden_size",
+        "num_key_value_heads",
+        "head_dim",
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "layer_norm_eps",
+        "rope_theta",
+        "partial_rotary_factor",
+        "tie_word_embeddings",
+        "hidden_act",
+    ):
+        assert getattr(after, key) == getattr(before, key), key
+    ours, theirs = before.rope_scaling.model_dump(), after.rope_scaling.model_dump()
+    if ours["rope_type"] in ("default", "linear"):  # has no use for it
+        theirs["original_max_position_embeddings"] = ours["original_max_position_embeddings"]
+    assert theirs == ours
 
 
 def read_folder(folder: Path) -> Any:

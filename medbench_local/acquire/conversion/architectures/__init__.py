@@ -59,6 +59,24 @@ def with_known_class(checkpoint: Checkpoint) -> Checkpoint:
     )
 
 
+def contradiction(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """A warning if config.json names a class and the "model_type" of another: transformers would take that one."""
+    names, model_type = checkpoint.config.get("architectures"), checkpoint.config.get("model_type")
+    of_type = _class_of_type(model_type, architectures())
+    if of_type is None or not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
+        return ()
+    if _family(of_type) == _family(names[0].removeprefix("FSDP")):
+        return ()
+    return (
+        f"config.json says {names[0]:.80} and model_type {model_type!r:.80}, which contradict each other: it is "
+        f"converted as a {names[0]:.80}, transformers would load a {of_type}.",
+    )
+
+
+def _family(name: str) -> str:
+    return name.lower().removesuffix("forconditionalgeneration").removesuffix("forcausallm")
+
+
 def _class_of_type(model_type: Any, known: Iterable[str]) -> str | None:
     """The class that transformers takes for causal language models of a "model_type", "qwen2_moe" for example.
 

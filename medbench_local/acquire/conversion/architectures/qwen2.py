@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from gguf import MODEL_ARCH, GGUFWriter
+from pydantic import Field
 
 from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal, linear
-from medbench_local.acquire.conversion.model_config import ModelConfig, Size
+from medbench_local.acquire.conversion.model_config import ModelConfig
 from medbench_local.acquire.conversion.tensor_shapes import (
     attended,
     down,
@@ -29,13 +32,13 @@ class QwenConfig(ModelConfig):
 
     Attributes:
         use_sliding_window: whether the layers from ``max_window_layers`` on attend to a window only.
-        sliding_window: tokens of that window.
+        sliding_window: tokens of that window; transformers writes 0 for a Qwen2-MoE without one.
         max_window_layers: number of the first layer with a window.
         layer_types: "sliding_attention" for each layer with a window; None if ``max_window_layers`` says it.
     """
 
     use_sliding_window: bool = False
-    sliding_window: Size | None = None
+    sliding_window: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
     max_window_layers: int = 0
     layer_types: list[str] | None = None
 
