@@ -15,7 +15,10 @@ from medbench_local.files.rows import Row, SourceFile
 
 Key = tuple[object, ...]
 
-SCORES_TEXTS: Mapping[str, bool] = {"constrained": False, "cloze": True, "thinking": False}
+THINKING = "thinking"
+"""The scoring of models that think first."""
+
+SCORES_TEXTS: Mapping[str, bool] = {"constrained": False, "cloze": True, THINKING: False}
 """The scoring rules that are computed on this side too, by code of its own: whether the options' texts are scored, or
 their bare letters."""
 
@@ -134,7 +137,7 @@ def _request(row: Row) -> PromptRequest:
         raise row.error("the prompt is empty", name="prompt")
     gap = row.text("gap") if row.fields.get("gap") is not None else ""
     answer = row.integer("answer", 0, len(options) - 1) if row.fields.get("answer") is not None else None
-    think = _to_think(row, len(options)) if scoring == "thinking" else None
+    think = _to_think(row, len(options)) if scoring == THINKING else None
     return PromptRequest(row.fields, row.where, prompt, scoring, gap, special, options, answer, think)
 
 
@@ -181,7 +184,7 @@ def _key(row: Mapping[str, Any], prompt: str) -> Key:
     scoring = str(row.get("scoring") or DEFAULT)
     texts = SCORES_TEXTS.get(scoring, False)
     asked: list[Any] = [scoring, row.get("gap"), row.get("options")] if texts else [scoring]
-    if scoring == "thinking":
+    if scoring == THINKING:
         asked.append(row.get("think"))
     return (prompt, json.dumps(asked), *(json.dumps(row.get(name)) for name in _IDENTITY))
 

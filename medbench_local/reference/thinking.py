@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from medbench_local.files.json_objects import read_json_object
-from medbench_local.reference.requests import ToThink
+from medbench_local.reference.requests import DEFAULT, ToThink
 from medbench_local.reference.tokens import Tokenizer, Tokens
 
 End = Literal["closed", "ended", "budget"]
@@ -82,7 +82,7 @@ def behind(tokenizer: Tokenizer, asked: ToThink) -> Behind:
         ValueError: a text melts with what stands before it, or a letter is not one token.
     """
     forced = _behind_a_letter(tokenizer, asked.forced)
-    if asked.reading == "constrained":
+    if asked.reading == DEFAULT:
         letters = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", tokenizer.letters, strict=False))
         if absent := [ending for ending in asked.endings if ending not in letters]:
             raise ValueError(f"{absent[0]!r} is no letter that is one token of its own")

@@ -120,8 +120,8 @@ def test_a_death_between_two_calls_is_noticed(engine: WorkerEngine) -> None:
 
 
 def _interrupted(engine: WorkerEngine) -> None:
-    """A Ctrl-C soon after the beginning of a pack that takes minutes."""
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    """A Ctrl-C in a pack that takes minutes; not so soon that it is still being written on a busy machine."""
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         engine.score(LONG)
