@@ -31,8 +31,9 @@ class TemplateChat:
     The last assistant turn is left open: what the template writes after it is found by a probe and cut, except for
     blanks (but not line breaks) before the end marker. Where it writes turns without words otherwise or not at all,
     the turn is opened as for words. A template that refuses to end with an assistant's turn, or rewrites it, is asked
-    for its generation prompt instead. What is said is handed over as text, or, to a template that expects that, as a
-    list with one part of the type "text".
+    for its generation prompt instead; so is one whose switch for thinking, once it is off, writes an empty thought there
+    and not before the words of an answer. What is said is handed over as text, or, to a template that expects that, as
+    a list with one part of the type "text".
 
     Args:
         source: the template.
@@ -54,6 +55,8 @@ class TemplateChat:
         self._choose_kind_of_content(user, assistant)
         self._end = self._end_of_turn([user, assistant])
         self._writes_empty_turns = self._end is not None and self._opens_turn(user, self._end)
+        self._silences = False
+        self._silences = self._has_to_be_silenced(user)
         told = [Turn("system", _INSTRUCTION), user]
         instructed = (
             self._try(told, generation_prompt=True) if self._end is None else self._try([*told, assistant])
@@ -96,6 +99,9 @@ class TemplateChat:
 
     def _written(self, conversation: Sequence[Turn]) -> str:
         *before, last = conversation
+        if self._silences:
+            off = dict.fromkeys(_SWITCHES, False)
+            return self._render(before, generation_prompt=True, more=off) + last.content
         if self._end is None:
             return self._render(before, generation_prompt=True) + last.content
         if not (last.content or self._writes_empty_turns):
@@ -130,6 +136,24 @@ class TemplateChat:
                 return
         raise refused or self._error(ValueError("what the user says is not written"))
 
+    def _has_to_be_silenced(self, user: Turn) -> bool:
+        """Whether the template's switch for thinking, once it is off, writes an empty thought before an answer.
+
+        Not where it writes one before the words of a last turn as well, or something else altogether.
+        """
+        on, off = (
+            self._try([user], generation_prompt=True, more=dict.fromkeys(_SWITCHES, given))
+            for given in (True, False)
+        )
+        if off is None or off == on:
+            return False
+        try:
+            begun = self._written([user, Turn("assistant", "")])
+        except InputError:
+            return False
+        begun, off = (text[text.rindex(_QUESTION) :] for text in (begun, off))
+        return off.startswith(begun) and off[len(begun) :].strip() != ""
+
     def _end_of_turn(self, conversation: Sequence[Turn]) -> str | None:
         """What follows the last assistant turn and has to be cut, or None if that cannot be told."""
         text = self._try(conversation)
@@ -152,9 +176,11 @@ class TemplateChat:
             return False
         return empty.removesuffix(end).rstrip() == probed[: probed.rindex(_PROBE)].rstrip()
 
-    def _try(self, conversation: Sequence[Turn], *, generation_prompt: bool = False) -> str | None:
+    def _try(
+        self, conversation: Sequence[Turn], *, generation_prompt: bool = False, more: Mapping[str, Any] = {}
+    ) -> str | None:
         try:
-            return self._render(conversation, generation_prompt=generation_prompt)
+            return self._render(conversation, generation_prompt=generation_prompt, more=more)
         except InputError:
             return None
 

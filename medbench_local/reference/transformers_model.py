@@ -65,7 +65,9 @@ class TransformersModel:
         self._torch.set_float32_matmul_precision("highest")
         self._device = device
         self._model = _load(folder, dtype, device, self._torch, transformers)
-        self._few_rows = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        parameters = inspect.signature(self._model.forward).parameters
+        self._few_rows = "logits_to_keep" in parameters
+        self._memory = "cache" if "cache" in parameters else "past_key_values"  # the name of older releases
         length = getattr(self._model.config, "max_position_embeddings", None)
         self.context: int | None = length if isinstance(length, int) and length > 0 else None
         self.rows: int = self._model.get_input_embeddings().weight.shape[0]
@@ -124,7 +126,7 @@ class TransformersModel:
         try:
             with torch.inference_mode():
                 while True:
-                    found = self._model(input_ids=ids, past_key_values=memory, use_cache=True, **extra)
+                    found = self._model(input_ids=ids, use_cache=True, **{self._memory: memory}, **extra)
                     row = found.logits[0, -1].float()
                     if torch.isnan(row).any():
                         raise EngineError(
@@ -133,7 +135,7 @@ class TransformersModel:
                     token = int(row.argmax())
                     if ended(token):
                         return
-                    memory = found.past_key_values
+                    memory = getattr(found, self._memory)
                     ids = torch.tensor([[token]], device=self._device)
         except torch.OutOfMemoryError as error:
             raise EngineError(
