@@ -31,9 +31,9 @@ class TemplateChat:
     The last assistant turn is left open: what the template writes after it is found by a probe and cut, except for
     blanks (but not line breaks) before the end marker. Where it writes turns without words otherwise or not at all,
     the turn is opened as for words. A template that refuses to end with an assistant's turn, or rewrites it, is asked
-    for its generation prompt instead; so is one whose switch for thinking, once it is off, writes an empty thought there
-    and not before the words of an answer. What is said is handed over as text, or, to a template that expects that, as
-    a list with one part of the type "text".
+    for its generation prompt instead; so is one whose switch for thinking, once it is off, writes an empty thought
+    there and not before the words of an answer. What is said is handed over as text, or, to a template that expects
+    that, as a list with one part of the type "text".
 
     Args:
         source: the template.
