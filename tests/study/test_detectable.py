@@ -8,6 +8,7 @@ from math import sqrt
 import pytest
 
 from medbench_local import plan
+from medbench_local.catalog.protocol import Scoring
 from medbench_local.study.detectable import detectable_beforehand
 
 
@@ -30,7 +31,8 @@ def test_tasks_of_a_size_are_said_together() -> None:
 
 @pytest.mark.usefixtures("fakes")
 def test_only_where_models_think() -> None:
-    for scoring, expected in (("thinking", 1), ("constrained", 0)):
+    asked: list[tuple[Scoring, int]] = [("thinking", 1), ("constrained", 0)]
+    for scoring, expected in asked:
         cost = plan("demo-med", "demo-base", tasks=["./made-up"], shots=[0], scoring=scoring, quant="none")
         assert len(cost.detectable) == expected
         assert ("With 60 questions of made-up" in str(cost)) == bool(expected)
