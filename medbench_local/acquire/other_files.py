@@ -8,8 +8,6 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench_local.errors import InputError
-from medbench_local.files.gguf_header import GgufHeader
 from medbench_local.files.stand_ins import refuse_stand_in
 
 
@@ -100,28 +98,3 @@ def _is_lora(beginning: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return any(".lora_A" in name for name in names) if isinstance(names, dict) else ".lora_A" in str(names)
-
-
-def refuse_other_gguf(header: GgufHeader) -> None:
-    """Refuse a GGUF file that holds no language model, though llama.cpp's tools make it.
-
-    Raises:
-        InputError: it is one, and what to give instead.
-    """
-    kind = header.metadata.get("general.type")
-    clip = header.architecture == "clip" or any(key.startswith("clip.") for key in header.metadata)
-    if kind == "adapter" or "adapter.type" in header.metadata:
-        what, advice = (
-            "is an adapter, not a model",
-            "Give the adapter as it was trained: a folder or repository with adapter_config.json.",
-        )
-    elif kind == "mmproj" or clip:
-        what, advice = (
-            "is the projector of a vision model, not a model",
-            "Give the language model's GGUF beside it.",
-        )
-    elif not header.tensors:
-        what, advice = "holds a vocabulary and no weights", "Give the GGUF file of the whole model."
-    else:
-        return
-    raise InputError(header.path, "", what, advice=advice)

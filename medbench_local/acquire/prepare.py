@@ -13,14 +13,13 @@ from medbench_local.acquire.checkpoint_files import CheckpointFiles, Origin, fin
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.locations import full_path, quantised_path, room_for
-from medbench_local.acquire.other_files import refuse_other_gguf
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.engine.support import refuse_unsupported
 from medbench_local.errors import NotFoundError, UsageError
-from medbench_local.files.gguf_header import LOSSLESS, gguf_parts, read_gguf_header
+from medbench_local.files.gguf_header import LOSSLESS, GgufHeader, gguf_parts, read_gguf_header
 from medbench_local.files.hashes import FileRecord, content_key
 from medbench_local.files.space import DiskNeed, check_room
 from medbench_local.progress import Advance, Progress, Silent
@@ -212,16 +211,20 @@ def _given_gguf(
         fetched = fetch_gguf(opened, source.file, home=home, progress=progress)
         repository, commit, files = fetched.repository, fetched.commit, fetched.files
         path = fetched.folder / source.file
-        refuse_unsupported(read_gguf_header(path))
+        header = _scorable(path)
     else:
         repository, commit, path = None, None, source.path
-        refuse_unsupported(read_gguf_header(path))
+        header = _scorable(path)  # before a large file is read for its hash
         files = hashed(path.parent, gguf_parts(path.name), home, progress)
     digest = files[0].sha256 if len(files) == 1 else content_key([file.sha256 for file in files])
     size = sum(file.size for file in files)
-    header = read_gguf_header(path)
-    refuse_other_gguf(header)
     return GgufFile(path, digest, size, header.file_type), repository, commit, files
+
+
+def _scorable(path: Path) -> GgufHeader:
+    header = read_gguf_header(path)
+    refuse_unsupported(header)
+    return header
 
 
 def _gguf(file: CachedFile) -> GgufFile:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import math
 from collections.abc import Sequence
-
-import numpy as np
 
 from medbench_local.engine.base import GenerateRequest
 from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.llama_model import Model
-from medbench_local.engine.logits import not_finite
+from medbench_local.engine.logits import best_token
 from medbench_local.engine.prefix import PrefixCache
 
 
@@ -62,14 +59,6 @@ class Continuation:
         self._tail = seen[-self._reach :] if self._reach else ""
 
 
-def _best(context: Context, index: int) -> int:
-    row = context.logits(index)
-    token = int(np.argmax(row))
-    if not math.isfinite(row[token]):
-        raise not_finite()
-    return token
-
-
 def generate_together(
     requests: Sequence[GenerateRequest], prefix: int, model: Model, context: Context, cache: PrefixCache
 ) -> list[str]:
@@ -94,28 +83,14 @@ def generate_together(
         """Read the next token of a request; its row goes into the next decode unless it is done."""
         if texts[number].done:  # nothing was asked for
             return
-        token = _best(context, index)
+        token = best_token(context.logits(index))
         texts[number].add(model.piece(token), ends=model.ends(token))
         if not texts[number].done:
             rows.append(Row(token, positions[number], [number + 1], wanted=True))
             positions[number] += 1
 
     for number, request in enumerate(requests):
-        context.branch(0, [number + 1])
-        tail = request.context[held:]
-        # The last rows are decoded with the one that is read, so that no decode is tiny.
-        before = (
-            0 if len(tail) <= context.micro_batch else max(cache.least_rows, len(tail) - context.micro_batch)
-        )
-        cache.extend(tail[:before], held, [number + 1])
-        context.decode(
-            [
-                Row(token, held + i, [number + 1], wanted=i == len(tail) - 1)
-                for i, token in enumerate(tail)
-                if i >= before
-            ]
-        )
-        take(number, len(tail) - before - 1)
+        take(number, cache.begin(request.context, held, number + 1))
     while rows:
         decoded, rows = rows, []
         context.decode(decoded)

@@ -68,6 +68,32 @@ class PrefixCache:
             )
             tokens, position = tokens[size:], position + size
 
+    def begin(self, tokens: Tokens, held: int, sequence: int) -> int:
+        """Decode a prompt into a sequence, to be continued from its last token.
+
+        Args:
+            tokens: of the whole prompt.
+            held: how many of them sequence 0 holds.
+            sequence: that holds the prompt afterwards.
+
+        Returns:
+            The row of the last decode whose logits say what follows.
+        """
+        self._context.branch(0, [sequence])
+        tail = tokens[held:]
+        # The last rows are decoded with the one that is read, so that no decode is tiny.
+        most = self._context.micro_batch
+        before = 0 if len(tail) <= most else max(self.least_rows, len(tail) - most)
+        self.extend(tail[:before], held, [sequence])
+        self._context.decode(
+            [
+                Row(token, held + i, [sequence], wanted=i == len(tail) - 1)
+                for i, token in enumerate(tail)
+                if i >= before
+            ]
+        )
+        return len(tail) - before - 1
+
     def forget(self) -> None:
         """Empty the whole context, branches included."""
         self._context.clear()

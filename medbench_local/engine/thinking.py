@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
-
-import numpy as np
 
 from medbench_local.engine.base import Heard, ThinkRequest, Tokens, Trace
 from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.llama_model import Model
-from medbench_local.engine.logits import not_finite
+from medbench_local.engine.logits import best_token
 from medbench_local.engine.prefix import PrefixCache
 
 _TOLD_EVERY = 16
@@ -107,7 +104,7 @@ def think_all(
 
     def take(slot: _Slot, index: int) -> Row | None:
         """Read the next token of a slot; the row that it is in the next decode, or None if it is done."""
-        token = _best(context, index)
+        token = best_token(context.logits(index))
         thinking = slot.thinking
         thinking.add(token, model.piece(token, special=True), ends=model.ends(token))
         written = len(thinking.tokens)
@@ -131,7 +128,7 @@ def think_all(
                 break
             waiting.popleft()
             free.pop()
-            row = take(slot, _begin(request, held, slot.sequence, context, cache))
+            row = take(slot, cache.begin(request.context, held, slot.sequence))
             if row is not None:
                 working.append(slot)
                 rows.append(row)
@@ -142,28 +139,3 @@ def think_all(
         working = [slot for slot, row in going if row is not None]
         rows = [row for _, row in going if row is not None]
     return [found[number] for number in range(len(requests))]
-
-
-def _begin(request: ThinkRequest, held: int, sequence: int, context: Context, cache: PrefixCache) -> int:
-    """Decode a prompt into a sequence; the row of the decode whose logits say what follows."""
-    context.branch(0, [sequence])
-    tail = request.context[held:]
-    # The last rows are decoded with the one that is read, so that no decode is tiny.
-    before = 0 if len(tail) <= context.micro_batch else max(cache.least_rows, len(tail) - context.micro_batch)
-    cache.extend(tail[:before], held, [sequence])
-    context.decode(
-        [
-            Row(token, held + i, [sequence], wanted=i == len(tail) - 1)
-            for i, token in enumerate(tail)
-            if i >= before
-        ]
-    )
-    return len(tail) - before - 1
-
-
-def _best(context: Context, index: int) -> int:
-    row = context.logits(index)
-    token = int(np.argmax(row))
-    if not math.isfinite(row[token]):
-        raise not_finite()
-    return token

@@ -99,13 +99,15 @@ THINKERS: Mapping[Thinkers, str] = {
 
 def task(comparison: Comparison) -> str:
     """A comparison's task, with who thinks where some models do: "medqa, both think"."""
-    name = isolated(plain(comparison.task))
-    return name if comparison.thinkers is None else f"{name}, {THINKERS[comparison.thinkers]}"
+    return _with_thinkers(isolated(plain(comparison.task)), comparison)
 
 
 def cell(comparison: Comparison) -> str:
     """A comparison's name: "medqa, 3-shot"."""
-    name = f"{isolated(plain(comparison.task))}, {comparison.shots}-shot"
+    return _with_thinkers(f"{isolated(plain(comparison.task))}, {comparison.shots}-shot", comparison)
+
+
+def _with_thinkers(name: str, comparison: Comparison) -> str:
     return name if comparison.thinkers is None else f"{name}, {THINKERS[comparison.thinkers]}"
 
 

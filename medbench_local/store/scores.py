@@ -298,20 +298,26 @@ class ScoreStore:
     def _lookup_requests(
         self, database: sqlite3.Connection, keys: Sequence[bytes]
     ) -> dict[bytes, StoredRequest]:
-        try:
-            rows = list(_rows(database, "key, score, tokens, options, sizes FROM requests", keys))
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-        found = {bytes(key): _plausible_request(*row) for key, *row in rows}
-        return {key: request for key, request in found.items() if request is not None}
+        what = "key, score, tokens, options, sizes FROM requests"
+        return self._plausible(database, what, keys, _plausible_request)
 
     def _lookup_traces(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, StoredTrace]:
+        return self._plausible(database, "key, tokens, end FROM traces", keys, _plausible_trace)
+
+    def _plausible(
+        self,
+        database: sqlite3.Connection,
+        what: str,
+        keys: Sequence[bytes],
+        plausible: Callable[..., Found | None],
+    ) -> dict[bytes, Found]:
+        """Of a table that can be computed anew: a row that cannot be right counts as absent."""
         try:
-            rows = list(_rows(database, "key, tokens, end FROM traces", keys))
+            rows = list(_rows(database, what, keys))
         except sqlite3.Error as error:
             raise self._error(error) from error
-        found = {bytes(key): _plausible_trace(*row) for key, *row in rows}
-        return {key: trace for key, trace in found.items() if trace is not None}
+        found = {bytes(key): plausible(*row) for key, *row in rows}
+        return {key: value for key, value in found.items() if value is not None}
 
     def _of_neighbour(
         self,

@@ -10,10 +10,12 @@ from medbench_local.progress import Progress
 from medbench_local.study.plan import Outline
 from medbench_local.study.planner import Planner
 
-O = TypeVar("O", bound=Outline)  # noqa: E741
+Outlined = TypeVar("Outlined", bound=Outline)
 
 
-def in_begun_mode(planner: Planner, first: O, is_begun: Callable[[O], bool], progress: Progress) -> Planner:
+def in_begun_mode(
+    planner: Planner, first: Outlined, is_begun: Callable[[Outlined], bool], progress: Progress
+) -> Planner:
     """The planner of the run that is meant.
 
     Where no mode is asked for and nothing of the run is there, but there is a run that is like it except for the exact

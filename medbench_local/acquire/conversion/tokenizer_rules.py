@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from medbench_local.errors import AcquireError
 
@@ -58,7 +58,7 @@ def blank_rule(path: Path, tokenizer: Mapping[str, Any]) -> BlankRule:
             and step.get("split") is False
             and scheme in ("first", "always", "never")
         ):
-            return scheme  # type: ignore[no-any-return]
+            return cast("BlankRule", scheme)
     raise AcquireError(
         f"{path}: llama.cpp is not known to treat blanks as this tokenizer does "
         f"({_names(normalizers) or 'no normaliser'}, then {_names(splitters) or 'no splitting'}).",

@@ -22,7 +22,7 @@ from tests.acquire.gguf_content import Content, read_content
 MORE = Path(__file__).parent / "more_architectures"
 WIDTH, INNER, ROWS, HEADS, SHARED, HEAD, EXPERTS = 64, 96, 400, 4, 2, 16, 3
 VALUES: dict[str, Any] = config(
-    architectures=["RoseForCausalLM"], num_key_value_heads=SHARED, num_experts=EXPERTS
+    architectures=["RoseForCausalLM"], model_type="rose", num_key_value_heads=SHARED, num_experts=EXPERTS
 )
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from gguf import MODEL_ARCH, Keys
 
-from medbench_local.acquire.conversion.architecture import (
-    Architecture,
-    ExpectedTensor,
-    Refusal,
-    linear,
-)
+from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal, linear
 from medbench_local.acquire.conversion.architectures import llama
+from medbench_local.acquire.conversion.layers import ATTENTION, EMBEDDING, LAYER
 from medbench_local.acquire.conversion.model_config import OTHER_ENGINE, ModelConfig
+from medbench_local.acquire.conversion.refusals import NOT_TIED, WHOLE_HEADS
 from medbench_local.acquire.conversion.tensor_shapes import (
     attended,
     down,
@@ -22,10 +19,6 @@ from medbench_local.acquire.conversion.tensor_shapes import (
     vocabulary,
     width,
 )
-
-EMBEDDING = "model.embed_tokens.weight"
-LAYER = "model.layers.{layer}"
-ATTENTION = f"{LAYER}.self_attn"
 
 
 def _number(name: str, key: str) -> ExpectedTensor[ModelConfig]:
@@ -78,18 +71,8 @@ ARCHITECTURE: Architecture[ModelConfig] = Architecture(
             "llama.cpp computes it with xielu",
             OTHER_ENGINE,
         ),
-        Refusal(
-            "partial_rotary_factor",
-            lambda config: config.partial_rotary_factor != 1,
-            "llama.cpp rotates whole heads in this architecture",
-            OTHER_ENGINE,
-        ),
-        Refusal(
-            "tie_word_embeddings",
-            lambda config: config.tie_word_embeddings,
-            "llama.cpp asks for an output matrix of its own here",
-            OTHER_ENGINE,
-        ),
+        WHOLE_HEADS,
+        NOT_TIED,
     ),
     write_keys=llama.write_keys,
     rope=("linear", "llama3"),

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 from gguf import MODEL_ARCH, GGUFWriter
 
-from medbench_local.acquire.conversion.architecture import (
-    Architecture,
-    ExpectedTensor,
-    Refusal,
-    linear,
-)
-from medbench_local.acquire.conversion.model_config import OTHER_ENGINE, ModelConfig, Positive, Size
-from medbench_local.acquire.conversion.tensor_shapes import (
-    attended,
-    down,
-    keys,
-    queries,
-    up,
-    vocabulary,
-    width,
-)
-
-EMBEDDING = "model.embed_tokens.weight"
-LAYER = "model.layers.{layer}"
-ATTENTION = f"{LAYER}.self_attn"
+from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal
+from medbench_local.acquire.conversion.layer_windows import NO_WINDOW_SIZE, WindowedConfig, usual, windowed
+from medbench_local.acquire.conversion.layers import EMBEDDING, FEED_FORWARD, LAYER, OUTPUT, PROJECTIONS
+from medbench_local.acquire.conversion.model_config import OTHER_ENGINE, Positive
+from medbench_local.acquire.conversion.refusals import TIED, WHOLE_HEADS
+from medbench_local.acquire.conversion.tensor_shapes import vocabulary, width
 
 
-class GemmaConfig(ModelConfig):
+class GemmaConfig(WindowedConfig):
     """What Gemma 2 and 3 have in common.
 
     Attributes:
         hidden_activation: of the feed-forward part; "hidden_act" counts for nothing here.
         query_pre_attn_scalar: queries are divided by its square root.
-        sliding_window: tokens a position of a windowed layer attends to, itself included.
-        layer_types: "sliding_attention" or "full_attention" of each layer; None for the usual order.
         attn_logit_softcapping: bound of the scores of attention; None for none.
         final_logit_softcapping: bound of the logits; None for none.
         use_bidirectional_attention: whether tokens see those behind them.
@@ -41,24 +25,10 @@ class GemmaConfig(ModelConfig):
 
     hidden_activation: str = "gelu_pytorch_tanh"
     query_pre_attn_scalar: Positive
-    sliding_window: Size | None = None
-    layer_types: list[str] | None = None
     attn_logit_softcapping: Positive | None = None
     final_logit_softcapping: Positive | None = None
     use_bidirectional_attention: bool | str = False
     attention_bias: bool = False
-
-
-def windowed(config: GemmaConfig, every: int) -> list[bool]:
-    """Which layers have a window; in the usual order all but the last of ``every``."""
-    if config.layer_types is not None:
-        return [kind != "full_attention" for kind in config.layer_types]
-    return usual(config, every)
-
-
-def usual(config: GemmaConfig, every: int) -> list[bool]:
-    """Which layers have a window in llama.cpp's eyes."""
-    return [(layer + 1) % every != 0 for layer in range(config.num_hidden_layers)]
 
 
 def scale(config: GemmaConfig, layers_of_largest: int) -> int:
@@ -102,28 +72,18 @@ def common_refusals(layers_of_largest: int) -> tuple[Refusal[GemmaConfig], ...]:
 NO_BIAS: Refusal[GemmaConfig] = Refusal(
     "attention_bias", lambda config: config.attention_bias, "llama.cpp has no bias here", OTHER_ENGINE
 )
-WHOLE_HEADS: Refusal[ModelConfig] = Refusal(
-    "partial_rotary_factor",
-    lambda config: config.partial_rotary_factor != 1,
-    "llama.cpp rotates whole heads in this architecture",
-    OTHER_ENGINE,
-)
 
 
 def layer_tensors(*norms: ExpectedTensor[GemmaConfig]) -> tuple[ExpectedTensor[GemmaConfig], ...]:
     """The tensors of a layer, with ``norms`` of queries and keys."""
     return (
         norm(f"{LAYER}.input_layernorm.weight"),
-        *linear(f"{ATTENTION}.q_proj", queries),
-        *linear(f"{ATTENTION}.k_proj", keys),
-        *linear(f"{ATTENTION}.v_proj", keys),
+        *PROJECTIONS,
         *norms,
-        *linear(f"{ATTENTION}.o_proj", attended),
+        *OUTPUT,
         norm(f"{LAYER}.post_attention_layernorm.weight"),
         norm(f"{LAYER}.pre_feedforward_layernorm.weight"),
-        *linear(f"{LAYER}.mlp.gate_proj", up),
-        *linear(f"{LAYER}.mlp.up_proj", up),
-        *linear(f"{LAYER}.mlp.down_proj", down),
+        *FEED_FORWARD,
         norm(f"{LAYER}.post_feedforward_layernorm.weight"),
     )
 
@@ -165,12 +125,7 @@ ARCHITECTURE: Architecture[GemmaConfig] = Architecture(
     skipped=(r".*\.rotary_emb\.inv_freq", r"lm_head\.weight"),
     refusals=(
         *common_refusals(46),
-        Refusal(
-            "tie_word_embeddings",
-            lambda config: not config.tie_word_embeddings,
-            "llama.cpp takes the embedding for the output matrix",
-            OTHER_ENGINE,
-        ),
+        TIED,
         Refusal(
             "attn_logit_softcapping",
             lambda config: config.attn_logit_softcapping is None,
@@ -183,12 +138,7 @@ ARCHITECTURE: Architecture[GemmaConfig] = Architecture(
             "llama.cpp always bounds the logits here",
             OTHER_ENGINE,
         ),
-        Refusal(
-            "sliding_window",
-            lambda config: config.sliding_window is None,
-            "llama.cpp always has a window here",
-            OTHER_ENGINE,
-        ),
+        NO_WINDOW_SIZE,
         Refusal(
             "layer_types",
             lambda config: windowed(config, 2) != usual(config, 2),

@@ -6,21 +6,15 @@ from typing import Any
 
 from gguf import MODEL_ARCH, GGUFWriter
 
-from medbench_local.acquire.conversion.architecture import (
-    Architecture,
-    ExpectedTensor,
-    Refusal,
-)
+from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal
 from medbench_local.acquire.conversion.architectures.gemma2 import (
-    ATTENTION,
-    EMBEDDING,
     GemmaConfig,
     common_refusals,
     layer_tensors,
     norm,
-    usual,
-    windowed,
 )
+from medbench_local.acquire.conversion.layer_windows import usual, windowed
+from medbench_local.acquire.conversion.layers import ATTENTION, EMBEDDING
 from medbench_local.acquire.conversion.model_config import OTHER_ENGINE, Positive, Size
 from medbench_local.acquire.conversion.tensor_shapes import head, tied, vocabulary
 

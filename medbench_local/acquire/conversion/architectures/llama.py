@@ -5,6 +5,7 @@ from __future__ import annotations
 from gguf import MODEL_ARCH, GGUFWriter
 
 from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal, linear
+from medbench_local.acquire.conversion.layers import ATTENTION, EMBEDDING, LAYER
 from medbench_local.acquire.conversion.model_config import ModelConfig
 from medbench_local.acquire.conversion.tensor_shapes import (
     attended,
@@ -17,9 +18,7 @@ from medbench_local.acquire.conversion.tensor_shapes import (
     width,
 )
 
-EMBEDDING = "model.embed_tokens.weight"
-ATTENTION = "model.layers.{layer}.self_attn"
-MLP = "model.layers.{layer}.mlp"
+MLP = f"{LAYER}.mlp"
 
 
 def write_keys(writer: GGUFWriter, config: ModelConfig) -> None:
@@ -36,7 +35,7 @@ ARCHITECTURE: Architecture[ModelConfig] = Architecture(
     embedding=EMBEDDING,
     tensors=(
         ExpectedTensor(EMBEDDING, vocabulary),
-        ExpectedTensor("model.layers.{layer}.input_layernorm.weight", width),
+        ExpectedTensor(f"{LAYER}.input_layernorm.weight", width),
         *linear(
             f"{ATTENTION}.q_proj", queries, heads=lambda config: config.num_attention_heads, bias="optional"
         ),
@@ -45,7 +44,7 @@ ARCHITECTURE: Architecture[ModelConfig] = Architecture(
         ),
         *linear(f"{ATTENTION}.v_proj", keys, bias="optional"),
         *linear(f"{ATTENTION}.o_proj", attended, bias="optional"),
-        ExpectedTensor("model.layers.{layer}.post_attention_layernorm.weight", width),
+        ExpectedTensor(f"{LAYER}.post_attention_layernorm.weight", width),
         *linear(f"{MLP}.gate_proj", up, bias="optional"),
         *linear(f"{MLP}.up_proj", up, bias="optional"),
         *linear(f"{MLP}.down_proj", down, bias="optional"),

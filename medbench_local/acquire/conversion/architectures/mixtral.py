@@ -6,8 +6,9 @@ from gguf import GGUFWriter
 
 from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal, always
 from medbench_local.acquire.conversion.architectures import llama
-from medbench_local.acquire.conversion.architectures.qwen2 import LAYER, NO_WINDOW
+from medbench_local.acquire.conversion.architectures.qwen2 import NO_WINDOW
 from medbench_local.acquire.conversion.experts import expert_tensors, write_experts
+from medbench_local.acquire.conversion.layers import LAYER
 from medbench_local.acquire.conversion.model_config import ModelConfig, Size
 
 _ROUTER = f"{LAYER}.mlp.gate.weight"

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from gguf import MODEL_ARCH, GGUFWriter
 
-from medbench_local.acquire.conversion.architecture import (
-    Architecture,
-    ExpectedTensor,
-    Refusal,
-    linear,
+from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal
+from medbench_local.acquire.conversion.layers import (
+    ATTENTION,
+    EMBEDDING,
+    FEED_FORWARD,
+    LAYER,
+    OUTPUT,
+    PROJECTIONS,
 )
 from medbench_local.acquire.conversion.model_config import OTHER_ENGINE, ModelConfig
-from medbench_local.acquire.conversion.tensor_shapes import (
-    attended,
-    down,
-    keys,
-    queries,
-    up,
-    vocabulary,
-    width,
-)
-
-EMBEDDING = "model.embed_tokens.weight"
-LAYER = "model.layers.{layer}"
-ATTENTION = f"{LAYER}.self_attn"
+from medbench_local.acquire.conversion.refusals import EQUAL_HEADS, NOT_TIED, SILU, WHOLE_HEADS
+from medbench_local.acquire.conversion.tensor_shapes import keys, queries, vocabulary, width
 
 
 class Olmo2Config(ModelConfig):
@@ -48,49 +40,25 @@ ARCHITECTURE: Architecture[Olmo2Config] = Architecture(
     embedding=EMBEDDING,
     tensors=(
         ExpectedTensor(EMBEDDING, vocabulary),
-        *linear(f"{ATTENTION}.q_proj", queries),
-        *linear(f"{ATTENTION}.k_proj", keys),
-        *linear(f"{ATTENTION}.v_proj", keys),
+        *PROJECTIONS,
         ExpectedTensor(f"{ATTENTION}.q_norm.weight", lambda config: queries(config)[:1]),
         ExpectedTensor(f"{ATTENTION}.k_norm.weight", lambda config: keys(config)[:1]),
-        *linear(f"{ATTENTION}.o_proj", attended),
+        *OUTPUT,
         ExpectedTensor(f"{LAYER}.post_attention_layernorm.weight", width),
-        *linear(f"{LAYER}.mlp.gate_proj", up),
-        *linear(f"{LAYER}.mlp.up_proj", up),
-        *linear(f"{LAYER}.mlp.down_proj", down),
+        *FEED_FORWARD,
         ExpectedTensor(f"{LAYER}.post_feedforward_layernorm.weight", width),
         ExpectedTensor("model.norm.weight", width),
         ExpectedTensor("lm_head.weight", vocabulary),
     ),
     skipped=(r".*\.rotary_emb\.inv_freq",),
     refusals=(
-        Refusal(
-            "hidden_act",
-            lambda config: config.hidden_act != "silu",
-            "llama.cpp computes it with silu",
-            OTHER_ENGINE,
-        ),
+        SILU,
         Refusal(
             "attention_bias", lambda config: config.attention_bias, "llama.cpp has no bias here", OTHER_ENGINE
         ),
-        Refusal(
-            "head_dim",
-            lambda config: config.head_dim * config.num_attention_heads != config.hidden_size,
-            "llama.cpp takes hidden_size / num_attention_heads",
-            OTHER_ENGINE,
-        ),
-        Refusal(
-            "partial_rotary_factor",
-            lambda config: config.partial_rotary_factor != 1,
-            "llama.cpp rotates whole heads in this architecture",
-            OTHER_ENGINE,
-        ),
-        Refusal(
-            "tie_word_embeddings",
-            lambda config: config.tie_word_embeddings,
-            "llama.cpp asks for an output matrix of its own here",
-            OTHER_ENGINE,
-        ),
+        EQUAL_HEADS,
+        WHOLE_HEADS,
+        NOT_TIED,
     ),
     write_keys=_write_keys,
     rope=("linear", "yarn"),

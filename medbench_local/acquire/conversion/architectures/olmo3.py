@@ -6,27 +6,22 @@ from gguf import GGUFWriter
 
 from medbench_local.acquire.conversion.architecture import Architecture, Refusal
 from medbench_local.acquire.conversion.architectures import olmo2
-from medbench_local.acquire.conversion.model_config import OTHER_ENGINE, Positive, Size
+from medbench_local.acquire.conversion.layer_windows import WindowedConfig, windowed
+from medbench_local.acquire.conversion.model_config import OTHER_ENGINE, Positive
 
 
-class Olmo3Config(olmo2.Olmo2Config):
+class Olmo3Config(WindowedConfig, olmo2.Olmo2Config):
     """The configuration of an OLMo 3 model.
 
     Attributes:
-        sliding_window: tokens a position of a windowed layer attends to, itself included.
-        layer_types: "sliding_attention" or "full_attention" of each layer; None for windows in all but every fourth.
         rope_local_base_freq: what rope_theta is in the layers with a window; None for the same.
     """
 
-    sliding_window: Size | None = None
-    layer_types: list[str] | None = None
     rope_local_base_freq: Positive | None = None
 
 
 def _windows(config: Olmo3Config) -> list[bool]:
-    if config.layer_types is not None:
-        return [kind != "full_attention" for kind in config.layer_types]
-    return [(layer + 1) % 4 != 0 for layer in range(config.num_hidden_layers)]
+    return windowed(config, 4)
 
 
 def _write_keys(writer: GGUFWriter, config: Olmo3Config) -> None:

@@ -8,24 +8,10 @@ from collections.abc import Iterable
 from gguf import MODEL_ARCH, GGUFWriter
 
 from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal, linear
-from medbench_local.acquire.conversion.architectures.qwen2 import (
-    ATTENTION,
-    EMBEDDING,
-    HEAD_SIZE,
-    LAYER,
-    NO_WINDOW,
-    SILU,
-)
+from medbench_local.acquire.conversion.architectures.qwen2 import HEAD_SIZE, NO_WINDOW, SILU
+from medbench_local.acquire.conversion.layers import ATTENTION, EMBEDDING, LAYER, OUTPUT
 from medbench_local.acquire.conversion.model_config import ModelConfig, Size
-from medbench_local.acquire.conversion.tensor_shapes import (
-    attended,
-    down,
-    keys,
-    queries,
-    tied,
-    vocabulary,
-    width,
-)
+from medbench_local.acquire.conversion.tensor_shapes import down, keys, queries, tied, vocabulary, width
 from medbench_local.engine.base import ROWS
 
 _CACHE_STEP = 256
@@ -121,7 +107,7 @@ ARCHITECTURE: Architecture[Phi3Config] = Architecture(
         ExpectedTensor(EMBEDDING, vocabulary),
         ExpectedTensor(f"{LAYER}.input_layernorm.weight", width),
         *linear(f"{ATTENTION}.qkv_proj", _fused),
-        *linear(f"{ATTENTION}.o_proj", attended),
+        *OUTPUT,
         ExpectedTensor(f"{LAYER}.post_attention_layernorm.weight", width),
         *linear(f"{LAYER}.mlp.gate_up_proj", _gate_and_up),
         *linear(f"{LAYER}.mlp.down_proj", down),

@@ -8,21 +8,10 @@ from gguf import MODEL_ARCH, GGUFWriter
 from pydantic import Field
 
 from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal, linear
+from medbench_local.acquire.conversion.layers import ATTENTION, EMBEDDING, FEED_FORWARD, LAYER, OUTPUT
 from medbench_local.acquire.conversion.model_config import ModelConfig
-from medbench_local.acquire.conversion.tensor_shapes import (
-    attended,
-    down,
-    keys,
-    queries,
-    tied,
-    up,
-    vocabulary,
-    width,
-)
+from medbench_local.acquire.conversion.tensor_shapes import keys, queries, tied, vocabulary, width
 
-EMBEDDING = "model.embed_tokens.weight"
-LAYER = "model.layers.{layer}"
-ATTENTION = f"{LAYER}.self_attn"
 ROPE = ("linear", "yarn")
 """Of the ways to stretch positions, those that llama.cpp's graphs of the Qwen models follow."""
 
@@ -101,11 +90,9 @@ ARCHITECTURE: Architecture[QwenConfig] = Architecture(
         *linear(f"{ATTENTION}.q_proj", queries, bias="required"),
         *linear(f"{ATTENTION}.k_proj", keys, bias="required"),
         *linear(f"{ATTENTION}.v_proj", keys, bias="required"),
-        *linear(f"{ATTENTION}.o_proj", attended),
+        *OUTPUT,
         ExpectedTensor(f"{LAYER}.post_attention_layernorm.weight", width),
-        *linear(f"{LAYER}.mlp.gate_proj", up),
-        *linear(f"{LAYER}.mlp.up_proj", up),
-        *linear(f"{LAYER}.mlp.down_proj", down),
+        *FEED_FORWARD,
         ExpectedTensor("model.norm.weight", width),
         ExpectedTensor("lm_head.weight", vocabulary, optional=tied),
     ),

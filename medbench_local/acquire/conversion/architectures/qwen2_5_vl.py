@@ -29,7 +29,7 @@ ARCHITECTURE: Architecture[QwenConfig] = Architecture(
         "rms_norm_eps": 1e-5,
         "rope_theta": 1000000.0,
     },
-    embedding=qwen2.EMBEDDING,
+    embedding=qwen2.ARCHITECTURE.embedding,
     tensors=qwen2.ARCHITECTURE.tensors,
     skipped=(*qwen2.ARCHITECTURE.skipped, r"(model\.)?visual\..*"),
     refusals=(

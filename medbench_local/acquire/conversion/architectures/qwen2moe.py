@@ -9,7 +9,6 @@ from medbench_local.acquire.conversion.architecture import Architecture, Expecte
 from medbench_local.acquire.conversion.architectures import qwen2
 from medbench_local.acquire.conversion.architectures.qwen2 import (
     HEAD_SIZE,
-    LAYER,
     NO_WINDOW,
     ROPE,
     SILU,
@@ -18,6 +17,7 @@ from medbench_local.acquire.conversion.architectures.qwen2 import (
     shorter_than_context,
 )
 from medbench_local.acquire.conversion.experts import expert_tensors, experts_key, write_experts
+from medbench_local.acquire.conversion.layers import LAYER
 from medbench_local.acquire.conversion.model_config import Size
 
 
@@ -105,7 +105,7 @@ ARCHITECTURE: Architecture[Qwen2MoeConfig] = Architecture(
     gguf=MODEL_ARCH.QWEN2MOE,
     config=Qwen2MoeConfig,
     assumed={"max_position_embeddings": 32768, "num_key_value_heads": 16, "sliding_window": 4096},
-    embedding=qwen2.EMBEDDING,
+    embedding=qwen2.ARCHITECTURE.embedding,
     tensors=(
         *_WHOLE[:-2],
         *EXPERTS,

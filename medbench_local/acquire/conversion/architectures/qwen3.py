@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from gguf import MODEL_ARCH
 
-from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal, linear
+from medbench_local.acquire.conversion.architecture import Architecture, ExpectedTensor, Refusal
 from medbench_local.acquire.conversion.architectures.qwen2 import (
-    ATTENTION,
-    EMBEDDING,
-    LAYER,
     NO_WINDOW,
     ROPE,
     SILU,
@@ -17,17 +14,15 @@ from medbench_local.acquire.conversion.architectures.qwen2 import (
     windowed,
     write_nothing,
 )
-from medbench_local.acquire.conversion.tensor_shapes import (
-    attended,
-    down,
-    head,
-    keys,
-    queries,
-    tied,
-    up,
-    vocabulary,
-    width,
+from medbench_local.acquire.conversion.layers import (
+    ATTENTION,
+    EMBEDDING,
+    FEED_FORWARD,
+    LAYER,
+    OUTPUT,
+    PROJECTIONS,
 )
+from medbench_local.acquire.conversion.tensor_shapes import head, tied, vocabulary, width
 
 
 class Qwen3Config(QwenConfig):
@@ -45,12 +40,10 @@ NO_BIAS: Refusal[Qwen3Config] = Refusal(
 )
 
 ATTENTION_TENSORS: tuple[ExpectedTensor[Qwen3Config], ...] = (
-    *linear(f"{ATTENTION}.q_proj", queries),
-    *linear(f"{ATTENTION}.k_proj", keys),
-    *linear(f"{ATTENTION}.v_proj", keys),
+    *PROJECTIONS,
     ExpectedTensor(f"{ATTENTION}.q_norm.weight", head),
     ExpectedTensor(f"{ATTENTION}.k_norm.weight", head),
-    *linear(f"{ATTENTION}.o_proj", attended),
+    *OUTPUT,
 )
 
 ARCHITECTURE: Architecture[Qwen3Config] = Architecture(
@@ -70,9 +63,7 @@ ARCHITECTURE: Architecture[Qwen3Config] = Architecture(
         ExpectedTensor(f"{LAYER}.input_layernorm.weight", width),
         *ATTENTION_TENSORS,
         ExpectedTensor(f"{LAYER}.post_attention_layernorm.weight", width),
-        *linear(f"{LAYER}.mlp.gate_proj", up),
-        *linear(f"{LAYER}.mlp.up_proj", up),
-        *linear(f"{LAYER}.mlp.down_proj", down),
+        *FEED_FORWARD,
         ExpectedTensor("model.norm.weight", width),
         ExpectedTensor("lm_head.weight", vocabulary, optional=tied),
     ),

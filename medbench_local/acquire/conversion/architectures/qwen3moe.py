@@ -7,7 +7,6 @@ from gguf import MODEL_ARCH, GGUFWriter
 from medbench_local.acquire.conversion.architecture import Architecture, Refusal
 from medbench_local.acquire.conversion.architectures import qwen3
 from medbench_local.acquire.conversion.architectures.qwen2 import (
-    EMBEDDING,
     NO_WINDOW,
     ROPE,
     SILU,
@@ -20,6 +19,7 @@ from medbench_local.acquire.conversion.architectures.qwen2moe import (
     ExpertsConfig,
 )
 from medbench_local.acquire.conversion.experts import experts_key, write_experts
+from medbench_local.acquire.conversion.layers import EMBEDDING
 from medbench_local.acquire.conversion.model_config import Size
 
 
