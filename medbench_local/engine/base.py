@@ -50,6 +50,9 @@ class EngineOptions:
             always has "f16", and so has thinking but for the "exact" mode (docs/thinking.md).
         repack: whether weights may be rearranged for the processor in "fast" mode; `start_engine` makes it False
             where a try shows that this ends the process, or does not pay.
+        vision: path of the model's part that reads pictures (`medbench_local.vision.parts`), or "" for text only.
+        vision_ln_post: whether features of pictures go through the tower's last LayerNorm, as in the study ("paper")
+            or not, as in the time of its models ("original"); for models with gated blocks only.
     """
 
     mode: Mode = "exact"
@@ -60,6 +63,8 @@ class EngineOptions:
     parallel: int = 8
     cache: Literal["f32", "f16"] = "f32"
     repack: bool = True
+    vision: str = ""
+    vision_ln_post: Literal["paper", "original"] = "paper"
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class EngineInfo:
             trained for; 0 if there are none.
         limited_by: why.
         thinking: what decides what is thought, beside ``numerics``; part of the key of every trace.
+        vocabulary: number of tokens; larger ids stand for pictures.
+        picture_tokens: ids that a picture takes in a token list; 0 for a model that reads text only.
     """
 
     model: str
@@ -93,6 +100,8 @@ class EngineInfo:
     exact_up_to: int = 0
     limited_by: str = ""
     thinking: str = ""
+    vocabulary: int = 0
+    picture_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +182,22 @@ Heard = Callable[[int, int, Trace | None], None]
 
 
 @dataclass(frozen=True)
+class PictureTokens:
+    """What ids beyond the vocabulary stand for in token lists.
+
+    Equal ids mean equal pictures wherever they stand, so that prompts share what they show as they share text.
+
+    Attributes:
+        first: the first of `EngineInfo.picture_tokens` ids, at least the vocabulary's size.
+        features: files that hold the pictures' features (`medbench_local.vision.features`): one, or several that the
+            text behind looks at alike.
+    """
+
+    first: int
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Pack:
     """The unit of commit: requests that share a prefix and are computed together.
 
@@ -180,10 +205,12 @@ class Pack:
         prefix: tokens that every request's context begins with; may be empty. It is decoded once and kept
             for the following packs with the same prefix.
         requests: score requests, generate requests or think requests, never of two kinds.
+        pictures: what the ids beyond the vocabulary in them stand for.
     """
 
     prefix: Tokens
     requests: tuple[ScoreRequest, ...] | tuple[GenerateRequest, ...] | tuple[ThinkRequest, ...]
+    pictures: tuple[PictureTokens, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,6 +277,21 @@ class Engine(Protocol):
             bos: "once": exactly one BOS at the front, whether it stood in the text or not (none for models
                 without one); "twice": one more before a text that already begins with it (the study's chat
                 prompts).
+        """
+
+    def tokenize_parts(
+        self, prompts: Sequence[Sequence[str | int | None]], *, special: bool, bos: Bos = "once"
+    ) -> list[Tokens]:
+        """Token ids of prompts with pictures, each tokenised as a whole.
+
+        Args:
+            prompts: the parts of each, in order: texts; for a picture the first id that stands for it
+                (`PictureTokens.first`); None for a place where nothing is shown.
+            special: whether the text of control tokens becomes control tokens, as for `tokenize`.
+            bos: as for `tokenize`.
+
+        Raises:
+            EngineError: the model reads text only; or control-token text stands where it must not become one.
         """
 
     def token_of(self, piece: str) -> int | None:

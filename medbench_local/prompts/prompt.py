@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 from medbench_local.errors import UsageError
+from medbench_local.tasks.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,15 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture in a prompt, named by what it is.
+class Shown:
+    """A place in a prompt where a model sees pictures.
 
     Attributes:
-        sha256: hash of its content, 64 hexadecimal digits in lower case.
-
-    Raises:
-        ValueError: that is no such hash.
+        pictures: usually one. None: the place is written and nothing is shown there. Several: text behind it looks at
+            all of them alike.
     """
 
-    sha256: str
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise ValueError(f"expected 64 hexadecimal digits in lower case, not {self.sha256!r:.80}")
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ class Prompt:
     """A rendered prompt.
 
     Attributes:
-        parts: exactly what the model sees, in order: texts, whose trailing blanks count, and pictures.
+        parts: exactly what the model sees, in order: texts, whose trailing blanks count, and places of pictures.
         special: whether control-token text in it stands for control tokens (chat templates).
         labels: the label of each option as this prompt's format writes it in an answer ("(A)", "A."), or the options'
             texts where none are shown.
@@ -68,7 +62,7 @@ class Prompt:
         marks: between which the model thinks, in a prompt that lets it.
     """
 
-    parts: tuple[str | Picture, ...]
+    parts: tuple[str | Shown, ...]
     special: bool
     labels: tuple[str, ...]
     stop: tuple[str, ...]
@@ -91,36 +85,44 @@ class Prompt:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        """Its pictures, in the order in which they are shown."""
-        return tuple(part for part in self.parts if isinstance(part, Picture))
+        """Its pictures, each once, in the order in which they are shown."""
+        return tuple(dict.fromkeys(picture for part in self._places for picture in part.pictures))
+
+    @property
+    def _places(self) -> tuple[Shown, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Shown))
 
     @property
     def text(self) -> str:
         """The whole prompt, for whatever reads text only.
 
         Raises:
-            UsageError: it shows a picture, which would be lost.
+            UsageError: it has a place for a picture, which would be lost.
         """
-        if self.pictures:
+        if self._places:
             raise UsageError(
-                f"This prompt shows {len(self.pictures)} picture(s), and only text can be asked here.",
+                f"This prompt shows {len(self._places)} picture(s), and only text can be asked here.",
                 advice="Choose a task without pictures.",
             )
         return str(self)
 
     def __str__(self) -> str:
-        """The prompt for people; a picture is a note of its hash."""
-        return "".join(
-            part if isinstance(part, str) else f"[picture {part.sha256[:12]}]" for part in self.parts
-        )
+        """The prompt for people; each place of a picture is written as "<image>"."""
+        return "".join(part if isinstance(part, str) else "<image>" for part in self.parts)
 
     @property
     def sha256(self) -> str:
         """Hash of what the model sees; of text alone, the hash of its UTF-8.
 
-        A picture is a byte that is in no UTF-8 text, and its own hash: no text and no other picture stands for it.
+        A place of pictures is a byte that is in no UTF-8 text for each, with its hash, and one at the end: no text and
+        no other pictures stand for it.
         """
         digest = hashlib.sha256()
         for part in self.parts:
-            digest.update(part.encode() if isinstance(part, str) else b"\xff" + bytes.fromhex(part.sha256))
+            if isinstance(part, str):
+                digest.update(part.encode())
+                continue
+            for picture in part.pictures:
+                digest.update(b"\xff" + bytes.fromhex(picture.sha256))
+            digest.update(b"\xfe")
         return digest.hexdigest()

@@ -9,6 +9,7 @@ from typing import Literal
 
 from medbench_local.files.compact import divided, joined, kept_as
 from medbench_local.files.rows import Row
+from medbench_local.tasks.picture import Picture
 
 SplitName = Literal["demonstrations", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("demonstrations", "validation", "test")
@@ -28,6 +29,7 @@ class Question:
         answer: index of the correct option; the first one if several are identical.
         subject: the data set's own subject name, or "".
         contradiction: where and how its row names two different answers, or "".
+        pictures: that it is about, in the data set's order.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Question:
     answer: int
     subject: str = ""
     contradiction: str = ""
+    pictures: tuple[Picture, ...] = ()
 
 
 def question_of(

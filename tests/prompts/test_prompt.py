@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medbench_local.errors import UsageError
-from medbench_local.prompts.prompt import Picture, Prompt
+from medbench_local.prompts.prompt import Prompt, Shown
+from medbench_local.tasks.picture import Picture
 
 ONE, OTHER = Picture("0123456789abcdef" * 4), Picture("f" * 64)
 
 
-def shown(*parts: str | Picture) -> Prompt:
-    return Prompt(parts, special=False, labels=("A", "B"), stop=())
+def shown(*parts: str | Picture | Shown) -> Prompt:
+    placed = tuple(Shown((part,)) if isinstance(part, Picture) else part for part in parts)
+    return Prompt(placed, special=False, labels=("A", "B"), stop=())
 
 
 @given(st.text())
@@ -41,6 +43,8 @@ def test_a_picture_changes_the_hash_and_so_do_another_one_and_its_place() -> Non
         shown("Look: ", ONE, OTHER, "What is it?"),
         shown("Look: ", OTHER, ONE, "What is it?"),
         shown("Look: ", ONE, ONE, "What is it?"),
+        shown("Look: ", Shown((ONE, OTHER)), "What is it?"),
+        shown("Look: ", Shown(()), "What is it?"),
         shown("Look: " + ONE.sha256 + "What is it?"),
         shown(str(shown("Look: ", ONE, "What is it?"))),
     ]
@@ -51,11 +55,13 @@ def test_a_picture_changes_the_hash_and_so_do_another_one_and_its_place() -> Non
 def test_a_picture_is_refused_where_only_text_is_read() -> None:
     with pytest.raises(UsageError, match="shows 2 picture"):
         _ = shown("Look: ", ONE, OTHER).text
-    assert shown("Look: ", ONE, OTHER).pictures == (ONE, OTHER)
+    assert shown("Look: ", ONE, OTHER, ONE).pictures == (ONE, OTHER)
+    with pytest.raises(UsageError, match="shows 1 picture"):
+        _ = shown("Look: ", Shown(())).text
 
 
 def test_people_see_where_a_picture_is() -> None:
-    assert str(shown("Look: ", ONE, " well?")) == "Look: [picture 0123456789ab] well?"
+    assert str(shown("Look: ", ONE, " well?")) == "Look: <image> well?"
 
 
 @pytest.mark.parametrize("sha256", ["", "0" * 63, "G" * 64, "F" * 64, "0" * 64 + "\n", "0" * 65])

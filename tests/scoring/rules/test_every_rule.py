@@ -17,12 +17,13 @@ from medbench_local.catalog.protocol import Scoring, load_protocol
 from medbench_local.engine.base import ScoreRequest
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import UsageError
-from medbench_local.prompts.prompt import Picture, Prompt
+from medbench_local.prompts.prompt import Prompt, Shown
 from medbench_local.reference.requests import SCORES_TEXTS
 from medbench_local.scoring import rules
 from medbench_local.scoring.rule import AskedPrompt, LogprobRule
 from medbench_local.scoring.rules import RULES
 from medbench_local.store.scores import StoredScore
+from medbench_local.tasks.picture import Picture
 from tests.study.material import questions, settings
 
 PACKAGE = Path(medbench_local.__file__).parent
@@ -60,7 +61,7 @@ def test_the_key_of_scores_is_that_of_every_release(name: Scoring) -> None:
 @pytest.mark.parametrize("name", get_args(Scoring))
 def test_a_picture_is_refused_and_never_dropped(name: Scoring) -> None:
     (question,) = questions("test", 1)
-    parts = ("Look: ", Picture("0" * 64), "What is it? ")
+    parts = ("Look: ", Shown((Picture("0" * 64),)), "What is it? ")
     prompt = Prompt(parts, special=False, labels=("(A)", "(B)", "(C)", "(D)"), stop=())
     with pytest.raises(UsageError, match="shows 1 picture"):
         RULES[name].requests(FakeEngine(), [AskedPrompt("made-up", question, prompt)], settings(name))
