@@ -34,6 +34,32 @@ class Shown:
     pictures: tuple[Picture, ...]
 
 
+Parts = tuple[str | Shown, ...]
+"""What a model sees, in order: texts, whose trailing blanks count, and places of pictures."""
+
+
+def ended(parts: Parts, ending: str) -> Parts:
+    """``parts`` with a text behind them."""
+    if parts and isinstance(last := parts[-1], str):
+        return (*parts[:-1], last + ending)
+    return (*parts, ending)
+
+
+def text_of(parts: Parts) -> str:
+    """The whole text of parts, for whatever reads text only.
+
+    Raises:
+        UsageError: there is a place for a picture, which would be lost.
+    """
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) < len(parts):
+        raise UsageError(
+            f"This prompt shows {len(parts) - len(texts)} picture(s), and only text can be asked here.",
+            advice="Choose a task without pictures.",
+        )
+    return "".join(texts)
+
+
 @dataclass(frozen=True)
 class ThinkingMarks:
     """Between which marks a model thinks.
@@ -62,7 +88,7 @@ class Prompt:
         marks: between which the model thinks, in a prompt that lets it.
     """
 
-    parts: tuple[str | Shown, ...]
+    parts: Parts
     special: bool
     labels: tuple[str, ...]
     stop: tuple[str, ...]
@@ -94,17 +120,8 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The whole prompt, for whatever reads text only.
-
-        Raises:
-            UsageError: it has a place for a picture, which would be lost.
-        """
-        if self._places:
-            raise UsageError(
-                f"This prompt shows {len(self._places)} picture(s), and only text can be asked here.",
-                advice="Choose a task without pictures.",
-            )
-        return str(self)
+        """The whole prompt, for whatever reads text only; errors as of `text_of`."""
+        return text_of(self.parts)
 
     def __str__(self) -> str:
         """The prompt for people; each place of a picture is written as "<image>"."""

@@ -27,7 +27,7 @@ from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.scoring.loops import repeats
 from medbench_local.scoring.request_builder import PreparedPrompts, RequestBuilder
-from medbench_local.scoring.rule import ScoringSettings, ThinkingRequest
+from medbench_local.scoring.rule import KeyPart, ScoringSettings, ThinkingRequest
 from medbench_local.scoring.thoughts import Thoughts
 from medbench_local.store.scores import ScoreStore, StoredRequest, StoredScore, score_key
 from medbench_local.tasks.question import Question, SplitName, Task
@@ -297,7 +297,7 @@ class CellScorer:
         keys = {row: self._key(request) for row, request in wanted.items()}
         if self._depends_on_batch:
             for rows_of_pack, pack in self._packs(prepared, wanted):
-                company = score_key(pack.prefix, *(keys[row] for row in rows_of_pack))
+                company = score_key(self._named(pack.prefix), *(keys[row] for row in rows_of_pack))
                 keys.update({row: score_key(keys[row], company) for row in rows_of_pack})
         known = self._store.get(list(keys.values()))
         scores = {
@@ -328,9 +328,8 @@ class CellScorer:
         """
         return self._settings.depends_on_batch(self._engine)
 
-    @staticmethod
     def _packs(
-        prepared: PreparedPrompts, wanted: Mapping[int, ScoreRequest | GenerateRequest]
+        self, prepared: PreparedPrompts, wanted: Mapping[int, ScoreRequest | GenerateRequest]
     ) -> Iterator[tuple[list[int], Pack]]:
         """What is computed together, each pack with its rows."""
         for dropped, prefix in sorted(prepared.prefixes.items()):
@@ -339,7 +338,12 @@ class CellScorer:
             for pack in plan_packs([wanted[row] for row in rows], prefix):  # type: ignore[type-var]
                 own = rows[start : start + len(pack.requests)]
                 start += len(own)
-                yield own, pack
+                yield own, self._with_pictures(pack)
+
+    def _with_pictures(self, pack: Pack) -> Pack:
+        if (book := self._settings.pictures) is None:
+            return pack
+        return replace(pack, pictures=book.shown_in(request.context for request in pack.requests))
 
     def _score_pack(self, pack: Pack) -> list[StoredScore]:
         started, before = time.monotonic(), self._engine.work
@@ -351,7 +355,11 @@ class CellScorer:
         return results
 
     def _key(self, request: ScoreRequest | GenerateRequest) -> bytes:
-        return score_key(self._fingerprint, *self._rule.key_parts(request))
+        return score_key(self._fingerprint, *map(self._named, self._rule.key_parts(request)))
+
+    def _named(self, part: KeyPart) -> KeyPart:
+        book = self._settings.pictures
+        return part if book is None or not isinstance(part, tuple) else book.named(part)
 
     # From scores to answers
 

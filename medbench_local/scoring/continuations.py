@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 from medbench_local.engine.base import ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, shared_length
 from medbench_local.errors import EngineError
+from medbench_local.prompts.prompt import Parts, ended
 from medbench_local.scoring.rule import AskedPrompt
 
-Tokenize = Callable[[Sequence[str]], list[Tokens]]
-"""Tokens of each of several texts."""
+Tokenize = Callable[[Sequence[Parts]], list[Tokens]]
+"""Tokens of each of several prompts."""
 
 
 def beginnings_and_endings(
     asked: Sequence[AskedPrompt], title: str
-) -> tuple[list[str], list[tuple[str, ...]]]:
+) -> tuple[list[Parts], list[tuple[str, ...]]]:
     """What stands before an option in each prompt, and what each of its options adds to that.
 
     Args:
@@ -24,7 +25,6 @@ def beginnings_and_endings(
 
     Raises:
         EngineError: an option is empty, so that nothing could be scored.
-        UsageError: a prompt shows a picture.
     """
     for one in asked:
         if "" in one.prompt.labels:
@@ -32,15 +32,15 @@ def beginnings_and_endings(
                 f"{one.where}: option {one.prompt.labels.index('') + 1} is empty; {title} has nothing to score.",
                 advice="Use the scoring constrained.",
             )
-    return [one.prompt.text + one.prompt.gap for one in asked], [one.prompt.labels for one in asked]
+    return [ended(one.prompt.parts, one.prompt.gap) for one in asked], [one.prompt.labels for one in asked]
 
 
 def with_endings(
-    tokenize: Tokenize, beginnings: Sequence[str], endings: Sequence[Sequence[str]]
+    tokenize: Tokenize, beginnings: Sequence[Parts], endings: Sequence[Sequence[str]]
 ) -> list[list[Tokens]]:
     """Each beginning with each of its endings, tokenised as one text."""
     pairs = zip(beginnings, endings, strict=True)
-    tokenised = iter(tokenize([beginning + end for beginning, ends in pairs for end in ends]))
+    tokenised = iter(tokenize([ended(beginning, end) for beginning, ends in pairs for end in ends]))
     return [[next(tokenised) for _ in ends] for ends in endings]
 
 

@@ -15,11 +15,10 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medbench_local.engine.base import ROWS, Engine, ScoreRequest
+from medbench_local.engine.base import ROWS, Engine, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import disk_error, whole_file, write_atomic
@@ -28,6 +27,7 @@ from medbench_local.files.json_objects import json_decoder
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
+from medbench_local.prompts.prompt import Parts, text_of
 from medbench_local.scoring.rules.label import label_requests
 
 MOST_OPTIONS = 1000
@@ -155,10 +155,13 @@ def _tokenised(
     engine: Engine, requests: Sequence[UserRequest], special: bool
 ) -> Iterator[tuple[ScoreRequest, int]]:
     """What is asked of the engine for each request, and the tokens of its prompt."""
-    tokenize = partial(engine.tokenize, special=special)
+
+    def tokenize(prompts: Sequence[Parts]) -> list[Tokens]:
+        return engine.tokenize([text_of(parts) for parts in prompts], special=special)
+
     for start in range(0, len(requests), _TOGETHER):
         part = requests[start : start + _TOGETHER]
-        prompts = [request.prompt for request in part]
+        prompts: list[Parts] = [(request.prompt,) for request in part]
         lengths = [len(tokens) for tokens in tokenize(prompts)]
         asked = label_requests(tokenize, prompts, [request.options for request in part])
         yield from zip(asked, lengths, strict=True)

@@ -23,8 +23,9 @@ from medbench_local.engine.base import (
     Tokens,
     Trace,
 )
-from medbench_local.prompts.prompt import Prompt
+from medbench_local.prompts.prompt import Parts, Prompt, text_of
 from medbench_local.prompts.prompt_style import PromptStyle, render
+from medbench_local.scoring.pictures import PictureBook
 from medbench_local.store.scores import StoredScore
 from medbench_local.tasks.question import Question
 
@@ -65,11 +66,13 @@ class ScoringSettings:
         rule: how a prompt and its options become an answer.
         context: longest prompt with its answer, in tokens.
         protocol: what becomes of longer ones, how many BOS tokens chat prompts have, and what single rules ask for.
+        pictures: those that the model may be shown; None for a model that reads text only.
     """
 
     rule: ScoringRule[Any]
     context: int
     protocol: Protocol
+    pictures: PictureBook | None = None
 
     @cached_property
     def identity(self) -> str:
@@ -83,9 +86,18 @@ class ScoringSettings:
         """
         return self.rule.depends_on_batch or engine.info.numerics.get("mode") == "fast"
 
-    def tokenize(self, engine: Engine, texts: Sequence[str], *, special: bool) -> list[Tokens]:
-        """Tokens of each text; ``special`` texts get the BOS tokens that the protocol wants for chat prompts."""
-        return engine.tokenize(texts, special=special, bos=self.protocol.chat_bos if special else "once")
+    def tokenize(self, engine: Engine, prompts: Sequence[Parts], *, special: bool) -> list[Tokens]:
+        """Tokens of each prompt; ``special`` ones get the BOS tokens that the protocol wants for chat prompts.
+
+        Raises:
+            EngineError: the text of a prompt with a picture would be taken for a control token.
+            UsageError: a prompt shows a picture, and the model reads text only.
+        """
+        bos = self.protocol.chat_bos if special else "once"
+        if self.pictures is None or all(isinstance(part, str) for parts in prompts for part in parts):
+            return engine.tokenize([text_of(parts) for parts in prompts], special=special, bos=bos)
+        parts = [self.pictures.parts(parts) for parts in prompts]
+        return engine.tokenize_parts(parts, special=special, bos=bos)
 
 
 @dataclass(frozen=True)

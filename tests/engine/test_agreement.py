@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from medbench_local.engine.packs import MOST_SHARED, common_prefix, shared_begin
 from medbench_local.scoring.continuations import continued_after
 from medbench_local.scoring.rules.constrained import letter_request, letter_tokens
 from medbench_local.scoring.rules.label import label_requests
+from tests.scoring.tokenizing import tokenizer
 
 TOLERANCE = 3e-4
 NOISE = 0.15  # of F16 caches and flash attention on this model: 0.073 was seen
@@ -51,8 +51,7 @@ def requests(engine: LlamaEngine, shared_data: Path) -> list[ScoreRequest]:
         prompt = f"Answer the following question.\n\nQuestion: {row['question']}\nAnswer:"
         (tokens,) = engine.tokenize([prompt], special=False)
         found.append(letter_request(tokens, letter_tokens(engine, 4)))
-        tokenize = partial(engine.tokenize, special=False)
-        found += label_requests(tokenize, [prompt], [[f" {choice}" for choice in choices]])
+        found += label_requests(tokenizer(engine), [(prompt,)], [[f" {choice}" for choice in choices]])
         texts = engine.tokenize([f"{prompt} one of the {choice}" for choice in choices], special=False)
         found.append(continued_after(tokens, texts))
     return found

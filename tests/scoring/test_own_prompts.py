@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from medbench_local.progress import Silent
 from medbench_local.scoring.own_prompts import PartialResults, UserRequest, digest, read_requests, score_on
 from medbench_local.scoring.rules.label import label_requests
 from tests.engine.tiny import write_random_llama
+from tests.scoring.tokenizing import tokenizer
 
 ASKED = [
     UserRequest(
@@ -182,8 +182,7 @@ def test_what_just_fits_is_scored_and_one_token_more_is_refused(tmp_path: Path, 
         outcomes = []
         for length in range(room - 40, room):  # a byte is a token in this vocabulary, or part of one
             asked = UserRequest(length, "?" * length, tuple(options))
-            tokenize = partial(engine.tokenize, special=False)
-            (request,) = label_requests(tokenize, [asked.prompt], [asked.options])
+            (request,) = label_requests(tokenizer(engine), [(asked.prompt,)], [asked.options])
             try:
                 _score(engine, [asked])
             except InputError:

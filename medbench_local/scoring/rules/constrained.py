@@ -23,7 +23,7 @@ class Constrained(LogprobRule):
         self, engine: Engine, asked: Sequence[AskedPrompt], settings: ScoringSettings
     ) -> list[BuiltRequest[ScoreRequest]]:
         special = asked[0].prompt.special
-        contexts = settings.tokenize(engine, [one.prompt.text for one in asked], special=special)
+        contexts = settings.tokenize(engine, [one.prompt.parts for one in asked], special=special)
         letters = letter_tokens(engine, max(len(one.question.options) for one in asked))
         return [
             BuiltRequest(letter_request(context, letters[: len(one.question.options)]))

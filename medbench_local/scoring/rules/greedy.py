@@ -38,7 +38,7 @@ class Greedy(ScoringRule[GenerateRequest]):
         self, engine: Engine, asked: Sequence[AskedPrompt], settings: ScoringSettings
     ) -> list[BuiltRequest[GenerateRequest]]:
         prompts = [one.prompt for one in asked]
-        contexts = settings.tokenize(engine, [one.text for one in prompts], special=prompts[0].special)
+        contexts = settings.tokenize(engine, [one.parts for one in prompts], special=prompts[0].special)
         most = settings.protocol.greedy.max_tokens
         # An answer ends where the model's context does, or what is computed right.
         end = min(settings.context, engine.info.exact_up_to or settings.context)

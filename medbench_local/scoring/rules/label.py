@@ -12,6 +12,7 @@ from functools import partial
 from typing_extensions import override
 
 from medbench_local.engine.base import Engine, ScoreRequest
+from medbench_local.prompts.prompt import Parts
 from medbench_local.scoring.continuations import (
     Tokenize,
     beginnings_and_endings,
@@ -38,7 +39,7 @@ class Label(LogprobRule):
 
 
 def label_requests(
-    tokenize: Tokenize, prompts: Sequence[str], labels: Sequence[Sequence[str]]
+    tokenize: Tokenize, prompts: Sequence[Parts], labels: Sequence[Sequence[str]]
 ) -> list[ScoreRequest]:
     """The request of each prompt with its labels; a single label, which has no other to differ from, is scored whole.
 

@@ -62,7 +62,7 @@ class Thinking(ScoringRule[ThinkingRequest]):
         protocol = settings.protocol
         own = protocol.thinking
         special = asked[0].prompt.special
-        contexts = settings.tokenize(engine, [one.prompt.text for one in asked], special=special)
+        contexts = settings.tokenize(engine, [(one.prompt.text,) for one in asked], special=special)
         texts: dict[str, Tokens] = {}
 
         def behind(text: str) -> Tokens:

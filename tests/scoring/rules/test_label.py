@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from medbench_local.engine.base import ScoreRequest
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompt_style import render
 from medbench_local.scoring.rules.label import label_requests
+from tests.scoring.tokenizing import tokenizer
 from tests.scoring.watched import ZERO, Watched
 from tests.study.material import Bench, settings
 
@@ -28,8 +28,8 @@ def test_label_scores_what_the_format_writes_beyond_what_all_labels_share(tmp_pa
 
 def test_options_are_tokenised_with_the_prompt() -> None:
     engine = FakeEngine()
-    tokenize = partial(engine.tokenize, special=False)
-    (request,) = label_requests(tokenize, ["Answer: foo"], [["bar", "baz"]])
+    tokenize = tokenizer(engine)
+    (request,) = label_requests(tokenize, [("Answer: foo",)], [["bar", "baz"]])
     (whole,) = engine.tokenize(["Answer: foobar"], special=False)
     assert request.context + request.continuations[0] == whole  # "foobar" is one token of this engine
     assert len(request.continuations[0]) == 1
@@ -37,9 +37,9 @@ def test_options_are_tokenised_with_the_prompt() -> None:
 
 def test_a_single_option_begins_after_the_prompt() -> None:
     engine = FakeEngine()
-    tokenize = partial(engine.tokenize, special=False)
-    several, single = label_requests(tokenize, ["Answer: foo", "Answer:"], [["bar", "baz"], [" A B"]])
-    assert several == label_requests(tokenize, ["Answer: foo"], [["bar", "baz"]])[0]
+    tokenize = tokenizer(engine)
+    several, single = label_requests(tokenize, [("Answer: foo",), ("Answer:",)], [["bar", "baz"], [" A B"]])
+    assert several == label_requests(tokenize, [("Answer: foo",)], [["bar", "baz"]])[0]
     (prompt,) = engine.tokenize(["Answer:"], special=False)
     assert single.context == prompt
     assert len(single.continuations[0]) == 4
