@@ -93,7 +93,8 @@ class GatedBlocks:
         Args:
             block: the layer of the language model before which it stands, one of `VisionParts.blocks`.
             x: [n, width], what goes into that layer without the block; it is not changed.
-            units: what rows look at: one picture, or several that are looked at alike, whatever a row asks for.
+            units: what rows look at: one picture, or several all of whose latents count alike, whatever a row asks for;
+                a picture that stands there twice is looked at by itself in this second way.
             seen: [n], for each row the index of its unit, or -1 for a row that sees nothing.
 
         Returns:

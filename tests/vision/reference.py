@@ -1,4 +1,4 @@
-"""Resampler and gated blocks once more, in torch and 64 bits: one picture mask over all latents, as the papers have it."""
+"""Resampler and gated blocks once more, in torch and 64 bits, with one mask over the latents of all pictures."""
 
 from __future__ import annotations
 

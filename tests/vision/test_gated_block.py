@@ -31,9 +31,9 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> GatedBlocks:
 
 
 def units_of(blocks: GatedBlocks, pictures: Sequence[NDArray[Any]]) -> list[tuple[Media, ...]]:
-    """Each picture by itself, and all of them alike."""
+    """Each picture by itself, and all of them alike; if there is one only, it stands there twice."""
     media = [blocks.media(latents) for latents in pictures]
-    return [*((one,) for one in media), tuple(media)]
+    return [*((one,) for one in media), tuple(media if len(media) > 1 else media * 2)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
