@@ -31,6 +31,8 @@ class Picture:
         sha256: hash of its file's bytes, 64 hexadecimal digits in lower case.
         name: for people: as the data set calls it.
         path: the file.
+        own_colours: its data set hands it over in its own colours, which some models' code makes red, green and blue
+            only after resizing; else before.
 
     Raises:
         ValueError: that is no such hash.
@@ -39,6 +41,7 @@ class Picture:
     sha256: str
     name: str = field(default="", compare=False)
     path: Path = field(default=Path(), compare=False)
+    own_colours: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
