@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from medbench_local.acquire.prepare import PreparedModel
+from medbench_local.catalog.model import ModelEntry
 from medbench_local.errors import UsageError
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
@@ -75,14 +76,15 @@ def refuse_unseen_pictures(plan: Plan) -> None:
                 )
 
 
-def describe_pictures(plan: Plan) -> Mapping[str, int]:
-    """How many pictures each task of a plan has in the questions that are asked."""
-    return {
-        cell.task.id: len(
-            {p for q in asked_questions(plan.protocol, cell, plan.options.limit) for p in q.pictures}
-        )
-        for cell in plan.cells
-    }
+USUAL_TOKENS = 258
+"""What a picture takes in a prompt: 256 rows of a tower for pictures of 224 pixels, between two marks."""
+
+
+def tokens_of_picture(entry: ModelEntry | None) -> int:
+    """About how many tokens a picture takes in a prompt of a model; the usual number of a model that nobody knows."""
+    if entry is None or entry.vision is None:
+        return USUAL_TOKENS
+    return {"flamingo": 1, "llava-delta": USUAL_TOKENS, "llava": 576}[entry.vision.kind]
 
 
 def _shows_demonstrations(plan: Plan, model: PreparedModel) -> bool:

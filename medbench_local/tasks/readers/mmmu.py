@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from medbench_local.files.rows import Row, SourceFile
 from medbench_local.tasks.album import Album
@@ -76,7 +77,7 @@ def _question(row: Row, pictures: tuple[Picture, ...], expected: int | None) -> 
         expected=expected,
         id=row.text("id"),
         subject=row.optional_text("subfield"),
-        pictures=pictures,
+        pictures=tuple(replace(picture, own_colours=True) for picture in pictures),
     )
 
 
