@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench_local.acquire.calibration import Speeds, measured_speeds
-from medbench_local.acquire.inventory import ModelPlan, fetched_twice, plan_model
+from medbench_local.acquire.inventory import ModelPlan, fetched_twice, made_twice, plan_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
@@ -77,6 +77,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         quant = load_quant(FULL) if as_it_is else steps[0]
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
         twice = sum(fetched_twice(files, other) for other in planned)
+        made = sum(made_twice(files, other) for other in planned)
         planned.append(files)
         also_thinks = role == "medical" or source.entry is None or may_think(source.entry, None)
         work = _Work(1 + (options.ablation and role == "base"), checked, len(steps), thinks and also_thinks)
@@ -88,7 +89,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
                 name=files.name,
                 precision=precision,
                 download=files.download - twice,
-                disk=files.room - twice,
+                disk=files.room - twice - made,
                 ready=files.quantised_here,
                 cells=own,
                 speed=_speed(speeds, precision, size),
