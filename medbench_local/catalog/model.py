@@ -25,6 +25,12 @@ FamilyName = Literal[
     "med42-v2",
     "mistral-instruct",
     "own-template",
+    "llava-v0",
+    "llava-med",
+    "llava-v1.5",
+    "llava-mistral",
+    "open-flamingo",
+    "med-flamingo",
 ]
 """The ways in which models are prompted; `prompts.families` says what each means."""
 
