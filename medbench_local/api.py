@@ -651,7 +651,7 @@ def task_prompts(
         items: rows of the split, from 0, or a slice of them; None for all.
         chat_template: a file with the Jinja chat template that writes the prompts, or "none" for plain text.
         system_prompt: replaces the system prompt: a text, or @FILE with one.
-        protocol: its own system prompts are used.
+        protocol: its own system prompts are used, and which pictures of demonstrations are shown.
         data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work, and is told what is odd about the task.
@@ -681,6 +681,7 @@ def task_prompts(
         model,
         options.prompting("medical"),
         overrides=options.protocol.prompts,
+        shot_images=options.protocol.shot_images,
         home=options.home,
         offline=options.offline,
         progress=listener,

@@ -86,10 +86,11 @@ class Prompt:
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """Its pictures, each once, in the order in which they are shown."""
-        return tuple(dict.fromkeys(picture for part in self._places for picture in part.pictures))
+        return tuple(dict.fromkeys(picture for part in self.places for picture in part.pictures))
 
     @property
-    def _places(self) -> tuple[Shown, ...]:
+    def places(self) -> tuple[Shown, ...]:
+        """Where pictures stand."""
         return tuple(part for part in self.parts if isinstance(part, Shown))
 
     @property
@@ -99,9 +100,9 @@ class Prompt:
         Raises:
             UsageError: it has a place for a picture, which would be lost.
         """
-        if self._places:
+        if self.places:
             raise UsageError(
-                f"This prompt shows {len(self._places)} picture(s), and only text can be asked here.",
+                f"This prompt shows {len(self.places)} picture(s), and only text can be asked here.",
                 advice="Choose a task without pictures.",
             )
         return str(self)

@@ -111,6 +111,7 @@ class ModelSession:
             model,
             asked,
             overrides=self._overrides,
+            shot_images=self._settings.protocol.shot_images,
             file=self._file.path,
             ends={"bos_token": self.info.bos_text, "eos_token": self.info.eos_text},
         )
@@ -153,5 +154,6 @@ class ModelSession:
     def first_prompt(self, task: Task, shots: int, demonstration_seed: int) -> dict[str, list[int]]:
         """First and last token ids of a real prompt: shows at a glance whether BOS and template are right."""
         candidate = Candidate(None, demonstration_seed if shots else None)
-        tokens = self.builder(task, shots, {}, self.prompt_style()).first_prompt(candidate, "test")
+        prompt_style = self.prompt_style().to_be_looked_at()
+        tokens = self.builder(task, shots, {}, prompt_style).first_prompt(candidate, "test")
         return {"first_tokens": list(tokens[:8]), "last_tokens": list(tokens[-8:])}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medbench_local.acquire.calibration import Speeds, measured_speeds
 from medbench_local.acquire.inventory import ModelPlan, fetched_twice, made_twice, plan_model
@@ -12,14 +12,10 @@ from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.threads import TINY
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.prompts.prompt_style import (
-    PromptStyle,
-    candidates,
-    may_think,
-    prompt_style_for,
-    render,
-)
+from medbench_local.prompts.prompt import Prompt
+from medbench_local.prompts.prompt_style import PromptStyle, candidates, may_think, prompt_style_for
 from medbench_local.prompts.prompting import Prompting
+from medbench_local.prompts.rendering import render
 from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
 from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
@@ -32,10 +28,14 @@ from medbench_local.study.planner import Planner, given_quantised
 from medbench_local.study.precision import begun_before, foreseen, weights_of
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
 from medbench_local.study.tools import Tools
+from medbench_local.study.usable import usable_candidates
 from medbench_local.tasks.question import Question
 
 USUAL_THINKING = 1000
 """Tokens of thinking that a question is expected to take: MedPsy-4B is said to take about 909 by its card."""
+
+SOME_PLACE = 260
+"""Tokens that a picture takes in prompts whose chat template is not known yet, about."""
 
 CHARACTERS_PER_TOKEN = 3.7
 """Of English medical text with Llama-2's vocabulary (measured on the MedQA test questions)."""
@@ -132,11 +132,16 @@ def _cost(
     cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, asked: Prompting, work: _Work
 ) -> CellCost:
     settings = options.protocol.selection
-    prompt_style = prompt_style_for(entry, asked=asked, overrides=options.protocol.prompts)
+    prompt_style = prompt_style_for(
+        entry, asked=asked, overrides=options.protocol.prompts, shot_images=options.protocol.shot_images
+    )
     tried = candidates(
         prompt_style, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )
     searched = is_searched(len(tried), cell.shots, settings)
+    if searched:
+        drops = options.protocol.too_long == "drop-demonstrations"
+        tried = usable_candidates(prompt_style, cell.task, cell.shots, tried, drops=drops)
     rows = selection_rows(cell.task, settings, options.limit)
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
     questions = asked_questions(options.protocol, cell, options.limit)
@@ -182,8 +187,26 @@ def _lengths(cell: Cell, prompt_style: PromptStyle, questions: Sequence[Question
     pool = cell.task.questions("demonstrations") if cell.shots else ()
     shown = [pool[row] for row in demonstration_rows(0, len(pool), cell.shots)]
     sample = questions[:50]
-    full = [len(render(prompt_style, cell.task.id, q, shown, None).text) for q in sample]
-    body = [len(q.text) + sum(len(o) + 5 for o in q.options) for q in sample]
+    style, place = prompt_style.to_be_looked_at(), prompt_style.layout.place_tokens or SOME_PLACE
+    prompts = [_looked_at(style, cell.task.id, q, shown) for q in sample]
+    pictures = [sum(len(one.pictures) for one in (*shown, q)) for q in sample]
+    full = [
+        len(str(one)) / CHARACTERS_PER_TOKEN + number * place
+        for one, number in zip(prompts, pictures, strict=True)
+    ]
+    texts = [len(q.text) + sum(len(o) + 5 for o in q.options) for q in sample]
+    body = [
+        text / CHARACTERS_PER_TOKEN + len(q.pictures) * place for text, q in zip(texts, sample, strict=True)
+    ]
     tail = sum(body) / len(body)
-    prefix = sum(full) / len(full) - tail
-    return prefix / CHARACTERS_PER_TOKEN, tail / CHARACTERS_PER_TOKEN
+    return sum(full) / len(full) - tail, tail
+
+
+def _looked_at(
+    prompt_style: PromptStyle, task_id: str, question: Question, shown: Sequence[Question]
+) -> Prompt:
+    """A prompt of which only the text counts; without pictures where their place is not known."""
+    bare = [question, *shown]
+    if not prompt_style.layout.shows_pictures:
+        bare = [replace(one, pictures=()) for one in bare]
+    return render(prompt_style, task_id, bare[0], bare[1:], None)

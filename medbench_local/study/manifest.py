@@ -18,6 +18,7 @@ from medbench_local.results.folder import identity
 from medbench_local.results.identification import Identification
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import SCHEMA
+from medbench_local.scoring.prompt_styles import reads_pictures
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.model_prompts import chat_template_record, describe_prompts, prompt_warnings
 from medbench_local.study.options import record
@@ -116,7 +117,7 @@ def identity_with(plan: Outline, cells: Sequence[HashedCell], quants: Sequence[Q
             "shots": [cell.shots for cell in cells],
             "scoring": plan.scoring,
             "quants": [_quant_identity(quant, options.home) for quant in quants],
-            "protocol": plan.protocol.in_first_names(),
+            "protocol": plan.protocol.in_first_names(pictures=any(map(reads_pictures, plan.models.values()))),
             "engine": engine,
             **asked,
         }

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+TAG = "<image>"
+"""What a question's text holds where its data set places a picture; a text without any leaves the place open."""
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -24,7 +24,8 @@ class Question:
 
     Attributes:
         id: unique within its task and split; the data set's own id where it has one.
-        text: the question as shown, stripped of surrounding white space.
+        text: the question as shown, stripped of surrounding white space; it holds `medbench_local.tasks.picture.TAG`
+            where its data set places a picture.
         options: the answer options in the data set's order, unaltered; 2 to 26 of them.
         answer: index of the correct option; the first one if several are identical.
         subject: the data set's own subject name, or "".
