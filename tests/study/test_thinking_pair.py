@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from medbench_local import compare, export_prompts, read_results, run_reference, validate
+from medbench_local import check, compare, export_prompts, read_results, run_reference, validate
 from medbench_local.catalog.protocol import Protocol, ThinkingSettings
-from medbench_local.errors import InputError
+from medbench_local.errors import InputError, UsageError
 from medbench_local.progress import Advance, Silent
 from medbench_local.report.tabular import as_csv
 from medbench_local.results.folder import Run
@@ -293,3 +293,39 @@ def test_marks_that_are_control_tokens_and_marks_of_ones_own(place: Path) -> Non
     assert rows[5]["thinking"] == {"tokens": 2, "end": "closed", "loops": False, "text": "HmmBeta"}
     close = {(row.model, row.think.close) for row in export_prompts(found) if row.think}
     assert close == {("control", ("</think>",)), ("base", ("Beta",))}
+
+
+def test_a_check_counts_each_question_once(place: Path) -> None:
+    """What a comparison asks beside, and what it asks twice, would be more questions than there are."""
+    asked: dict[str, Any] = {"quant": "q8_0", "tasks": ["./clues"], "threads": 1}
+    found = check("./med", protocol=_protocol(), output=place / "check", **asked)
+    assert [(task.task, task.shots) for task in found.tasks] == [("clues", 0)]
+    right = _right(0, 1, 2, 3) / QUESTIONS
+    assert (found.overall.n, found.overall.accuracy_full) == (QUESTIONS, right)
+
+
+def test_a_check_refuses_a_budget_beyond_the_context(place: Path) -> None:
+    """All prompts would count as wrong at both precisions, which would then be called equivalent."""
+    with pytest.raises(UsageError, match="12 of 12 prompts of clues do not fit the context of 4,096 tokens"):
+        check(
+            "./med",
+            protocol=_protocol(budget=4090),
+            output=place / "check too long",
+            quant="q8_0",
+            tasks=["./clues"],
+            threads=1,
+        )
+
+
+def test_a_check_without_thinking_says_so(place: Path) -> None:
+    listener = _Listener()
+    check(
+        "./med",
+        output=place / "check at once",
+        quant="q8_0",
+        tasks=["./clues"],
+        shots=[0],
+        threads=1,
+        progress=listener,
+    )
+    assert any("here it answers without thinking" in note for note in listener.notes)
