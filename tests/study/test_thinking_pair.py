@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from medbench_local import check, compare, export_prompts, read_results, run_reference, validate
 from medbench_local.catalog.protocol import Protocol, ThinkingSettings
 from medbench_local.errors import InputError, UsageError
 from medbench_local.progress import Advance, Silent
+from medbench_local.report.sweep import show_sweep
 from medbench_local.report.tabular import as_csv
 from medbench_local.results.folder import Run
+from medbench_local.results.sweep import Sweep, summarise
 from tests.cli.command import Command
 from tests.study import thinking_pair
 
@@ -172,6 +176,9 @@ def test_reports_say_who_thinks(run: Run, capsys: pytest.CaptureFixture[str]) ->
     command = Command(capsys)
     ended = command("report", run.folder.path)
     assert ended.code == 0, ended.err
+    assert "0-shot, both think: win 100.0 %" in ended.out, (
+        "the rates say which of the comparisons they are over"
+    )
     for said in ("both think", "medical thinks", "without thinking", "16.7 %", "truncated"):
         assert said in ended.out
     assert json.loads(command("report", run.folder.path, "--format", "json").out) == run.results.to_dict()
@@ -183,6 +190,10 @@ def test_reports_say_who_thinks(run: Run, capsys: pytest.CaptureFixture[str]) ->
         ("medical", "2", ""),
         ("none", "", ""),
     ]
+    sweep = Sweep((run,), ("a pair",), summarise(("a pair",), [run.results.comparisons]))
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(show_sweep(sweep))
+    assert re.search(r"a pair, both think +1 +100.0 %", console.export_text())
     report = (run.folder.path / "report.md").read_text(encoding="utf-8")
     assert "the budget ended its thinking about more than 5.0 %" in report
     assert len(set(str(run.results).splitlines())) == 4, "a line of its own for each comparison"
