@@ -206,6 +206,7 @@ def test_reports_say_who_thinks(run: Run, capsys: pytest.CaptureFixture[str]) ->
         ({"ended": QUESTIONS - 1}, "truncated"),
         ({"loops": QUESTIONS + 1}, "loops"),
         ({"questions": QUESTIONS + 1}, "questions"),
+        ({"questions": QUESTIONS - 1}, "questions"),
         ({"median_tokens": None}, "median_tokens"),
     ],
 )
@@ -219,6 +220,33 @@ def test_numbers_of_thinking_that_contradict_each_other_are_refused(
     with pytest.raises(InputError) as caught:
         read_results(path)
     assert caught.value.where == f"key 'comparisons.0.thinking.medical.{key}'"
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "where"),
+    [
+        (0, {"thinking": None}, "thinking.medical"),
+        (1, {"thinking": None}, "thinking.medical"),
+        (0, {"thinkers": "none", "thinking": None}, "thinkers"),
+        (0, {"thinkers": None, "thinking": None}, "thinkers"),
+        (2, {"thinkers": "both"}, "thinkers"),
+        (0, {"scoring": "constrained"}, "thinkers"),
+    ],
+)
+def test_who_thinks_and_what_was_thought_go_together(
+    run: Run, tmp_path: Path, number: int, change: dict[str, Any], where: str
+) -> None:
+    data = run.results.to_dict()
+    data["comparisons"][number] |= change
+    if where == "thinkers":
+        data["comparisons"] = data["comparisons"][number : number + 1]
+        data["comparisons"][0]["holm_p"] = data["comparisons"][0]["mcnemar_p"]
+        number = 0
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError) as caught:
+        read_results(path)
+    assert caught.value.where == f"key 'comparisons.{number}.{where}'"
 
 
 def test_who_does_not_think_has_no_thoughts(run: Run, tmp_path: Path) -> None:
