@@ -15,7 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from medbench_local import check, compare, export_prompts, read_results, run_reference, validate
+from medbench_local import check, compare, export_prompts, read_results, run_reference, task_prompts, validate
 from medbench_local.catalog.protocol import Protocol, ThinkingSettings
 from medbench_local.errors import InputError, UsageError
 from medbench_local.progress import Advance, Silent
@@ -368,3 +368,31 @@ def test_a_check_without_thinking_says_so(place: Path) -> None:
         progress=listener,
     )
     assert any("here it answers without thinking" in note for note in listener.notes)
+
+
+@pytest.mark.parametrize("scoring", ["thinking", "constrained", "label", "cloze"])
+def test_prompts_of_a_scoring_are_exported_without_a_run(
+    run: Run, place: Path, capsys: pytest.CaptureFixture[str], scoring: str
+) -> None:
+    """As a run with that scoring exports them."""
+    command, file = Command(capsys), place / f"plain-{scoring}.jsonl"
+    protocol = place / "thinks.yaml"
+    protocol.write_text(f"name: thinks\nsummary: Small.\nthinking: {{budget: {BUDGET}}}\n")
+    plain = ("prompts", "export", "--model", "./med", "--task", "./clues", "--protocol", protocol)
+    ended = command(*plain, "--scoring", scoring, "--output", file)
+    assert ended.code == 0, ended.err
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert {row["scoring"] for row in rows} == {scoring}
+    if scoring in ("thinking", "constrained"):
+        exported = [row.as_row() for row in export_prompts(run)]
+        assert rows == [row for row in exported if (row["model"], row["scoring"]) == ("med", scoring)]
+    else:
+        assert ("gap" in rows[0]) == (scoring == "cloze")
+    ended = command(*plain, "--output", file)
+    assert "scoring" not in json.loads(file.read_text(encoding="utf-8").splitlines()[0])
+
+
+def test_marks_of_ones_own_are_exported_without_a_run(place: Path) -> None:
+    (row,) = task_prompts("./med", "./clues", items=[3], scoring="thinking", think_close="Beta")
+    assert row.think is not None
+    assert (row.think.close, row.think.budget) == (("Beta",), 4096)
