@@ -123,8 +123,7 @@ class Outline:
         if RULES[self.scoring].thinks:
             return ()
         said = (
-            f"{model.name} was trained to think before it answers; here it answers without thinking. The scoring "
-            "thinking lets it think."
+            without_thinking(model.name)
             for role, model in self.models.items()
             if style_of(model.entry, model.chat_template, self.options.prompting(role)) is not None
         )
@@ -237,6 +236,14 @@ class Plan(Outline):
                 f"{types[1]}): a difference between them may come from that alone."
             )
         return tuple(dict.fromkeys(said))
+
+
+def without_thinking(model: str) -> str:
+    """What has to be said of a model that would think, where the scoring does not let it."""
+    return (
+        f"{model} was trained to think before it answers; here it answers without thinking. The scoring thinking lets "
+        "it think."
+    )
 
 
 def asked_questions(protocol: Protocol, cell: Cell, limit: int | None = None) -> tuple[Question, ...]:

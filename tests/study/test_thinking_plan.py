@@ -69,5 +69,8 @@ def test_bases_that_hold_conversations_think_in_the_plan_too(
     chat = _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b-instruct", budget=500)
     assert chat.base.cells[0].written == chat.medical.cells[0].written > 0
     assert _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b", budget=500).base.cells[0].written == 0
+    at_once = _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b", budget=500, scoring="cloze")
+    (warning,) = (text for text in at_once.warnings if "without thinking" in text)
+    assert warning.startswith("huatuogpt-o1-7b was trained to think")
     marked = _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b", budget=500, think_close="</think>")
     assert marked.base.cells[0].written > 0
