@@ -88,6 +88,7 @@ class ModelPlan:
         quantised_size: bytes of the GGUF at ``precision``; an estimate where it is not made yet.
         quantised_here: whether it is made.
         base: what it is merged into, if it is an adapter; else None.
+        file: a GGUF file of it that is here, at ``precision`` if there is one; else None.
     """
 
     name: str
@@ -100,6 +101,7 @@ class ModelPlan:
     quantised_size: int
     quantised_here: bool
     base: BaseDownload | None = None
+    file: Path | None = None
 
     @property
     def room(self) -> int:
@@ -166,7 +168,7 @@ def plan_model(
     listener = progress or Silent()
     if isinstance(source, LocalGguf):
         size = sum((source.path.parent / part).stat().st_size for part in gguf_parts(source.path.name))
-        return _plan_gguf(source, quant, None, None, size, 0)
+        return replace(_plan_gguf(source, quant, None, None, size, 0), file=source.path)
     if isinstance(source, HubGguf):
         from medbench_local.hub.repository import still_to_fetch  # slow to import
 
@@ -306,6 +308,7 @@ def _plan(
         quantised_size=quantised.size if quantised else _estimate(full_size, quant),
         quantised_here=here,
         base=replace(needs.base, download=0) if needs.base and (here or full_here) else needs.base,
+        file=next((one.path for one in (quantised, full) if one is not None and one.path.is_file()), None),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from medbench_local.errors import UsageError
@@ -93,6 +93,13 @@ class ExportedPrompt:
         }
 
 
+Write = Callable[[PromptStyle, str, Question, Sequence[Question], int | None], Prompt]
+"""Writes a prompt, as `medbench_local.prompts.prompt_style.render` does."""
+
+Complete = Callable[[ExportedPrompt, Prompt, Question], ExportedPrompt]
+"""Adds to a row what a scoring needs."""
+
+
 def exported_prompts(
     prompt_style: PromptStyle,
     task: Task,
@@ -102,6 +109,8 @@ def exported_prompts(
     formats: Iterable[int | None],
     demonstration_seeds: Sequence[int],
     items: Iterable[int] | None = None,
+    write: Write = render,
+    complete: Complete = lambda row, _prompt, _question: row,
 ) -> Iterator[ExportedPrompt]:
     """The prompts of the chosen questions: by format, then demonstration set, then question.
 
@@ -113,6 +122,8 @@ def exported_prompts(
         formats: seeds of sampled formats; None for the model's default template.
         demonstration_seeds: seeds of demonstration sets; not used for zero-shot.
         items: rows of the split, or None for all.
+        write: makes the prompts.
+        complete: adds to each row what a scoring needs.
 
     Raises:
         UsageError: an item is not in the split, or the pool has too few questions.
@@ -134,8 +145,8 @@ def exported_prompts(
         for seed in seeds:
             for row in rows:
                 question = questions[row]
-                prompt = render(prompt_style, task.id, question, shown[seed], format)
-                yield exported_prompt(
+                prompt = write(prompt_style, task.id, question, shown[seed], format)
+                exported = exported_prompt(
                     prompt_style.name,
                     task.id,
                     split,
@@ -146,6 +157,7 @@ def exported_prompts(
                     format=format,
                     demonstrations=seed,
                 )
+                yield complete(exported, prompt, question)
 
 
 def exported_prompt(
