@@ -344,7 +344,10 @@ class LlamaEngine(Closing):
 
     def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
         """See `Engine.spell`; bytes that are no text become U+FFFD."""
-        piece = self._model.piece
+        piece, most = self._model.piece, self._model.vocabulary
+        for token in (token for tokens in token_lists for token in tokens):
+            if not 0 <= token < most:
+                raise EngineError(f"Token {token} is not in the vocabulary of {most} tokens.")
         return [
             b"".join(piece(token, special=True) for token in tokens).decode("utf-8", "replace")
             for tokens in token_lists

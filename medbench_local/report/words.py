@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.record import Thinkers
 from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results, Thinking
+from medbench_local.results.summary import counted as counted_comparisons
 from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.doubt import doubt
 from medbench_local.text import plain as plain
@@ -172,10 +173,20 @@ def state(text: str) -> str:
 def rates(results: Results) -> list[str]:
     """The summary, a line for each number of shots, and one for all if there are several."""
     summary = results.summary
-    lines = [f"{part.shots}-shot: {_rates(part)}" for part in summary.by_shots]
+    found = counted_comparisons(results.comparisons)
+    lines = [
+        f"{part.shots}-shot{of_whom(c for c in found if c.shots == part.shots)}: {_rates(part)}"
+        for part in summary.by_shots
+    ]
     if len(lines) > 1:
-        lines.append(f"all: {_rates(summary)}")
+        lines.append(f"all{of_whom(found)}: {_rates(summary)}")
     return lines or ["no comparison was made"]
+
+
+def of_whom(comparisons: Iterable[Comparison]) -> str:
+    """Who thinks in the comparisons that rates are over, which are some of those that are shown: ", both think"."""
+    who = dict.fromkeys(THINKERS[c.thinkers] for c in comparisons if c.thinkers is not None)
+    return "".join(f", {words}" for words in who)
 
 
 def counted(count: int, what: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from math import isclose
 from typing import NamedTuple, Protocol
 
+from medbench_local.catalog.names import Scoring
 from medbench_local.results.checks import Check, ComparisonEquivalence, EquivalenceRecord, PrecisionChanges
 from medbench_local.results.record import ROLES, THINKERS, Accuracies, Discordant
 from medbench_local.results.schema import Comparison, Results
@@ -20,6 +21,9 @@ from medbench_local.statistics.recount import (
     wilson_interval,
 )
 from medbench_local.statistics.significance import holm
+
+THINKING: Scoring = "thinking"
+"""The scoring in whose comparisons somebody thinks."""
 
 ROUNDING = 1e-9
 """How far a fraction may be from what it follows from; a count divided by another is exact to 1e-16."""
@@ -129,17 +133,25 @@ def _of_comparison(comparison: Comparison, results: Results) -> Iterator[Contrad
 
 def _of_thinking(comparison: Comparison) -> Iterator[Contradiction]:
     """Who thinks, and how often it ended in which way."""
+    thinks = comparison.thinkers in ("both", "medical")
+    if thinks != (comparison.scoring == THINKING):
+        who = "null" if comparison.thinkers is None else f"'{comparison.thinkers}'"
+        yield Contradiction("thinkers", f"the scoring '{comparison.scoring}' does not go with {who}")
     for role in ROLES:
         found = None if comparison.thinking is None else getattr(comparison.thinking, role)
-        if found is None:
-            continue
         key = f"thinking.{role}"
+        asked = comparison.n - getattr(comparison.counts, role).overlong
+        if found is None:
+            if asked > 0 and comparison.thinkers in ("both", role):
+                yield Contradiction(key, f"by key 'thinkers' {THINKERS[comparison.thinkers]}, found null")
+            continue
         if comparison.thinkers not in ("both", role):
             who = "nobody thinks" if comparison.thinkers is None else THINKERS[comparison.thinkers]
             yield Contradiction(key, f"by key 'thinkers' {who}")
-        if found.questions > comparison.n:
+        if found.questions != asked:
             yield Contradiction(
-                f"{key}.questions", f"expected at most {comparison.n} questions, found {found.questions}"
+                f"{key}.questions",
+                f"expected {asked} questions by keys 'n' and 'counts', found {found.questions}",
             )
         if found.truncated + found.ended > found.questions:
             yield Contradiction(

@@ -17,8 +17,8 @@ class PictureBook:
 
     Args:
         info: of the loaded model.
-        features: the file of each picture's features. Pictures without may stand in prompts that are tokenised and never
-            asked, as are those that only say what prompts have in common.
+        features: the file of each picture's features. Pictures without may stand in prompts that are tokenised only to
+            see what prompts have in common.
     """
 
     def __init__(self, info: EngineInfo, features: Mapping[Picture, Path]) -> None:

@@ -124,6 +124,18 @@ class Outline:
         """Whether both models are the same weights."""
         return self.medical.quantised.sha256 == self.base.quantised.sha256
 
+    @property
+    def thoughtless(self) -> tuple[str, ...]:
+        """That models which would think before they answer do not; nothing where the scoring lets them."""
+        if RULES[self.scoring].thinks:
+            return ()
+        said = (
+            without_thinking(model.name)
+            for role, model in self.models.items()
+            if style_of(model.entry, model.chat_template, self.options.prompting(role)) is not None
+        )
+        return tuple(dict.fromkeys(said))
+
     def scored_at_reference(self, role: str) -> bool:
         """Whether a model is scored at the precision that is checked against."""
         model = self.models[role]
@@ -228,13 +240,7 @@ class Plan(Outline):
         said = [warning for cell in self.cells for warning in cell.task.warnings]
         models = (self.medical, self.base)
         said += [warning for model in models for warning in model.warnings]
-        if not RULES[self.scoring].thinks:
-            said += [
-                f"{model.name} was trained to think before it answers; here it answers without thinking. The scoring "
-                "thinking lets it think."
-                for role, model in self.models.items()
-                if style_of(model.entry, model.chat_template, self.options.prompting(role)) is not None
-            ]
+        said += self.thoughtless
         if self.same_file:
             said.append(SAME_FILE)
         types = [model.quantised.file_type for model in models]
@@ -244,6 +250,14 @@ class Plan(Outline):
                 f"{types[1]}): a difference between them may come from that alone."
             )
         return tuple(dict.fromkeys(said))
+
+
+def without_thinking(model: str) -> str:
+    """What has to be said of a model that would think, where the scoring does not let it."""
+    return (
+        f"{model} was trained to think before it answers; here it answers without thinking. The scoring thinking lets "
+        "it think."
+    )
 
 
 def asked_questions(protocol: Protocol, cell: Cell, limit: int | None = None) -> tuple[Question, ...]:
@@ -358,6 +372,8 @@ def located_tasks(
 
 
 def default_tasks(entries: Sequence[ModelEntry | None]) -> tuple[str, ...]:
-    """The demo tasks if every model is one of the embedded pair, else the 13 of the study."""
-    embedded = all(entry is not None and entry.name.startswith("demo-") for entry in entries)
-    return expand_tasks(("demo",) if embedded else ("all",))
+    """The demo tasks if every model is one of the embedded pair, the visual ones for models with pictures, else the 13."""
+    if all(entry is not None and entry.name.startswith("demo-") for entry in entries):
+        return expand_tasks(("demo",))
+    pictures = all(entry is not None and entry.vision is not None for entry in entries)
+    return expand_tasks(("visual" if pictures else "all",))
