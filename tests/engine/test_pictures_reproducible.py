@@ -49,30 +49,24 @@ class Shown(Seeing):
             second,
             QUESTION + "(B) or\n",
         ]
-        return [
-            spelled(parts, self)
-            for parts in (
-                [*told, third, QUESTION + "Answer:"],
-                [*told, fourth, QUESTION + "Answer:"],  # another picture at the same place
-                [*told, third, "Answer:"],
-                [*told, third, "A"],
-                [*told, third, fourth, QUESTION],  # no text between
-                [*told, third, ".", fourth, "."],  # next to none
-                [*told, third, *told[1:], fourth, *told[1:], "Answer:"],
-                [*told, QUESTION * 3 + "Answer:"],  # text goes on where others have a picture
-                [
-                    *told[:-1],
-                    QUESTION + "(B) or",
-                    third,
-                    "Answer:",
-                ],  # a picture where the text of others goes on
-                [*told, *[QUESTION * 4, third] * 3, QUESTION + "Answer:"],  # more than is computed together
-                [system, first, "x"],
-                [system, second, QUESTION],
-                ["", first, "x"],
-                [system + QUESTION * 2],
-            )
+        long: list[str | int | None] = [QUESTION * 4, third]
+        every: list[list[str | int | None]] = [
+            [*told, third, QUESTION + "Answer:"],
+            [*told, fourth, QUESTION + "Answer:"],  # another picture at the same place
+            [*told, third, "Answer:"],
+            [*told, third, "A"],
+            [*told, third, fourth, QUESTION],  # no text between
+            [*told, third, ".", fourth, "."],  # next to none
+            [*told, third, *told[1:], fourth, *told[1:], "Answer:"],
+            [*told, QUESTION * 3 + "Answer:"],  # text goes on where others have a picture
+            [*told[:-1], QUESTION + "(B) or", third, "Answer:"],  # a picture where others' text goes on
+            [*told, *long, *long, *long, QUESTION + "Answer:"],  # more than is computed together
+            [system, first, "x"],
+            [system, second, QUESTION],
+            ["", first, "x"],
+            [system + QUESTION * 2],
         ]
+        return [spelled(parts, self) for parts in every]
 
     def requests(self) -> list[ScoreRequest]:
         return [
