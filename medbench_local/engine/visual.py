@@ -20,7 +20,6 @@ from medbench_local.settings import read_settings
 from medbench_local.vision.arithmetic import Floats
 from medbench_local.vision.features import read_features
 from medbench_local.vision.parts import VisionFile
-from medbench_local.vision.projector import check_features
 
 
 class Visual(ABC):
@@ -148,12 +147,11 @@ class Visual(ABC):
         """
         try:
             found = read_features(Path(path))
-            check_features(self._file, found)
         except InputError as error:
-            advice = "Run the same command again: features that are missing or damaged are computed anew."
-            raise EngineError(
-                f"A picture cannot be shown: {error.path}: {error.problem}.", advice=advice
-            ) from error
+            raise _not_shown(path, error.problem) from error
+        wanted = self._parts.rows, self._file.sizes["tower"]
+        if found.shape != wanted:
+            raise _not_shown(path, f"features of shape {found.shape}, expected {wanted}")
         return found
 
 
@@ -184,10 +182,16 @@ def _library() -> str:
     """The library that multiplies matrices for numpy; "" if it is none that can be asked."""
     from threadpoolctl import threadpool_info
 
-    root = Path(np.__file__).resolve().parents[1]
     found = [
         " ".join(filter(None, [one["internal_api"], one.get("version"), one.get("architecture")]))
         for one in threadpool_info()
-        if one["user_api"] == "blas" and Path(one["filepath"]).is_relative_to(root)
+        if one["user_api"] == "blas" and "scipy" not in Path(one["filepath"]).parent.name
     ]
     return ", ".join(sorted(found))
+
+
+def _not_shown(path: str, problem: str) -> EngineError:
+    return EngineError(
+        f"A picture cannot be shown: {path}: {problem}.",
+        advice="Run the same command again: features that are missing or damaged are computed anew.",
+    )
