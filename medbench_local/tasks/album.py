@@ -152,7 +152,13 @@ class Album:
                     decode(picture.path).close()
                     good.add(sha256)
                 except InputError as error:
-                    self._defects.setdefault(sha256, error)
+                    where = (
+                        ""
+                        if picture.path.name == Path(picture.name).name
+                        else f"picture {plain(picture.name)}"
+                    )
+                    found = InputError(picture.path, where, error.problem, advice=error.advice)
+                    self._defects.setdefault(sha256, found)
                 advance(1)
         if good:
             self._store.note_sound(good)
