@@ -28,7 +28,7 @@ from medbench_local.files.space import DiskNeed, check_room
 from medbench_local.progress import Progress
 from medbench_local.vision.arithmetic import Floats
 from medbench_local.vision.parts import VisionParts
-from medbench_local.vision.pictures import Rule, decode, pixels
+from medbench_local.vision.pictures import Rule, pixels
 from medbench_local.vision.tower import Tower, TowerConfig, read_tower_config
 
 VERSION = "v1"
@@ -135,7 +135,7 @@ def encode_pictures(
         nbytes = 4 * shape[0] * shape[1] + _HEADER + _DIGEST
         check_room([DiskNeed(folder, len(missing) * nbytes, "what a model sees of pictures")])
         for picture in missing:
-            decode(picture.path, sha256=picture.sha256)
+            pixels(picture.path, rule, sha256=picture.sha256)
         opened = Tower.open(tower, layer=parts.layer)
         with progress.step("encoding pictures", total=len(unique), unit="pictures") as advance:
             advance(len(unique) - len(missing), known=True)
