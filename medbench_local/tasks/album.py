@@ -149,7 +149,7 @@ class Album:
         with self._progress.step("looking at pictures", total=len(new), unit="pictures") as advance:
             for sha256, picture in new.items():
                 try:
-                    decode(picture.path).close()
+                    decode(picture.path, sha256=sha256).close()
                     good.add(sha256)
                 except InputError as error:
                     where = (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import pickle
+import random
 import re
 import shutil
 import zipfile
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from medbench_local.catalog.visual_options import question_key
@@ -335,6 +338,15 @@ def test_what_was_taken_out_is_not_read_again(
     assert lost.read_bytes() == picture(1)
 
 
+def test_tables_of_pictures_are_held_in_memory_piece_by_piece(tmp_path: Path, home: Path) -> None:
+    rows = [{"image": as_hub(bytes([number]) * 2**20), "answer": "yes"} for number in range(70)]
+    path = table(tmp_path / "x.parquet", rows)  # ten groups of seven rows: 70 MB
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in readers.parquet_rows(SourceFile(path), ("image",), batch=2):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert 0 < most < 30 * 2**20
+
+
 def test_pictures_in_an_archive_are_taken_out_once(tmp_path: Path, home: Path) -> None:
     write_slake(tmp_path / "slake")
     zipped = slake_archive(tmp_path / "slake/imgs.zip")
@@ -472,6 +484,37 @@ def test_a_list_is_read_in_its_order(tmp_path: Path) -> None:
     )
     assert [row.fields for row in json_list(SourceFile(path))] == rows
     assert list(json_list(SourceFile(write(tmp_path / "y.json", b" [ ] ")))) == []
+
+
+@pytest.mark.parametrize("form", ["json", "zip", "parquet", "pickle"])
+def test_bytes_damaged_at_random_raise_nothing_but_input_errors(
+    tmp_path: Path, home: Path, form: str
+) -> None:
+    dice = random.Random(3)
+    if form in ("json", "zip"):
+        name, file = "slake", tmp_path / f"slake/{'test.json' if form == 'json' else 'imgs.zip'}"
+        write_slake(tmp_path / "slake")
+        slake_archive(tmp_path / "slake/imgs.zip")
+    elif form == "parquet":
+        name, file = "mmmu-pharmacy", tmp_path / "mmmu/Pharmacy/validation-00000-of-00001.parquet"
+        write_mmmu(tmp_path / "mmmu", [mmmu_row()])
+    else:
+        name, file = "pathvqa", tmp_path / "pathvqa/qas/test/test_qa.pkl"
+        rows = [{"image": "test_0001", "question": "is it?", "answer": "yes"}]
+        for split in ("train", "val", "test"):
+            write(tmp_path / f"pathvqa/qas/{split}/{split}_qa.pkl", pickle.dumps(rows, 4))
+        write_pictures(tmp_path / "pathvqa/images/test", ["test_0001.jpg"])
+    load_task(name, data_dir=tmp_path, splits=("test",))
+    good = file.read_bytes()
+    for _ in range(80):
+        damaged = bytearray(good)
+        for _ in range(dice.randint(1, 4)):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        file.write_bytes(
+            damaged[: dice.randint(len(damaged) // 2, len(damaged))] if dice.random() < 0.3 else damaged
+        )
+        with contextlib.suppress(InputError):
+            load_task(name, data_dir=tmp_path, splits=("test",))
 
 
 # --- the hub
