@@ -302,9 +302,9 @@ def verdict(
     """The paired verdict of two files of per-question results, whatever made them.
 
     Args:
-        medical: rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task`` as JSON Lines, a
-            JSON list or CSV; a log of lm-evaluation-harness or inspect_ai; or a run's folder, of which the medical
-            model's samples are taken.
+        medical: rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task`` and what questions
+            share (``cluster``, or ``image`` or ``images``) as JSON Lines, a JSON list or CSV; a log of
+            lm-evaluation-harness or inspect_ai; or a run's folder, of which the medical model's samples are taken.
         base: the same of the base model, in any of these formats.
         confidence: of the bootstrap's interval, from 0.5 to below 1.
         metric: which metric or scorer of a log says what is correct; needed where there are several.

@@ -10,6 +10,7 @@ from medbench_local.results.record import Thinkers
 from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results, Thinking
 from medbench_local.results.summary import counted as counted_comparisons
 from medbench_local.scoring.rules import RULES
+from medbench_local.statistics.clusters import too_few_clusters
 from medbench_local.statistics.doubt import doubt
 from medbench_local.text import plain as plain
 
@@ -155,10 +156,29 @@ def headline(results: Results) -> str:
 def verdict(comparison: Comparison, confidence: float) -> str:
     """A verdict as a table has it: "win", "win, doubtful" where an exact test stands against it, "win, unverified".
 
+    A verdict that another one over pictures stands beside is marked: "win†".
+
     Args:
         comparison: whose verdict.
         confidence: of its interval.
     """
+    return _verdict(comparison, confidence) + UNLIKE_CLUSTERS * unlike_clusters(comparison, confidence)
+
+
+UNLIKE_CLUSTERS = "†"
+"""Marks a verdict that another one stands beside."""
+
+
+def unlike_clusters(comparison: Comparison, confidence: float) -> bool:
+    """Whether the bootstrap over pictures gives another verdict, or there are too few of them for a win or a loss."""
+    beside = comparison.clusters
+    if beside is None:
+        return False
+    alone = comparison.verdict != "tie" and too_few_clusters(beside.n, confidence)
+    return alone or beside.verdict != comparison.verdict
+
+
+def _verdict(comparison: Comparison, confidence: float) -> str:
     said = comparison.verdict
     if doubt(said, comparison.n, comparison.mcnemar_p, confidence=confidence) is not None:
         return f"{said}, doubtful"
@@ -166,8 +186,8 @@ def verdict(comparison: Comparison, confidence: float) -> str:
 
 
 def state(text: str) -> str:
-    """What decides the colour of a verdict or an outcome in a table: "win, unverified" is "not verified"."""
-    return "not verified" if text.endswith((", unverified", ", doubtful")) else text
+    """What decides the colour of a verdict or an outcome in a table: "not verified" of "win, unverified" or "win†"."""
+    return "not verified" if text.endswith((", unverified", ", doubtful", UNLIKE_CLUSTERS)) else text
 
 
 def rates(results: Results) -> list[str]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isclose
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from medbench_local.catalog.names import Scoring
 from medbench_local.results.checks import Check, ComparisonEquivalence, EquivalenceRecord, PrecisionChanges
+from medbench_local.results.clusters_consistency import contradictions_of_clusters
+from medbench_local.results.contradiction import ROUNDING, Contradiction
 from medbench_local.results.record import ROLES, THINKERS, Accuracies, Discordant
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.statistics.paired import raw_verdict
@@ -25,9 +27,6 @@ from medbench_local.statistics.significance import holm
 THINKING: Scoring = "thinking"
 """The scoring in whose comparisons somebody thinks."""
 
-ROUNDING = 1e-9
-"""How far a fraction may be from what it follows from; a count divided by another is exact to 1e-16."""
-
 _OF_P_VALUES = 1e-6
 """The same of a p-value, as a share of it."""
 
@@ -40,18 +39,6 @@ version it was; those that do compute intervals exactly.
 
 _MOST = 10**7
 """Questions up to which intervals are computed again; no data set has so many."""
-
-
-class Contradiction(NamedTuple):
-    """One number that cannot be.
-
-    Attributes:
-        key: where it stands, as in the file ("comparisons.0.ci").
-        problem: what was expected and what was found.
-    """
-
-    key: str
-    problem: str
 
 
 class _Numbers(Protocol):
@@ -118,6 +105,8 @@ def _of_comparison(comparison: Comparison, results: Results) -> Iterator[Contrad
                 )
     yield from _of_thinking(comparison)
     yield from _below("check", _of_check(comparison.check, n))
+    if comparison.clusters is not None:
+        yield from _below("clusters", contradictions_of_clusters(comparison, results.confidence))
     if comparison.quantised is not None:
         yield from _of_quantised(comparison, results.confidence, drawn=drawn)
     if comparison.equivalence is not None:

@@ -356,7 +356,7 @@ def located_tasks(
 
 
 def default_tasks(entries: Sequence[ModelEntry | None]) -> tuple[str, ...]:
-    """The demo tasks if every model is one of the embedded pair, the visual ones for models with pictures, else the 13."""
+    """The demo tasks for the embedded pair, the visual ones for models with pictures, else the 13 of the study."""
     if all(entry is not None and entry.name.startswith("demo-") for entry in entries):
         return expand_tasks(("demo",))
     pictures = all(entry is not None and entry.vision is not None for entry in entries)
