@@ -55,8 +55,8 @@ class Toys:
         tower: a whole CLIP model.
         tower_336: the same tower under another name, with the newer form of its preparation of pictures.
         llava_med, llava_v0: differences to the base; the first with [PAD] behind its added tokens.
-        med_flamingo, open_flamingo: model.pt and checkpoint.pt; the names of the one are those of its list of blocks, and
-            there is the state of a training around them; of the other those within the layers.
+        med_flamingo, open_flamingo: model.pt and checkpoint.pt; the names of the one are those of its list of blocks,
+            and there is the state of a training around them; of the other those within the layers.
         llava_15: a whole one with a projector of two matrices, as .bin.
         llava_med_15: likewise on a Mistral, as safetensors, with a tower of its own.
     """
@@ -84,12 +84,18 @@ def write_toys(root: Path, *, tokenizer: bytes | None = None) -> Toys:
     write_base(own["base"], state, tokenizer)
     write_tower(own["tower"])
     write_tower(own["tower_336"], newer=True)
-    write_difference(own["llava_med"], state, target=llava_state(state, seed=1, tokens=4), tokenizer=tokenizer)
+    write_difference(
+        own["llava_med"], state, target=llava_state(state, seed=1, tokens=4), tokenizer=tokenizer
+    )
     write_difference(own["llava_v0"], state, target=llava_state(state, seed=2, tokens=3), tokenizer=tokenizer)
-    write_flamingo(own["med_flamingo"] / "model.pt", flamingo_state(state, seed=3), names="list", wrapped=True)
+    write_flamingo(
+        own["med_flamingo"] / "model.pt", flamingo_state(state, seed=3), names="list", wrapped=True
+    )
     write_flamingo(own["open_flamingo"] / "checkpoint.pt", flamingo_state(state, seed=4), names="layers")
     write_llava_15(own["llava_15"], state, tokenizer=tokenizer)
-    write_llava_15(own["llava_med_15"], state, seed=6, mistral=True, tower=tower_state(seed=11), tokenizer=tokenizer)
+    write_llava_15(
+        own["llava_med_15"], state, seed=6, mistral=True, tower=tower_state(seed=11), tokenizer=tokenizer
+    )
     return Toys(**own)
 
 
@@ -319,7 +325,9 @@ def llava_15_state(rows: int, *, seed: int = 5, keys: int = HEADS) -> State:
     generator = torch.Generator().manual_seed(200 + seed)
     state = base_state(rows, seed=seed, keys=keys)
     for layer, into in ((0, TOWER_WIDTH), (2, WIDTH)):
-        state |= {f"model.mm_projector.{layer}.{half}": value for half, value in projector(generator, into).items()}
+        state |= {
+            f"model.mm_projector.{layer}.{half}": value for half, value in projector(generator, into).items()
+        }
     return state
 
 
@@ -406,10 +414,16 @@ def tower_state(*, seed: int = 10, dtype: torch.dtype = torch.float32) -> State:
     state: State = {
         "embeddings.class_embedding": torch.randn(width, generator=generator),
         "embeddings.patch_embedding.weight": spread(width, 3, PATCH, PATCH),
-        "embeddings.position_embedding.weight": torch.randn((SIZE // PATCH) ** 2 + 1, width, generator=generator),
+        "embeddings.position_embedding.weight": torch.randn(
+            (SIZE // PATCH) ** 2 + 1, width, generator=generator
+        ),
     }
     linears = {f"self_attn.{part}_proj": (width, width) for part in "qkv"}
-    linears |= {"self_attn.out_proj": (width, width), "mlp.fc1": (4 * width, width), "mlp.fc2": (width, 4 * width)}
+    linears |= {
+        "self_attn.out_proj": (width, width),
+        "mlp.fc1": (4 * width, width),
+        "mlp.fc2": (width, 4 * width),
+    }
     norms = ["pre_layrnorm", "post_layernorm"]
     for layer in range(TOWER_LAYERS):
         prefix = f"encoder.layers.{layer}"
@@ -443,7 +457,8 @@ def write_tower(
     folder.mkdir(parents=True, exist_ok=True)
     described = {"architectures": ["CLIPModel"], "model_type": "clip", "vision_config": vision_config()}
     write_json(
-        folder / "config.json", vision_config() | {"architectures": ["CLIPVisionModel"]} if flat else described
+        folder / "config.json",
+        vision_config() | {"architectures": ["CLIPVisionModel"]} if flat else described,
     )
     write_json(folder / "preprocessor_config.json", preprocessor(newer=newer))
     weights = dict(state or tower_state())
@@ -539,7 +554,10 @@ def write_flamingo(
             found[prefix + name] = tensor
         if names != "list":
             found[prefix + other] = tensor
-    training = {"epoch": 3, "optimizer_state_dict": {"state": {0: {"step": 7}}, "param_groups": [{"lr": 1e-4}]}}
+    training = {
+        "epoch": 3,
+        "optimizer_state_dict": {"state": {0: {"step": 7}}, "param_groups": [{"lr": 1e-4}]},
+    }
     torch.save({"model_state_dict": found, **training} if wrapped else found, path)
     return path
 
