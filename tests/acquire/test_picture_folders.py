@@ -48,7 +48,7 @@ def test_a_folder_with_one_is_refused_with_the_way_that_works(tmp_path: Path) ->
     write_gguf(tmp_path / "llava-v1.5-7b-Q4_K.gguf", "llama", {}, ("token_embd.weight",))
     path = write_gguf(tmp_path / "mmproj-model-f16.gguf", "clip", {"clip.projector_type": "mlp"}, CLIP)
     with pytest.raises(
-        UsageError, match="a projector behind a CLIP tower, which llama.cpp computes wrongly"
+        UsageError, match=r"a projector behind a CLIP tower, which llama\.cpp computes wrongly"
     ) as caught:
         resolve_model(str(tmp_path))
     assert str(path) in caught.value.message

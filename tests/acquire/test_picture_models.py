@@ -456,29 +456,30 @@ def test_a_folder_is_finished_where_it_was_left(
     tmp_path: Path, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "mine"
-    arguments = {"base": str(toys.base), "vision_tower": str(toys.tower)}
-    from medbench_local.acquire.conversion import convert
+
+    def convert_it(source: Path) -> None:
+        api.convert(str(source), output, base=str(toys.base), vision_tower=str(toys.tower))
 
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(convert, "_write_header", stopped)
+        patched.setattr("medbench_local.acquire.conversion.convert._write_header", stopped)
         with pytest.raises(KeyboardInterrupt):
-            api.convert(str(toys.llava_v0), output, **arguments)
+            convert_it(toys.llava_v0)
     assert sorted(path.name for path in output.iterdir()) == [
         "made-of.json",
         "tower.safetensors",
         "vision.safetensors",
     ]
     before = (output / "tower.safetensors").stat().st_mtime_ns
-    api.convert(str(toys.llava_v0), output, **arguments)
+    convert_it(toys.llava_v0)
     made = {path.name: path.stat().st_mtime_ns for path in output.iterdir()}
     assert made["tower.safetensors"] == before
     assert "model.gguf" in made
-    api.convert(str(toys.llava_v0), output, **arguments)
+    convert_it(toys.llava_v0)
     assert {path.name: path.stat().st_mtime_ns for path in output.iterdir()} == made
-    api.convert(str(toys.llava_med), output, **arguments)  # another model: all of it anew
+    convert_it(toys.llava_med)  # another model: all of it anew
     assert prepare(output, tmp_path / "home").vision is not None
     assert (output / "vision.safetensors").stat().st_mtime_ns != made["vision.safetensors"]
 
@@ -529,6 +530,8 @@ def test_what_is_missing_or_too_much_is_said(tmp_path: Path, toys: Toys) -> None
     (tmp_path / "full" / "thesis.docx").touch()
     with pytest.raises(UsageError, match=r"holds other files \(thesis\.docx\)"):
         api.convert(str(toys.llava_15), tmp_path / "full", vision_tower=str(toys.tower))
+    with pytest.raises(UsageError, match="would be a GGUF file; a model with pictures becomes a folder"):
+        api.convert(str(toys.llava_15), tmp_path / "x.gguf", vision_tower=str(toys.tower))
     with pytest.raises(UsageError, match="is a file; a model with pictures becomes a folder"):
         api.convert(str(toys.llava_15), tmp_path / "full" / "thesis.docx", vision_tower=str(toys.tower))
 

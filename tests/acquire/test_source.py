@@ -97,13 +97,13 @@ def test_models_with_pictures_are_put_together_of_repositories() -> None:
     whole = resolve_model("llava-v1.5-7b", "llama-2-7b")  # it has no base to put another one in the place of
     assert isinstance(whole, PictureModel)
     assert whole.base is None
-    for given in ("demo-base", "hf:owner/other"):
-        named = resolve_model("llava-med-7b", given)
+    for text in ("demo-base", "hf:owner/other"):
+        named = resolve_model("llava-med-7b", text)
         assert isinstance(named, PictureModel)
-        assert named.base == resolve_model(given)
-    for given in ("llava-v0-7b", "gguf:owner/name/x.gguf"):
+        assert named.base == resolve_model(text)
+    for text in ("llava-v0-7b", "gguf:owner/name/x.gguf"):
         with pytest.raises(UsageError, match="is no checkpoint of its own"):
-            resolve_model("llava-med-7b", given)
+            resolve_model("llava-med-7b", text)
 
 
 def test_folders_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,9 +145,9 @@ def test_pairs_with_pictures_have_models_that_read_them() -> None:
         assert reading == {pair.modality == "pictures"}
     known = models()
     made = _ModelFile.model_validate({"models": [known["meditron-7b"], known["llama-2-7b"]], "pairs": []})
-    pair = {"medical": "meditron-7b", "base": "llama-2-7b", "modality": "pictures"}
+    blind = {"medical": "meditron-7b", "base": "llama-2-7b", "modality": "pictures"}
     with pytest.raises(ValueError, match="compared on pictures, which one of its models cannot read"):
-        join(made, _ModelFile.model_validate({"models": [], "pairs": [pair]}))
+        join(made, _ModelFile.model_validate({"models": [], "pairs": [blind]}))
 
 
 def test_what_a_model_with_pictures_is_made_of() -> None:

@@ -50,7 +50,7 @@ def test_show_names_every_repository_and_what_nobody_confirmed(command: Command,
     assert facts["merged into"].startswith("huggyllama/llama-7b at ")
     assert facts["tower"].startswith("openai/clip-vit-large-patch14 at ")
     assert facts["repository"].startswith("microsoft/llava-med-7b-delta at ")
-    assert "unconfirmed: gate, licence, size" in facts["language model: gate, licence"]
+    assert "unconfirmed: repository, gate, licence, size" in facts["language model: gate, licence"]
     assert "mit" in facts["tower: gate, licence"]
     assert "context" in facts["unconfirmed"]
     assert facts["can be converted"] == "known when it is fetched"
