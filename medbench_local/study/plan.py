@@ -17,12 +17,11 @@ from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
-from medbench_local.prompts.families import FAMILIES
-from medbench_local.prompts.rendering import blind
 from medbench_local.prompts.thinking_style import style_of
 from medbench_local.results.record import THINKERS, Role, Thinkers
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.usable import refuse_unread_pictures
 from medbench_local.tasks.load import LocatedTask, locate_task
 from medbench_local.tasks.question import SPLITS, Question, Task
 from medbench_local.tasks.sample import sampled
@@ -303,21 +302,6 @@ def load_cells(
     if RULES[options.scoring or options.protocol.scoring].thinks:
         found = [sampled(task, options.protocol.thinking.questions) for task in found]
     return tuple(Cell(task, number) for number in shots for task in found)
-
-
-def refuse_unread_pictures(source: ModelSource, tasks: Sequence[Task]) -> None:
-    """Refuse tasks with pictures for a model of a family that reads text only, before any file of it is fetched.
-
-    Of other models their files say what they read: see `medbench_local.study.model_prompts.refuse_prompts`.
-
-    Raises:
-        UsageError: there is one.
-    """
-    if source.entry is None or source.entry.own_template or FAMILIES[source.entry.family].layout is not None:
-        return
-    for task in tasks:
-        if any(question.pictures for split in task.splits.values() for question in split.questions):
-            raise blind(source.name, task.id)
 
 
 def in_fair_cells(cells: Sequence[Cell], *, base_thinks: bool) -> tuple[Cell, ...]:
