@@ -34,7 +34,7 @@ class Device:
 
 def devices() -> list[Device]:
     """Every device, in llama.cpp's order."""
-    registry, base = _libraries()
+    registry, base = libraries()
     found = []
     for index in range(registry.ggml_backend_dev_count()):
         device = registry.ggml_backend_dev_get(index)
@@ -66,23 +66,24 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace").strip()
 
 
-def _libraries() -> tuple[Any, Any]:
+def libraries() -> tuple[Any, Any]:
     """ggml's libraries of the device registry and of the devices, with the functions' signatures set."""
     registry: Any = libggml
     base: Any = registry
     if sys.platform == "win32":  # symbols are not found through a library's dependencies there
         base = ctypes.CDLL(str(libggml_base_path / "ggml-base.dll"))
     pointer, size = ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t)
-    _declare(registry, "ggml_backend_dev_count", ctypes.c_size_t)
-    _declare(registry, "ggml_backend_dev_get", pointer, ctypes.c_size_t)
-    _declare(base, "ggml_backend_dev_backend_reg", pointer, pointer)
-    _declare(base, "ggml_backend_reg_name", ctypes.c_char_p, pointer)
-    _declare(base, "ggml_backend_dev_description", ctypes.c_char_p, pointer)
-    _declare(base, "ggml_backend_dev_type", ctypes.c_int, pointer)
-    _declare(base, "ggml_backend_dev_memory", None, pointer, size, size)
+    declare(registry, "ggml_backend_dev_count", ctypes.c_size_t)
+    declare(registry, "ggml_backend_dev_get", pointer, ctypes.c_size_t)
+    declare(base, "ggml_backend_dev_backend_reg", pointer, pointer)
+    declare(base, "ggml_backend_reg_name", ctypes.c_char_p, pointer)
+    declare(base, "ggml_backend_dev_description", ctypes.c_char_p, pointer)
+    declare(base, "ggml_backend_dev_type", ctypes.c_int, pointer)
+    declare(base, "ggml_backend_dev_memory", None, pointer, size, size)
     return registry, base
 
 
-def _declare(library: Any, name: str, result: Any, *arguments: Any) -> None:
+def declare(library: Any, name: str, result: Any, *arguments: Any) -> None:
+    """Set the signature of a function of a library."""
     function = getattr(library, name)
     function.restype, function.argtypes = result, arguments

@@ -25,6 +25,9 @@ from medbench_local.engine.base import (
 from medbench_local.errors import EngineError, WorkerDied
 
 BOS, EOS = 1, 2
+VOCABULARY = 3 + 2**32
+PLACE = "<image>"
+"""What is written where nothing is shown; in a text it is refused, as control-token text is."""
 _CONTROL = {"<s>": BOS, "</s>": EOS}
 _PIECES = re.compile(r"\w+|\s+|[^\w\s]")
 _CONTROL_TEXT = re.compile("(" + "|".join(map(re.escape, _CONTROL)) + ")")
@@ -58,6 +61,7 @@ class FakeEngine(Closing):
         thought: replaces what it thinks: context to text, with a marker that closes it or without.
         die_after: number of packs after which the worker "dies", or None.
         numerics: reported as such.
+        picture_tokens: ids that a picture takes; 0 for a model that reads text only.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class FakeEngine(Closing):
         thought: Callable[[Tokens], str] | None = None,
         die_after: int | None = None,
         numerics: dict[str, str] | None = None,
+        picture_tokens: int = 0,
     ) -> None:
         self.packs = 0
         self.prompts = 0
@@ -86,6 +91,8 @@ class FakeEngine(Closing):
             eos_text="</s>",
             device="fake",
             numerics=dict(numerics or {"engine": "fake"}),
+            vocabulary=VOCABULARY,
+            picture_tokens=picture_tokens,
         )
 
     @property
@@ -106,6 +113,26 @@ class FakeEngine(Closing):
             stands = bool(tokens) and tokens[0] == BOS
             found.append(tuple(tokens) if stands and bos == "once" else (BOS, *tokens))
         return found
+
+    def tokenize_parts(
+        self, prompts: Sequence[Sequence[str | int | None]], *, special: bool, bos: Bos = "once"
+    ) -> list[Tokens]:
+        """See `Engine.tokenize_parts`."""
+        if not self._info.picture_tokens:
+            raise EngineError("The fake engine reads text only.")
+        return [self._tokens_of_parts(parts, special, bos) for parts in prompts]
+
+    def _tokens_of_parts(self, parts: Sequence[str | int | None], special: bool, bos: Bos) -> Tokens:
+        tokens: list[int] = []
+        for part in parts:
+            if isinstance(part, str):
+                if any(text in part for text in ((PLACE,) if special else (PLACE, *_CONTROL))):
+                    raise EngineError(f"Control-token text in {part!r:.80} must not become a token.")
+                tokens += [token for piece in self._parts(part, special) for token in piece]
+            else:
+                nothing = [_token(PLACE)] * self._info.picture_tokens
+                tokens += nothing if part is None else range(part, part + self._info.picture_tokens)
+        return tuple(tokens) if bos == "once" and tokens[:1] == [BOS] else (BOS, *tokens)
 
     @staticmethod
     def _parts(text: str, special: bool) -> list[list[int]]:
@@ -191,6 +218,14 @@ class FakeEngine(Closing):
                     f"A prompt of {len(request.context)} tokens does not fit the context of "
                     f"{self._info.n_ctx_train}."
                 )
+            size = self._info.picture_tokens
+            shown = {
+                token - (token - VOCABULARY) % size
+                for token in request.context
+                if token >= VOCABULARY and size
+            }
+            if max(request.context) >= VOCABULARY and not shown <= {one.first for one in pack.pictures}:
+                raise EngineError("Nothing was said of a picture in a prompt.")
         self.packs += 1
         self.prompts += len(pack.requests)
 

@@ -73,8 +73,8 @@ def generate_together(
         context: its context.
         cache: of that context.
     """
-    shortest = min(len(request.context) for request in requests)
-    held = cache.hold(requests[0].context[: max(0, min(prefix, shortest - cache.least_rows))])
+    contexts = [request.context for request in requests]
+    held = cache.hold(contexts[0][: cache.rest(contexts, prefix)])
     texts = [Continuation(request.stop, request.max_tokens) for request in requests]
     positions = [len(request.context) for request in requests]
     rows: list[Row] = []

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medbench_local.engine import devices
 from medbench_local.engine.base import (
@@ -40,10 +40,13 @@ from medbench_local.engine.packs import groups_that_fit, new_tokens
 from medbench_local.engine.prefix import PrefixCache
 from medbench_local.engine.state_scores import reusable_prefix, score_by_state
 from medbench_local.engine.support import exact_limit, inexact, refuse_unsupported
-from medbench_local.engine.thinking import common_beginning, think_all
+from medbench_local.engine.thinking import think_all
 from medbench_local.engine.threads import default_threads
 from medbench_local.errors import EngineError, UnsupportedArchitectureError
 from medbench_local.files.gguf_header import read_gguf_header
+
+if TYPE_CHECKING:
+    from medbench_local.engine.visual import Visual
 
 MICRO_BATCH = 512
 """Most tokens computed together: more would need more memory and is not faster on processors."""
@@ -80,6 +83,7 @@ class LlamaEngine(Closing):
 
     Raises:
         UnsupportedArchitectureError: llama.cpp does not know the model's architecture, or it cannot be scored.
+        InputError: what it sees pictures with is damaged, or belongs to another model.
         EngineError: the model cannot be loaded, or an option makes no sense.
     """
 
@@ -97,15 +101,31 @@ class LlamaEngine(Closing):
         self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=self._repacks)
         self._threads = options.threads or default_threads(self._model.parameters)
         self._context: Context | None = None
+        self._visual: Visual | None = None
         self._earlier, self._started = WorkDone(), time.process_time()
         try:
             if self._model.architecture_problem:
                 raise UnsupportedArchitectureError(f"{path} {self._model.architecture_problem}.")
+            if options.vision:
+                self._visual = self._opened(Path(options.vision))
             self._make_context(min(options.n_ctx, FIRST_CONTEXT), self._to_score)
             self._info = self._describe(path, gpu)
         except BaseException:
             self.close()
             raise
+
+    def _opened(self, vision: Path) -> Visual:
+        """What the model sees pictures with, once a try has shown that it does."""
+        from medbench_local.engine.visual import open_visual  # text alone needs none of what this imports
+
+        visual = open_visual(vision, self._model, self._options, self._threads)
+        visual.check(self._settings(SMALLEST_BATCH, self._with_pictures))
+        return visual
+
+    @property
+    def _with_pictures(self) -> _Kind:
+        """Every mode decodes a model with pictures as the exact one does: one prompt at once, no flash attention."""
+        return _Kind("exact", self._options.cache == "f32" and self._options.mode != "fast")
 
     @property
     def _to_score(self) -> _Kind:
@@ -113,12 +133,16 @@ class LlamaEngine(Closing):
 
         In the mode "reproducible" 16 bits change no bit and take half the memory, which thinking makes large.
         """
+        if self._options.vision:
+            return self._with_pictures
         mode = self._options.mode
         narrow = mode == "fast" or (mode == "reproducible" and self._thought)
         return _Kind(mode, self._options.cache == "f32" and not narrow)
 
     @property
     def _to_generate(self) -> _Kind:
+        if self._options.vision:
+            return self._with_pictures
         mode = self._options.mode
         return _Kind("fast" if mode == "fast" else "exact", self._options.cache == "f32" and mode != "fast")
 
@@ -126,7 +150,7 @@ class LlamaEngine(Closing):
     def _to_think(self) -> _Kind:
         """As the mode scores, keys and values have 32 bits in "exact" only."""
         mode = self._options.mode
-        if mode == "fast":
+        if mode == "fast" and not self._options.vision:
             return _Kind("fast", f32_cache=False, slots=True)
         return _Kind("exact", self._options.cache == "f32" and mode == "exact")
 
@@ -136,21 +160,26 @@ class LlamaEngine(Closing):
             self._earlier += WorkDone(*self._context.counters())
             self._context.close()
             self._context = None
-        size = max(n_ctx, SMALLEST_BATCH)
-        batch = min(self._options.batch_tokens, size)
-        self._context = Context(
-            self._model,
-            n_ctx=size,
-            batch=batch if kind.mode == "fast" else min(batch, MICRO_BATCH),
-            micro_batch=min(batch, MICRO_BATCH),
-            threads=self._threads,
-            mode=kind.mode,
-            f32_cache=kind.f32_cache,
-            gpu=self._gpu,
-            sequences=states_needed(self._options) if self._model.has_state else SEQUENCES,
-        )
+        settings = self._settings(n_ctx, kind)
+        visual = self._visual
+        self._context = Context(self._model, **settings) if visual is None else visual.context(**settings)
         self._kind = kind
         self._cache = PrefixCache(self._context)
+
+    def _settings(self, n_ctx: int, kind: _Kind) -> dict[str, Any]:
+        """What a context is made with."""
+        size = max(n_ctx, SMALLEST_BATCH)
+        batch = min(self._options.batch_tokens, size)
+        return {
+            "n_ctx": size,
+            "batch": batch if kind.mode == "fast" else min(batch, MICRO_BATCH),
+            "micro_batch": min(batch, MICRO_BATCH),
+            "threads": self._threads,
+            "mode": kind.mode,
+            "f32_cache": kind.f32_cache,
+            "gpu": self._gpu,
+            "sequences": states_needed(self._options) if self._model.has_state else SEQUENCES,
+        }
 
     def _describe(self, path: Path, gpu: bool) -> EngineInfo:
         model, options = self._model, self._options
@@ -159,11 +188,15 @@ class LlamaEngine(Closing):
         used = devices.gpus() if gpu else []
         names = ", ".join(f"{device.backend} {device.description}" for device in used) or "CPU"
         alone = f", as in the exact mode, {options.cache} cache" if options.mode == "reproducible" else ""
+        flash = {"exact": "off", "reproducible": "on", "fast": "auto"}[options.mode]
+        # flash attention rounds keys and values to 16 bits, however they are kept: no bit depends on that
+        cache = options.cache if options.mode == "exact" else "f16"
+        if self._visual is not None:
+            flash, cache = "off", "f32" if self._with_pictures.f32_cache else "f16"
         numerics = found | {
             "mode": options.mode,
-            # flash attention rounds keys and values to 16 bits, however they are kept: no bit depends on that
-            "cache": options.cache if options.mode == "exact" else "f16",
-            "flash_attention": {"exact": "off", "reproducible": "on", "fast": "auto"}[options.mode],
+            "cache": cache,
+            "flash_attention": flash,
             "repack": "on" if self._repacks else "off",
             "device": names,
             "generation": f"{options.parallel} at once{alone}",
@@ -171,7 +204,9 @@ class LlamaEngine(Closing):
         }
         if gpu:
             numerics["gpu_layers"] = str(options.gpu_layers)
-        if options.mode == "fast":
+        if self._visual is not None:
+            numerics |= self._visual.numerics
+        elif options.mode == "fast":
             together = "1 question" if model.has_state else f"{options.parallel} questions"
             numerics["batch"] = f"{together}, {options.batch_tokens} tokens at once"
         return EngineInfo(
@@ -186,6 +221,8 @@ class LlamaEngine(Closing):
             exact_up_to=0 if self._limit is None else self._limit.tokens,
             limited_by="" if self._limit is None else self._limit.reason,
             thinking=self._describe_thinking(),
+            vocabulary=model.vocabulary,
+            picture_tokens=0 if self._visual is None else self._visual.picture_tokens,
         )
 
     def _describe_thinking(self) -> str:
@@ -196,7 +233,7 @@ class LlamaEngine(Closing):
 
     @property
     def _repacks(self) -> bool:
-        return self._options.mode == "fast" and self._options.repack
+        return self._options.mode == "fast" and self._options.repack and not self._options.vision
 
     @property
     def info(self) -> EngineInfo:
@@ -212,6 +249,14 @@ class LlamaEngine(Closing):
     def tokenize(self, texts: Sequence[str], *, special: bool, bos: Bos = "once") -> list[Tokens]:
         """See `Engine.tokenize`."""
         return [tokenize(self._model, text, special=special, bos=bos) for text in texts]
+
+    def tokenize_parts(
+        self, prompts: Sequence[Sequence[str | int | None]], *, special: bool, bos: Bos = "once"
+    ) -> list[Tokens]:
+        """See `Engine.tokenize_parts`."""
+        if self._visual is None:
+            raise EngineError(f"{self._path} reads text only.", advice="Choose a task without pictures.")
+        return self._visual.tokenize(prompts, special=special, bos=bos)
 
     def token_of(self, piece: str) -> int | None:
         """See `Engine.token_of`."""
@@ -230,7 +275,7 @@ class LlamaEngine(Closing):
             if self._model.has_state:
                 prefix = reusable_prefix(requests, prefix, self._cache.least_rows)
                 return [score_by_state(request, prefix, context, self._cache) for request in requests]
-            if self._options.mode == "fast":
+            if self._options.mode == "fast" and self._visual is None:
                 return score_many(requests, prefix, parallel, context, self._cache)
             return score_each(requests, prefix, context, self._cache)
 
@@ -268,7 +313,7 @@ class LlamaEngine(Closing):
         if not requests:
             return []
         slots = min(self._options.parallel, len(requests)) if kind.slots else 1
-        beginning = common_beginning(requests, pack.prefix, self._cache.least_rows)
+        beginning = pack.prefix[: self._cache.rest([one.context for one in requests], len(pack.prefix))]
         context = self._with_slots([_room(request) for request in requests], len(beginning), slots)
         with self._tidy():
             return think_all(requests, beginning, slots, self._model, context, self._cache, heard)
@@ -311,10 +356,16 @@ class LlamaEngine(Closing):
             raise EngineError(f"The engine of {self._info.model} is closed.")
         if fitting != len(pack.requests):
             raise EngineError(f"A pack to {doing} holds requests of another kind.")
+        if pack.pictures and self._visual is None:
+            raise EngineError(f"{self._path} reads text only.", advice="Choose a task without pictures.")
+        if self._visual is not None and self._visual.learn(pack.pictures):
+            self._cache.forget()
         needed = 0
         for request in pack.requests:
             if not request.context:
                 raise EngineError("A prompt without any token cannot be continued.")
+            if self._visual is not None:
+                self._visual.refuse(request.context)
             if request.context[: len(pack.prefix)] != pack.prefix:
                 raise EngineError("A prompt does not begin with its pack's prefix.")
             self._refuse_inexact(request)
@@ -330,7 +381,7 @@ class LlamaEngine(Closing):
                 own = max(len(request.context) + longest, _cells(request))
                 self._refuse_more(own, f"a prompt of {len(request.context)} tokens with its options")
                 needed = max(needed, own)
-        if self._options.mode == "fast":
+        if self._options.mode == "fast" and self._visual is None:
             # Which questions are decoded together must not depend on how far the cache has grown.
             needed = max(needed, min(len(pack.prefix) + self._options.batch_tokens, self._options.n_ctx))
         if self._kind != kind:
@@ -384,16 +435,8 @@ class LlamaEngine(Closing):
 
 
 def tokenize(model: Model, text: str, *, special: bool, bos: Bos) -> Tokens:
-    """Token ids of a text with its BOS; see `Engine.tokenize`.
-
-    A tokenizer that adds no BOS gets none, unless the text holds one.
-    """
-    tokens = tuple(model.tokenize(text, special=special))
-    if not model.adds_bos or model.bos is None:
-        return tokens
-    if bos == "once" and tokens[:1] == (model.bos,):
-        return tokens
-    return (model.bos, *tokens)
+    """Token ids of a text with its BOS; see `Engine.tokenize`."""
+    return model.with_bos(model.tokenize(text, special=special), bos)
 
 
 def _cells(request: ScoreRequest) -> int:

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.engine.base import ROWS, Mode
+from medbench_local.engine.base import ROWS, Mode, Tokens
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields
 from medbench_local.engine.llama_model import Model
+from medbench_local.engine.runs import Runs
 from medbench_local.engine.stop import STOP
 from medbench_local.errors import CancelledError, EngineError
 
@@ -66,6 +67,8 @@ class Context:
         f32_cache: 32 bits for keys and values instead of 16.
         gpu: whether any device but the processor may be used.
         sequences: most sequences at a time. A model with a running state has room for a state of each.
+        runs: how prompts are cut into decodes; by default only where they are long.
+        watch: a C function that llama.cpp calls with what it computes (``cb_eval``), or None.
 
     Raises:
         EngineError: there is not enough memory, or llama.cpp refuses the settings.
@@ -83,6 +86,8 @@ class Context:
         f32_cache: bool,
         gpu: bool,
         sequences: int = SEQUENCES,
+        runs: Runs | None = None,
+        watch: Any = None,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         set_fields(
@@ -105,8 +110,12 @@ class Context:
             abort_callback_data=STOP.data,
             op_offload=gpu and mode == "fast",
         )
+        if watch is not None:
+            set_fields(params, cb_eval=watch)
         LOG.clear()
         self._model = model
+        self._watch = watch  # which must live as long as it may be called
+        self.runs = runs or Runs(model.vocabulary)
         self.mode = mode
         self.f32_cache = f32_cache
         self.has_state = model.has_state
@@ -132,16 +141,21 @@ class Context:
         width = self._sequences.strides[0]
         start = self._sequences.ctypes.data
         self._pointers = np.array([start + i * width for i in range(self.batch)], np.uintp)
-        self._batch = llama_cpp.llama_batch()
-        for name, array in (
-            ("token", self._tokens),
-            ("pos", self._positions),
-            ("n_seq_id", self._counts),
-            ("seq_id", self._pointers),
-            ("logits", self._wanted),
-        ):
-            kind = dict(self._batch._fields_)[name]
-            set_fields(self._batch, **{name: ctypes.cast(array.ctypes.data, kind)})
+        self._batch = self._batch_of(token=self._tokens)
+
+    def _batch_of(self, **arrays: NDArray[Any]) -> Any:
+        """A batch of the shared arrays and of others by their fields' names."""
+        shared: dict[str, NDArray[Any]] = {
+            "pos": self._positions,
+            "n_seq_id": self._counts,
+            "seq_id": self._pointers,
+            "logits": self._wanted,
+        }
+        batch = llama_cpp.llama_batch()
+        kinds = dict(batch._fields_)
+        for name, array in {**shared, **arrays}.items():
+            set_fields(batch, **{name: ctypes.cast(array.ctypes.data, kinds[name])})
+        return batch
 
     def close(self) -> None:
         """Free the context; safe to call twice."""
@@ -156,18 +170,28 @@ class Context:
             CancelledError: it was asked to stop; the cache is empty then.
             EngineError: llama.cpp could not; likewise.
         """
-        count = len(rows)
-        if not 1 <= count <= self.batch:
-            raise EngineError(f"{count} tokens cannot be decoded at once; the batch holds 1 to {self.batch}.")
-        tokens, positions, sequences, wanted = zip(*rows, strict=True)
-        if sum(wanted) > ROWS:
-            raise EngineError(f"More than {ROWS} rows of logits were asked of one decode.")
+        tokens = self._arrange(rows)
         for token in (min(tokens), max(tokens)):
             if not 0 <= token < self._model.vocabulary:
                 raise EngineError(
                     f"Token {token} is not in the vocabulary of {self._model.vocabulary} tokens."
                 )
-        self._tokens[:count] = tokens
+        self._tokens[: len(tokens)] = tokens
+        self._compute(self._batch, len(tokens))
+
+    def _arrange(self, rows: Sequence[Row]) -> Tokens:
+        """Fill the shared arrays for a decode.
+
+        Returns:
+            The rows' tokens.
+        """
+        count = len(rows)
+        if not 1 <= count <= self.batch:
+            raise EngineError(f"{count} tokens cannot be decoded at once; the batch holds 1 to {self.batch}.")
+        tokens: Tokens
+        tokens, positions, sequences, wanted = zip(*rows, strict=True)
+        if sum(wanted) > ROWS:
+            raise EngineError(f"More than {ROWS} rows of logits were asked of one decode.")
         self._positions[:count] = positions
         self._counts[:count] = list(map(len, sequences))
         self._wanted[:count] = wanted
@@ -176,10 +200,14 @@ class Context:
             end = start + len(list(alike))
             self._sequences[start:end, : len(own)] = own
             start = end
-        set_fields(self._batch, n_tokens=count)
+        return tokens
+
+    def _compute(self, batch: Any, count: int) -> None:
+        """Decode the ``count`` first rows of a batch that is filled."""
+        set_fields(batch, n_tokens=count)
         LOG.clear()
         # Devices other than the processor do not look at the request to stop within a decode.
-        code = _ABORTED if STOP.wanted else llama_cpp.llama_decode(self.handle, self._batch)
+        code = _ABORTED if STOP.wanted else llama_cpp.llama_decode(self.handle, batch)
         if code:
             self.clear()
             if code == _ABORTED:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medbench_local.engine.base import Tokens
+from medbench_local.engine.base import Bos, Tokens
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields, text_of
 from medbench_local.engine.cased_words import CASED, CasedWords
 from medbench_local.engine.support import UNCHECKED_STATE, WITH_STATE
@@ -112,6 +113,16 @@ class Model:
         return int(llama_cpp.llama_model_n_params(self.handle))
 
     @property
+    def width(self) -> int:
+        """Numbers of a row between two layers."""
+        return int(llama_cpp.llama_model_n_embd(self.handle))
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return int(llama_cpp.llama_model_n_layer(self.handle))
+
+    @property
     def n_ctx_train(self) -> int:
         """Context the model was trained with, in tokens."""
         return int(llama_cpp.llama_model_n_ctx_train(self.handle))
@@ -133,6 +144,18 @@ class Model:
     def adds_bos(self) -> bool:
         """Whether the tokenizer puts a BOS before every text."""
         return bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
+
+    def with_bos(self, tokens: Sequence[int], bos: Bos) -> Tokens:
+        """The tokens of a text with its BOS; see `Engine.tokenize`.
+
+        A tokenizer that adds no BOS gets none, unless the text holds one.
+        """
+        tokens = tuple(tokens)
+        if not self.adds_bos or self.bos is None:
+            return tokens
+        if bos == "once" and tokens[:1] == (self.bos,):
+            return tokens
+        return (self.bos, *tokens)
 
     def entry(self, token: int) -> str:
         """The vocabulary's entry of a token, as stored ("▁the", "<0x0A>")."""
@@ -244,6 +267,12 @@ class Model:
                 True: [self.entry(i) for i, kind in enumerate(kinds) if kind & (own | control)],
             }
         return self._found_marks
+
+    @property
+    def control_texts(self) -> list[str]:
+        """Texts of the control tokens, which are found in a text only where that is asked for."""
+        always = set(self._marks[False])
+        return [text for text in self._marks[True] if text and text not in always]
 
     def _stored(self, key: str) -> str:
         """A text of the file's metadata; "" if there is none."""

@@ -22,7 +22,7 @@ class MemoryEstimate:
     """Bytes that a loaded model needs.
 
     Attributes:
-        weights: the file's tensors.
+        weights: the file's tensors, and what pictures are seen with.
         cache: keys and values of the whole context, and running states.
         compute: room for intermediate results and logits, and the worker process itself.
     """
@@ -53,16 +53,22 @@ def memory_needed(
 
     Args:
         path: a GGUF file.
-        options: mode, context, cache and batch decide.
+        options: mode, context, cache, batch and what pictures are seen with decide.
         generates: texts are generated, which the mode "reproducible" does as "exact" does.
         thinks: they are thought, for which it keeps keys and values in 16 bits.
 
     Raises:
-        InputError: the file is not a sound GGUF file.
+        InputError: the file is not a sound GGUF file, or that of pictures is damaged.
     """
     shape = model_shape(read_gguf_header(path))
     context = -(-options.n_ctx // 256) * 256
-    exact = options.mode == "exact" or ((generates or thinks) and options.mode == "reproducible")
+    sees = _sight(options)
+    # Models that are shown pictures have no flash attention in any mode.
+    exact = bool(
+        options.mode == "exact"
+        or options.vision
+        or ((generates or thinks) and options.mode == "reproducible")
+    )
     wide = options.cache == "f32" and (
         options.mode == "exact" or (options.mode == "reproducible" and not thinks)
     )
@@ -80,10 +86,21 @@ def memory_needed(
     )
     logits = 2 * 4 * ROWS * shape.vocabulary
     return MemoryEstimate(
-        weights=shape.weights,
+        weights=shape.weights + sees[0],
         cache=context * shape.kv_width * (4 if wide else 2) + 4 * shape.state * states_needed(options),
-        compute=attention + layer + logits + _PROCESS,
+        compute=attention + layer + logits + sees[1] + _PROCESS,
     )
+
+
+def _sight(options: EngineOptions) -> tuple[int, int]:
+    """Bytes of the weights that pictures are seen with, and to compute with them."""
+    if not options.vision:
+        return 0, 0
+    from medbench_local.engine.visual_memory import (
+        vision_needed,
+    )  # whatever reads text only does without its imports
+
+    return vision_needed(Path(options.vision))
 
 
 def slots_that_fit(path: Path, options: EngineOptions, cells: Sequence[int], free: int) -> int:

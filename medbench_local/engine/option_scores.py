@@ -135,12 +135,9 @@ def score_one(request: ScoreRequest, prefix: int, context: Context, cache: Prefi
     for part in parts:
         # With several parts, the later ones branch off as late as they can.
         reusable = prefix if len(parts) == 1 else len(part.context)
-        held = cache.hold(part.context[: max(0, min(reusable, len(part.context) - cache.least_rows))])
+        held = cache.hold(part.context[: cache.rest([part.context], reusable)])
         branches = _Branches(part, held, 1)
-        # Everything that is read comes from one decode, together with as much before it as there is room.
-        before = max(0, len(branches.rows) - context.micro_batch)
-        if before:
-            before = max(before, cache.least_rows)
+        before = cache.ahead(part.context, held, len(branches.rows))
         context.branch(0, branches.sequences)
         cache.extend(part.context[held : held + before], held, branches.sequences)
         context.decode(branches.rows[before:])

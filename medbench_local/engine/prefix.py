@@ -3,7 +3,8 @@
 Processor kernels differ with the number of rows computed together: one row, a few, many. Where every
 decode has at least `LEAST_ROWS` rows, each token's result is the same whatever else is in it, so that
 reusing a prefix changes no bit. A whole prompt that is shorter is decoded alone, whatever is cached, so that its
-result is always that of one and the same decode. `tests/engine/test_reproducibility.py` holds it to that.
+result is always that of one and the same decode. `tests/engine/test_reproducibility.py` holds it to that. Pictures cut
+a prompt into runs, each of which is treated so: see `medbench_local.engine.runs`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 from medbench_local.engine.base import Mode, Tokens
 from medbench_local.engine.llama_context import Context, Row
-from medbench_local.engine.packs import shared_length
+from medbench_local.engine.runs import common_rest
 
 LEAST_ROWS: dict[Mode, int] = {"exact": 16, "reproducible": 64, "fast": 16}
 """Fewest rows of a decode; kernels were seen to change at 2 and at 8 rows, that of flash attention at 64."""
@@ -36,19 +37,22 @@ class PrefixCache:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.least_rows = LEAST_ROWS[context.mode]
+        self._runs = context.runs
         self._held: Tokens = ()
 
+    def rest(self, prompts: Sequence[Tokens], wanted: int) -> int:
+        """How many of the first ``wanted`` tokens, which are those of all prompts, `hold` may hold for them."""
+        return common_rest(self._runs, prompts, wanted, self.least_rows)
+
     def hold(self, prefix: Tokens) -> int:
-        """Make sequence 0 hold ``prefix``, decoding as little as possible.
+        """Make sequence 0 hold ``prefix``, which ends where it may (`rest`), decoding as little as possible.
 
         Returns:
             The number of tokens held: all of ``prefix``, or 0 if it is too short to be decoded by itself.
         """
         if len(prefix) < self.least_rows:
             prefix = ()
-        start = shared_length(self._held, prefix)
-        if start < len(prefix):
-            start = min(start, len(prefix) - self.least_rows)
+        start = self._runs.shared(self._held, prefix, self.least_rows)
         if start < len(self._held):
             if self._context.has_state:
                 self.forget()
@@ -62,11 +66,25 @@ class PrefixCache:
 
     def extend(self, tokens: Sequence[int], position: int, sequences: Sequence[int]) -> None:
         """Decode ``tokens`` from ``position`` on into ``sequences``, reading nothing."""
-        for size in chunks(len(tokens), self._context.micro_batch):
-            self._context.decode(
-                [Row(token, position + i, sequences) for i, token in enumerate(tokens[:size])]
-            )
-            tokens, position = tokens[size:], position + size
+        for run in self._runs.split(tokens):
+            for size in chunks(len(run), self._context.micro_batch):
+                self._context.decode(
+                    [Row(token, position + i, sequences) for i, token in enumerate(run[:size])]
+                )
+                run, position = run[size:], position + size
+
+    def ahead(self, tokens: Tokens, held: int, rows: int) -> int:
+        """How many rows of a prompt are decoded before those that are read and as many with them as there is room for.
+
+        Args:
+            tokens: of the whole prompt.
+            held: how many of them sequence 0 holds.
+            rows: that are decoded behind those, the continuations' included.
+        """
+        others = max(0, self._runs.last(tokens) - held)
+        more = rows - others - self._context.micro_batch
+        # No decode is tiny, neither the one before nor the last.
+        return others + (max(more, self.least_rows) if more > 0 else 0)
 
     def begin(self, tokens: Tokens, held: int, sequence: int) -> int:
         """Decode a prompt into a sequence, to be continued from its last token.
@@ -81,9 +99,7 @@ class PrefixCache:
         """
         self._context.branch(0, [sequence])
         tail = tokens[held:]
-        # The last rows are decoded with the one that is read, so that no decode is tiny.
-        most = self._context.micro_batch
-        before = 0 if len(tail) <= most else max(self.least_rows, len(tail) - most)
+        before = self.ahead(tokens, held, len(tail))
         self.extend(tail[:before], held, [sequence])
         self._context.decode(
             [

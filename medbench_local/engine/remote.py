@@ -114,6 +114,14 @@ class WorkerEngine(Closing):
         found = self._call("tokenize", f"tokenising {len(texts)} texts", arguments)
         return wire.token_lists_from_json(found)
 
+    def tokenize_parts(
+        self, prompts: Sequence[Sequence[str | int | None]], *, special: bool, bos: Bos = "once"
+    ) -> list[Tokens]:
+        """See `Engine.tokenize_parts`."""
+        arguments = {"prompts": list(map(list, prompts)), "special": special, "bos": bos}
+        found = self._call("tokenize_parts", f"tokenising {len(prompts)} prompts with pictures", arguments)
+        return wire.token_lists_from_json(found)
+
     def token_of(self, piece: str) -> int | None:
         """See `Engine.token_of`."""
         if piece not in self._tokens_of:
@@ -272,7 +280,7 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
         EngineError: llama.cpp cannot load the model or does not like an option.
         WorkerDied: the worker died while it was loading.
     """
-    if options.mode == "fast" and options.repack:
+    if options.mode == "fast" and options.repack and not options.vision:
         pays = repacking_pays(path, options, read_settings().home, WorkerEngine)
         options = replace(options, repack=pays)
     return WorkerEngine(path, options)

@@ -69,13 +69,6 @@ class _Slot:
         self.thinking = Thinking(request.close, request.max_tokens)
 
 
-def common_beginning(requests: Sequence[ThinkRequest], prefix: Tokens, least_rows: int) -> Tokens:
-    """What of a prefix of all requests is decoded once for them, so that no decode is smaller than ``least_rows``."""
-    shortest = min(len(request.context) for request in requests)
-    length = min(len(prefix), shortest - least_rows)
-    return prefix[:length] if length >= least_rows else ()
-
-
 def think_all(
     requests: Sequence[ThinkRequest],
     beginning: Tokens,
@@ -89,7 +82,7 @@ def think_all(
 
     Args:
         requests: what is thought about; each fits the context by itself.
-        beginning: of all of them, which is decoded once; as `common_beginning` says.
+        beginning: of all of them, which is decoded once; as `PrefixCache.rest` says.
         slots: most at once, as far as they fit the context together; with one, what else is asked changes no bit.
         model: the model.
         context: its context.

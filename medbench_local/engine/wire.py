@@ -13,6 +13,7 @@ from medbench_local.engine.base import (
     GenerateRequest,
     OptionScores,
     Pack,
+    PictureTokens,
     ScoreRequest,
     ThinkRequest,
     Tokens,
@@ -36,12 +37,14 @@ def pack_to_json(pack: Pack) -> dict[str, Any]:
         else:
             requests.append([request.context[start:], request.close, request.max_tokens])
     kind = type(pack.requests[0]).__name__ if pack.requests else ""
-    return {"prefix": pack.prefix, "kind": kind, "requests": requests}
+    pictures = [[one.first, one.features] for one in pack.pictures]
+    return {"prefix": pack.prefix, "kind": kind, "requests": requests, "pictures": pictures}
 
 
 def pack_from_json(data: dict[str, Any]) -> Pack:
     """The inverse of `pack_to_json`."""
     prefix = tuple(data["prefix"])
+    pictures = tuple(PictureTokens(first, tuple(features)) for first, features in data["pictures"])
     if data["kind"] == ThinkRequest.__name__:
         return Pack(
             prefix,
@@ -49,6 +52,7 @@ def pack_from_json(data: dict[str, Any]) -> Pack:
                 ThinkRequest(prefix + tuple(tail), tuple(close), most)
                 for tail, close, most in data["requests"]
             ),
+            pictures,
         )
     if data["kind"] == ScoreRequest.__name__:
         return Pack(
@@ -57,12 +61,14 @@ def pack_from_json(data: dict[str, Any]) -> Pack:
                 ScoreRequest(prefix + tuple(tail), tuple(map(tuple, continuations)))
                 for tail, continuations in data["requests"]
             ),
+            pictures,
         )
     return Pack(
         prefix,
         tuple(
             GenerateRequest(prefix + tuple(tail), tuple(stop), most) for tail, stop, most in data["requests"]
         ),
+        pictures,
     )
 
 

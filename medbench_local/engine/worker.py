@@ -38,6 +38,7 @@ class _Service:
         engine = LlamaEngine(Path(path), EngineOptions(**options))
         self._methods = {
             "tokenize": lambda **asked: wire.token_lists_to_json(engine.tokenize(**asked)),
+            "tokenize_parts": lambda **asked: wire.token_lists_to_json(engine.tokenize_parts(**asked)),
             "token_of": engine.token_of,
             "text_sizes": engine.text_sizes,
             "score": lambda pack: wire.scores_to_json(engine.score(wire.pack_from_json(pack))),
