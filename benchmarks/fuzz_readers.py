@@ -17,12 +17,12 @@ from pathlib import Path
 import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 with atheris.instrument_imports(include=["medbench_local", "pickletools", "zipfile"]):
-    from medbench_local.acquire.conversion.pickle_data import PickleError, load_pickle
     from medbench_local.acquire.conversion.safetensors_reader import read_safetensors
     from medbench_local.acquire.conversion.torch_reader import read_torch
     from medbench_local.engine.importance import read_importance
     from medbench_local.errors import InputError
     from medbench_local.files.gguf_header import read_gguf_header
+    from medbench_local.files.pickle_data import PickleError, load_pickle
 
 NAMES = {"collections.OrderedDict": dict, "torch.HalfStorage": None}
 

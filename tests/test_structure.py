@@ -15,6 +15,7 @@ FLOORS = (
     {"paths"},
     {"settings"},
     {"files", "statistics", "store"},
+    {"vision"},
     {"hub", "engine", "catalog"},
     {"acquire", "tasks"},
     {"prompts"},

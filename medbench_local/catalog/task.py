@@ -1,4 +1,4 @@
-"""The tasks known by name: the study's thirteen, others, and the embedded ones, and where their files are."""
+"""The tasks known by name: the study's of text and about pictures, others, embedded ones; and where their files are."""
 
 from __future__ import annotations
 
@@ -30,7 +30,17 @@ Part = Literal[
     "pubmedqa-train",
     "pubmedqa-dev",
     "pubmedqa-test",
+    "all-closed",
+    "vqa-rad-pool",
+    "vqa-rad-validation",
+    "vqa-rad-test",
+    "pathvqa-validation",
+    "pathvqa-test",
+    "mmmu-validation",
+    "mmmu-test",
 ]
+"""Which questions of files belong to a split. Those from "all-closed" on are of data sets with pictures: their readers
+know them, the others are in `medbench_local.tasks.parts`."""
 Name = Annotated[StrictStr, Field(min_length=1)]
 Size = Annotated[StrictInt, Field(ge=1)]
 
@@ -47,11 +57,15 @@ class SplitFiles(StrictModel):
 
 
 class Layout(StrictModel):
-    """One way in which the three splits may lie in files; ``note`` is a warning for whoever uses it."""
+    """One way in which the three splits may lie in files; ``note`` is a warning for whoever uses it.
+
+    ``pictures`` are the folders, and the folders in archives, that pictures are looked up in by their names, in order.
+    """
 
     demonstrations: SplitFiles
     validation: SplitFiles
     test: SplitFiles
+    pictures: tuple[Name, ...] = ()
     note: str = ""
 
 
@@ -63,11 +77,15 @@ class HubLayout(Layout):
 
 
 class Source(StrictModel):
-    """A data set: its format, licence, how to obtain its files, and their layouts, best first."""
+    """A data set: its format, licence, how to obtain its files, and their layouts, best first.
+
+    ``images``: its questions are about pictures.
+    """
 
     format: Format
     licence: Name
     obtain: Name
+    images: bool = False
     hub: tuple[HubLayout, ...] = ()
     local: tuple[Layout, ...] = ()
 
@@ -75,14 +93,15 @@ class Source(StrictModel):
 class TaskRow(StrictModel):
     """What the file says of one task; ``sizes`` are demonstrations, validation, test.
 
-    ``study`` is the study that asked its questions; a task of none is compared on only if it is named.
+    ``options`` is missing where questions have different numbers of them. ``study`` is the study that asked its
+    questions; a task of none is compared on only if it is named.
     """
 
     title: Name
     study: Literal["emnlp2024"] | None = None
     source: Name
     config: str = ""
-    options: Annotated[StrictInt, Field(ge=2, le=26)]
+    options: Annotated[StrictInt, Field(ge=2, le=26)] | None = None
     sizes: tuple[Size, Size, Size]
 
 
@@ -106,7 +125,7 @@ class TaskEntry(StrictModel):
     Attributes:
         id: "medqa", "mmlu-anatomy", "demo-...".
         title: for people.
-        options: options of every question; None if they may differ (embedded tasks).
+        options: options of every question; None if they may differ.
         sizes: official number of demonstrations, validation and test questions; None if there is none.
         source: the files; None for embedded tasks.
         config: what ``{config}`` in the source's paths stands for.
@@ -125,6 +144,11 @@ class TaskEntry(StrictModel):
         return self.source is None
 
     @property
+    def images(self) -> bool:
+        """Whether its questions are about pictures."""
+        return self.source is not None and self.source.images
+
+    @property
     def licence(self) -> str:
         """The data set's licence."""
         return self.source.licence if self.source else "Apache-2.0"
@@ -132,8 +156,18 @@ class TaskEntry(StrictModel):
 
 @cache
 def study_tasks() -> tuple[str, ...]:
-    """The ids of the study's thirteen tasks: what ``tasks=["all"]`` stands for."""
-    return tuple(name for name, row in _catalog().tasks.items() if row.study == "emnlp2024")
+    """The ids of the study's thirteen tasks of text: what ``tasks=["all"]`` stands for."""
+    return tuple(
+        name
+        for name, row in _catalog().tasks.items()
+        if row.study == "emnlp2024" and not _catalog().sources[row.source].images
+    )
+
+
+@cache
+def visual_tasks() -> tuple[str, ...]:
+    """The ids of the tasks about pictures, all of them the study's: what ``tasks=["visual"]`` stands for."""
+    return tuple(name for name, row in _catalog().tasks.items() if _catalog().sources[row.source].images)
 
 
 def demo_tasks() -> tuple[str, ...]:
@@ -142,7 +176,7 @@ def demo_tasks() -> tuple[str, ...]:
 
 
 def task_names() -> tuple[str, ...]:
-    """Every task id: the study's, those of no study, the embedded ones."""
+    """Every task id: the study's of text, those about pictures and of no study, the embedded ones."""
     others = tuple(name for name in _catalog().tasks if name not in study_tasks())
     return study_tasks() + others + demo_tasks()
 
@@ -173,8 +207,9 @@ def task_entry(task_id: str) -> TaskEntry:
 def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
     """Task ids and groups as given on the command line, as task ids, each once, in the order given.
 
-    Groups are ``all`` (the study's thirteen), ``mmlu`` (its nine) and ``demo`` (the embedded ones). A folder
-    of the user's own (a name with a path separator, or an existing folder) is passed on as it is.
+    Groups are ``all`` (the study's thirteen of text), ``mmlu`` (its nine), ``visual`` (the study's eight about
+    pictures), ``mmmu`` (five of these) and ``demo`` (the embedded ones). A folder of the user's own (a name with a
+    path separator, or an existing folder) is passed on as it is.
 
     Raises:
         UsageError: nothing is named, or a name is not known.
@@ -222,5 +257,7 @@ def _groups() -> dict[str, tuple[str, ...]]:
     return {
         "all": study_tasks(),
         "mmlu": tuple(name for name in study_tasks() if name.startswith("mmlu-")),
+        "visual": visual_tasks(),
+        "mmmu": tuple(name for name in visual_tasks() if name.startswith("mmmu-")),
         "demo": demo_tasks(),
     }

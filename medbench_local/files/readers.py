@@ -1,9 +1,10 @@
-"""Files into rows: JSON Lines, JSON mappings, csv, parquet; plain, gzipped, or in a zip archive."""
+"""Files into rows: JSON Lines, JSON mappings and lists, csv, parquet; plain, gzipped, or in a zip archive."""
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, cast
 
@@ -69,6 +70,19 @@ def json_mapping(file: SourceFile) -> Iterator[Row]:
         yield Row(file, where, value, key)
 
 
+def json_list(file: SourceFile) -> Iterator[Row]:
+    """One row for each item of a file that is one big JSON list of mappings, in the file's order; read piece by piece.
+
+    Raises:
+        InputError: with the item, counted from 1, or the item before the place.
+    """
+    for number, value in enumerate(_items(file), start=1):
+        where = f"item {number}"
+        if not isinstance(value, dict):
+            raise InputError(str(file), where, "expected a mapping")
+        yield Row(file, where, value)
+
+
 def csv_rows(file: SourceFile) -> Iterator[tuple[str, list[str]]]:
     """The place and cells of each record that is not empty.
 
@@ -100,8 +114,13 @@ def csv_rows(file: SourceFile) -> Iterator[tuple[str, list[str]]]:
             yield where, cells
 
 
-def parquet_rows(file: SourceFile, columns: Sequence[str]) -> Iterator[Row]:
+def parquet_rows(file: SourceFile, columns: Sequence[str], *, batch: int = 4096) -> Iterator[Row]:
     """One row for each record, with the named columns ("context.contexts" for a field of a struct) only.
+
+    Args:
+        file: what is read.
+        columns: by name.
+        batch: how many rows are held at a time.
 
     Raises:
         InputError: it is not a parquet file, or a column is not there.
@@ -118,8 +137,8 @@ def parquet_rows(file: SourceFile, columns: Sequence[str]) -> Iterator[Row]:
                     problem = f"this column is required; the file has {listed(names)}"
                     raise InputError(str(file), f"column '{name}'", problem)
             number = 0
-            for batch in table.iter_batches(batch_size=4096, columns=list(columns), use_threads=False):
-                for fields in batch.to_pylist():
+            for held in table.iter_batches(batch_size=batch, columns=list(columns), use_threads=False):
+                for fields in held.to_pylist():
                     number += 1
                     yield Row(file, f"row {number}", fields)
     except FileNotFoundError as error:
@@ -145,6 +164,23 @@ def _members(file: SourceFile) -> Iterator[tuple[str, Any]]:
                 scan.expect(":")
                 yield key, scan.value()
                 if scan.expect(",}") == "}":
+                    break
+        if scan.peek():
+            raise scan.error("expected the end of the file")
+
+
+def _items(file: SourceFile) -> Iterator[Any]:
+    """The items of the list that is the whole of ``file``."""
+    with open_bytes(file) as stream:
+        scan = _Scan(file, stream)
+        scan.expect("[")
+        if scan.peek() == "]":
+            scan.expect("]")
+        else:
+            for number in itertools.count(1):
+                yield scan.value()
+                scan.after = f"item {number}"
+                if scan.expect(",]") == "]":
                     break
         if scan.peek():
             raise scan.error("expected the end of the file")

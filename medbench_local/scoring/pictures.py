@@ -9,6 +9,7 @@ from pathlib import Path
 from medbench_local.engine.base import EngineInfo, PictureTokens, Tokens
 from medbench_local.errors import EngineError
 from medbench_local.prompts.prompt import Parts, Shown
+from medbench_local.tasks.picture import Picture
 
 
 class PictureBook:
@@ -16,15 +17,15 @@ class PictureBook:
 
     Args:
         info: of the loaded model.
-        features: the file of each picture's features, by the picture's hash.
+        features: the file of each picture's features.
     """
 
-    def __init__(self, info: EngineInfo, features: Mapping[str, Path]) -> None:
+    def __init__(self, info: EngineInfo, features: Mapping[Picture, Path]) -> None:
         self._vocabulary = info.vocabulary
         self._each = info.picture_tokens
         self._features = features
-        self._first: dict[tuple[str, ...], int] = {}
-        self._shown: list[tuple[str, ...]] = []
+        self._first: dict[tuple[Picture, ...], int] = {}
+        self._shown: list[tuple[Picture, ...]] = []
 
     def parts(self, parts: Parts) -> tuple[str | int | None, ...]:
         """The parts of a prompt as `medbench_local.engine.base.Engine.tokenize_parts` takes them."""
@@ -36,7 +37,7 @@ class PictureBook:
         return tuple(
             PictureTokens(
                 self._vocabulary + number * self._each,
-                tuple(str(self._features[sha256]) for sha256 in self._shown[number]),
+                tuple(str(self._features[picture]) for picture in self._shown[number]),
             )
             for number in found
         )
@@ -56,15 +57,15 @@ class PictureBook:
     def _name(self, token: int) -> str:
         """What a file of features is called says all that decides them: the tower, the rule, the picture."""
         number = self._number(token)
-        files = ("/".join(self._features[sha256].parts[-3:]) for sha256 in self._shown[number])
+        files = ("/".join(self._features[picture].parts[-3:]) for picture in self._shown[number])
         return f"{' '.join(files)} {token - self._vocabulary - number * self._each}"
 
     def _id(self, place: Shown) -> int | None:
         if not place.pictures:
             return None
-        shown = tuple(picture.sha256 for picture in place.pictures)
+        shown = place.pictures
         if shown not in self._first:
-            if missing := [picture for picture in place.pictures if picture.sha256 not in self._features]:
+            if missing := [picture for picture in shown if picture not in self._features]:
                 raise EngineError(f"The picture {missing[0].name or missing[0].sha256} was not encoded.")
             self._first[shown] = self._vocabulary + len(self._shown) * self._each
             self._shown.append(shown)

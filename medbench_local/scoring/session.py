@@ -16,10 +16,12 @@ from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.prompts.prompting import Prompting
 from medbench_local.scoring.answers import CellScorer, Meter, fingerprint
+from medbench_local.scoring.pictures import PictureBook
 from medbench_local.scoring.prompt_styles import prompt_style_of
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.scoring.rule import ScoringRule, ScoringSettings
 from medbench_local.store.scores import ScoreStore
+from medbench_local.tasks.picture import Picture
 from medbench_local.tasks.question import SplitName, Task
 
 StartEngine = Callable[[Path, EngineOptions], Engine]
@@ -42,6 +44,7 @@ class ModelSession:
         overrides: system prompts of a protocol.
         store: where scores are kept.
         meter: counts the work.
+        features: files with what the model sees of pictures; none for text only.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class ModelSession:
         overrides: PromptOverrides,
         store: ScoreStore,
         meter: Meter,
+        features: Mapping[Picture, Path] | None = None,
     ) -> None:
         self._model = model
         self._file = file
@@ -66,13 +70,23 @@ class ModelSession:
         self._overrides = overrides
         self._store = store
         self._meter = meter
+        self._features = features or {}
         self._engine: Engine | None = None
 
     def __enter__(self) -> ModelSession:
         # Cells, not positions: the options of a prompt that fills the context lie side by side behind it.
-        self._engine = self._start(
-            self._file.path, replace(self._options, n_ctx=self._settings.context + ROWS)
-        )
+        options = replace(self._options, n_ctx=self._settings.context + ROWS)
+        if self._features and self._model.vision is not None:
+            options = replace(
+                options,
+                vision=str(self._model.vision.vision),
+                vision_ln_post=self._settings.protocol.vision_ln_post,
+            )
+        self._engine = self._start(self._file.path, options)
+        if self._features:
+            self._settings = replace(
+                self._settings, pictures=PictureBook(self._engine.info, self._features)
+            )
         return self
 
     def __exit__(

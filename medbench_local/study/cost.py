@@ -12,6 +12,7 @@ from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.threads import TINY
 from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.prompts.prompt import Parts
 from medbench_local.prompts.prompt_style import (
     PromptStyle,
     candidates,
@@ -27,6 +28,7 @@ from medbench_local.statistics.verification import expected_share
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.pictures import pictures_of, tokens_of_picture
 from medbench_local.study.plan import Cell, asked_questions, load_cells
 from medbench_local.study.planner import Planner, given_quantised
 from medbench_local.study.precision import begun_before, foreseen, weights_of
@@ -97,12 +99,15 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
                 full_writing_speed=_speed(writing, FULL, size),
             )
         )
+    pictures = len(pictures_of(cells, options))
     warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
     detectable: tuple[str, ...] = ()
     if thinks:
         counts = {cell.task.id: len(asked_questions(options.protocol, cell, options.limit)) for cell in cells}
         detectable = detectable_beforehand(counts, confidence=options.protocol.bootstrap.confidence)
-    return ComparisonCost(costs[0], costs[1], tuple(step.name for step in steps), warnings, detectable)
+    return ComparisonCost(
+        costs[0], costs[1], tuple(step.name for step in steps), warnings, detectable, pictures
+    )
 
 
 def _speed(speeds: Speeds, precision: str, weights: int) -> float | None:
@@ -139,7 +144,7 @@ def _cost(
     rows = selection_rows(cell.task, settings, options.limit)
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
     questions = asked_questions(options.protocol, cell, options.limit)
-    prefix, tail = _lengths(cell, prompt_style, questions)
+    prefix, tail = _lengths(cell, prompt_style, questions, tokens_of_picture(entry))
     written = expected_written = 0
     if work.thinks:
         written = options.protocol.thinking.budget
@@ -176,13 +181,25 @@ def _cost(
     )
 
 
-def _lengths(cell: Cell, prompt_style: PromptStyle, questions: Sequence[Question]) -> tuple[float, float]:
+def _lengths(
+    cell: Cell, prompt_style: PromptStyle, questions: Sequence[Question], tokens_of_picture: int
+) -> tuple[float, float]:
     """Estimated tokens of the shared prefix and of a question, in the model's default format."""
     pool = cell.task.questions("demonstrations") if cell.shots else ()
     shown = [pool[row] for row in demonstration_rows(0, len(pool), cell.shots)]
     sample = questions[:50]
-    full = [len(render(prompt_style, cell.task.id, q, shown, None).text) for q in sample]
-    body = [len(q.text) + sum(len(o) + 5 for o in q.options) for q in sample]
+
+    def tokens(parts: Parts) -> float:
+        """Of a prompt, about."""
+        letters = sum(len(part) for part in parts if isinstance(part, str))
+        places = sum(1 for part in parts if not isinstance(part, str))
+        return letters / CHARACTERS_PER_TOKEN + places * tokens_of_picture
+
+    full = [tokens(render(prompt_style, cell.task.id, q, shown, None).parts) for q in sample]
+    body = [
+        (len(q.text) + sum(len(o) + 5 for o in q.options)) / CHARACTERS_PER_TOKEN
+        + len(q.pictures) * tokens_of_picture
+        for q in sample
+    ]
     tail = sum(body) / len(body)
-    prefix = sum(full) / len(full) - tail
-    return prefix / CHARACTERS_PER_TOKEN, tail / CHARACTERS_PER_TOKEN
+    return sum(full) / len(full) - tail, tail

@@ -111,7 +111,7 @@ def identity_with(plan: Outline, cells: Sequence[HashedCell], quants: Sequence[Q
             "shots": [cell.shots for cell in cells],
             "scoring": plan.scoring,
             "quants": [_quant_identity(quant, options.home) for quant in quants],
-            "protocol": plan.protocol.in_first_names(),
+            "protocol": plan.protocol.in_first_names(pictures=plan.reads_pictures),
             "engine": engine,
             **asked,
         }
@@ -193,7 +193,22 @@ def _describe_model(plan: Plan, role: Role) -> dict[str, Any]:
             "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in model.files],
         },
         "chat_template": describe_prompts(model, plan.options.prompting(role)),
+        **_describe_vision(model),
         "warnings": list(model.warnings),
+    }
+
+
+def _describe_vision(model: PreparedModel) -> dict[str, Any]:
+    """What it is shown pictures with, where it is."""
+    files = model.vision
+    if files is None:
+        return {}
+    tower = None if model.tower is None else asdict(model.tower)
+    return {
+        "vision": {
+            "parts": {"path": str(files.vision), "sha256": files.vision_sha256},
+            "tower": {"path": str(files.tower), "sha256": files.tower_sha256, "origin": tower},
+        }
     }
 
 
@@ -221,6 +236,8 @@ def _model_identity(plan: Outline, role: Role) -> list[Any]:
     entry = model.entry
     known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.known_context]
     found = [model.name, plan.reference_file(model).sha256, known]
+    if model.vision is not None:
+        found += [model.vision.vision_sha256, model.vision.tower_sha256]
     template = chat_template_record(model, plan.options.prompting(role))
     return found if template.sha256 is None else [*found, TEMPLATES]
 

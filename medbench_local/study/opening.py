@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.files.gguf_header import read_gguf_header
-from medbench_local.progress import Advance
+from medbench_local.progress import Advance, Progress
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.results.record import Role
 from medbench_local.scoring.answers import CellScorer, Meter
@@ -16,6 +16,7 @@ from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import AskedRows, ModelSession, StartEngine
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.plan import Cell, Outline, Plan, asked_questions
+from medbench_local.study.pictures import encoded_pictures
 from medbench_local.study.prompt_search import selection_rows
 from medbench_local.tasks.question import SplitName
 
@@ -30,6 +31,7 @@ def session_for(
     reference: bool,
     store: ScoreStore,
     meter: Meter,
+    progress: Progress,
 ) -> ModelSession:
     """A session with one of a plan's models.
 
@@ -42,6 +44,7 @@ def session_for(
         reference: whether it is loaded as what the scored precision is checked against.
         store: where scores are kept.
         meter: counts the work.
+        progress: hears of pictures that are encoded.
     """
     return ModelSession(
         model,
@@ -53,6 +56,7 @@ def session_for(
         overrides=plan.protocol.prompts,
         store=store,
         meter=meter,
+        features=encoded_pictures(plan, model, progress),
     )
 
 

@@ -113,6 +113,11 @@ class Outline:
         return not self.at_full_precision and all(model.full is not None for model in self.models.values())
 
     @property
+    def reads_pictures(self) -> bool:
+        """Whether a model can be shown pictures."""
+        return any(model.vision is not None for model in self.models.values())
+
+    @property
     def same_file(self) -> bool:
         """Whether both models are the same weights."""
         return self.medical.quantised.sha256 == self.base.quantised.sha256
@@ -165,6 +170,8 @@ class Outline:
             return self.options.mode
         if RULES[self.scoring].depends_on_batch or quant.flash_attention == "off":
             return "exact"
+        if self.reads_pictures:
+            return "exact"  # which is how the engine decodes pictures in any mode
         if quant.flash_attention == "on":
             return "reproducible"
         return "exact" if any(name in WITHOUT_ROUNDING for name in file_types) else "reproducible"

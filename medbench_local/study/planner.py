@@ -89,10 +89,13 @@ class Planner:
             return hashed(self._cells)
         options = self._options
         try:
-            tasks = [
-                (task.id, [[file_sha256(path, options.home) for path in split] for split in task.paths()])
-                for task in located_tasks(options, self._sources, self._progress)
-            ]
+            tasks = []
+            for task in located_tasks(options, self._sources, self._progress):
+                if (paths := task.paths()) is None:
+                    return hashed(self.read_questions())
+                tasks.append(
+                    (task.id, [[file_sha256(path, options.home) for path in split] for split in paths])
+                )
         except OSError:  # a file is missing or cannot be read: to be said as reading says it
             return hashed(self.read_questions())
         return [HashedCell(id, files, number) for number in asked_shots(options) for id, files in tasks]

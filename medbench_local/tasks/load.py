@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
-from medbench_local.catalog.task import EMBEDDED, Format, is_folder, task_entry, task_names
+from medbench_local.catalog.task import EMBEDDED, is_folder, task_entry, task_names
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress, Silent
+from medbench_local.settings import read_settings
 from medbench_local.tasks.locations import DataLocation, in_data_dir, in_folder, on_the_hub
-from medbench_local.tasks.parts import PARTS
-from medbench_local.tasks.question import SPLITS, DataFile, Question, Split, SplitName, Task
+from medbench_local.tasks.question import SPLITS, Question, Split, SplitName, Task
+from medbench_local.tasks.reading import read_splits
 from medbench_local.tasks.repeats import repeats
 
 LONGEST_NAME = 80
 """Characters of a task's name: run folders and sample files are named after it."""
-
-Reader = Callable[[SourceFile, int | None], Iterable[Question]]
-"""The questions of a file; the number of options, if it is known, is that of every question."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,10 @@ class LocatedTask:
     place: DataLocation
     wanted: tuple[SplitName, ...]
 
-    def paths(self) -> list[list[Path]]:
-        """The files of each of its splits, as `Split.files` lists them."""
+    def paths(self) -> list[list[Path]] | None:
+        """The files of each of its splits, as `Split.files` lists them; None if pictures decide beside them."""
+        if self.place.pictures is not None:
+            return None
         names = [self.place.splits[split].files for split in self.wanted]
         return [list(dict.fromkeys(self.place.files[name].path for name in own)) for own in names]
 
@@ -138,12 +137,6 @@ def _own_name(folder: Path) -> str:
     return name
 
 
-def reader_of(format: Format) -> Reader:
-    """What reads files of a format: the function ``read`` of the module of that name."""
-    reader: Reader = import_module(f"medbench_local.tasks.readers.{format}").read
-    return reader
-
-
 def _read(
     id: str,
     title: str,
@@ -153,27 +146,16 @@ def _read(
     wanted: Sequence[SplitName],
     progress: Progress,
 ) -> Task:
-    """Read each file of the wanted splits once, and put together the splits."""
-    read: dict[str, list[Question]] = {}
-    data: dict[Path, DataFile] = {}
+    """Read the wanted splits, and say what is odd about them."""
     with progress.step(f"reading {id}", total=None, unit="questions") as advance:
-        for key in dict.fromkeys(key for name in wanted for key in place.splits[name].files):
-            file = place.files[key]
-            read[key] = list(reader_of(place.format)(file, options))
-            if file.path not in data:
-                data[file.path] = DataFile(str(file.path), _sha256(file.path), place.source)
-            advance(len(read[key]))
+        read = read_splits(place, options, wanted, read_settings().home, progress, advance)
     splits: dict[SplitName, Split] = {}
-    for name in wanted:
-        plan = place.splits[name]
-        files = [place.files[key] for key in plan.files]
-        questions = PARTS[plan.part]([question for key in plan.files for question in read[key]])
-        splits[name] = Split(
-            questions=_with_ids(questions, name, files[-1]),
-            expected=sizes.get(name),
-            files=tuple(data[path] for path in dict.fromkeys(file.path for file in files)),
-        )
-    return Task(id, title, splits, tuple(_warnings(id, place, splits)))
+    notes: list[str] = []
+    for name, (found, files) in read.items():
+        last = place.files[place.splits[name].files[-1]]
+        splits[name] = Split(_with_ids(found.questions, name, last), sizes.get(name), files)
+        notes += [f"{name}: {note}" for note in found.notes]
+    return Task(id, title, splits, tuple(_warnings(id, place, splits, notes)))
 
 
 def _with_ids(questions: Sequence[Question], split: SplitName, file: SourceFile) -> tuple[Question, ...]:
@@ -195,9 +177,12 @@ def _with_ids(questions: Sequence[Question], split: SplitName, file: SourceFile)
     return tuple(result)
 
 
-def _warnings(id: str, place: DataLocation, splits: Mapping[SplitName, Split]) -> Iterable[str]:
-    if place.note:
-        yield f"{id}: {place.note}"
+def _warnings(
+    id: str, place: DataLocation, splits: Mapping[SplitName, Split], notes: Sequence[str]
+) -> Iterable[str]:
+    for note in (place.note, *notes):
+        if note:
+            yield f"{id}: {note}"
     for name, split in splits.items():
         count = len(split.questions)
         files = ", ".join(Path(file.path).name for file in split.files)
@@ -219,11 +204,3 @@ def _warnings(id: str, place: DataLocation, splits: Mapping[SplitName, Split]) -
 
 def _ids_sha256(split: Split) -> str:
     return hashlib.sha256("\n".join(question.id for question in split.questions).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()

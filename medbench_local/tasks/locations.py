@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import fnmatch
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ class DataLocation:
         files: each of these names to the file.
         source: "local", "embedded" or "hub:<repository>@<revision>".
         note: a warning for whoever uses this place, or "".
+        pictures: folders and archives in which pictures lie that questions name; None where questions have none.
+        obtain: how to obtain the data set's files, for a person.
     """
 
     format: Format
@@ -30,13 +34,16 @@ class DataLocation:
     files: Mapping[str, SourceFile]
     source: str
     note: str = ""
+    pictures: Sequence[SourceFile] | None = None
+    obtain: str = ""
 
 
 def in_folder(folder: Path, source: str) -> DataLocation:
-    """A folder with one JSON Lines file a split, whether or not they are there."""
+    """A folder with one JSON Lines file a split, whether or not they are there; pictures lie in it, too."""
     splits = {name: SplitFiles(files=(f"{name}.jsonl",)) for name in SPLITS}
     files = {f"{name}.jsonl": SourceFile(folder / f"{name}.jsonl") for name in SPLITS}
-    return DataLocation("own", splits, files, source)
+    advice = "Names of pictures are relative to the folder of the questions."
+    return DataLocation("own", splits, files, source, pictures=(SourceFile(folder),), obtain=advice)
 
 
 def in_data_dir(
@@ -54,10 +61,13 @@ def in_data_dir(
     nearest: list[tuple[Path, SplitName]] = []
     for needed in (SPLITS, wanted):
         for layout in source.local:
-            splits = _splits(layout, entry)
+            splits = _splits(layout, entry, lambda pattern: _in_folder(data_dir, pattern))
             files, missing = _present(data_dir, splits, needed)
             if not missing:
-                return DataLocation(source.format, splits, files, "local", layout.note)
+                pictures = [_stored(data_dir, name) for name in layout.pictures] if source.images else None
+                return DataLocation(
+                    source.format, splits, files, "local", layout.note, pictures, source.obtain
+                )
             if not nearest or len(missing) < len(nearest):
                 nearest = missing
     path, split = nearest[0]
@@ -80,7 +90,7 @@ def on_the_hub(
     first: AcquireError | None = None
     for layout in source.hub:
         try:
-            return _fetch(entry, source.format, layout, wanted, offline, progress, first)
+            return _fetch(entry, source, layout, wanted, offline, progress, first)
         except UnreachableError:
             raise
         except AcquireError as error:
@@ -107,7 +117,7 @@ def _present(
 
 def _fetch(
     entry: TaskEntry,
-    format: Format,
+    source: Source,
     layout: HubLayout,
     wanted: Sequence[SplitName],
     offline: bool,
@@ -115,22 +125,55 @@ def _fetch(
     first: AcquireError | None,
 ) -> DataLocation:
     from medbench_local.hub.dataset import fetch_dataset_files
+    from medbench_local.hub.errors import not_cached
 
-    splits = _splits(layout, entry)
-    names = list(dict.fromkeys(name for split in wanted for name in splits[split].files))
-    stored = {name: name.partition("!") for name in names}
+    asked = _splits(layout, entry, lambda pattern: [pattern])
+    names = [name for split in wanted for name in asked[split].files]
     paths = fetch_dataset_files(
         layout.repository,
         layout.revision,
-        list(dict.fromkeys(path for path, _, _ in stored.values())),
+        list(dict.fromkeys(name.partition("!")[0] for name in (*names, *layout.pictures))),
         offline=offline,
         progress=progress,
     )
+    splits = _splits(layout, entry, lambda pattern: _complete(fnmatch.filter(paths, pattern)))
+    names = [name for split in wanted for name in splits[split].files]
+    if not all(splits[split].files for split in wanted):
+        raise not_cached(layout.repository, layout.revision)
+    stored = {name: name.partition("!") for name in (*names, *layout.pictures)}
     files = {name: SourceFile(paths[path], member) for name, (path, _, member) in stored.items()}
     commit = _commit(next(iter(paths.values()))) or layout.revision
     reason = f"The first choice of files cannot be had: {first.message}" if first else ""
     note = " ".join(text for text in (reason, layout.note) if text)
-    return DataLocation(format, splits, files, f"hub:{layout.repository}@{commit}", note)
+    pictures = [files[name] for name in layout.pictures] if source.images else None
+    return DataLocation(
+        source.format,
+        splits,
+        files,
+        f"hub:{layout.repository}@{commit}",
+        note,
+        pictures,
+        "Delete the file from the hub's cache, and it is fetched again.",
+    )
+
+
+def _stored(folder: Path, name: str) -> SourceFile:
+    """A folder of ``folder``, or one in an archive there: "imgs.zip!imgs"."""
+    path, _, member = name.partition("!")
+    return SourceFile(folder / path, member)
+
+
+def _in_folder(folder: Path, pattern: str) -> list[str]:
+    """The files of a folder that a path with "*" stands for; itself where parts are missing."""
+    found = [path.relative_to(folder).as_posix() for path in folder.glob(pattern) if path.is_file()]
+    return _complete(found) or [pattern]
+
+
+def _complete(names: Sequence[str]) -> list[str]:
+    """Files in the order of their names; none if these say that there are more of them ("-00000-of-00003")."""
+    parts = [re.search(r"-of-(\d{5})", name) for name in names]
+    counts = {int(part[1]) for part in parts if part}
+    return sorted(names) if counts <= {len(names)} else []
 
 
 def _commit(path: Path) -> str:
@@ -139,11 +182,14 @@ def _commit(path: Path) -> str:
     return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else ""
 
 
-def _splits(layout: Layout, entry: TaskEntry) -> dict[SplitName, SplitFiles]:
-    """The layout's splits with the task's own name in the paths."""
+def _splits(
+    layout: Layout, entry: TaskEntry, fitting: Callable[[str], Sequence[str]]
+) -> dict[SplitName, SplitFiles]:
+    """The layout's splits with the task's own name in the paths, and the files that fit in place of each "*"."""
 
     def named(split: SplitFiles) -> SplitFiles:
-        files = tuple(file.replace("{config}", entry.config) for file in split.files)
+        paths = [file.replace("{config}", entry.config) for file in split.files]
+        files = tuple(name for path in paths for name in (fitting(path) if "*" in path else [path]))
         return split.model_copy(update={"files": files})
 
     return {

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from medbench_local.tasks.question import Question
 
 SPLIT_SEED = 42
-"""Seed of the study's own split of MedMCQA."""
+"""Seed of the splits that the study makes itself."""
 
 ARTIFICIAL_TRAIN = 200_000
 """Artificial PubMedQA questions before the official splitter's cut; the study joins both sides again."""
 
 Questions = Sequence[Question]
+Item = TypeVar("Item")
 
 
 def one_fifth(questions: Questions) -> list[Question]:
@@ -57,6 +59,19 @@ def pubmedqa_validation(questions: Questions) -> list[Question]:
     return train + dev
 
 
+def one_fifth_as_scikit_learn(items: Sequence[Item]) -> list[Item]:
+    """The test part of scikit-learn's ``train_test_split(items, test_size=0.2, random_state=42)``."""
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(items))
+    return [items[index] for index in order[: math.ceil(0.2 * len(items))]]
+
+
+def as_datasets(items: Sequence[Item], train: int) -> tuple[list[Item], list[Item]]:
+    """Both parts of ``train_test_split(train_size=train, seed=42)`` of the hub's library ``datasets``: train, test."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(items))
+    rest = len(items) - train
+    return [items[index] for index in order[rest:]], [items[index] for index in order[:rest]]
+
+
 PARTS: dict[str, Callable[[Questions], list[Question]]] = {
     "all": list,
     "four-fifths": four_fifths,
@@ -67,7 +82,7 @@ PARTS: dict[str, Callable[[Questions], list[Question]]] = {
     "pubmedqa-dev": pubmedqa_dev,
     "pubmedqa-test": pubmedqa_test,
 }
-"""The catalog's names of the parts."""
+"""The catalog's names of the parts of text; data sets with pictures have theirs in their readers."""
 
 
 def _permuted(questions: Questions) -> list[Question]:

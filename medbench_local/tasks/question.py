@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from medbench_local.files.compact import divided, joined, kept_as
 from medbench_local.files.rows import Row
@@ -24,7 +24,8 @@ class Question:
 
     Attributes:
         id: unique within its task and split; the data set's own id where it has one.
-        text: the question as shown, stripped of surrounding white space.
+        text: the question as shown, stripped of surrounding white space. With pictures, it may say where they stand:
+            see `medbench_local.tasks.picture.TAG`.
         options: the answer options in the data set's order, unaltered; 2 to 26 of them.
         answer: index of the correct option; the first one if several are identical.
         subject: the data set's own subject name, or "".
@@ -51,6 +52,7 @@ def question_of(
     id: str = "",
     subject: str = "",
     contradiction: str = "",
+    pictures: tuple[Picture, ...] = (),
 ) -> Question:
     """A question of one row of a file: text stripped, the first of identical options correct.
 
@@ -63,6 +65,7 @@ def question_of(
         id: the data set's own, or "".
         subject: the data set's own, or "".
         contradiction: how the row names two different answers, or ""; its place is put before it.
+        pictures: that it is about.
 
     Raises:
         InputError: the number of options or the answer does not fit.
@@ -81,7 +84,15 @@ def question_of(
         answer=first,
         subject=subject,
         contradiction=contradiction and f"{row.where} of {Path(str(row.file)).name}: {contradiction}",
+        pictures=pictures,
     )
+
+
+class SplitRead(NamedTuple):
+    """What a reader found: the questions of a split, and sentences on what is odd about them."""
+
+    questions: Sequence[Question]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

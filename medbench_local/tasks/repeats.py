@@ -2,7 +2,8 @@
 
 A test question among the demonstrations or the validation questions is no test any more, and one that is asked twice
 counts twice. Two questions are the same if they differ at most in case, blanks, punctuation and the order of their
-options. The same text with other options ("Which of these is true?") is another question.
+options. The same text with other options ("Which of these is true?") is another question, and so is one about other
+pictures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from medbench_local.files.rows import plain
+from medbench_local.tasks.picture import Picture
 from medbench_local.tasks.question import Question, SplitName
 
 _PUNCTUATION = re.compile(r"[^\w<>=≤≥±+%°/^*]+")
@@ -22,7 +24,7 @@ _PUNCTUATION = re.compile(r"[^\w<>=≤≥±+%°/^*]+")
 _LOOKED_AT, _BEGINNING = 200, 40
 """Characters of a text, and of what is left of them, that tell most questions apart: abstracts are long."""
 
-Key = tuple[str, frozenset[str]]
+Key = tuple[str, frozenset[str], tuple[Picture, ...]]
 
 
 def repeats(splits: Mapping[SplitName, tuple[Question, ...]]) -> Iterator[str]:
@@ -70,7 +72,7 @@ def _answer(question: Question) -> str:
 
 
 def _key(question: Question) -> Key:
-    return _normal(question.text), frozenset(map(_normal, question.options))
+    return _normal(question.text), frozenset(map(_normal, question.options)), question.pictures
 
 
 def _beginning(text: str) -> str:

@@ -69,8 +69,10 @@ def attention(queries: Floats, keys: Floats, values: Floats, heads: int) -> Floa
     size = queries.shape[1] // heads
     scores = _by_head(queries * np.float32(size**-0.5), heads) @ _by_head(keys, heads).transpose(0, 2, 1)
     found = softmax(scores) @ _by_head(values, heads)
-    return np.ascontiguousarray(found.transpose(1, 0, 2)).reshape(queries.shape)
+    joined: Floats = np.ascontiguousarray(found.transpose(1, 0, 2)).reshape(queries.shape)
+    return joined
 
 
 def _by_head(x: Floats, heads: int) -> Floats:
-    return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+    parted: Floats = x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+    return parted

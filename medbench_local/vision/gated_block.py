@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from medbench_local.errors import InputError
 from medbench_local.vision.arithmetic import Floats, attention, gelu, layer_norm, one_thread
 from medbench_local.vision.parts import HEAD, VisionFile, VisionParts
+
+N = TypeVar("N", np.float32, np.int64)
 
 TILE = 64
 """Rows that are computed together. Fewer than that in a call cost as much."""
@@ -90,31 +93,30 @@ class GatedBlocks:
         Args:
             block: the layer of the language model before which it stands, one of `VisionParts.blocks`.
             x: [n, width], what goes into that layer without the block; it is not changed.
-            units: what rows look at: one picture, or several that are looked at alike, whatever a row asks for.
+            units: what rows look at: one picture, or several all of whose latents count alike, whatever a row asks for;
+                a picture that stands there twice is looked at by itself in this second way.
             seen: [n], for each row the index of its unit, or -1 for a row that sees nothing.
 
         Returns:
             [n, width]. A row's bits depend on itself and its unit alone.
         """
         if not len(x):
-            return x.copy()
+            return np.array(x)
         name, at = f"blocks.{block}", self.parts.blocks.index(block)
         tensor = self._file.tensor
-        tiles, looks = _tiled(x, np.float32(0)), _tiled(np.asarray(seen, np.int64), -1)
+        tiles, looks = _tiled(x, 0.0), _tiled(np.asarray(seen, np.int64), -1)
         with one_thread():
             norm = tensor(f"{name}.attn.norm.weight"), tensor(f"{name}.attn.norm.bias")
             queries = self._linear(f"{name}.attn.to_q.weight", [layer_norm(tile, *norm) for tile in tiles])
             found = [_look(*pair, units, at) for pair in zip(queries, looks, strict=True)]
-            gate = np.tanh(tensor(f"{name}.attn_gate"))
             out = self._linear(f"{name}.attn.to_out.weight", found)
-            tiles = [tile + gate * more for tile, more in zip(tiles, out, strict=True)]
+            tiles = _added(tiles, tensor(f"{name}.attn_gate"), out)
             norm = tensor(f"{name}.ff.0.weight"), tensor(f"{name}.ff.0.bias")
             normed = [layer_norm(tile, *norm) for tile in tiles]
             hidden = self._linear(f"{name}.ff.1.weight", normed, gelu)
-            gate = np.tanh(tensor(f"{name}.ff_gate"))
-            out = self._linear(f"{name}.ff.3.weight", hidden)
-            tiles = [tile + gate * more for tile, more in zip(tiles, out, strict=True)]
-        return np.concatenate(tiles)[: len(x)]
+            tiles = _added(tiles, tensor(f"{name}.ff_gate"), self._linear(f"{name}.ff.3.weight", hidden))
+        result: Floats = np.concatenate(tiles)[: len(x)]
+        return result
 
     def repeats(self) -> bool:
         """Whether a row of a tile gets the same bits at every place in it, which is up to numpy's BLAS.
@@ -147,11 +149,17 @@ class GatedBlocks:
         return results
 
 
-def _tiled(rows: NDArray[np.float32] | NDArray[np.int64], padding: float) -> list[NDArray[np.float32]]:
+def _tiled(rows: NDArray[N], padding: float) -> list[NDArray[N]]:
     """Rows in tiles, the last of them filled up."""
     missing = -len(rows) % TILE
     rows = np.concatenate((rows, np.full((missing, *rows.shape[1:]), padding, rows.dtype)))
-    return list(np.split(rows, len(rows) // TILE))
+    return [rows[begin : begin + TILE] for begin in range(0, len(rows), TILE)]
+
+
+def _added(tiles: list[Floats], gate: Floats, more: list[Floats]) -> list[Floats]:
+    """What a part of a block says, as far as its gate is open, on top of what went in."""
+    opening = np.tanh(gate)
+    return [np.asarray(tile + opening * other, np.float32) for tile, other in zip(tiles, more, strict=True)]
 
 
 def _look(queries: Floats, seen: NDArray[np.int64], units: Sequence[Sequence[Media]], at: int) -> Floats:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from medbench_local.errors import InputError
 from medbench_local.files.stand_ins import refuse_stand_in_at
@@ -31,7 +31,7 @@ LARGEST = 89_478_485
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
 """Pillow's names. Not those whose reading starts other programs."""
 
-_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _DEEP = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
 _AGAIN = "Get it again from where it came from, or leave its questions out."
 
@@ -137,7 +137,7 @@ def fitted(picture: Image.Image, rule: Rule, path: Path) -> Image.Image:
 def normalised(picture: Image.Image, rule: Rule) -> Floats:
     """The numbers of a picture of red, green and blue: [3, height, width]."""
     levels = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
-    table = (levels - np.float32(rule.mean)) / np.float32(rule.std)
+    table = (levels - np.array(rule.mean, np.float32)) / np.array(rule.std, np.float32)
     values = np.asarray(picture)
     return np.stack([table[values[..., colour], colour] for colour in range(3)])
 
@@ -196,7 +196,7 @@ def _opened(path: Path, content: bytes, *, whole: bool) -> Iterator[Image.Image]
             raise InputError(
                 path, "", problem, advice="Save it smaller: models see a few hundred pixels."
             ) from error
-        except Image.UnidentifiedImageError as error:
+        except UnidentifiedImageError as error:
             problem = f"no picture of a known kind ({', '.join(FORMATS)})"
             raise InputError(path, "", problem, advice=_AGAIN) from error
         except Exception as error:  # decoders raise all sorts of things about damaged bytes

@@ -60,8 +60,8 @@ class MappedTensor:
         """Rows of the first axis as float32, which holds them exactly; mapped, not copied, if they are stored so."""
         part = self.stored[begin:end]
         if self.dtype == "BF16":
-            return np.left_shift(part, 16, dtype=np.uint32).view(np.float32)
-        return part.astype(np.float32, copy=False)
+            part = np.left_shift(part, 16, dtype=np.uint32).view(np.float32)
+        return np.asarray(part, np.float32)
 
     def values(self) -> NDArray[np.float32]:
         """All of it as float32."""

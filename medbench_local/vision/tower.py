@@ -124,7 +124,7 @@ class Tower:
         side, patch = config.image_size // config.patch_size, config.patch_size
         patches = pixels.reshape(3, side, patch, side, patch).transpose(1, 3, 0, 2, 4)
         kernel = weights["embeddings.patch_embedding.weight"].reshape(config.hidden_size, -1)
-        x = weights["embeddings.position_embedding.weight"].copy()
+        x: Floats = weights["embeddings.position_embedding.weight"].copy()
         x[0] += weights["embeddings.class_embedding"]
         x[1:] += patches.reshape(config.rows, -1) @ kernel.T
         x = self._norm("pre_layrnorm", x)

@@ -18,17 +18,29 @@ from medbench_local.catalog.task import (
     study_tasks,
     task_entry,
     task_names,
+    visual_tasks,
 )
 from medbench_local.cli.tasks import list_command
 from medbench_local.errors import InputError, UsageError
-from medbench_local.tasks.load import reader_of
 from medbench_local.tasks.parts import PARTS
+from medbench_local.tasks.reading import part_reader_of, reader_of
 
 
 def test_the_thirteen_tasks_of_the_study() -> None:
     assert len(study_tasks()) == 13
     assert study_tasks()[:4] == ("medqa", "medqa-4", "medmcqa", "pubmedqa")
-    assert task_names() == study_tasks() + demo_tasks()
+    assert task_names() == study_tasks() + visual_tasks() + demo_tasks()
+
+
+def test_the_eight_about_pictures_are_a_group_of_their_own() -> None:
+    assert visual_tasks() == expand_tasks(["visual"])
+    assert visual_tasks()[:3] == ("vqa-rad", "slake", "pathvqa")
+    assert expand_tasks(["mmmu"]) == visual_tasks()[3:]
+    assert len(expand_tasks(["mmmu"])) == 5
+    assert (
+        task_entry("mmmu-diagnostics-and-laboratory-medicine").config == "Diagnostics_and_Laboratory_Medicine"
+    )
+    assert {name for name in task_names() if task_entry(name).images} == set(visual_tasks())
 
 
 @pytest.fixture
@@ -44,9 +56,11 @@ def fourteenth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     monkeypatch.setattr(task, "FILE", tmp_path / "tasks.yaml")
     task._catalog.cache_clear()
     study_tasks.cache_clear()
+    visual_tasks.cache_clear()
     yield "mmlu-astronomy"
     task._catalog.cache_clear()
     study_tasks.cache_clear()
+    visual_tasks.cache_clear()
 
 
 def test_a_fourteenth_task_is_known_and_leaves_the_study_alone(
@@ -55,7 +69,7 @@ def test_a_fourteenth_task_is_known_and_leaves_the_study_alone(
     assert len(expand_tasks(["all"])) == 13
     assert fourteenth not in (*expand_tasks(["all"]), *expand_tasks(["mmlu"]))
     assert expand_tasks(["mmlu-anatomy", fourteenth]) == ("mmlu-anatomy", fourteenth)
-    assert task_names() == (*study_tasks(), fourteenth, *demo_tasks())
+    assert task_names() == (*study_tasks(), fourteenth, *visual_tasks(), *demo_tasks())
     entry = task_entry(fourteenth)
     assert entry.source is not None
     assert (entry.title, entry.config, entry.source.format) == ("MMLU astronomy", "astronomy", "mmlu")
@@ -63,17 +77,19 @@ def test_a_fourteenth_task_is_known_and_leaves_the_study_alone(
     assert fourteenth in [row["id"] for row in json.loads(capsys.readouterr().out)]
 
 
-@pytest.mark.parametrize("name", study_tasks())
+@pytest.mark.parametrize("name", study_tasks() + visual_tasks())
 def test_every_entry_is_complete(name: str) -> None:
     entry = task_entry(name)
     assert entry.source
     assert not entry.embedded
     assert entry.licence
-    assert callable(reader_of(entry.source.format))
+    of_text = part_reader_of(entry.source.format) is None
+    assert entry.images is not of_text
+    assert not of_text or callable(reader_of(entry.source.format))
     assert entry.source.hub
     for layout in (*entry.source.local, *entry.source.hub):
         for split in (layout.demonstrations, layout.validation, layout.test):
-            assert split.part in PARTS
+            assert (split.part in PARTS) is of_text
             for path in split.files:
                 assert not Path(path).is_absolute()
                 assert ".." not in Path(path).parts
@@ -96,7 +112,7 @@ def test_groups_expand_in_order_and_once() -> None:
         ("mmlu_anatomy", "mmlu-anatomy"),
         ("PubMedQA", "pubmedqa"),
         ("al", "Did you mean all"),
-        ("zzz", "and the groups all, mmlu, demo"),
+        ("zzz", "and the groups all, mmlu, visual, mmmu, demo"),
     ],
 )
 def test_unknown_names_get_the_nearest(name: str, advice: str) -> None:

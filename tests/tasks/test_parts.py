@@ -45,4 +45,5 @@ def test_parts_neither_lose_nor_repeat_a_question(count: int) -> None:
 
 
 def test_every_part_the_catalog_may_name_exists() -> None:
-    assert set(PARTS) == set(get_args(Part))
+    parts = get_args(Part)
+    assert set(PARTS) == set(parts[: parts.index("all-closed")])

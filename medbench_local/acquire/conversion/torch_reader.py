@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench_local.acquire.conversion.pickle_data import PickleError, load_pickle
 from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
+from medbench_local.files.pickle_data import PickleError, load_pickle
 from medbench_local.files.stand_ins import refuse_stand_in_at
 
 LARGEST_PICKLE = 64 << 20

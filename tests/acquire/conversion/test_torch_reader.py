@@ -17,9 +17,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medbench_local.acquire.conversion.pickle_data import PickleError, load_pickle
 from medbench_local.acquire.conversion.torch_reader import read_torch
 from medbench_local.errors import InputError
+from medbench_local.files.pickle_data import PickleError, load_pickle
 from tests.acquire.checkpoints import config, numbers, tensors
 
 

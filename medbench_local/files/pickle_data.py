@@ -1,4 +1,4 @@
-"""Pickles as data: the part of the format that describes a dictionary of tensors, and nothing else.
+"""Pickles as data: the part of the format that describes tensors, texts, lists and mappings, and nothing else.
 
 A pickle is a program. Python's own unpickler, even with an allow-list, lets it set attributes of whatever
 it may name and allocate memory at will. The few instructions that PyTorch writes are interpreted here
@@ -157,9 +157,9 @@ class _Machine:
                 raise PickleError("it calls what may only be named")
             self.stack.append(replacement(*arguments))
         else:
-            raise PickleError(f"it uses the instruction {name}, which no dictionary of tensors needs")
+            raise PickleError(f"it uses the instruction {name}, which plain data does not need")
 
     def allowed(self, name: str) -> Global:
         if name not in self.calls:
-            raise PickleError(f"it refers to {name[:200]!r}, which no dictionary of tensors needs")
+            raise PickleError(f"it refers to {name[:200]!r}, which plain data does not need")
         return Global(name)
