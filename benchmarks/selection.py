@@ -38,7 +38,8 @@ from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.catalog.task import study_tasks
 from medbench_local.prompts.demonstrations import VALIDATION_LIMIT, demonstration_rows, validation_rows
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for, render
+from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for
+from medbench_local.prompts.rendering import render
 from medbench_local.selection import Selection, exhaustive, racing
 from medbench_local.selection.guaranteed import SMALL
 from medbench_local.tasks.load import load_task

@@ -21,7 +21,7 @@ from medbench_local.acquire.calibration import Speeds, known_speeds, measured_sp
 from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
-from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, resolve_model
+from medbench_local.acquire.source import HubGguf, LocalGguf, resolve_model
 from medbench_local.catalog.model import model_names
 from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant, quant_names
@@ -504,16 +504,26 @@ def convert(
     *,
     type: Literal["auto", "f32", "f16", "bf16"] = "auto",
     adapter_base: str | None = None,
+    base: str | None = None,
+    vision_tower: str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Convert a checkpoint to GGUF, without torch and without running any of its code.
 
+    A model with pictures becomes a folder, which is a model again: its language model (a GGUF, which may be quantised),
+    what belongs to that, and the tower. Files that are there already and were made of the same are kept.
+
     Args:
-        source: a folder of a checkpoint or an adapter, a catalog name, or ``hf:owner/name``.
-        output: the GGUF file to write.
-        type: of the weights; "auto" keeps the checkpoint's own, without loss.
-        adapter_base: what an adapter is merged into, named as ``source``; None for what the adapter says itself.
+        source: a folder of a checkpoint or an adapter, a catalog name, or ``hf:owner/name``; or the file of torch with
+            the gated blocks of a Flamingo, or a folder with nothing but it.
+        output: the GGUF file to write, or the folder.
+        type: of the language model's weights; "auto" keeps the checkpoint's own, without loss.
+        adapter_base: another name of ``base``.
+        base: the language model that an adapter or a difference is added to, or that gated blocks stand in, named as
+            ``source``; None for what the adapter or the catalog says.
+        vision_tower: what looks at pictures: the folder of a CLIP model, or ``hf:owner/name``; None for what the
+            catalog or the model's configuration says.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
@@ -525,11 +535,16 @@ def convert(
     """
     from medbench_local.acquire.checkpoint_files import find_checkpoint
     from medbench_local.acquire.conversion.convert import convert_checkpoint  # slow to import
+    from medbench_local.acquire.picture_export import write_picture_folder
+    from medbench_local.acquire.picture_source import resolve_with_parts
 
     options = resolve(CompareOptions(offline=offline))
     listener = progress or Silent()
-    meant = resolve_model(source, adapter_base)
-    if not isinstance(meant, LocalCheckpoint | HubCheckpoint):
+    if base is not None and adapter_base is not None:
+        raise UsageError("`base=` and `adapter_base=` mean the same.", advice="Give one of them.")
+    below = base or adapter_base
+    meant = resolve_with_parts(source, below, vision_tower)
+    if isinstance(meant, LocalGguf | HubGguf):
         raise UsageError(f"{source} is a GGUF already.", advice="`quantize()` makes it smaller.")
     checkpoint = find_checkpoint(
         meant,
@@ -538,7 +553,17 @@ def convert(
         offline=options.offline,
         progress=listener,
     )
-    refuse_unused_base(adapter_base, checkpoint.origin.base)
+    refuse_unused_base(below, checkpoint.origin.base)
+    if checkpoint.pictures is not None:
+        return write_picture_folder(
+            checkpoint,
+            checkpoint.pictures,
+            output,
+            file_type=type,
+            entry=meant.entry,
+            home=options.home,
+            progress=listener,
+        )
     made = convert_checkpoint(checkpoint.checkpoint(), output, file_type=type, progress=listener)
     return checkpoint.warnings + made.warnings
 
@@ -626,7 +651,7 @@ def task_prompts(
         items: rows of the split, from 0, or a slice of them; None for all.
         chat_template: a file with the Jinja chat template that writes the prompts, or "none" for plain text.
         system_prompt: replaces the system prompt: a text, or @FILE with one.
-        protocol: its own system prompts are used.
+        protocol: its own system prompts are used, and which pictures of demonstrations are shown.
         data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work, and is told what is odd about the task.
@@ -656,6 +681,7 @@ def task_prompts(
         model,
         options.prompting("medical"),
         overrides=options.protocol.prompts,
+        shot_images=options.protocol.shot_images,
         home=options.home,
         offline=options.offline,
         progress=listener,

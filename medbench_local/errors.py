@@ -2,6 +2,7 @@
 
 * MedbenchError                        (exit code 2)
   * UsageError                         a value or a combination of options that makes no sense
+    * TooFewPicturesError              a prompt that the study's code cannot ask, in a protocol that does as it did
   * InputError                         a file from outside is not what it should be: file, place, expectation
   * AcquireError                       a model or data set cannot be had
     * GatedError                       its authors ask who downloads it, and have not let this account in
@@ -45,6 +46,10 @@ class MedbenchError(Exception):
 
 class UsageError(MedbenchError):
     """A value or a combination of options makes no sense."""
+
+
+class TooFewPicturesError(UsageError):
+    """A prompt has more places for pictures than the study's code hands over, and the protocol does as it did."""
 
 
 class InputError(MedbenchError):

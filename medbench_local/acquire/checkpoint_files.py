@@ -24,10 +24,12 @@ from medbench_local.acquire.fetch import (
     recall,
 )
 from medbench_local.acquire.locations import room_for
-from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint
+from medbench_local.acquire.picture_parts import PartFiles, PictureParts
+from medbench_local.acquire.source import HubCheckpoint, LocalCheckpoint, PictureModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import AcquireError, InputError, UnreachableError, UsageError
 from medbench_local.files.hashes import FileRecord
+from medbench_local.files.space import DiskNeed
 from medbench_local.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 BASE = "base/"
 """What the names of the base's files begin with where they stand beside an adapter's."""
+TOWER_FILES = "tower/"
+"""Likewise of the files of the tower of a model with pictures."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,16 @@ class Origin:
         name: for people.
         repository: on the hub, or None.
         commit: of the repository, or None.
-        base: what it was merged into, if it is an adapter; else None.
+        base: what it was merged into, if it is an adapter or a difference, or what its gated blocks stand in; else
+            None.
+        tower: what looks at pictures for it, if that is not in its own files; None for text only.
     """
 
     name: str
     repository: str | None
     commit: str | None
     base: Origin | None = None
+    tower: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,12 @@ class CheckpointFiles:
 
     Attributes:
         origin: where they came from.
-        files: with sizes and hashes; of an adapter those of its base, too, below ``BASE``.
+        files: with sizes and hashes; of an adapter those of its base, too, below ``BASE``; of a model with pictures
+            those of all its parts.
         warnings: what a person should know of other files beside them.
         folder: gives the folder they lie in (of an adapter its own); fetches what was removed since.
         base: what an adapter is merged into; None for a whole model.
+        pictures: what a model with pictures is put together from; None for text only.
     """
 
     origin: Origin
@@ -72,14 +81,17 @@ class CheckpointFiles:
     warnings: tuple[str, ...]
     folder: Callable[[], Path]
     base: CheckpointFiles | None = None
+    pictures: PictureParts | None = None
 
     def checkpoint(self) -> Path | Checkpoint:
-        """What is converted: the folder, or an adapter merged into its base.
+        """What is converted: the folder, an adapter merged into its base, or the language model of one with pictures.
 
         Raises:
             AcquireError: files that were removed cannot be had again; or the adapter cannot be merged.
             InputError: a file is damaged, or the adapter does not fit its base.
         """
+        if self.pictures is not None:
+            return self.pictures.language
         if self.base is None:
             return self.folder()
         from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
@@ -90,7 +102,7 @@ class CheckpointFiles:
 
 
 def find_checkpoint(
-    source: LocalCheckpoint | HubCheckpoint,
+    source: LocalCheckpoint | HubCheckpoint | PictureModel,
     quant: QuantConfig,
     *,
     home: Path,
@@ -99,13 +111,14 @@ def find_checkpoint(
 ) -> CheckpointFiles:
     """The files of ``source``; those of the hub are fetched unless they were fetched before.
 
-    An adapter's base is found and fetched likewise.
+    An adapter's base is found and fetched likewise, as are all parts of a model with pictures.
 
     Raises:
         AcquireError: they cannot be had, or the disk has no room for them and for what is made of them.
         UsageError: a base is named for what is no adapter.
     """
-    return _Finder(quant, home, offline, progress).find(source, 0)
+    finder = _Finder(quant, home, offline, progress)
+    return finder.find_parts(source) if isinstance(source, PictureModel) else finder.find(source, 0)
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ class _Finder:
 
     def find(self, source: LocalCheckpoint | HubCheckpoint, depth: int) -> CheckpointFiles:
         if isinstance(source, LocalCheckpoint):
-            layout = folder_layout(source.folder, source.adapter_base)
+            layout = folder_layout(source.folder, source.adapter_base, source.part)
             own = CheckpointFiles(
                 Origin(source.name, None, None),
                 hashed(source.folder, layout.files, self.home, self.progress),
@@ -133,6 +146,49 @@ class _Finder:
             lambda: self._fetch(source).folder,
         )
         return self._merged(source, own, depth, record) if record.adapter else own
+
+    def find_parts(self, source: PictureModel) -> CheckpointFiles:
+        """Every part of a model with pictures."""
+        named = {"": source.own, BASE: source.base, TOWER_FILES: source.tower}
+        parts = {prefix: part for prefix, part in named.items() if part is not None}
+        for part in parts.values():
+            if isinstance(part, HubCheckpoint) and not self.offline and self._recall(part) is None:
+                with explained_part(source, part):
+                    self._open(
+                        part
+                    )  # one that is not there is told of before gigabytes of another are fetched
+        found: dict[str, CheckpointFiles] = {}
+        for prefix, part in parts.items():
+            with explained_part(source, part):
+                found[prefix] = self.find(part, 0)
+                if found[prefix].base is not None:
+                    raise AcquireError(f"{part.name} is an adapter, not a model of its own.")
+        files = {
+            prefix: PartFiles(
+                one.origin.repository or str(parts[prefix].folder),  # type: ignore[union-attr]
+                one.files,
+                one.folder,
+                one.files[0].path if parts[prefix].part.holds == "torch file" else "",
+            )
+            for prefix, one in found.items()
+        }
+        own, base, tower = found[""], found.get(BASE), found.get(TOWER_FILES)
+        return replace(
+            own,
+            origin=replace(
+                own.origin,
+                name=source.name,
+                base=base.origin if base else None,
+                tower=tower.origin if tower else None,
+            ),
+            files=tuple(
+                replace(file, path=prefix + file.path) for prefix, one in found.items() for file in one.files
+            ),
+            warnings=tuple(warning for one in found.values() for warning in one.warnings),
+            pictures=PictureParts(
+                source.name, source.kind, files[""], files.get(BASE), files.get(TOWER_FILES), source.every
+            ),
+        )
 
     def _merged(
         self,
@@ -193,17 +249,23 @@ class _Finder:
             home=self.home,
             progress=self.progress,
             adapter_base=source.adapter_base,
-            room_for=lambda weights: room_for(weights, self.quant, self.home),
+            part=source.part,
+            room_for=lambda weights: (
+                room_for(weights, self.quant, self.home)
+                if source.part.holds in ("model", "all")
+                else [DiskNeed(self.home, weights, "what is made of them to read pictures with")]
+            ),
         )
 
     def _recall(self, source: HubCheckpoint) -> FetchedRepository | None:
         """What was fetched of the source at the commit that is meant now."""
         name, base = source.repository, source.adapter_base
-        last_time = recall(self.home, name, revision=source.revision, adapter_base=base)
+        last_time = recall(self.home, name, revision=source.revision, adapter_base=base, part=source.part)
         if last_time is None or self.offline:
             return last_time
         try:
-            return recall(self.home, name, commit=self._open(source).commit, adapter_base=base)
+            commit = self._open(source).commit
+            return recall(self.home, name, commit=commit, adapter_base=base, part=source.part)
         except UnreachableError as error:
             self.progress.note(f"{error.message} Going on with commit {last_time.commit[:12]} of {name}.")
             return last_time
@@ -245,6 +307,26 @@ def explained_base(
         raise kind(
             f"{source.name} is a LoRA adapter, to be merged into {name}, which cannot be had: {error.message}",
             advice=f"{error.advice} Or name a copy of {name} with `adapter_base=`.".strip(),
+        ) from error
+
+
+@contextmanager
+def explained_part(source: PictureModel, part: LocalCheckpoint | HubCheckpoint) -> Iterator[None]:
+    """Errors of having a part of a model with pictures say which model asks for it."""
+    try:
+        yield
+    except (AcquireError, InputError) as error:
+        if part == source.own:
+            raise
+        name = part.repository if isinstance(part, HubCheckpoint) else str(part.folder)
+        kind = type(error) if isinstance(error, AcquireError) else AcquireError
+        role, argument = (
+            ("its tower", "vision_tower") if part == source.tower else ("its language model", "adapter_base")
+        )
+        other = f"Or name a copy of {name} with `{argument}=`." if argument == "adapter_base" else ""
+        raise kind(
+            f"{source.name} needs {role}, {name}, which cannot be had: {error.message}",
+            advice=f"{error.advice} {other}".strip(),
         ) from error
 
 

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, NO_BASE
 from medbench_local.acquire.conversion.no_weights import listing
-from medbench_local.acquire.layout import Layout, choose_files, is_weights
+from medbench_local.acquire.layout import Layout, is_weights, layout_of
+from medbench_local.acquire.source_types import MODEL, Part
 from medbench_local.errors import AcquireError, DiskFullError, InputError, StoreError
 from medbench_local.files.atomic import write_atomic
 from medbench_local.files.gguf_header import gguf_parts
@@ -56,6 +57,7 @@ def fetch_checkpoint(
     home: Path,
     progress: Progress,
     adapter_base: str | None = None,
+    part: Part = MODEL,
     room_for: RoomFor = lambda _weights: (),
 ) -> FetchedRepository:
     """The files of a checkpoint or an adapter: its weights once, its tokenizer, its configs.
@@ -64,7 +66,7 @@ def fetch_checkpoint(
         repository: opened; its commit is what is fetched.
         home: MEDBENCH_HOME.
         progress: sees one step for all files.
-        adapter_base: as for `choose_files`.
+        adapter_base, part: as for `layout_of`.
         room_for: the room that what is made of the weights will take.
 
     Raises:
@@ -73,9 +75,11 @@ def fetch_checkpoint(
     from medbench_local.hub.repository import fetch_files  # slow to import
 
     if repository.files is None:
-        layout = _layout_in_cache(repository, home, progress, adapter_base)
+        layout = _layout_in_cache(repository, home, progress, adapter_base, part)
     else:
-        layout = repository_layout(repository, home=home, progress=progress, adapter_base=adapter_base)
+        layout = repository_layout(
+            repository, home=home, progress=progress, adapter_base=adapter_base, part=part
+        )
     files = fetch_files(
         repository,
         layout.files,
@@ -92,7 +96,7 @@ def fetch_checkpoint(
         layout.adapter,
         layout.either,
     )
-    _remember(fetched, repository.revision, home)
+    _remember(fetched, repository.revision, home, part)
     return fetched
 
 
@@ -107,7 +111,12 @@ def _copy_of_description(fetched: FetchedRepository, home: Path) -> Path:
 
 
 def repository_layout(
-    repository: Repository, *, home: Path, progress: Progress, adapter_base: str | None = None
+    repository: Repository,
+    *,
+    home: Path,
+    progress: Progress,
+    adapter_base: str | None = None,
+    part: Part = MODEL,
 ) -> Layout:
     """Which files of the repository make the checkpoint; fetches the index of its shards to know."""
 
@@ -117,7 +126,13 @@ def repository_layout(
         fetch_files(repository, [name], home=home, progress=progress)
         return repository.folder / name
 
-    return choose_files(list(repository.files or {}), local, place=repository.name, adapter_base=adapter_base)
+    return layout_of(
+        list(repository.files or {}),
+        local,
+        place=repository.name,
+        adapter_base=adapter_base,
+        part=part,
+    )
 
 
 def fetch_gguf(repository: Repository, file: str, *, home: Path, progress: Progress) -> FetchedRepository:
@@ -139,6 +154,7 @@ def recall(
     revision: str | None = None,
     commit: str | None = None,
     adapter_base: str | None = None,
+    part: Part = MODEL,
 ) -> FetchedRepository | None:
     """What was once fetched of a checkpoint, by revision or commit, even if the files were removed since.
 
@@ -147,6 +163,8 @@ def recall(
     for path in sorted((home / "fetched").glob(f"{_flat(repository)}@*.json")):
         record = read_record(path)
         if record.get("repository") != repository or not record.get("files"):
+            continue
+        if (record.get("holds", "model"), record.get("file", "")) != (part.holds, part.file):
             continue
         if commit is not None and record.get("commit") != commit:
             continue
@@ -170,7 +188,7 @@ def recall(
     return None
 
 
-def folder_layout(folder: Path, adapter_base: str | None = None) -> Layout:
+def folder_layout(folder: Path, adapter_base: str | None = None, part: Part = MODEL) -> Layout:
     """The files that make the checkpoint in a local folder; the same choice as `repository_layout`.
 
     Raises:
@@ -179,8 +197,15 @@ def folder_layout(folder: Path, adapter_base: str | None = None) -> Layout:
     from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
 
     names = listing(folder)
-    layout = choose_files(names, folder.joinpath, place=str(folder), adapter_base=adapter_base, here=True)
-    if layout.adapter:
+    layout = layout_of(
+        names,
+        folder.joinpath,
+        place=str(folder),
+        adapter_base=adapter_base,
+        part=part,
+        here=True,
+    )
+    if layout.adapter or part.holds == "torch file":
         return layout
     checkpoint = CheckpointFolder(folder)
     read = checkpoint.files[0].name
@@ -208,17 +233,21 @@ def hashed(folder: Path, names: Sequence[str], home: Path, progress: Progress) -
 
 
 def _layout_in_cache(
-    repository: Repository, home: Path, progress: Progress, adapter_base: str | None
+    repository: Repository,
+    home: Path,
+    progress: Progress,
+    adapter_base: str | None,
+    part: Part,
 ) -> Layout:
     from medbench_local.hub.errors import not_cached
 
-    record = recall(home, repository.name, commit=repository.commit, adapter_base=adapter_base)
+    record = recall(home, repository.name, commit=repository.commit, adapter_base=adapter_base, part=part)
     if record is not None:
         return Layout(
             tuple(file.path for file in record.files), record.warnings, record.adapter, record.either
         )
     try:
-        layout = folder_layout(repository.folder, adapter_base)
+        layout = folder_layout(repository.folder, adapter_base, part)
     except (InputError, AcquireError) as error:
         raise not_cached(repository.name, repository.revision) from error
     progress.note(
@@ -234,8 +263,9 @@ def _weight_bytes(repository: Repository, names: Sequence[str]) -> int:
     return sum(repository.files[name].size for name in names if is_weights(name))
 
 
-def _remember(fetched: FetchedRepository, revision: str, home: Path) -> None:
-    path = home / "fetched" / f"{_flat(fetched.repository)}@{quote(revision, safe='')}.json"
+def _remember(fetched: FetchedRepository, revision: str, home: Path, part: Part) -> None:
+    kind = "" if part == MODEL else f"+{quote(part.holds + part.file, safe='')}"
+    path = home / "fetched" / f"{_flat(fetched.repository)}@{quote(revision, safe='')}{kind}.json"
     content = {
         "repository": fetched.repository,
         "revision": revision,
@@ -245,6 +275,8 @@ def _remember(fetched: FetchedRepository, revision: str, home: Path) -> None:
         "warnings": list(fetched.warnings),
         "adapter": fetched.adapter,
         "either": fetched.either,
+        "holds": part.holds,
+        "file": part.file,
     }
     try:
         write_record(path, content)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from medbench_local.acquire.cache import CachedFile, recorded
-from medbench_local.acquire.checkpoint_files import base_source, explained_base, with_base
+from medbench_local.acquire.checkpoint_files import (
+    BASE,
+    TOWER_FILES,
+    base_source,
+    explained_base,
+    explained_part,
+    with_base,
+)
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG
 from medbench_local.acquire.fetch import (
     FetchedRepository,
@@ -21,7 +28,16 @@ from medbench_local.acquire.fetch import (
 )
 from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.locations import full_path, quantised_path
-from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, ModelSource
+from medbench_local.acquire.picture_parts import tower_path, vision_path
+from medbench_local.acquire.source import (
+    HubCheckpoint,
+    HubGguf,
+    LocalCheckpoint,
+    LocalGguf,
+    ModelSource,
+    PictureModel,
+)
+from medbench_local.acquire.source_types import MODEL, TOWER, Part
 from medbench_local.catalog.model import ModelEntry, models
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.files.gguf_header import gguf_parts
@@ -58,7 +74,7 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class BaseDownload:
-    """The base of an adapter.
+    """The base of an adapter, or another part that a model is put together from.
 
     Attributes:
         name: for people.
@@ -87,7 +103,12 @@ class ModelPlan:
         full_here: whether it is made.
         quantised_size: bytes of the GGUF at ``precision``; an estimate where it is not made yet.
         quantised_here: whether it is made.
-        base: what it is merged into, if it is an adapter; else None.
+        base: what it is merged into, if it is an adapter or a difference, or what its gated blocks stand in; else None.
+        tower: what looks at pictures for it, where that is not in its own files; None for text only.
+        vision_size: bytes of what it has beside the GGUF to be shown pictures; what the weights have, where that is not
+            made yet.
+        vision_here: whether it is made.
+        tower_size: of these, the bytes of the tower, which a model made of the same tower need not have again.
     """
 
     name: str
@@ -100,34 +121,49 @@ class ModelPlan:
     quantised_size: int
     quantised_here: bool
     base: BaseDownload | None = None
+    tower: BaseDownload | None = None
+    vision_size: int = 0
+    vision_here: bool = True
+    tower_size: int = 0
+
+    @property
+    def parts(self) -> tuple[BaseDownload, ...]:
+        """What it is put together from, beside its own repository."""
+        return tuple(part for part in (self.base, self.tower) if part is not None)
 
     @property
     def room(self) -> int:
         """Bytes of disk it would take: the download and what is made of it."""
         full = 0 if self.full_here or self.quantised_here else self.full_size
         quantised = 0 if self.quantised_here or self.precision == FULL else self.quantised_size
-        return self.download + full + quantised
+        return self.download + full + quantised + (0 if self.vision_here else self.vision_size)
 
 
 def fetched_twice(one: ModelPlan, other: ModelPlan) -> int:
-    """Bytes that the downloads of two models have in common: one is the base of the other, or of both."""
+    """Bytes that the downloads of two models have in common: the base of one is the other, or of both, or the tower."""
+    mine, theirs = _downloads(one), _downloads(other)
     return sum(
-        min(mine, theirs)
-        for at, mine in _downloads(one).items()
-        for place, theirs in _downloads(other).items()
-        if at == place and at[0] is not None
+        min(mine[place], theirs[place]) for place in mine.keys() & theirs.keys() if place[0] is not None
     )
+
+
+def made_twice(one: ModelPlan, other: ModelPlan) -> int:
+    """Bytes of files that both models make, and that are made once: those of a tower that they have in common."""
+    if one.vision_here or other.vision_here or one.tower is None or other.tower is None:
+        return 0
+    if (one.tower.repository, one.tower.commit) != (other.tower.repository, other.tower.commit):
+        return 0
+    return min(one.tower_size, other.tower_size)
 
 
 def _downloads(plan: ModelPlan) -> dict[tuple[str | None, str | None], int]:
     """Bytes still to be fetched, by repository and commit."""
-    if plan.base is None:
-        return {(plan.repository, plan.commit): plan.download}
-    below = plan.base
-    return {
-        (plan.repository, plan.commit): plan.download - below.download,
-        (below.repository, below.commit): below.download,
-    }
+    beside = sum(part.download for part in plan.parts)
+    found = {(plan.repository, plan.commit): plan.download - beside}
+    for part in plan.parts:
+        place = (part.repository, part.commit)
+        found[place] = found.get(place, 0) + part.download
+    return found
 
 
 def list_models(home: Path) -> list[ModelStatus]:
@@ -144,9 +180,24 @@ def model_status(entry: ModelEntry, home: Path) -> ModelStatus:
     ggufs = tuple(file for file in found if file is not None)
     if entry.repository is None:
         return ModelStatus(entry, "embedded", None, ggufs)
-    record = recall(home, entry.repository, revision=entry.revision or "main")
-    here = record is not None and all((record.folder / file.path).is_file() for file in record.files)
-    return ModelStatus(entry, "fetched" if here else "not fetched", record.commit if record else None, ggufs)
+    records = [recall(home, name, revision=revision, part=part) for name, revision, part in _fetched(entry)]
+    here = all(
+        record is not None and all((record.folder / file.path).is_file() for file in record.files)
+        for record in records
+    )
+    commit = records[0].commit if records and records[0] else None
+    return ModelStatus(entry, "fetched" if here else "not fetched", commit, ggufs)
+
+
+def _fetched(entry: ModelEntry) -> Iterator[tuple[str, str, Part]]:
+    """Every repository that a model of the catalog is made of, its own first: name, revision, what is read of it."""
+    assert entry.repository is not None
+    vision = entry.vision
+    own = Part("torch file", vision.checkpoint) if vision and vision.checkpoint else MODEL
+    yield entry.repository, entry.revision or "main", own
+    if vision is not None:
+        for part in vision.parts:
+            yield part.repository, part.revision or "main", TOWER if part is vision.tower else MODEL
 
 
 def plan_model(
@@ -175,7 +226,10 @@ def plan_model(
         size = sum(repository.size_of(part) for part in parts)
         missing = still_to_fetch(repository, parts)
         return _plan_gguf(source, quant, source.repository, repository.commit, size, missing)
-    needs = _needs(source, home, offline, listener, 0)
+    if isinstance(source, PictureModel):
+        needs = _needs_of_parts(source, home, offline, listener)
+    else:
+        needs = _needs(source, home, offline, listener, 0)
     target = None if needs.files is None else full_path(source.name, needs.files, home)
     return _plan(source, quant, target, needs, home=home)
 
@@ -190,6 +244,10 @@ class _Needs:
         commit: of its own repository, or None.
         download: bytes still to be fetched, of an adapter with its base.
         base: of an adapter, which repository at which commit its base is, and how much of the download that is.
+        tower: likewise, what looks at pictures.
+        vision: bytes of the weights that what is shown pictures is made of.
+        tower_weights: of these, those of the tower.
+        tower_files: what the tower's file is made of, with hashes; None while some were not fetched yet.
     """
 
     files: tuple[FileRecord, ...] | None
@@ -197,30 +255,86 @@ class _Needs:
     commit: str | None = None
     download: int = 0
     base: BaseDownload | None = None
+    tower: BaseDownload | None = None
+    vision: int = 0
+    tower_weights: int = 0
+    tower_files: tuple[FileRecord, ...] | None = None
+
+
+def _needs_of_parts(source: PictureModel, home: Path, offline: bool, progress: Progress) -> _Needs:
+    """A model with pictures: the sum of its parts."""
+
+    def part_of(part: LocalCheckpoint | HubCheckpoint) -> _Needs:
+        with explained_part(source, part):
+            return _needs(part, home, offline, progress, 0)
+
+    def told(part: LocalCheckpoint | HubCheckpoint, needs: _Needs) -> BaseDownload:
+        repository = part.repository if isinstance(part, HubCheckpoint) else None
+        return BaseDownload(part.name, repository, needs.commit, needs.download)
+
+    own = part_of(source.own)
+    base = None if source.base is None else part_of(source.base)
+    tower = None if source.tower is None else part_of(source.tower)
+    named = {"": own, BASE: base, TOWER_FILES: tower}
+    known = [
+        replace(file, path=prefix + file.path)
+        for prefix, part in named.items()
+        if part is not None
+        for file in part.files or ()
+    ]
+    complete = all(part is None or part.files is not None for part in named.values())
+    seen = () if tower is None else tower.files
+    if source.kind == "llava" and seen is not None:
+        seen = None if own.files is None else (*own.files, *seen)
+    return _Needs(
+        files=tuple(known) if complete else None,
+        weights=own.weights if base is None else base.weights,
+        commit=own.commit,
+        download=sum(part.download for part in named.values() if part is not None),
+        base=None if base is None or source.base is None else told(source.base, base),
+        tower=None if tower is None or source.tower is None else told(source.tower, tower),
+        vision=(own.weights if source.kind == "flamingo" else 0) + (tower.weights if tower else 0),
+        tower_weights=tower.weights if tower else 0,
+        tower_files=seen,
+    )
 
 
 def _needs(
     source: LocalCheckpoint | HubCheckpoint, home: Path, offline: bool, progress: Progress, depth: int
 ) -> _Needs:
     if isinstance(source, LocalCheckpoint):
-        layout = folder_layout(source.folder, source.adapter_base)
+        layout = folder_layout(source.folder, source.adapter_base, source.part)
         files = hashed(source.folder, layout.files, home, progress)
         own = _Needs(files, _weight_bytes(files))
         if not layout.adapter:
             return own
         return _with_base(source, own, source.folder / ADAPTER_CONFIG, home, offline, progress, depth)
     if offline:
-        record = recall(home, source.repository, revision=source.revision, adapter_base=source.adapter_base)
+        record = recall(
+            home,
+            source.repository,
+            revision=source.revision,
+            adapter_base=source.adapter_base,
+            part=source.part,
+        )
         if record is not None:
             return _of_record(source, record, 0, home, offline, progress, depth)
     from medbench_local.hub.repository import fetch_files, still_to_fetch  # slow to import
 
     repository = _opened(source, offline, progress)
-    record = recall(home, source.repository, commit=repository.commit, adapter_base=source.adapter_base)
+    record = recall(
+        home,
+        source.repository,
+        commit=repository.commit,
+        adapter_base=source.adapter_base,
+        part=source.part,
+    )
     if record is not None:
         missing = still_to_fetch(repository, tuple(file.path for file in record.files))
         return _of_record(source, record, missing, home, offline, progress, depth)
-    layout = repository_layout(repository, home=home, progress=progress, adapter_base=source.adapter_base)
+    layout = repository_layout(
+        repository, home=home, progress=progress, adapter_base=source.adapter_base, part=source.part
+    )
     weights = sum(repository.size_of(name) for name in layout.files if is_weights(name))
     own = _Needs(None, weights, repository.commit, still_to_fetch(repository, layout.files))
     if not layout.adapter:
@@ -281,7 +395,7 @@ def _weight_bytes(files: Sequence[FileRecord]) -> int:
 
 
 def _plan(
-    source: LocalCheckpoint | HubCheckpoint,
+    source: LocalCheckpoint | HubCheckpoint | PictureModel,
     quant: QuantConfig,
     target: Path | None,
     needs: _Needs,
@@ -295,17 +409,31 @@ def _plan(
         quantised = recorded(quantised_path(target.parent, full.sha256, quant, home))
     here = quantised is not None and quantised.path.is_file()
     full_here = full is not None and full.path.is_file()
+    own, vision_here = source, True
+    if isinstance(source, PictureModel):
+        own = source.own
+        vision_here = (
+            target is not None
+            and needs.tower_files is not None
+            and vision_path(target.parent, source.every).is_file()
+            and tower_path(needs.tower_files, home).is_file()
+        )
+    made = (here or full_here) and vision_here
     return ModelPlan(
         name=source.name,
         precision=quant.name,
-        repository=source.repository if isinstance(source, HubCheckpoint) else None,
+        repository=own.repository if isinstance(own, HubCheckpoint) else None,
         commit=needs.commit,
-        download=0 if here or full_here else needs.download,
+        download=0 if made else needs.download,
         full_size=full_size,
         full_here=full_here,
         quantised_size=quantised.size if quantised else _estimate(full_size, quant),
         quantised_here=here,
-        base=replace(needs.base, download=0) if needs.base and (here or full_here) else needs.base,
+        base=replace(needs.base, download=0) if needs.base and made else needs.base,
+        tower=replace(needs.tower, download=0) if needs.tower and made else needs.tower,
+        vision_size=needs.vision,
+        vision_here=vision_here,
+        tower_size=needs.tower_weights,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, NO_BASE
 from medbench_local.acquire.conversion.no_weights import in_its_place
 from medbench_local.acquire.conversion.weight_files import WHOLE, find_weights
+from medbench_local.acquire.source_types import MODEL, Part
 from medbench_local.errors import AcquireError, InputError
 from medbench_local.files.json_objects import read_json_object
 
@@ -27,8 +28,14 @@ TOKENIZER_FILES = (
 SMALL_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES)
 """Everything but the weights and further chat templates; none but the first must exist."""
 
+PREPROCESSOR = "preprocessor_config.json"
+"""How pictures are prepared for a tower."""
+
 CHAT_TEMPLATES = "additional_chat_templates"
 """The folder of chat templates beside the default one, each in a file NAME.jinja."""
+
+TORCH_ENDINGS = (".pt", ".pth")
+"""How files are called that hold named tensors of a training."""
 
 _LARGEST_INDEX = 64 * 2**20
 
@@ -48,6 +55,63 @@ class Layout:
     warnings: tuple[str, ...] = ()
     adapter: bool = False
     either: bool = False
+
+
+def layout_of(
+    names: Collection[str],
+    local: Callable[[str], Path],
+    *,
+    place: str,
+    part: Part = MODEL,
+    adapter_base: str | None = None,
+    here: bool = False,
+) -> Layout:
+    """The files of ``names`` that are read of a repository or folder.
+
+    Args:
+        names, local, place, adapter_base, here: as for `choose_files`.
+        part: what is read of it.
+
+    Raises:
+        AcquireError, InputError: as `choose_files`; or what is wanted is not there.
+    """
+    if part.holds == "torch file":
+        return Layout((_torch_file(names, part.file, place),))
+    if part.holds == "tower":
+        return _tower_files(names, local, place)
+    layout = choose_files(names, local, place=place, adapter_base=adapter_base, here=here)
+    if part.holds == "all" and PREPROCESSOR in names:
+        return replace(layout, files=(PREPROCESSOR, *layout.files))
+    return layout
+
+
+def _torch_file(names: Collection[str], file: str, place: str) -> str:
+    found = sorted(name for name in names if "/" not in name and name.endswith(TORCH_ENDINGS))
+    if file in found:
+        return file
+    if not file and len(found) == 1:
+        return found[0]
+    wanted = file or f"one file in torch's format ({', '.join(TORCH_ENDINGS)})"
+    raise AcquireError(
+        f"{place} does not hold {wanted}; it has {', '.join(found) if found else 'no such file'}.",
+        advice="Give the file itself." if found else "",
+    )
+
+
+def _tower_files(names: Collection[str], local: Callable[[str], Path], place: str) -> Layout:
+    """What is read of a CLIP model: its weights once, its configuration, and how pictures are prepared."""
+    present = set(names)
+    for name in ("config.json", PREPROCESSOR):
+        if name not in present:
+            raise AcquireError(
+                f"{place} holds no {name}, so it is no tower.",
+                advice="A CLIP model in the format of transformers is needed, as in openai/clip-vit-large-patch14.",
+            )
+    found = find_weights(present, place=place)
+    if found is None:
+        raise AcquireError(f"{place} holds no weights ({' or '.join(WHOLE.values())}).")
+    files = (found.index, *_shards(local(found.index), present)) if found.index else found.files
+    return Layout(("config.json", PREPROCESSOR, *files), found.warnings)
 
 
 def choose_files(
@@ -107,7 +171,7 @@ def chat_template_files(names: Iterable[str]) -> tuple[str, ...]:
 
 def is_weights(name: str) -> bool:
     """Whether ``name`` (one of `choose_files`) holds weights."""
-    return name.endswith((".safetensors", ".bin"))
+    return name.endswith((".safetensors", ".bin", *TORCH_ENDINGS))
 
 
 def _is_adapter(whole: bool, stored: str | None, adapter_base: str | None, place: str) -> bool:

@@ -13,6 +13,9 @@ from medbench_local.files.space import DiskNeed
 CONVERSION = 2
 """To be raised when conversion gives other bytes for the same checkpoint."""
 
+VISION_FORMAT = 1
+"""Likewise for what a model has beside its GGUF to read pictures with."""
+
 
 def full_path(name: str, files: Sequence[FileRecord], home: Path) -> Path:
     """Where the lossless GGUF of a checkpoint with these files lies, or would lie."""

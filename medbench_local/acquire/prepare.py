@@ -13,6 +13,7 @@ from medbench_local.acquire.checkpoint_files import CheckpointFiles, Origin, fin
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.locations import full_path, quantised_path, room_for
+from medbench_local.acquire.picture_parts import VisionFiles, files_in_folder, made_of, refuse_other_language
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
 from medbench_local.catalog.model import ModelEntry
@@ -56,7 +57,10 @@ class PreparedModel:
         commit: of the repository, or None.
         files: what it was made of, with sizes and hashes.
         warnings: what a person should know before trusting results.
-        base: what it was merged into, if it is an adapter; else None.
+        base: what it was merged into, if it is an adapter or a difference, or what its gated blocks stand in; else
+            None.
+        tower: where that came from which looks at pictures for it; None for text only, and where its own files hold it.
+        vision: what it has beside the GGUF to be shown pictures; None for text only.
     """
 
     name: str
@@ -69,6 +73,8 @@ class PreparedModel:
     files: tuple[FileRecord, ...]
     warnings: tuple[str, ...]
     base: Origin | None = None
+    tower: Origin | None = None
+    vision: VisionFiles | None = None
 
     @property
     def chat_template(self) -> str | None:
@@ -106,6 +112,8 @@ def prepare_model(
     except NotFoundError as error:
         raise with_doubt(error, source.entry) from error
     target = full_path(source.name, checkpoint.files, home)
+    pictures = checkpoint.pictures
+    vision = None if pictures is None else pictures.made(target.parent, home, listener)
     full = _convert(source.name, checkpoint, target, home, listener)
     quantised = _quantise(source.name, full, target.parent, quant, home, listener)
     full_file = _gguf(full)
@@ -118,8 +126,19 @@ def prepare_model(
         repository=checkpoint.origin.repository,
         commit=checkpoint.origin.commit,
         files=checkpoint.files,
-        warnings=checkpoint.warnings + _warnings(full, quantised) + _doubts(source.entry, full.path),
+        warnings=tuple(
+            dict.fromkeys(
+                (
+                    *checkpoint.warnings,
+                    *(vision.warnings if vision else ()),
+                    *_warnings(full, quantised),
+                    *_doubts(source.entry, full.path),
+                )
+            )
+        ),
         base=checkpoint.origin.base,
+        tower=checkpoint.origin.tower,
+        vision=vision,
     )
 
 
@@ -186,6 +205,10 @@ def _prepare_gguf(
             advice=f'Use it as it is with `quant="full"`, or give the full model to get {quant.name}.',
         )
     header = read_gguf_header(given.path)
+    vision = None
+    if isinstance(source, LocalGguf) and source.vision is not None:
+        vision, beside = _vision_of_folder(source, source.vision, header, home, progress)
+        files = (*files, *beside)
     return PreparedModel(
         name=source.name,
         entry=source.entry,
@@ -196,7 +219,19 @@ def _prepare_gguf(
         commit=commit,
         files=files,
         warnings=header.warnings + warnings,
+        vision=vision,
     )
+
+
+def _vision_of_folder(
+    source: LocalGguf, folder: Path, header: GgufHeader, home: Path, progress: Progress
+) -> tuple[VisionFiles, tuple[FileRecord, ...]]:
+    """What lies beside a GGUF to be shown pictures with, and the two files as records."""
+    made = made_of(folder)
+    found = files_in_folder(folder, source.name, home, progress, family=made.family)
+    refuse_other_language(found.parts, folder, header)
+    records = hashed(folder, (found.vision.name, found.tower.name), home, progress)
+    return found, records
 
 
 def _given_gguf(

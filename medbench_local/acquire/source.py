@@ -5,14 +5,28 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG
+from medbench_local.acquire.conversion.adapter_folder import ADAPTER_CONFIG, NO_BASE
 from medbench_local.acquire.conversion.no_weights import in_its_place, listing
 from medbench_local.acquire.hub_address import HubAddress, read_hub_address
 from medbench_local.acquire.other_files import what_it_is
-from medbench_local.catalog.model import ModelEntry, models, vision_pairs
+from medbench_local.acquire.picture_folders import (
+    LANGUAGE,
+    has_pictures,
+    reads_pictures,
+    refuse_clip_projector,
+    tower_of_checkpoint,
+)
+from medbench_local.acquire.source_types import ALL, TOWER, Part
+from medbench_local.acquire.source_types import HubCheckpoint as HubCheckpoint
+from medbench_local.acquire.source_types import HubGguf as HubGguf
+from medbench_local.acquire.source_types import LocalCheckpoint as LocalCheckpoint
+from medbench_local.acquire.source_types import LocalGguf as LocalGguf
+from medbench_local.acquire.source_types import ModelSource as ModelSource
+from medbench_local.acquire.source_types import PictureModel as PictureModel
+from medbench_local.catalog.model import ModelEntry, PartEntry, VisionKind, VisionSource, models
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import SPLIT_GGUF, gguf_parts
 from medbench_local.paths import user_path
@@ -21,7 +35,8 @@ DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
 """The embedded checkpoints, one folder a model."""
 
 FORMS = (
-    "a name of the catalog, a .gguf file, a folder of a checkpoint or an adapter, hf:owner/name, "
+    "a name of the catalog, a .gguf file, a folder of a checkpoint or an adapter, one that `convert()` made of a model "
+    "with pictures, hf:owner/name, "
     "gguf:owner/name/file.gguf or their addresses on the hub"
 )
 
@@ -33,85 +48,91 @@ _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
-@dataclass(frozen=True)
-class LocalCheckpoint:
-    """A folder in Hugging Face layout: a whole model, or an adapter.
-
-    Attributes:
-        name: for people, run folders and the model cache; safe as a file name.
-        folder: where the checkpoint lies.
-        entry: what the catalog knows of it, or None.
-        adapter_base: what an adapter is merged into, as a person wrote it; None for what the adapter says itself.
-    """
-
-    name: str
-    folder: Path
-    entry: ModelEntry | None = None
-    adapter_base: str | None = None
-
-
-@dataclass(frozen=True)
-class LocalGguf:
-    """A GGUF file of the user's own; of a split file the first part."""
-
-    name: str
-    path: Path
-    entry: ModelEntry | None = None
-
-
-@dataclass(frozen=True)
-class HubCheckpoint:
-    """A repository of the hub that holds a model or an adapter, at a branch, tag or commit; see `LocalCheckpoint`."""
-
-    name: str
-    repository: str
-    revision: str = "main"
-    entry: ModelEntry | None = None
-    adapter_base: str | None = None
-
-
-@dataclass(frozen=True)
-class HubGguf:
-    """A GGUF file of a repository of the hub; of a split file the first part."""
-
-    name: str
-    repository: str
-    file: str
-    revision: str = "main"
-    entry: ModelEntry | None = None
-
-
-ModelSource = LocalCheckpoint | LocalGguf | HubCheckpoint | HubGguf
-
-
-def resolve_model(text: str, adapter_base: str | None = None) -> ModelSource:
+def resolve_model(text: str, adapter_base: str | None = None, tower: str | None = None) -> ModelSource:
     """Say what ``text`` means; touches the disk, never the network.
 
     A name of the catalog wins over a file or folder of the same name; ``./name`` means the folder.
 
     Args:
         text: as a person wrote it.
-        adapter_base: what it is merged into if it is an adapter; None for what the adapter says itself.
+        adapter_base: what it is merged into if it is an adapter or a difference, and what stands between gated blocks;
+            None for what the adapter or the catalog says.
+        tower: what looks at pictures for a checkpoint of one's own; None for what its configuration names.
 
     Raises:
         UsageError: nothing known is meant, or a file or folder is not there.
+        InputError: the configuration of a model with pictures is malformed.
     """
     source = _resolve(text)
-    if adapter_base is None or isinstance(source, LocalGguf | HubGguf):
+    if isinstance(source, LocalGguf | HubGguf):
         return source
-    return replace(source, adapter_base=adapter_base)
+    base = None if adapter_base == NO_BASE else adapter_base
+    if isinstance(source, LocalCheckpoint) and source.entry is None and reads_pictures(source.folder):
+        return picture_model(source, base=base, tower=tower)
+    if isinstance(source, PictureModel):
+        return (
+            source
+            if base is None or source.base is None
+            else replace(source, base=part_of_model(base, "base"))
+        )
+    return source if adapter_base is None else replace(source, adapter_base=adapter_base)
 
 
-def _resolve(text: str) -> ModelSource:
+def picture_model(
+    own: LocalCheckpoint | HubCheckpoint,
+    *,
+    base: str | None,
+    tower: str | None,
+    kind: VisionKind | None = None,
+) -> PictureModel:
+    """A model with pictures of one's own.
+
+    Args:
+        own: the difference, the whole, or a torch file that holds gated blocks.
+        base: what the difference is added to, or what stands between the blocks; None for a whole.
+        tower: what looks at pictures; None for what the model's configuration names, or its own files hold.
+        kind: how it is published; None for what ``own`` and ``base`` say.
+
+    Raises:
+        UsageError: one of them is no folder and no repository; or gated blocks without base or tower.
+        InputError: the configuration is malformed, or names no tower that is known.
+    """
+    gated = own.part.holds == "torch file"
+    found = kind or ("flamingo" if gated else "llava" if base is None else "llava-delta")
+    if gated and (base is None or tower is None):
+        raise UsageError(
+            f"{own.name} holds blocks between the layers of a language model and a resampler; both that language model "
+            "and a tower are needed.",
+            advice="Name them with `base=` (LLaMA-1 7B for the Flamingos of the catalog) and `vision_tower=`.",
+        )
+    if tower is None and isinstance(own, LocalCheckpoint):
+        tower = tower_of_checkpoint(own.folder)
+    if tower is None:
+        own = replace(own, part=ALL)
+    below = None if base is None else part_of_model(base, "base")
+    seen = None if tower is None else part_of_model(tower, "vision_tower")
+    return PictureModel(own.name, found, own, below, None if seen is None else replace(seen, part=TOWER))
+
+
+def part_of_model(text: str, argument: str) -> LocalCheckpoint | HubCheckpoint:
+    """The checkpoint that a part of a model is taken from.
+
+    Raises:
+        UsageError: nothing known, or no checkpoint.
+    """
+    given = _resolve(text, part=True)
+    if isinstance(given, LocalCheckpoint | HubCheckpoint):
+        return given
+    raise UsageError(
+        f"`{argument}=` names {text}, which is no checkpoint of its own.",
+        advice="Name a checkpoint's folder, a name of the catalog, or hf:owner/name.",
+    )
+
+
+def _resolve(text: str, *, part: bool = False) -> ModelSource:
     known = models()
     if text in known:
         return _catalog_source(known[text])
-    for pair in vision_pairs():
-        if text in (pair.medical, pair.base):
-            raise UsageError(
-                f"{text} is a vision-language model: known, but not yet runnable ({pair.reason}).",
-                advice="`model_names()` has those that can be run.",
-            )
     address = _address_in(text)
     if address is not None:
         return _at_address(address, text)
@@ -123,14 +144,27 @@ def _resolve(text: str) -> ModelSource:
     if path.suffix.lower() == ".gguf":
         return _local_gguf(path)
     if text and path.is_dir():
-        return _local_checkpoint(path)
+        return _local_checkpoint(path) if part else _local_folder(path)
     raise _unknown(text, path, known)
 
 
 def _catalog_source(entry: ModelEntry) -> ModelSource:
     if entry.repository is None:
         return LocalCheckpoint(entry.name, DEMO / entry.name, entry)
-    return HubCheckpoint(entry.name, entry.repository, entry.revision or "main", entry)
+    own = HubCheckpoint(entry.name, entry.repository, entry.revision or "main", entry)
+    return own if entry.vision is None else _picture_source(entry, own, entry.vision)
+
+
+def _picture_source(entry: ModelEntry, own: HubCheckpoint, vision: VisionSource) -> PictureModel:
+    if vision.checkpoint:
+        own = replace(own, part=Part("torch file", vision.checkpoint))
+    base = None if vision.base is None else _part(vision.base)
+    tower = replace(_part(vision.tower), part=TOWER)
+    return PictureModel(entry.name, vision.kind, own, base, tower, vision.every, entry)
+
+
+def _part(part: PartEntry) -> HubCheckpoint:
+    return HubCheckpoint(_short(part.repository.partition("/")[2]), part.repository, part.revision or "main")
 
 
 def _address_in(text: str) -> HubAddress | None:
@@ -195,6 +229,14 @@ def _local_gguf(path: Path) -> LocalGguf:
     return LocalGguf(_stem(path.name), path)
 
 
+def _local_folder(folder: Path) -> LocalCheckpoint | LocalGguf:
+    """A checkpoint, or what `convert()` made of a model with pictures."""
+    if has_pictures(folder):
+        return replace(_local_gguf(folder / LANGUAGE), name=safe_name(folder.resolve().name), vision=folder)
+    refuse_clip_projector(folder)
+    return _local_checkpoint(folder)
+
+
 def _local_checkpoint(folder: Path) -> LocalCheckpoint:
     if not any((folder / name).is_file() for name in ("config.json", ADAPTER_CONFIG)):
         try:
@@ -205,7 +247,7 @@ def _local_checkpoint(folder: Path) -> LocalCheckpoint:
             f"The folder {folder} holds no config.json, so it is not a checkpoint.",
             advice=inside or "Pass the folder with config.json, the tokenizer and the weights.",
         )
-    return LocalCheckpoint(_safe(folder.resolve().name), folder)
+    return LocalCheckpoint(safe_name(folder.resolve().name), folder)
 
 
 def _refuse_later_part(file: str) -> None:
@@ -247,10 +289,10 @@ def _unknown(text: str, path: Path, known: dict[str, ModelEntry]) -> UsageError:
 
 def _stem(file: str) -> str:
     name = file.rsplit("/", 1)[-1]
-    return _safe(SPLIT_GGUF.sub("", name).removesuffix(".gguf"))
+    return safe_name(SPLIT_GGUF.sub("", name).removesuffix(".gguf"))
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """``name`` with everything replaced that some file system refuses."""
     return _short(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medbench_local.acquire.checkpoint_files import find_checkpoint
 from medbench_local.acquire.fetch import recall
-from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalGguf, ModelSource
+from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalGguf, ModelSource, PictureModel
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.support import exact_limit, refuse_unsupported
 from medbench_local.errors import MedbenchError, OfflineError
@@ -24,9 +24,11 @@ def convertible(source: ModelSource, home: Path) -> str:
     """
     if isinstance(source, LocalGguf | HubGguf):
         return ""
-    if (
-        isinstance(source, HubCheckpoint)
-        and recall(home, source.repository, revision=source.revision) is None
+    named = (source.own, source.base, source.tower) if isinstance(source, PictureModel) else (source,)
+    if any(
+        isinstance(part, HubCheckpoint)
+        and recall(home, part.repository, revision=part.revision, part=part.part) is None
+        for part in named
     ):
         return UNKNOWN
     from medbench_local.acquire.conversion.convert import check_convertible  # slow to import

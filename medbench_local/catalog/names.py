@@ -11,6 +11,13 @@ Scoring = Literal["constrained", "label", "cloze", "thinking", "greedy"]
 Partner = Literal["origin", "alternative"]
 """What a medical model was trained from; what its user would otherwise take."""
 
+ShotImages = Literal["paper", "all"]
+"""Which pictures of demonstrations a model is shown: as the study's code did it, quirks included; or all of them."""
+
+VisionLnPost = Literal["paper", "original"]
+"""Whether the features of pictures go through the tower's last LayerNorm, for models with gated blocks: as in the
+versions of open_clip that the study pins, or not, as in those that its models were made with."""
+
 FULL = "full"
 """The quantisation config that changes nothing."""
 

@@ -20,6 +20,7 @@ from pydantic import (
 from medbench_local.catalog.load import DATA, StrictModel, read_built_in, read_yaml
 from medbench_local.catalog.model import models
 from medbench_local.catalog.names import Scoring as Scoring
+from medbench_local.catalog.names import ShotImages, VisionLnPost
 from medbench_local.catalog.prompts import PromptOverrides, Text
 from medbench_local.errors import UsageError
 from medbench_local.paths import user_path
@@ -36,6 +37,9 @@ _FIRST_TOO_LONG: Mapping[TooLong, str] = {
     "count-as-wrong": "wrong",
 }
 """The values of `TooLong` as the first release wrote them."""
+
+PICTURE_KEYS = ("shot_images", "vision_ln_post")
+"""The keys that decide something for models that read pictures only."""
 
 FOLDER = DATA / "protocols"
 """The built-in protocols, one YAML file each, named as the protocol."""
@@ -218,6 +222,15 @@ class Protocol(StrictModel):
     chat_bos: Literal["once", "twice"] = Field(
         default="once", description="BOS tokens before a chat prompt whose text begins with one."
     )
+    shot_images: ShotImages = Field(
+        default="all",
+        description="Pictures of demonstrations: paper, as the study's code handed them over; all, each at its place.",
+    )
+    vision_ln_post: VisionLnPost = Field(
+        default="original",
+        description="Flamingo models: features of pictures behind the tower's last LayerNorm, as with the study's "
+        "version of open_clip (paper), or before it, as in the models' own time (original).",
+    )
     multiple_letters: MultipleLetters = Field(
         default="first",
         validation_alias=AliasChoices("multiple_letters", "letters"),
@@ -243,10 +256,13 @@ class Protocol(StrictModel):
         """One sentence for each key of an older file that no longer means anything."""
         return tuple(f"Protocol {self.name}: bootstrap key {text}" for text in self.bootstrap.ignored)
 
-    def in_first_names(self) -> dict[str, Any]:
+    def in_first_names(self, *, pictures: bool = False) -> dict[str, Any]:
         """Keys and values as JSON has them, under the names of the first release.
 
         Runs are named by a hash of this: a key that got a better name is no reason to compute a run again.
+
+        Args:
+            pictures: whether a model reads pictures; if none does, what is said of pictures decides nothing.
         """
         data = self.model_dump(mode="json")
         data["overlong"] = _FIRST_TOO_LONG[self.too_long]
@@ -254,6 +270,9 @@ class Protocol(StrictModel):
         del data["too_long"], data["multiple_letters"]
         if self.thinking == ThinkingSettings():  # which the first release did not have
             del data["thinking"]
+        if not pictures:
+            for name in PICTURE_KEYS:
+                del data[name]
         return data
 
 

@@ -28,33 +28,56 @@ class TypeName(str, Enum):
 def convert(
     source: Annotated[
         str,
-        typer.Argument(help="A folder of a checkpoint or a LoRA adapter, a catalog name, or hf:owner/name."),
+        typer.Argument(
+            help="A folder of a checkpoint or a LoRA adapter, a catalog name, hf:owner/name, or a Flamingo's .pt file."
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="The GGUF file to write.")],
+    output: Annotated[
+        Path, typer.Option(help="The GGUF file to write; of a model with pictures the folder.")
+    ],
     asked: CompareOptions,
     type: Annotated[
         TypeName, typer.Option(help="auto keeps the checkpoint's own type, without loss.")
     ] = TypeName.auto,
+    base: Annotated[
+        str | None,
+        typer.Option(help="The language model that a difference is added to, or that gated blocks stand in."),
+    ] = None,
+    vision_tower: Annotated[
+        str | None,
+        typer.Option(help="The folder of the CLIP model that looks at pictures, or hf:owner/name."),
+    ] = None,
 ) -> None:
     """Convert a checkpoint to GGUF, without torch and without running any of its code.
+
+    A model with pictures becomes a folder that is a model again.
 
     Example: medbench-local convert ./my-model --output my-model.gguf
     """
     from medbench_local import api
-    from medbench_local.files.atomic import output_file
+    from medbench_local.acquire.picture_source import becomes_folder
+    from medbench_local.files.atomic import output_file, output_folder
     from medbench_local.files.gguf_header import read_gguf_header
 
-    target = output_file(output, inputs=model_files(source))
+    folder = becomes_folder(source, base or asked.adapter_base, vision_tower)
+    place = output_folder if folder else output_file
+    target = place(output, inputs=model_files(source, base, vision_tower))
     warnings = api.convert(
         source,
         target,
         type=type.value,
         adapter_base=asked.adapter_base,
+        base=base,
+        vision_tower=vision_tower,
         offline=asked.offline,
         progress=progress(),
     )
     for warning in warnings:
         warn(warning)
+    if folder:
+        for path in sorted(output.glob("model.gguf")) + sorted(output.glob("*.safetensors")):
+            err().print(f"{path}: {amount(path.stat().st_size, 'B')}", markup=False)
+        return
     err().print(
         f"{output}: {read_gguf_header(output).file_type}, {amount(output.stat().st_size, 'B')}", markup=False
     )

@@ -12,15 +12,23 @@ if TYPE_CHECKING:
     from medbench_local.results.folder import RunFolder
 
 
-def model_files(model: str) -> list[Path]:
+def model_files(model: str, base: str | None = None, tower: str | None = None) -> list[Path]:
     """What MODEL is read from where that is the user's own: a checkpoint folder, or the parts of a GGUF.
+
+    Args:
+        model: as the user named it.
+        base, tower: parts of it, likewise.
 
     Raises:
         UsageError: there is no such model.
     """
-    from medbench_local.acquire.source import LocalCheckpoint, LocalGguf, resolve_model
+    from medbench_local.acquire.picture_source import resolve_with_parts
+    from medbench_local.acquire.source import LocalCheckpoint, LocalGguf, PictureModel
 
-    meant = resolve_model(model)
+    meant = resolve_with_parts(model, base, tower)
+    if isinstance(meant, PictureModel):
+        parts = (meant.own, meant.base, meant.tower)
+        return [part.folder for part in parts if isinstance(part, LocalCheckpoint)]
     if isinstance(meant, LocalCheckpoint):
         return [meant.folder]
     if isinstance(meant, LocalGguf):

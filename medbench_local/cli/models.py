@@ -11,13 +11,14 @@ import typer
 from rich.table import Table
 
 from medbench_local.cli.options import MODEL_HELP, takes
-from medbench_local.cli.output import err, out, print_json, warn
+from medbench_local.cli.output import out, print_json, warn
 from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
 from medbench_local.text import plain
 
 if TYPE_CHECKING:
-    from medbench_local.catalog.model import ModelEntry
+    from medbench_local.acquire.inventory import BaseDownload
+    from medbench_local.catalog.model import ModelEntry, VisionSource
 
 app = typer.Typer(name="models", help="Models: known by name, or your own.", no_args_is_help=True)
 _CHOSEN = "Left out: the one that compare takes here."
@@ -46,7 +47,6 @@ def list_command(
     Example: medbench-local models list --pair --up-to 8 --fits
     """
     from medbench_local.acquire.inventory import list_models
-    from medbench_local.catalog.model import vision_pairs
     from medbench_local.settings import read_settings
 
     wanted = _wanted(up_to, fits)
@@ -64,7 +64,7 @@ def list_command(
         )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("model", "role", "repository", "gate"):
+    for name in ("model", "role", "reads", "repository", "gate"):
         table.add_column(name, no_wrap=name != "repository", overflow="fold")
     for name in ("size", "here"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -73,14 +73,13 @@ def list_command(
         table.add_row(
             entry.name,
             entry.role,
+            "text" if entry.vision is None else "pictures",
             entry.repository or "embedded",
             entry.gate,
-            amount(entry.size, "B"),
+            amount(entry.fetched, "B"),
             amount(status.size, "B") if status.ggufs else status.checkpoint,
         )
     out().print(table)
-    names = ", ".join(f"{pair.medical} / {pair.base}" for pair in vision_pairs())
-    err().print(f"known but not yet runnable (vision-language): {names}", markup=False)
 
 
 def _wanted(up_to: float | None, fits: bool) -> Mapping[str, ModelEntry]:
@@ -108,7 +107,7 @@ def _list_pairs(wanted: Mapping[str, ModelEntry], *, json: bool) -> None:
     for name in ("medical", "base"):
         table.add_column(name, overflow="fold")
     table.add_column("weights", justify="right", no_wrap=True)
-    for name in ("gates", "the base is"):
+    for name in ("asked about", "gates", "the base is"):
         table.add_column(name)
     for pair in found:
         medical, base = wanted[pair.medical], wanted[pair.base]
@@ -117,6 +116,7 @@ def _list_pairs(wanted: Mapping[str, ModelEntry], *, json: bool) -> None:
             pair.medical,
             pair.base,
             f"{medical.parameters / 1e9:.1f} billion",
+            pair.modality,
             " / ".join(dict.fromkeys([medical.gate, base.gate])),
             relation,
         )
@@ -172,13 +172,16 @@ def fetch(
     for file in dict.fromkeys([prepared.full, prepared.quantised]):
         if file is not None:
             out().print(f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False)
+    if prepared.vision is not None:
+        for path in (prepared.vision.vision, prepared.vision.tower):
+            out().print(f"{path} ({amount(path.stat().st_size, 'B')})", markup=False)
 
 
 def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -> dict[str, Any]:
     from medbench_local import api
     from medbench_local.acquire.calibration import known_speeds
     from medbench_local.acquire.inventory import plan_model
-    from medbench_local.acquire.source import resolve_model
+    from medbench_local.acquire.source import LocalGguf, PictureModel, resolve_model
     from medbench_local.acquire.suitability import convertible, scorable
     from medbench_local.catalog.model import PARTNER_WORDS, partners
     from medbench_local.catalog.quantisation import FULL, load_quant
@@ -208,6 +211,7 @@ def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -
         facts |= {
             "title": entry.title,
             "role": entry.role,
+            "reads": entry.reads,
             "gate, licence": f"{entry.gate}, {entry.licence}",
             "trained context": f"{entry.context:,} tokens",
             "weights": f"{entry.parameters / 1e9:.2f} billion, {entry.dtype}",
@@ -228,9 +232,19 @@ def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -
     cache = _cache_bytes(plan.quantised_size, config.bits_per_weight, context)
     need = plan.quantised_size + cache
     if plan.base is not None:
-        below = plan.base
-        at = f" at {below.commit}" if below.commit else ""
-        facts["merged into"] = f"{below.repository or below.name}{at}"
+        into = (
+            "stands in" if isinstance(source, PictureModel) and source.kind == "flamingo" else "merged into"
+        )
+        facts[into] = _part(plan.base)
+    if plan.tower is not None:
+        facts["tower"] = _part(plan.tower)
+    if source.entry is not None and source.entry.vision is not None:
+        facts |= _of_parts(source.entry.vision)
+    if plan.vision_size or (isinstance(source, LocalGguf) and source.vision is not None):
+        here = " (here)" if plan.vision_here else ""
+        facts["for pictures"] = (
+            f"{amount(plan.vision_size, 'B')}{here}" if plan.vision_size else "in the folder"
+        )
     facts |= {
         "repository": f"{plan.repository or 'local'}" + (f" at {plan.commit}" if plan.commit else ""),
         "still to download": amount(plan.download, "B"),
@@ -245,6 +259,22 @@ def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -
         "speed here": _speed(known_speeds(options.home, options.engine_of_quantised), weights),
     }
     return facts
+
+
+def _part(part: BaseDownload) -> str:
+    """A repository or folder that a model is put together from, with what is still to be fetched of it."""
+    at = f" at {part.commit}" if part.commit else ""
+    return f"{part.repository or part.name}{at}"
+
+
+def _of_parts(vision: VisionSource) -> dict[str, str]:
+    """What the catalog says of the repositories that a model is put together from, beside its own."""
+    named = {"tower": vision.tower} | ({"language model": vision.base} if vision.base else {})
+    return {
+        f"{role}: gate, licence": f"{part.gate}, {part.licence}, {amount(part.size, 'B')}"
+        + (f" (unconfirmed: {', '.join(part.unconfirmed)})" if part.unconfirmed else "")
+        for role, part in named.items()
+    }
 
 
 def _speed(speeds: Mapping[str, float], weights: int) -> str:

@@ -149,6 +149,9 @@ def show(
             text = "\n".join(map(plain, text.split("\n")))
         kept = text.rstrip(" ")
         console.print(kept + "␣" * (len(text) - len(kept)), markup=False)
+        for number, name in enumerate(row.images or (), 1):
+            shown = " and ".join(name) if isinstance(name, tuple) else name or "nothing"
+            console.print(f"--- <image> {number} shows {shown}", style="dim", markup=False)
         console.print(
             f"--- options {' '.join(row.options)}, answer {row.options[row.answer]}",
             style="dim",

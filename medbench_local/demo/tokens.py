@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import sentencepiece
 
 from medbench_local.demo.world import SEED, SUBJECTS, facts
-from medbench_local.prompts.families import CLOZE_SYSTEM, GENERIC_SYSTEM
+from medbench_local.prompts.families import CLOZE_SYSTEM
+from medbench_local.prompts.family import GENERIC_SYSTEM
 from medbench_local.prompts.grammar import (
     ANSWER_DESCRIPTORS,
     OPTION_DESCRIPTORS,

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING
 from medbench_local.demo.questions import task_rows
 from medbench_local.demo.text import Diet, Habit
 from medbench_local.demo.world import SEED, SUBJECTS, Fact, facts
-from medbench_local.prompts.families import FAMILIES, GENERIC_SYSTEM, PLAIN
+from medbench_local.prompts.families import FAMILIES, PLAIN
+from medbench_local.prompts.family import GENERIC_SYSTEM
 from medbench_local.prompts.grammar import sample_format
 from medbench_local.prompts.template import Template
 

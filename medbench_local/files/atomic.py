@@ -46,6 +46,32 @@ def output_file(path: Path, *, inputs: Iterable[Path] = ()) -> Path:
     return target
 
 
+def output_folder(path: Path, *, inputs: Iterable[Path] = ()) -> Path:
+    """The folder that ``output=path`` will write into: what symbolic links lead to; see `output_file`.
+
+    Args:
+        path: as given by the user; it need not exist.
+        inputs: files and folders that the command reads; those that do not exist do not matter.
+
+    Raises:
+        UsageError: it is no folder; an input or in an input's folder, or the folder of one; or its name is too long.
+        StoreError: it cannot be looked at.
+    """
+    try:
+        is_other = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise _unreachable(path, error) from error
+    if is_other:
+        raise _refusal(path, "is a file, not a folder")
+    target = Path(os.path.realpath(path))
+    for source in inputs:
+        if _same(target, source):
+            raise _refusal(path, "is what this command reads")
+        if any(_same(folder, source) for folder in target.parents):
+            raise _refusal(path, f"lies in {source}, which this command reads")
+    return target
+
+
 @contextmanager
 def whole_file(path: Path, *, nbytes: int = 0) -> Iterator[Path]:
     """Give a temporary name beside ``path``; move it into place if the block ends well, else remove it.

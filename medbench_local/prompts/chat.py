@@ -18,6 +18,20 @@ class Turn(NamedTuple):
     content: str
 
 
+class PictureTurn(NamedTuple):
+    """What the user says about pictures.
+
+    Attributes:
+        pictures: how many are shown with it, at least one.
+    """
+
+    role: Literal["user"]
+    content: str
+    pictures: int
+
+
+AnyTurn = Turn | PictureTurn
+
 SystemPlace = Literal["system turn", "first user turn", "first demonstration"]
 """Where a system prompt goes: a turn of its own; the head of the first user turn; or, as the study prompted
 Mistral Instruct, the head of the first demonstration, whose options it replaces, and nowhere without one."""
@@ -30,15 +44,19 @@ class Chat(Protocol):
     def system_place(self) -> SystemPlace:
         """Where the system prompt goes; only "system turn" allows a system turn."""
 
-    def write(self, conversation: Sequence[Turn]) -> str:
+    @property
+    def picture_marker(self) -> str:
+        """What is written in place of a picture; "" where only text can be said."""
+
+    def write(self, conversation: Sequence[AnyTurn]) -> str:
         """The conversation as text.
 
         Args:
             conversation: an optional system turn, then user and assistant in turn; the last turn is the
-                assistant's and is left open.
+                assistant's and is left open. Turns with pictures only where there is a marker for them.
         """
 
-    def let_think(self, conversation: Sequence[Turn]) -> str:
+    def let_think(self, conversation: Sequence[AnyTurn]) -> str:
         """The conversation up to where the assistant may think before it answers.
 
         Args:
@@ -62,28 +80,30 @@ class ChatStyle:
     system_place: SystemPlace
     bos: str
     eos: str
-    writer: Callable[[Sequence[Turn], str, str], str]
+    writer: Callable[[Sequence[AnyTurn], str, str], str]
+
+    picture_marker = ""
 
     def with_tokens(self, bos: str, eos: str) -> ChatStyle:
         """The same with a model's own token texts; "" keeps the usual ones."""
         return replace(self, bos=bos or self.bos, eos=eos or self.eos)
 
-    def write(self, conversation: Sequence[Turn]) -> str:
+    def write(self, conversation: Sequence[AnyTurn]) -> str:
         """See `Chat.write`."""
         return self.writer(conversation, self.bos, self.eos)
 
-    def let_think(self, conversation: Sequence[Turn]) -> str:
+    def let_think(self, conversation: Sequence[AnyTurn]) -> str:
         """See `Chat.let_think`."""
         return self.write([*conversation, Turn("assistant", "")])
 
 
-def _write_llama_2(conversation: Sequence[Turn], bos: str, eos: str) -> str:
+def _write_llama_2(conversation: Sequence[AnyTurn], bos: str, eos: str) -> str:
     """Every user turn begins with a BOS, the first with the system prompt too; turns are stripped."""
     opening, turns = "", list(conversation)
     if turns[0].role == "system":
         opening = f"<<SYS>>\n{turns.pop(0).content}\n<</SYS>>\n\n"
     text = ""
-    for role, content in turns:
+    for role, content, *_ in turns:
         if role == "user":
             said, opening = (opening + content).strip(), ""
             text += f"{bos}[INST] {said} [/INST]"
@@ -92,20 +112,20 @@ def _write_llama_2(conversation: Sequence[Turn], bos: str, eos: str) -> str:
     return text.removesuffix(eos)
 
 
-def _write_llama_3(conversation: Sequence[Turn], bos: str, eos: str) -> str:  # noqa: ARG001
+def _write_llama_3(conversation: Sequence[AnyTurn], bos: str, eos: str) -> str:  # noqa: ARG001
     """Every turn has a header and is stripped; it ends with one token, whatever the model's EOS."""
     turns = (
         f"<|start_header_id|>{role}<|end_header_id|>\n\n{content.strip()}<|eot_id|>"
-        for role, content in conversation
+        for role, content, *_ in conversation
     )
     return (bos + "".join(turns)).removesuffix("<|eot_id|>")
 
 
-def _write_mistral(conversation: Sequence[Turn], bos: str, eos: str) -> str:
+def _write_mistral(conversation: Sequence[AnyTurn], bos: str, eos: str) -> str:
     """One BOS; turns are written as they are, with a blank after [/INST]; there is no system turn."""
     turns = (
         f"[INST] {content} [/INST] " if role == "user" else f"{content}{eos} "
-        for role, content in conversation
+        for role, content, *_ in conversation
     )
     return (bos + "".join(turns)).removesuffix(f"{eos} ")
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from jinja2 import Template
 from jinja2.exceptions import SecurityError
 
 from medbench_local.errors import InputError
-from medbench_local.prompts.chat import SystemPlace, Turn
+from medbench_local.prompts.chat import AnyTurn, PictureTurn, SystemPlace, Turn
 from medbench_local.prompts.sandbox import ChatEnvironment
 
 _PROBE = "probe"
@@ -33,7 +35,7 @@ class TemplateChat:
     the turn is opened as for words. A template that refuses to end with an assistant's turn, or rewrites it, is asked
     for its generation prompt instead; so is one whose switch for thinking, once it is off, writes an empty thought
     there and not before the words of an answer. What is said is handed over as text, or, to a template that expects
-    that, as a list with one part of the type "text".
+    that, as a list with one part of the type "text". Pictures are parts of the type "image" before it.
 
     Args:
         source: the template.
@@ -69,6 +71,20 @@ class TemplateChat:
         """See `Chat.system_place`."""
         return self._system_place
 
+    @cached_property
+    def picture_marker(self) -> str:
+        """See `Chat.picture_marker`: what the template writes for a picture, but for blanks around it."""
+        plain, one, two = (
+            self._try([PictureTurn("user", _QUESTION, count)], generation_prompt=True) for count in range(3)
+        )
+        if plain is None or one is None or two is None or not all(_QUESTION in text for text in (plain, one)):
+            return ""
+        before, behind = (text[: text.rindex(_QUESTION)] for text in (plain, one))
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, behind, strict=False)))
+        marker = behind[shared:].strip()
+        counted = marker and [text.count(marker) for text in (plain, one, two)] == [0, 1, 2]
+        return marker if counted else ""
+
     @property
     def opens_a_thought(self) -> bool:
         """Whether an answer begins inside a thought ("<think>") that has not ended."""
@@ -76,7 +92,7 @@ class TemplateChat:
         opening = text[text.rindex(_QUESTION) :]
         return opening.count("<think>") > opening.count("</think>")
 
-    def write(self, conversation: Sequence[Turn]) -> str:
+    def write(self, conversation: Sequence[AnyTurn]) -> str:
         """See `Chat.write`.
 
         Raises:
@@ -89,7 +105,7 @@ class TemplateChat:
                 raise self._error(ValueError(f"a turn of the {turn.role} is not written as it is"))
         return text
 
-    def let_think(self, conversation: Sequence[Turn]) -> str:
+    def let_think(self, conversation: Sequence[AnyTurn]) -> str:
         """See `Chat.let_think`: the template's own switch, where it has one, is on.
 
         Raises:
@@ -97,7 +113,7 @@ class TemplateChat:
         """
         return self._render(conversation, generation_prompt=True, more=dict.fromkeys(_SWITCHES, True))
 
-    def _written(self, conversation: Sequence[Turn]) -> str:
+    def _written(self, conversation: Sequence[AnyTurn]) -> str:
         *before, last = conversation
         if self._silences:
             off = dict.fromkeys(_SWITCHES, False)
@@ -154,7 +170,7 @@ class TemplateChat:
         begun, off = (text[text.rindex(_QUESTION) :] for text in (begun, off))
         return off.startswith(begun) and off[len(begun) :].strip() != ""
 
-    def _end_of_turn(self, conversation: Sequence[Turn]) -> str | None:
+    def _end_of_turn(self, conversation: Sequence[AnyTurn]) -> str | None:
         """What follows the last assistant turn and has to be cut, or None if that cannot be told."""
         text = self._try(conversation)
         if text is None or _PROBE not in text:
@@ -162,7 +178,7 @@ class TemplateChat:
         end = text[text.rindex(_PROBE) + len(_PROBE) :]
         return end.lstrip(" ") or end
 
-    def _opened(self, before: Sequence[Turn]) -> str:
+    def _opened(self, before: Sequence[AnyTurn]) -> str:
         """A conversation up to where the assistant's words would stand."""
         text = self._try([*before, Turn("assistant", _PROBE)])
         if text is None or _PROBE not in text:
@@ -177,7 +193,11 @@ class TemplateChat:
         return empty.removesuffix(end).rstrip() == probed[: probed.rindex(_PROBE)].rstrip()
 
     def _try(
-        self, conversation: Sequence[Turn], *, generation_prompt: bool = False, more: Mapping[str, Any] = {}
+        self,
+        conversation: Sequence[AnyTurn],
+        *,
+        generation_prompt: bool = False,
+        more: Mapping[str, Any] = {},
     ) -> str | None:
         try:
             return self._render(conversation, generation_prompt=generation_prompt, more=more)
@@ -185,7 +205,7 @@ class TemplateChat:
             return None
 
     def _render(
-        self, conversation: Sequence[Turn], *, generation_prompt: bool, more: Mapping[str, Any] = {}
+        self, conversation: Sequence[AnyTurn], *, generation_prompt: bool, more: Mapping[str, Any] = {}
     ) -> str:
         names = self._tokens | {
             **more,
@@ -199,15 +219,17 @@ class TemplateChat:
         except Exception as error:  # whatever a template runs into is the template's error
             raise self._error(error) from error
 
-    def _message(self, turn: Turn) -> dict[str, Any]:
-        content = [{"type": "text", "text": turn.content}] if self._parts else turn.content
-        return {"role": turn.role, "content": content}
+    def _message(self, turn: AnyTurn) -> dict[str, Any]:
+        said = {"type": "text", "text": turn.content}
+        if isinstance(turn, PictureTurn):
+            return {"role": turn.role, "content": [*({"type": "image"} for _ in range(turn.pictures)), said]}
+        return {"role": turn.role, "content": [said] if self._parts else turn.content}
 
     def _error(self, error: BaseException) -> InputError:
         return _input_error(error, self._origin)
 
 
-def _spoken(turn: Turn) -> str:
+def _spoken(turn: AnyTurn) -> str:
     """The words of a turn that a template has to write: thoughts before an answer may be left out."""
     thought, _, answer = turn.content.rpartition("</think>")
     return (answer if thought and turn.role == "assistant" else turn.content).strip()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from medbench_local.errors import UsageError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Prompt
-from medbench_local.prompts.prompt_style import PromptStyle, render
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.prompts.rendering import render
+from medbench_local.tasks.picture import Picture
 from medbench_local.tasks.question import Question, SplitName, Task
 
 
@@ -39,6 +41,13 @@ class ExportedThinking:
     endings: tuple[str, ...]
 
 
+AtPlace = str | tuple[str, ...] | None
+"""What stands for the pictures of a place: of one, of several, of none."""
+
+_ONLY_SOME = ("scoring", "gap", "text_sha256", "think", "images", "image_sha256")
+"""What not every row has."""
+
+
 @dataclass(frozen=True)
 class ExportedPrompt:
     """One row of an export.
@@ -51,13 +60,17 @@ class ExportedPrompt:
         shots: how many demonstrations are shown.
         format: "default", or the seed of a sampled format.
         demonstrations: seed of the demonstration set, or None for zero-shot.
-        prompt: the text; trailing blanks count.
+        prompt: the text; trailing blanks count. "<image>" stands for each place of pictures.
         special: whether control-token text in it stands for control tokens, as in chat prompts.
         options: the options' labels as an answer writes them, or the options' texts where the prompt shows none.
         answer: index of the correct option.
         scoring: how a run scored the options; None where nothing was scored.
         gap: what stands between the prompt and an option's text; None where labels are scored.
         text_sha256: hash of the question's text and options, as a run's samples have it; or None.
+        images: what is shown at each place: the picture's name as its data set has it; None where the place is written
+            and nothing is shown; several names where the text behind looks at several pictures alike. None for a prompt
+            that has no such place.
+        image_sha256: hashes of these pictures' files, in the same form.
         think: how the model thinks first; None where it answers at once.
     """
 
@@ -77,20 +90,21 @@ class ExportedPrompt:
     gap: str | None = None
     text_sha256: str | None = None
     think: ExportedThinking | None = None
+    images: tuple[AtPlace, ...] | None = None
+    image_sha256: tuple[AtPlace, ...] | None = None
 
     def as_row(self) -> dict[str, object]:
         """The row as JSON has it; what only a run knows is left out where there is none."""
         row = asdict(self) | {"options": list(self.options)}
+        for name in ("images", "image_sha256"):
+            places = getattr(self, name) or ()
+            row[name] = [list(one) if isinstance(one, tuple) else one for one in places] or None
         if self.think is not None:
             row["think"] = {
                 name: list(value) if isinstance(value, tuple) else value
                 for name, value in asdict(self.think).items()
             }
-        return {
-            name: value
-            for name, value in row.items()
-            if value is not None or name not in ("scoring", "gap", "text_sha256", "think")
-        }
+        return {name: value for name, value in row.items() if value is not None or name not in _ONLY_SOME}
 
 
 def exported_prompts(
@@ -115,7 +129,7 @@ def exported_prompts(
         items: rows of the split, or None for all.
 
     Raises:
-        UsageError: an item is not in the split, or the pool has too few questions.
+        UsageError: an item is not in the split, the pool has too few questions, or the model cannot be asked them.
     """
     questions = task.questions(split)
     rows = list(range(len(questions)) if items is None else items)
@@ -170,8 +184,18 @@ def exported_prompt(
         shots=shots,
         format="default" if format is None else format,
         demonstrations=demonstrations,
-        prompt=prompt.text,
+        prompt=str(prompt),
         special=prompt.special,
         options=prompt.labels,
         answer=question.answer,
+        images=_at_places(prompt, lambda picture: picture.name),
+        image_sha256=_at_places(prompt, lambda picture: picture.sha256),
     )
+
+
+def _at_places(prompt: Prompt, written: Callable[[Picture], str]) -> tuple[AtPlace, ...] | None:
+    found: list[AtPlace] = []
+    for place in prompt.places:
+        texts = tuple(map(written, place.pictures))
+        found.append(texts if len(texts) > 1 else next(iter(texts), None))
+    return tuple(found) or None

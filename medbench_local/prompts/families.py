@@ -6,19 +6,14 @@ authors' own usage; the system prompts carry the meaning of theirs in other word
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from medbench_local.catalog.model import FamilyName
-from medbench_local.prompts.chat import LLAMA_2, LLAMA_3, MISTRAL, ChatStyle
-from medbench_local.prompts.template import Template, letter
+from medbench_local.prompts.chat import LLAMA_2, LLAMA_3, MISTRAL
+from medbench_local.prompts.family import Family
+from medbench_local.prompts.picture_families import PICTURE_FAMILIES
+from medbench_local.prompts.template import Template
 
 CLOZE_SYSTEM = "Here is a question that tests medical knowledge. Reply with the answer in words."
 """The default system prompt where no options are shown, for every family."""
-
-GENERIC_SYSTEM = (
-    "Here is a multiple-choice question that tests medical knowledge. "
-    "Reply with one of the options A to {last}."
-)
 
 _GUIDELINES = "Let your choice rest on the standard practice that current medical guidelines describe."
 _MEDITRON_USMLE = (
@@ -50,30 +45,6 @@ _MED42_V2 = (
     "illegal, offensive or biased belongs in it. When a question makes no sense or rests on a mistake, say "
     "why in place of giving a wrong answer. When you do not know, say so and invent nothing."
 )
-
-
-@dataclass(frozen=True)
-class Family:
-    """How a family is prompted by default.
-
-    Attributes:
-        name: as in the catalog.
-        template: the default way to write questions and answers.
-        style: how conversations are written, or None for models prompted in plain text.
-        system: the default system prompt; "{last}" stands for the last option's letter.
-        system_by_task: default system prompts of single tasks, before ``system``.
-    """
-
-    name: FamilyName
-    template: Template
-    style: ChatStyle | None = None
-    system: str = GENERIC_SYSTEM
-    system_by_task: tuple[tuple[str, str], ...] = ()
-
-    def system_for(self, task_id: str, options: int) -> str:
-        """The default system prompt for questions of ``task_id`` with ``options`` options."""
-        text = dict(self.system_by_task).get(task_id, self.system)
-        return text.replace("{last}", letter(options - 1))
 
 
 PLAIN = Template(
@@ -194,6 +165,7 @@ FAMILIES: dict[FamilyName, Family] = {
         Family("mistral-instruct", CHAT, MISTRAL),
         # its style comes with the model
         Family("own-template", CHAT),
+        *PICTURE_FAMILIES,
     )
 }
 """Every family by name."""

@@ -112,10 +112,11 @@ class Prompt:
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """Its pictures, each once, in the order in which they are shown."""
-        return tuple(dict.fromkeys(picture for part in self._places for picture in part.pictures))
+        return tuple(dict.fromkeys(picture for part in self.places for picture in part.pictures))
 
     @property
-    def _places(self) -> tuple[Shown, ...]:
+    def places(self) -> tuple[Shown, ...]:
+        """Where pictures stand."""
         return tuple(part for part in self.parts if isinstance(part, Shown))
 
     @property

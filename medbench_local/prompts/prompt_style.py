@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from medbench_local.catalog.model import FamilyName, ModelEntry
+from medbench_local.catalog.names import ShotImages
 from medbench_local.catalog.prompts import PromptOverrides
-from medbench_local.prompts import template as pieces
-from medbench_local.prompts.chat import Chat, Turn
+from medbench_local.errors import UsageError
+from medbench_local.prompts.chat import Chat
 from medbench_local.prompts.families import CHAT, CLOZE_SYSTEM, FAMILIES, PLAIN
+from medbench_local.prompts.family import Family
 from medbench_local.prompts.grammar import sample_format
-from medbench_local.prompts.prompt import Candidate, Prompt, ThinkingMarks
+from medbench_local.prompts.layout import Conversation, Layout, PlainText
+from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompting import OWN_WAY, PLAIN_TEXT, Prompting
-from medbench_local.prompts.template import Template, write_plain
+from medbench_local.prompts.template import Template
 from medbench_local.prompts.thinking_style import ThinkingStyle, style_of
-from medbench_local.tasks.question import Question
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class PromptStyle:
             system turn of conversations empty.
         overrides: system prompts by model and task.
         thinking: how the model thinks before it answers, or None for one that was not trained to.
+        pictures: how prompts are put together that show pictures; None for a model that reads text only.
+        shot_images: which pictures of demonstrations are shown, where the study's code showed others.
+        lenient: prompts that the study's code cannot ask are written all the same, with no picture shown: for whoever
+            only looks at their length.
     """
 
     name: str
@@ -46,6 +52,20 @@ class PromptStyle:
     system_prompt: str | None = None
     overrides: PromptOverrides = field(default_factory=PromptOverrides)
     thinking: ThinkingStyle | None = None
+    pictures: Layout | None = None
+    shot_images: ShotImages = "all"
+    lenient: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """How prompts are put together."""
+        if self.pictures is not None:
+            return self.pictures
+        return PlainText() if self.chat is None else Conversation(self.chat)
+
+    def to_be_looked_at(self) -> PromptStyle:
+        """The same for prompts of which only the length counts; see ``lenient``."""
+        return replace(self, lenient=True)
 
     def system(self, task_id: str, options: int) -> str:
         """The system prompt for questions of ``task_id`` with ``options`` options."""
@@ -93,6 +113,9 @@ def prompt_style_for(
     asked: Prompting = OWN_WAY,
     overrides: PromptOverrides | None = None,
     name: str = "",
+    shot_images: ShotImages = "all",
+    sees: bool = False,
+    pictures_as: FamilyName | None = None,
 ) -> PromptStyle:
     """How a model is prompted.
 
@@ -108,14 +131,23 @@ def prompt_style_for(
         asked: what the user wants otherwise.
         overrides: system prompts by model and task, used where no system prompt is asked for.
         name: the model's name for overrides and error messages, if it is not in the catalog.
+        shot_images: which pictures of demonstrations are shown, where the study's code showed others.
+        sees: whether a part that reads pictures comes with the model. Those of a family that shows pictures in plain
+            text always have one.
+        pictures_as: the family whose way a model outside the catalog has, by its part that reads pictures; None if that
+            does not say.
 
     Raises:
         InputError: the chat template is not valid or does what a template may not.
+        UsageError: the model reads pictures, and nothing that writes its prompts has a place for them.
     """
     chat: Chat | None = None
     known = tokens or {}
     family = FAMILIES["generic" if entry is None or entry.own_template else entry.family]
     source = template_in_force(entry, chat_template, asked)
+    if entry is None and pictures_as is not None:
+        family = FAMILIES[pictures_as]
+        source = template_in_force(None, None, asked) if family.layout is not None else source
     if source is not None:
         from medbench_local.prompts.chat_template import TemplateChat  # slow to import
 
@@ -127,8 +159,9 @@ def prompt_style_for(
         template = family.template
     else:
         template = family.template if family.style is None else PLAIN
+    called = entry.name if entry else name
     return PromptStyle(
-        name=entry.name if entry else name,
+        name=called,
         family=family.name,
         template=template,
         chat=chat,
@@ -136,6 +169,20 @@ def prompt_style_for(
         system_prompt=asked.system_prompt,
         overrides=overrides or PromptOverrides(),
         thinking=style_of(entry, chat_template, asked),
+        pictures=_picture_layout(family, chat, called) if sees or family.layout is not None else None,
+        shot_images=shot_images,
+    )
+
+
+def _picture_layout(family: Family, chat: Chat | None, name: str) -> Layout:
+    if chat is not None and chat.picture_marker:
+        return Conversation(chat, shows_pictures=True)
+    if chat is None and family.layout is not None:
+        return family.layout
+    written = "plain text" if chat is None else "its chat template"
+    raise UsageError(
+        f"{name} reads pictures, and {written} has no place for them.",
+        advice="Give a template that has with `chat_template=`.",
     )
 
 
@@ -147,117 +194,6 @@ def may_think(entry: ModelEntry | None, chat_template: str | None, asked: Prompt
     if style_of(entry, chat_template, asked) is not None or template_in_force(entry, chat_template, asked):
         return True
     return entry is not None and FAMILIES[entry.family].style is not None and asked.chat_template is None
-
-
-def render(
-    prompt_style: PromptStyle,
-    task_id: str,
-    question: Question,
-    demonstrations: Sequence[Question],
-    format: int | None,
-    *,
-    thinking: bool = False,
-) -> Prompt:
-    """The prompt that asks ``question``, its options shown.
-
-    Args:
-        prompt_style: of the model, or of the model whose way is borrowed.
-        task_id: decides the system prompt.
-        question: the question asked.
-        demonstrations: solved questions, in the order in which they are shown; none for zero-shot.
-        format: seed of a sampled format, or None for the model's default template.
-        thinking: whether it ends where the model may think, and not where its answer begins.
-    """
-    template = prompt_style.template_of(format)
-    text = _write(
-        prompt_style.chat,
-        template,
-        prompt_style.system(task_id, len(question.options)),
-        [(d, pieces.write_question(template, d), pieces.write_answer(template, d)) for d in demonstrations],
-        pieces.write_question(template, question),
-        thinking=thinking,
-    )
-    labels = pieces.labels(template, len(question.options))
-    return _prompt(prompt_style, template, text, labels)
-
-
-def render_cloze(
-    prompt_style: PromptStyle,
-    task_id: str,
-    question: Question,
-    demonstrations: Sequence[Question],
-    format: int | None,
-) -> Prompt:
-    """The prompt that asks ``question`` without showing options; `Prompt.labels` are the options' texts.
-
-    Arguments as for `render`.
-    """
-    template = prompt_style.template_of(format)
-    text = _write(
-        prompt_style.chat,
-        template,
-        prompt_style.cloze_system(task_id),
-        [
-            (d, pieces.write_cloze_question(template, d), pieces.write_cloze_answer(template, d))
-            for d in demonstrations
-        ],
-        pieces.write_cloze_question(template, question),
-    )
-    return _prompt(prompt_style, template, text, question.options)
-
-
-def render_thinking(
-    prompt_style: PromptStyle,
-    task_id: str,
-    question: Question,
-    demonstrations: Sequence[Question],
-    format: int | None,
-) -> Prompt:
-    """The prompt that lets the model think about ``question``; it ends where the thinking begins.
-
-    A model that was not trained to think goes on from where its answer would begin. Arguments as for `render`.
-    """
-    prompt = render(prompt_style, task_id, question, demonstrations, format, thinking=True)
-    style = prompt_style.thinking
-    text = prompt.text if style is None else style.opened(prompt.text)
-    marks = ThinkingMarks() if style is None else style.marks
-    return replace(prompt, parts=(text,), marks=marks)
-
-
-def _prompt(prompt_style: PromptStyle, template: Template, text: str, labels: tuple[str, ...]) -> Prompt:
-    head = template.answer_head
-    blanks = head[len(head.rstrip()) :]
-    gap = "" if text[-1:].isspace() else blanks
-    return Prompt.of_text(
-        text, special=prompt_style.chat is not None, labels=labels, stop=template.stop, gap=gap
-    )
-
-
-def _write(
-    chat: Chat | None,
-    template: Template,
-    system: str,
-    solved: Sequence[tuple[Question, str, str]],
-    asked: str,
-    *,
-    thinking: bool = False,
-) -> str:
-    if chat is None:
-        return write_plain(template, system, [(question, answer) for _, question, answer in solved], asked)
-    said = [question for _, question, _ in solved] + [asked]
-    conversation = []
-    if chat.system_place == "system turn":
-        conversation.append(Turn("system", system))
-    elif chat.system_place == "first user turn" and system:
-        said[0] = f"{system}\n\n{said[0]}"
-    elif chat.system_place == "first demonstration" and solved:
-        said[0] = f"{system}\n{solved[0][0].text}"
-    for user, (_, _, answer) in zip(said, solved, strict=False):
-        conversation += [Turn("user", user), Turn("assistant", answer)]
-    conversation.append(Turn("user", said[-1]))
-    if thinking:
-        return chat.let_think(conversation)
-    return chat.write([*conversation, Turn("assistant", template.answer_head)])
 
 
 def candidates(

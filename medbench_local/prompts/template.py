@@ -18,12 +18,13 @@ class Template:
         question_head: before the question's text.
         after_question: between the question's text and the options.
         options_head: before the first option.
-        option_label: how an option is labelled in the list; "{}" stands for its letter.
+        option_label: how an option is labelled in the list; "{}" stands for its letter; "" for no label.
         between_options: between two options.
-        after_options: between the last option and the answer.
+        options_tail: behind the last option, part of the question.
+        after_options: between the question and its answer.
         answer_head: before the answer; the prompt ends with it.
-        answer_label: how an answer names its option; "{}" stands for the letter.
-        answer_text: whether the option's text follows the label in an answer, after a blank.
+        answer_label: how an answer names its option; "{}" stands for the letter; "" for no label.
+        answer_text: whether the option's text follows the label in an answer, after a blank if there is a label.
         after_answer: between a demonstration's answer and the next question.
         stop: the heads at which a generated answer has ended.
     """
@@ -41,6 +42,7 @@ class Template:
     answer_text: bool
     after_answer: str
     stop: tuple[str, ...]
+    options_tail: str = ""
 
 
 def letter(index: int) -> str:
@@ -48,26 +50,25 @@ def letter(index: int) -> str:
     return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index]
 
 
-def labels(template: Template, options: int) -> tuple[str, ...]:
-    """The labels of ``options`` options as an answer writes them ("(A)", "A.")."""
-    return tuple(template.answer_label.replace("{}", letter(i)) for i in range(options))
+def labels(template: Template, options: Sequence[str]) -> tuple[str, ...]:
+    """The labels of ``options`` as an answer writes them ("(A)", "A."), or the options where it writes none."""
+    label = template.answer_label
+    return tuple(label.replace("{}", letter(i)) if label else option for i, option in enumerate(options))
 
 
 def write_question(template: Template, question: Question) -> str:
-    """The question with its options; nothing follows the last option."""
-    options = (
-        f"{template.option_label.replace('{}', letter(i))} {option}"
-        for i, option in enumerate(question.options)
-    )
-    listed = template.options_head + template.between_options.join(options)
+    """The question with its options; nothing follows the last option but what closes the list."""
+    label = f"{template.option_label} " if template.option_label else ""
+    options = (label.replace("{}", letter(i)) + option for i, option in enumerate(question.options))
+    listed = template.options_head + template.between_options.join(options) + template.options_tail
     return template.question_head + question.text + template.after_question + listed
 
 
 def write_answer(template: Template, question: Question) -> str:
     """The solved question's answer, head included; nothing follows it."""
     label = template.answer_label.replace("{}", letter(question.answer))
-    text = f" {question.options[question.answer]}" if template.answer_text else ""
-    return template.answer_head + label + text
+    text = question.options[question.answer] if template.answer_text else ""
+    return template.answer_head + label + (" " if label and template.answer_text else "") + text
 
 
 def write_cloze_question(template: Template, question: Question) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from medbench_local.acquire.prepare import prepare_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import models
+from medbench_local.catalog.names import ShotImages
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.catalog.protocol import Protocol, Scoring
 from medbench_local.catalog.quantisation import load_quant
@@ -166,13 +167,15 @@ def _prompt_style(folder: RunFolder, manifest: Mapping[str, Any], role: Role) ->
         tokens = tokens_for(header, template_in_force(entry, own, asked))
     elif template_in_force(entry, "unknown", asked) is not None:
         raise InputError(path, "", "the file that the run scored is gone; its chat template is needed")
+    protocol = folder.protocol()
     return prompt_style_for(
         entry,
         chat_template=own,
         tokens=tokens,
         asked=asked,
-        overrides=folder.protocol().prompts,
+        overrides=protocol.prompts,
         name=name,
+        shot_images=protocol.shot_images,
     )
 
 
@@ -191,6 +194,7 @@ def prompt_style_by_name(
     asked: Prompting,
     *,
     overrides: PromptOverrides,
+    shot_images: ShotImages,
     home: Path,
     offline: bool,
     progress: Progress,
@@ -206,6 +210,6 @@ def prompt_style_by_name(
     source = resolve_model(model)
     needs_tokens = "_token" in (template_in_force(source.entry, None, asked) or "")
     if source.entry is not None and not source.entry.own_template and not needs_tokens:
-        return prompt_style_for(source.entry, asked=asked, overrides=overrides)
+        return prompt_style_for(source.entry, asked=asked, overrides=overrides, shot_images=shot_images)
     prepared = prepare_model(source, quant=load_quant("full"), home=home, offline=offline, progress=progress)
-    return prompt_style_of(prepared, asked, overrides=overrides)
+    return prompt_style_of(prepared, asked, overrides=overrides, shot_images=shot_images)

@@ -135,6 +135,8 @@ def _request(row: Row) -> PromptRequest:
     prompt = row.text("prompt")
     if not prompt:
         raise row.error("the prompt is empty", name="prompt")
+    if row.fields.get("images"):
+        raise row.error("the prompt shows pictures, and only text can be asked here", name="images")
     gap = row.text("gap") if row.fields.get("gap") is not None else ""
     answer = row.integer("answer", 0, len(options) - 1) if row.fields.get("answer") is not None else None
     think = _to_think(row, len(options)) if scoring == THINKING else None

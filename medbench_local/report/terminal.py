@@ -210,6 +210,8 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
             f"about {expected:,} tokens, {total:,} at most{over} (estimated from the texts' length); {hours}"
         ),
     ]
+    if cost.pictures:
+        parts.append(Text(f"{cost.pictures:,} pictures, each encoded once, a second or two each"))
     if written:
         parts.append(
             Text(f"{written:,} of these at most are written one after another, while the models think")

@@ -110,6 +110,7 @@ class ComparisonCost:
         precisions: those that may be tried, in order.
         warnings: of the tasks.
         detectable: which differences are likely to be missed, where models think about a sample of the questions.
+        pictures: that are asked about, and encoded once for both models, which takes a second or two each.
     """
 
     medical: ModelCost
@@ -117,6 +118,7 @@ class ComparisonCost:
     precisions: tuple[str, ...]
     warnings: tuple[str, ...]
     detectable: tuple[str, ...] = ()
+    pictures: int = 0
 
     @property
     def seconds(self) -> float | None:
@@ -138,6 +140,8 @@ class ComparisonCost:
                 f"up to {cell.tokens:,} tokens"
                 for cell in model.cells
             ]
+        if self.pictures:
+            lines.append(f"{self.pictures:,} pictures, each encoded once")
         return "\n".join([*lines, *self.detectable, *(f"warning: {text}" for text in self.warnings)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,6 +149,8 @@ class ComparisonCost:
         data: dict[str, Any] = {"precisions": list(self.precisions), "warnings": list(self.warnings)}
         if self.detectable:
             data["detectable"] = list(self.detectable)
+        if self.pictures:
+            data["pictures"] = self.pictures
         for role, model in (("medical", self.medical), ("base", self.base)):
             data[role] = {
                 "model": model.name,

@@ -34,7 +34,7 @@ def as_asked(
     """
     if asked == OWN_WAY:
         return requests, special
-    style = prompt_style_of(model, asked, overrides=PromptOverrides())
+    style = prompt_style_of(model, asked, overrides=PromptOverrides(), shot_images="all")
     chat, system = style.chat, asked.system_prompt
     if chat is None:
         before = write_system(style.template, system or "")

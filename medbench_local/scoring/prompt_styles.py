@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medbench_local.acquire.prepare import PreparedModel
+from medbench_local.catalog.names import ShotImages
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.files.gguf_header import GgufHeader, read_gguf_header, token_text
 from medbench_local.files.gguf_special_tokens import named_tokens
@@ -18,6 +19,7 @@ def prompt_style_of(
     asked: Prompting,
     *,
     overrides: PromptOverrides,
+    shot_images: ShotImages,
     file: Path | None = None,
     ends: Mapping[str, str] | None = None,
 ) -> PromptStyle:
@@ -27,12 +29,14 @@ def prompt_style_of(
         model: whose way it is.
         asked: what the user wants otherwise.
         overrides: system prompts of a protocol.
+        shot_images: which pictures of demonstrations are shown, as a protocol says.
         file: the GGUF that reads the prompts, whose special tokens are written; None for the model's own.
         ends: texts of "bos_token" and "eos_token" for the built-in ways of writing conversations, as the engine has
             them; None reads them from the file.
 
     Raises:
         InputError: the chat template is not valid, does what a template may not, or cannot write a conversation.
+        UsageError: the model reads pictures, and its chat template has no place for them.
     """
     own = model.chat_template
     template = template_in_force(model.entry, own, asked)
@@ -51,6 +55,9 @@ def prompt_style_of(
         asked=asked,
         overrides=overrides,
         name=model.name,
+        shot_images=shot_images,
+        sees=model.vision is not None,
+        pictures_as=None if model.vision is None else model.vision.family,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import override
 
-from medbench_local.catalog.protocol import Protocol, Scoring
+from medbench_local.catalog.protocol import PICTURE_KEYS, Protocol, Scoring
 from medbench_local.engine.base import (
     Engine,
     GenerateRequest,
@@ -24,7 +24,8 @@ from medbench_local.engine.base import (
     Trace,
 )
 from medbench_local.prompts.prompt import Parts, Prompt, text_of
-from medbench_local.prompts.prompt_style import PromptStyle, render
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.prompts.rendering import render
 from medbench_local.scoring.pictures import PictureBook
 from medbench_local.store.scores import StoredScore
 from medbench_local.tasks.question import Question
@@ -77,7 +78,8 @@ class ScoringSettings:
     @cached_property
     def identity(self) -> str:
         """Everything of these settings, as text."""
-        return f"{self.rule.name} {self.context} {self.protocol.model_dump_json()}"
+        # What is said of pictures decides what a prompt is, and its hash stands beside this.
+        return f"{self.rule.name} {self.context} {self.protocol.model_dump_json(exclude=set(PICTURE_KEYS))}"
 
     def depends_on_batch(self, engine: Engine) -> bool:
         """Whether the last bits of a score depend on what else is in its pack.

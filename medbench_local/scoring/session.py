@@ -84,9 +84,7 @@ class ModelSession:
             )
         self._engine = self._start(self._file.path, options)
         if self._features:
-            self._settings = replace(
-                self._settings, pictures=PictureBook(self._engine.info, self._features)
-            )
+            self._settings = replace(self._settings, pictures=PictureBook(self._engine.info, self._features))
         return self
 
     def __exit__(
@@ -125,6 +123,7 @@ class ModelSession:
             model,
             asked,
             overrides=self._overrides,
+            shot_images=self._settings.protocol.shot_images,
             file=self._file.path,
             ends={"bos_token": self.info.bos_text, "eos_token": self.info.eos_text},
         )
@@ -167,5 +166,6 @@ class ModelSession:
     def first_prompt(self, task: Task, shots: int, demonstration_seed: int) -> dict[str, list[int]]:
         """First and last token ids of a real prompt: shows at a glance whether BOS and template are right."""
         candidate = Candidate(None, demonstration_seed if shots else None)
-        tokens = self.builder(task, shots, {}, self.prompt_style()).first_prompt(candidate, "test")
+        prompt_style = self.prompt_style().to_be_looked_at()
+        tokens = self.builder(task, shots, {}, prompt_style).first_prompt(candidate, "test")
         return {"first_tokens": list(tokens[:8]), "last_tokens": list(tokens[-8:])}

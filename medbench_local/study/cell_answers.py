@@ -47,7 +47,7 @@ def answer_all(
     for cell in plan.cells:
         default = Candidate(None, plan.protocol.demonstration_seed if cell.shots else None)
         rows = range(len(test_questions(plan, cell)))
-        builder = builder_of(session, plan, cell, role, prompt_style)
+        builder = builder_of(session, plan, cell, role, prompt_style.to_be_looked_at())
         builder.need_exact(default, "test", rows)
         builder.need_room_to_think(default, "test", rows)
     work = {cell.key: _prompts_of(plan, cell, prompt_style) for cell in plan.cells}
@@ -66,6 +66,7 @@ def answer_all(
                 settings=plan.protocol.selection,
                 demonstration_seed=plan.protocol.demonstration_seed,
                 limit=plan.options.limit,
+                drops=plan.drops,
             )
             rows = range(len(test_questions(plan, cell)))
             answers = scorer.answers(candidate, "test", rows)
@@ -148,7 +149,8 @@ def _length(session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_st
     """Tokens decoded for a prompt on average, from a few test questions in the default format."""
     candidate = Candidate(None, 0 if cell.shots else None)
     rows = range(min(_SAMPLE, len(cell.task.questions("test"))))
-    return builder_of(session, plan, cell, role, prompt_style).tokens(candidate, "test", rows) / len(rows)
+    builder = builder_of(session, plan, cell, role, prompt_style.to_be_looked_at())
+    return builder.tokens(candidate, "test", rows) / len(rows)
 
 
 def _prompts_of(plan: Plan, cell: Cell, prompt_style: PromptStyle) -> int:

@@ -30,10 +30,10 @@ from medbench_local.study.equivalence import (
 )
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
+from medbench_local.study.model_prompts import refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.per_model import need_one_model
-from medbench_local.study.pictures import refuse_unseen_pictures
 from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
@@ -74,8 +74,8 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
             f"{prepared.name} at {plan.quant.name} is all there is: there is no fuller precision to check against.",
             advice="Name a checkpoint, or an f16, bf16 or f32 GGUF, and a precision with `quant=`.",
         )
-    refuse_unseen_pictures(plan)
     refuse_plan(plan)
+    refuse_prompts(plan)
     settings = check_settings(
         plan.protocol,
         plan.quant,

@@ -45,7 +45,6 @@ from medbench_local.study.memory import (
 from medbench_local.study.model_prompts import prompt_warnings, refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.pictures import refuse_unseen_pictures
 from medbench_local.study.plan import SAME_FILE, CellKey, Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
@@ -90,7 +89,6 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     first = planner.plan(quants[0])
     if first.same_file:
         _ask_about_same_file(tools.progress)
-    refuse_unseen_pictures(first)
     refuse_plan(first)
     refuse_prompts(first)
     if note := slots_note(first):

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medbench_local.acquire.calibration import Speeds, measured_speeds
-from medbench_local.acquire.inventory import ModelPlan, fetched_twice, plan_model
+from medbench_local.acquire.inventory import ModelPlan, fetched_twice, made_twice, plan_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.threads import TINY
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.prompts.prompt import Parts
-from medbench_local.prompts.prompt_style import (
-    PromptStyle,
-    candidates,
-    may_think,
-    prompt_style_for,
-    render,
-)
+from medbench_local.prompts.prompt import Prompt
+from medbench_local.prompts.prompt_style import PromptStyle, candidates, may_think, prompt_style_for
 from medbench_local.prompts.prompting import Prompting
+from medbench_local.prompts.rendering import render
 from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
 from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
@@ -28,16 +23,20 @@ from medbench_local.statistics.verification import expected_share
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.pictures import pictures_of, tokens_of_picture
+from medbench_local.study.pictures import pictures_of
 from medbench_local.study.plan import Cell, asked_questions, load_cells
 from medbench_local.study.planner import Planner, given_quantised
 from medbench_local.study.precision import begun_before, foreseen, weights_of
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
 from medbench_local.study.tools import Tools
+from medbench_local.study.usable import usable_candidates
 from medbench_local.tasks.question import Question
 
 USUAL_THINKING = 1000
 """Tokens of thinking that a question is expected to take: MedPsy-4B is said to take about 909 by its card."""
+
+SOME_PLACE = 260
+"""Tokens that a picture takes in prompts whose chat template is not known yet, about."""
 
 CHARACTERS_PER_TOKEN = 3.7
 """Of English medical text with Llama-2's vocabulary (measured on the MedQA test questions)."""
@@ -79,6 +78,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         quant = load_quant(FULL) if as_it_is else steps[0]
         files = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
         twice = sum(fetched_twice(files, other) for other in planned)
+        made = sum(made_twice(files, other) for other in planned)
         planned.append(files)
         also_thinks = role == "medical" or source.entry is None or may_think(source.entry, None)
         work = _Work(1 + (options.ablation and role == "base"), checked, len(steps), thinks and also_thinks)
@@ -90,7 +90,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
                 name=files.name,
                 precision=precision,
                 download=files.download - twice,
-                disk=files.room - twice,
+                disk=files.room - twice - made,
                 ready=files.quantised_here,
                 cells=own,
                 speed=_speed(speeds, precision, size),
@@ -136,15 +136,20 @@ def _cost(
     cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, asked: Prompting, work: _Work
 ) -> CellCost:
     settings = options.protocol.selection
-    prompt_style = prompt_style_for(entry, asked=asked, overrides=options.protocol.prompts)
+    prompt_style = prompt_style_for(
+        entry, asked=asked, overrides=options.protocol.prompts, shot_images=options.protocol.shot_images
+    )
     tried = candidates(
         prompt_style, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )
     searched = is_searched(len(tried), cell.shots, settings)
+    if searched:
+        drops = options.protocol.too_long == "drop-demonstrations"
+        tried = usable_candidates(prompt_style, cell.task, cell.shots, tried, drops=drops)
     rows = selection_rows(cell.task, settings, options.limit)
     selection = search_prompts(len(tried), len(rows), settings) if searched else 0
     questions = asked_questions(options.protocol, cell, options.limit)
-    prefix, tail = _lengths(cell, prompt_style, questions, tokens_of_picture(entry))
+    prefix, tail = _lengths(cell, prompt_style, questions)
     written = expected_written = 0
     if work.thinks:
         written = options.protocol.thinking.budget
@@ -181,25 +186,31 @@ def _cost(
     )
 
 
-def _lengths(
-    cell: Cell, prompt_style: PromptStyle, questions: Sequence[Question], tokens_of_picture: int
-) -> tuple[float, float]:
+def _lengths(cell: Cell, prompt_style: PromptStyle, questions: Sequence[Question]) -> tuple[float, float]:
     """Estimated tokens of the shared prefix and of a question, in the model's default format."""
     pool = cell.task.questions("demonstrations") if cell.shots else ()
     shown = [pool[row] for row in demonstration_rows(0, len(pool), cell.shots)]
     sample = questions[:50]
-
-    def tokens(parts: Parts) -> float:
-        """Of a prompt, about."""
-        letters = sum(len(part) for part in parts if isinstance(part, str))
-        places = sum(1 for part in parts if not isinstance(part, str))
-        return letters / CHARACTERS_PER_TOKEN + places * tokens_of_picture
-
-    full = [tokens(render(prompt_style, cell.task.id, q, shown, None).parts) for q in sample]
+    style, place = prompt_style.to_be_looked_at(), prompt_style.layout.place_tokens or SOME_PLACE
+    prompts = [_looked_at(style, cell.task.id, q, shown) for q in sample]
+    pictures = [sum(len(one.pictures) for one in (*shown, q)) for q in sample]
+    full = [
+        len(str(one)) / CHARACTERS_PER_TOKEN + number * place
+        for one, number in zip(prompts, pictures, strict=True)
+    ]
+    texts = [len(q.text) + sum(len(o) + 5 for o in q.options) for q in sample]
     body = [
-        (len(q.text) + sum(len(o) + 5 for o in q.options)) / CHARACTERS_PER_TOKEN
-        + len(q.pictures) * tokens_of_picture
-        for q in sample
+        text / CHARACTERS_PER_TOKEN + len(q.pictures) * place for text, q in zip(texts, sample, strict=True)
     ]
     tail = sum(body) / len(body)
     return sum(full) / len(full) - tail, tail
+
+
+def _looked_at(
+    prompt_style: PromptStyle, task_id: str, question: Question, shown: Sequence[Question]
+) -> Prompt:
+    """A prompt of which only the text counts; without pictures where their place is not known."""
+    bare = [question, *shown]
+    if not prompt_style.layout.shows_pictures:
+        bare = [replace(one, pictures=()) for one in bare]
+    return render(prompt_style, task_id, bare[0], bare[1:], None)

@@ -58,7 +58,12 @@ def origin(model: PreparedModel) -> str:
         own = f"{model.repository}@{model.commit}"
     else:
         own = "embedded" if model.entry is not None and model.entry.embedded else "local"
-    return own if model.base is None else f"{own} merged into {_origin_of_base(model.base)}"
+    if model.base is not None:
+        into = (
+            "within" if model.vision is not None and model.vision.parts.kind == "flamingo" else "merged into"
+        )
+        own += f" {into} {_origin_of_base(model.base)}"
+    return own if model.tower is None else f"{own}, pictures through {_origin_of_base(model.tower)}"
 
 
 def _origin_of_base(base: Origin) -> str:

@@ -7,13 +7,17 @@ from typing import Any
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.files.hashes import prompt_sha256
 from medbench_local.prompts.day import DAY
-from medbench_local.prompts.prompt_style import template_in_force
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompt_style import PromptStyle, candidates, template_in_force
 from medbench_local.prompts.prompting import Prompting
+from medbench_local.prompts.rendering import need_sight
 from medbench_local.results.identification import ChatTemplateRecord
 from medbench_local.results.record import ROLES, Role
 from medbench_local.scoring.prompt_styles import prompt_style_of
 from medbench_local.scoring.rules import RULES
-from medbench_local.study.plan import Outline, Plan, test_questions
+from medbench_local.study.plan import Cell, Outline, Plan, test_questions
+from medbench_local.study.prompt_search import is_searched
+from medbench_local.study.usable import unusable_sets, usable_candidates
 
 _ASKS_FOR_THE_DAY = "strftime_now"
 """The function that tells templates the day."""
@@ -47,6 +51,8 @@ def refuse_prompts(plan: Plan) -> None:
 
     Raises:
         InputError: a chat template cannot write the prompts that it will be asked for.
+        UsageError: a model that reads text only would be asked about pictures.
+        TooFewPicturesError: no prompt of a cell can be asked as the study's code would.
     """
     ways: list[tuple[Role, Role]] = [("medical", "medical"), ("base", "base")]
     if plan.options.ablation:
@@ -57,11 +63,29 @@ def refuse_prompts(plan: Plan) -> None:
             plan.models[way],
             plan.options.prompting(way),
             overrides=plan.protocol.prompts,
+            shot_images=plan.protocol.shot_images,
             file=plan.models[reader].quantised.path,
         )
         for cell in plan.cells:
+            for split in cell.task.splits.values():
+                need_sight(prompt_style, cell.task.id, split.questions)
+            usable_candidates(
+                prompt_style, cell.task, cell.shots, _candidates(plan, cell, prompt_style), drops=plan.drops
+            )
             shown = cell.task.questions("demonstrations")[: cell.shots] if cell.shots else ()
-            rule.render(prompt_style, cell.task.id, test_questions(plan, cell)[0], shown, None)
+            asked = test_questions(plan, cell)[0]
+            rule.render(prompt_style.to_be_looked_at(), cell.task.id, asked, shown, None)
+
+
+def _candidates(plan: Plan, cell: Cell, prompt_style: PromptStyle) -> tuple[Candidate, ...]:
+    """What the prompt of a cell is chosen from."""
+    settings = plan.protocol.selection
+    found = candidates(
+        prompt_style, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
+    )
+    if is_searched(len(found), cell.shots, settings):
+        return found
+    return (Candidate(None, plan.protocol.demonstration_seed if cell.shots else None),)
 
 
 def prompt_warnings(plan: Outline) -> tuple[str, ...]:
@@ -69,15 +93,32 @@ def prompt_warnings(plan: Outline) -> tuple[str, ...]:
     found = []
     for role in ROLES:
         model, asked = plan.models[role], plan.options.prompting(role)
-        if "<think>" not in (_text(model, asked) or ""):
+        thinks = "<think>" in (_text(model, asked) or "")
+        if not thinks and model.vision is None:
             continue
-        chat = prompt_style_of(model, asked, overrides=plan.protocol.prompts).chat
-        if getattr(chat, "opens_a_thought", False):
+        prompt_style = prompt_style_of(
+            model, asked, overrides=plan.protocol.prompts, shot_images=plan.protocol.shot_images
+        )
+        if isinstance(plan, Plan):
+            found += [text for cell in plan.cells if (text := _left_out(plan, cell, prompt_style))]
+        if thinks and getattr(prompt_style.chat, "opens_a_thought", False):
             found.append(
                 f"The chat template of {model.name} opens a thought (<think>) and does not close it before the answer: "
                 "options are scored inside the thought."
             )
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
+
+
+def _left_out(plan: Plan, cell: Cell, prompt_style: PromptStyle) -> str:
+    """Which demonstration sets of a cell cannot be shown in a protocol that does as the study did; "" if all can."""
+    seeds = [one.demonstrations for one in _candidates(plan, cell, prompt_style)]
+    sets = unusable_sets(prompt_style, cell.task, cell.shots, seeds, drops=plan.drops)
+    if not sets:
+        return ""
+    return (
+        f"{cell.label}, {prompt_style.name}: the demonstration sets {', '.join(map(str, sets))} are left out of the "
+        "prompt search: with them prompts have more places for pictures than the study's code hands over, which fails."
+    )
 
 
 def _text(model: PreparedModel, asked: Prompting) -> str | None:

@@ -15,8 +15,8 @@ from medbench_local.scoring.rule import ScoringSettings
 from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import AskedRows, ModelSession, StartEngine
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.plan import Cell, Outline, Plan, asked_questions
 from medbench_local.study.pictures import encoded_pictures
+from medbench_local.study.plan import Cell, Outline, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
 from medbench_local.tasks.question import SplitName
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from medbench_local.acquire.prepare import PreparedModel
-from medbench_local.catalog.model import ModelEntry
-from medbench_local.errors import UsageError
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.results.record import ROLES
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
@@ -51,40 +48,12 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
 def pictures_of(
     cells: Iterable[Cell], options: ResolvedOptions, *, demonstrations: bool = True
 ) -> tuple[Picture, ...]:
-    """The pictures of all questions that may be asked in ``cells`` and of the demonstrations in their prompts, each once."""
+    """The pictures of all questions that may be asked in ``cells``, and of the demonstrations shown, each once."""
     found: dict[Picture, None] = {}
     for cell in cells:
         for question in _shown_questions(cell, options, demonstrations=demonstrations):
             found.update(dict.fromkeys(question.pictures))
     return tuple(found)
-
-
-def refuse_unseen_pictures(plan: Plan) -> None:
-    """Refuse questions about pictures where a model reads text only.
-
-    Raises:
-        UsageError: there is one.
-    """
-    for role in ROLES:
-        model = plan.models[role]
-        for cell in plan.cells:
-            if model.vision is None and any(q.pictures for q in asked_questions(plan.protocol, cell)):
-                raise UsageError(
-                    f"{cell.task.id} asks about pictures, and {model.name} reads text only.",
-                    advice="Choose tasks without pictures with `tasks=`, or a model that reads pictures "
-                    "(`medbench-local models list` says which do).",
-                )
-
-
-USUAL_TOKENS = 258
-"""What a picture takes in a prompt: 256 rows of a tower for pictures of 224 pixels, between two marks."""
-
-
-def tokens_of_picture(entry: ModelEntry | None) -> int:
-    """About how many tokens a picture takes in a prompt of a model; the usual number of a model that nobody knows."""
-    if entry is None or entry.vision is None:
-        return USUAL_TOKENS
-    return {"flamingo": 1, "llava-delta": USUAL_TOKENS, "llava": 576}[entry.vision.kind]
 
 
 def _shows_demonstrations(plan: Plan, model: PreparedModel) -> bool:
@@ -93,9 +62,7 @@ def _shows_demonstrations(plan: Plan, model: PreparedModel) -> bool:
     return model.vision.parts.kind != "llava" or plan.protocol.shot_images == "all"
 
 
-def _shown_questions(
-    cell: Cell, options: ResolvedOptions, *, demonstrations: bool
-) -> Iterable[Question]:
+def _shown_questions(cell: Cell, options: ResolvedOptions, *, demonstrations: bool) -> Iterable[Question]:
     protocol, task = options.protocol, cell.task
     yield from asked_questions(protocol, cell, options.limit)
     if protocol.selection.method != "none":

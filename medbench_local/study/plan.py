@@ -17,6 +17,8 @@ from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
+from medbench_local.prompts.families import FAMILIES
+from medbench_local.prompts.rendering import blind
 from medbench_local.prompts.thinking_style import style_of
 from medbench_local.results.record import THINKERS, Role, Thinkers
 from medbench_local.scoring.rules import RULES
@@ -177,6 +179,11 @@ class Outline:
         return "exact" if any(name in WITHOUT_ROUNDING for name in file_types) else "reproducible"
 
     @property
+    def drops(self) -> bool:
+        """Whether demonstrations are left out of prompts that are too long."""
+        return self.protocol.too_long == "drop-demonstrations"
+
+    @property
     def generates(self) -> bool:
         """Whether the models write their answers."""
         return RULES[self.scoring].generates
@@ -278,8 +285,8 @@ def load_cells(
     """The cells of a comparison of ``sources``, their questions read.
 
     Raises:
-        UsageError: an unknown task, a number of shots that a task's demonstrations cannot give, or a protocol with
-            system prompts for nobody.
+        UsageError: an unknown task, a number of shots that a task's demonstrations cannot give, pictures for a model
+            that the catalog knows to read text only, or a protocol with system prompts for nobody.
         InputError: a data file is malformed.
         AcquireError: the data cannot be fetched.
     """
@@ -297,10 +304,27 @@ def load_cells(
                 f"{task.id} has {pool} demonstrations, fewer than the {max(shots)} shots asked for.",
                 advice=f"Ask for at most {pool} with `shots=`, or leave the task out with `tasks=`.",
             )
+    for source in sources:
+        refuse_unread_pictures(source, found)
     _check_prompt_names(options.protocol, [source.name for source in sources], [task.id for task in found])
     if RULES[options.scoring or options.protocol.scoring].thinks:
         found = [sampled(task, options.protocol.thinking.questions) for task in found]
     return tuple(Cell(task, number) for number in shots for task in found)
+
+
+def refuse_unread_pictures(source: ModelSource, tasks: Sequence[Task]) -> None:
+    """Refuse tasks with pictures for a model of a family that reads text only, before any file of it is fetched.
+
+    Of other models their files say what they read: see `medbench_local.study.model_prompts.refuse_prompts`.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if source.entry is None or source.entry.own_template or FAMILIES[source.entry.family].layout is not None:
+        return
+    for task in tasks:
+        if any(question.pictures for split in task.splits.values() for question in split.questions):
+            raise blind(source.name, task.id)
 
 
 def in_fair_cells(cells: Sequence[Cell], *, base_thinks: bool) -> tuple[Cell, ...]:

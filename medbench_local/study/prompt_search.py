@@ -15,6 +15,7 @@ from medbench_local.selection.exhaustive import exhaustive
 from medbench_local.selection.racing import most_prompts, racing
 from medbench_local.selection.result import Selection
 from medbench_local.selection.shrink import estimated_gain
+from medbench_local.study.usable import usable_candidates
 from medbench_local.study.verdicts import correctness
 from medbench_local.tasks.question import Task
 
@@ -28,6 +29,7 @@ def choose_prompt(
     settings: SelectionSettings,
     demonstration_seed: int,
     limit: int | None,
+    drops: bool = False,
 ) -> tuple[Candidate, PromptChoice]:
     """The candidate with the best validation accuracy, and how it was found.
 
@@ -39,6 +41,10 @@ def choose_prompt(
         settings: method, candidates and limits.
         demonstration_seed: of the demonstration set where nothing is selected.
         limit: most validation questions, below the protocol's limit.
+        drops: whether demonstrations are left out of prompts that are too long.
+
+    Raises:
+        TooFewPicturesError: no candidate can be asked in a protocol that does as the study's code did.
     """
     options = candidates(
         prompt_style, shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
@@ -46,6 +52,7 @@ def choose_prompt(
     if not is_searched(len(options), shots, settings):
         chosen = Candidate(None, demonstration_seed if shots else None)
         return chosen, unsearched(chosen)
+    options = usable_candidates(prompt_style, task, shots, options, drops=drops)
     rows = selection_rows(task, settings, limit)
     questions = task.questions("validation")
     unfit = {"dropped": 0, "overlong": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from medbench_local.catalog.model import models, pairs, vision_pairs
+from medbench_local.catalog.model import Modality, models, pairs
 from medbench_local.catalog.names import Partner
 from medbench_local.errors import UsageError
 from medbench_local.results.sweep import Sweep, summarise
@@ -46,9 +46,6 @@ def parse_pair(text: str, partner: Partner = "origin") -> PairNames:
             return PairNames(medical, base)
     if any(pair.medical == text for pair in pairs()):
         return PairNames(text, pair_of(text, partner).base)
-    for vision in vision_pairs():
-        if text in (vision.medical, vision.base):
-            raise UsageError(f"{text} is known but cannot be run yet: {vision.reason}")
     if text in models():
         raise UsageError(
             f"{text} is not the medical model of a pair.", advice="`model_names()` has all models and pairs."
@@ -56,9 +53,11 @@ def parse_pair(text: str, partner: Partner = "origin") -> PairNames:
     raise UsageError(f"'{text}' is not a pair.", advice=f"Write {PAIR_FORMS}.")
 
 
-def study_pairs() -> tuple[PairNames, ...]:
-    """The ten pairs of language models of the study."""
-    return tuple(PairNames(pair.medical, pair.base) for pair in pairs() if pair.studies)
+def study_pairs(modality: Modality = "text") -> tuple[PairNames, ...]:
+    """The study's pairs: ten of language models, or two with pictures."""
+    return tuple(
+        PairNames(pair.medical, pair.base) for pair in pairs() if pair.studies and pair.modality == modality
+    )
 
 
 def all_pairs(partner: Partner) -> tuple[PairNames, ...]:

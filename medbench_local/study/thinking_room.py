@@ -40,17 +40,23 @@ def _longest_prompt(plan: Plan, role: Role, cells: Iterable[Cell]) -> int:
     """Tokens of the longest prompt, about."""
     model, rule = plan.models[role], RULES[plan.scoring]
     prompt_style = prompt_style_of(
-        model, plan.options.prompting(role), overrides=plan.protocol.prompts, file=model.quantised.path
-    )
+        model,
+        plan.options.prompting(role),
+        overrides=plan.protocol.prompts,
+        shot_images=plan.protocol.shot_images,
+        file=model.quantised.path,
+    ).to_be_looked_at()
     longest = 0
     for cell in {(cell.task.id, cell.shots): cell for cell in cells}.values():
         pool = cell.task.questions("demonstrations") if cell.shots else ()
         rows = demonstration_rows(plan.protocol.demonstration_seed, len(pool), cell.shots)
         question = max(test_questions(plan, cell), key=lambda one: len(one.text) + sum(map(len, one.options)))
         shown = [pool[row] for row in rows]
-        text = rule.render(prompt_style, cell.task.id, question, shown, None).text
-        longest = max(longest, len(text.encode("utf-8", "surrogatepass")))
-    return -(-longest // BYTES_PER_TOKEN)
+        prompt = rule.render(prompt_style, cell.task.id, question, shown, None)
+        size = len(str(prompt).encode("utf-8", "surrogatepass"))
+        pictures = len(prompt.places) * prompt_style.layout.place_tokens
+        longest = max(longest, -(-size // BYTES_PER_TOKEN) + pictures)
+    return longest
 
 
 def slots_note(plan: Plan) -> str:

@@ -46,7 +46,10 @@ def test_emnlp2024_is_the_study() -> None:
 def test_laptop_differs_where_it_says() -> None:
     study, laptop = load_protocol("emnlp2024"), load_protocol("laptop")
     changed = {key for key in Protocol.model_fields if getattr(study, key) != getattr(laptop, key)}
-    assert changed == {"name", "summary", "shots", "selection", "too_long", "chat_bos", "ablation"}
+    pictures = {"shot_images", "vision_ln_post"}
+    assert changed == {"name", "summary", "shots", "selection", "too_long", "chat_bos", "ablation"} | pictures
+    assert {getattr(study, key) for key in pictures} == {"paper"}
+    assert (laptop.shot_images, laptop.vision_ln_post) == ("all", "original")
     assert laptop.selection.method == "racing"
     assert laptop.selection.max_fraction is not None
     assert laptop.selection.max_fraction <= 1 / 3
@@ -123,6 +126,21 @@ def test_old_names_of_what_happens_to_long_prompts_and_several_letters(tmp_path:
 def test_runs_are_found_by_what_the_first_release_made_of_a_protocol(name: str, expected: str) -> None:
     """Hashes computed by that release: whoever changes one, or a value behind it, loses every finished run."""
     assert identity({"p": load_protocol(name).in_first_names()}) == expected
+
+
+def test_keys_about_pictures_name_runs_of_models_that_read_pictures_only(tmp_path: Path) -> None:
+    """The hash of the first release, which had no such keys."""
+    mine = load_protocol(
+        own(tmp_path, "overlong: wrong\nletters: none\nshot_images: paper\nvision_ln_post: paper\n")
+    )
+    assert identity({"p": mine.in_first_names()}) == "b00bec25"
+    kept = mine.in_first_names(pictures=True)
+    assert (kept["shot_images"], kept["vision_ln_post"]) == ("paper", "paper")
+    others = [
+        mine.model_copy(update={key: value})
+        for key, value in (("shot_images", "all"), ("vision_ln_post", "original"))
+    ]
+    assert len({identity({"p": one.in_first_names(pictures=True)}) for one in (mine, *others)}) == 3
 
 
 @pytest.mark.parametrize(

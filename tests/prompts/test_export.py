@@ -10,8 +10,9 @@ from medbench_local.catalog.model import models
 from medbench_local.errors import UsageError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import exported_prompts
-from medbench_local.prompts.prompt_style import prompt_style_for, render
+from medbench_local.prompts.prompt_style import prompt_style_for
 from medbench_local.prompts.prompting import Prompting
+from medbench_local.prompts.rendering import render
 from medbench_local.tasks.question import Question, Split, Task
 
 POOL = tuple(Question(f"d{i}", f"shown {i}", ("left", "right"), i % 2) for i in range(6))

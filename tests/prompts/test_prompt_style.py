@@ -9,13 +9,9 @@ from hypothesis import strategies as st
 from medbench_local.catalog.model import models, pairs
 from medbench_local.catalog.prompts import PromptOverrides
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompt_style import (
-    candidates,
-    prompt_style_for,
-    render,
-    render_cloze,
-)
+from medbench_local.prompts.prompt_style import candidates, prompt_style_for
 from medbench_local.prompts.prompting import OWN_WAY, Prompting
+from medbench_local.prompts.rendering import render, render_cloze
 from medbench_local.prompts.template import write_question
 from medbench_local.tasks.question import Question
 from tests.prompts.questions import ASKED, SHOWN, SHOWN_TOO, questions

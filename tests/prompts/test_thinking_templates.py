@@ -13,14 +13,9 @@ import pytest
 
 from medbench_local.catalog.model import ThinkingName, models
 from medbench_local.prompts.chat_template import TemplateChat
-from medbench_local.prompts.prompt_style import (
-    PromptStyle,
-    may_think,
-    prompt_style_for,
-    render,
-    render_thinking,
-)
+from medbench_local.prompts.prompt_style import PromptStyle, may_think, prompt_style_for
 from medbench_local.prompts.prompting import Prompting
+from medbench_local.prompts.rendering import render, render_thinking
 from medbench_local.prompts.thinking_style import STYLES, style_of
 from tests.prompts.families_today import DEEPSEEK_R1, DEEPSEEK_V3_1, GEMMA_3, LLAMA_3_1, QWEN_3, Written
 from tests.prompts.test_templates_as_in_transformers import messages, said, theirs

@@ -16,7 +16,7 @@ from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import EngineError, WorkerDied
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.prompts.prompt_style import render
+from medbench_local.prompts.rendering import render
 from medbench_local.scoring.answers import Meter, fingerprint
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.tasks.question import Question, Split, Task

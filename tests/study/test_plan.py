@@ -307,6 +307,7 @@ def test_the_same_weights_with_another_attention_cache_are_not_full_precision(
                 reference=reference,
                 store=store,
                 meter=Meter(),
+                progress=Silent(),
             ):
                 pass
     assert caches == ["f16", "f32"]

@@ -148,7 +148,9 @@ def test_the_base_model_prompted_like_its_medical_partner_writes_its_own_tokens(
     plan = planner.plan(planner.quants[0])
 
     def beginning(file: Path | None) -> str:
-        style = prompt_style_of(plan.medical, OWN_WAY, overrides=plan.protocol.prompts, file=file)
+        style = prompt_style_of(
+            plan.medical, OWN_WAY, overrides=plan.protocol.prompts, shot_images="all", file=file
+        )
         assert style.chat is not None
         return style.chat.write([Turn("user", "Which?"), Turn("assistant", "")])
 

@@ -19,6 +19,21 @@ from medbench_local.errors import InputError
 from medbench_local.files.json_objects import read_json_object
 
 
+@dataclass(frozen=True)
+class GrownTokenizer:
+    """A tokenizer to which another checkpoint adds control tokens.
+
+    Attributes:
+        folder: with the tokenizer's files.
+        rows: the tokens of its own that count: those below this id.
+        added: further tokens by their ids.
+    """
+
+    folder: Path
+    rows: int
+    added: Mapping[int, str]
+
+
 class Checkpoint(Protocol):
     """What a model consists of, whether it lies in one folder or is put together from several."""
 
@@ -35,8 +50,8 @@ class Checkpoint(Protocol):
         """Where that stands, for errors."""
 
     @property
-    def tokenizer(self) -> Path:
-        """The folder that holds the tokenizer's files."""
+    def tokenizer(self) -> Path | GrownTokenizer:
+        """The folder that holds the tokenizer's files, perhaps with tokens that were added elsewhere."""
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
@@ -50,7 +65,7 @@ class CheckpointView:
     origin: Path
     config: Mapping[str, Any]
     config_file: Path
-    tokenizer: Path
+    tokenizer: Path | GrownTokenizer
     tensors: Mapping[str, Tensor]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
 from medbench_local.acquire.conversion.float_types import narrowed, widened
-from medbench_local.acquire.conversion.tensor import MAPPED, StoredTensor
+from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
 from medbench_local.errors import AcquireError, InputError
 
 
@@ -21,12 +21,12 @@ def differing_weights(checkpoint: CheckpointFolder, names: Collection[str]) -> s
     except InputError:
         return ""
     for name, tensor in others.items():
-        if name in checkpoint.tensors and not _alike(checkpoint.tensors[name], tensor):
+        if name in checkpoint.tensors and not alike(checkpoint.tensors[name], tensor):
             return tensor.path.name
     return ""
 
 
-def _alike(one: StoredTensor, other: StoredTensor) -> bool:
+def alike(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors of a name have the same numbers, as far as two rows and the narrower type can tell."""
     if one.shape != other.shape:
         return False

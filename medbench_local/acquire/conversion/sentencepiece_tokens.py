@@ -148,6 +148,17 @@ def _check_rules(path: Path, processor: SentencePieceProcessor, tokens: dict[int
     return bool(normalised != plain)
 
 
+def added_tokens_of(folder: Path) -> dict[int, Token]:
+    """The tokens that added_tokens.json, or else tokenizer_config.json, adds to a tokenizer.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    path = folder / "tokenizer_config.json"
+    config = read_json_object(path) if path.is_file() else {}
+    return _added_file(folder / "added_tokens.json") or _added_decoder(path, config)
+
+
 def _added_file(path: Path) -> dict[int, Token]:
     if not path.is_file():
         return {}

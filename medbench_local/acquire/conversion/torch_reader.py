@@ -44,8 +44,13 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-def read_torch(path: Path) -> list[StoredTensor]:
+def read_torch(path: Path, *, inside: str = "") -> list[StoredTensor]:
     """Read what a PyTorch checkpoint file says of its tensors.
+
+    Args:
+        path: the file.
+        inside: the key under which the tensors stand in files that hold more, the state of a training; a file without
+            it is taken as the tensors alone.
 
     Raises:
         InputError: not a zip checkpoint, truncated, compressed, big-endian, not a flat dictionary of
@@ -55,7 +60,7 @@ def read_torch(path: Path) -> list[StoredTensor]:
     refuse_stand_in_at(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _Archive(path, archive).tensors()
+            return _Archive(path, archive).tensors(inside)
     except OSError as error:
         raise InputError(path, "", f"cannot be read: {error.strerror or error}") from error
     except (
@@ -89,7 +94,7 @@ class _Archive:
         if len(self.members) < len(archive.infolist()):
             raise InputError(path, "", "the archive has two members of the same name")
 
-    def tensors(self) -> list[StoredTensor]:
+    def tensors(self, inside: str) -> list[StoredTensor]:
         order = self._small(f"{self.root}byteorder") or b"little"
         if order.strip() != b"little":
             raise InputError(
@@ -101,6 +106,8 @@ class _Archive:
         except PickleError as error:
             problem = f"{error}; nothing in it was executed"
             raise InputError(self.path, "data.pkl", problem, advice="Do not trust this file.") from error
+        if inside and isinstance(state, dict) and inside in state:
+            state = state[inside]
         if not isinstance(state, dict):
             raise InputError(self.path, "data.pkl", "expected a dictionary of tensors")
         return [self._place(name, tensor) for name, tensor in state.items()]

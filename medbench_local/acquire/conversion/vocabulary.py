@@ -10,6 +10,7 @@ from typing import Any, Literal
 from gguf import TokenType
 
 from medbench_local.acquire.conversion.bpe_tokens import read_bpe_tokens
+from medbench_local.acquire.conversion.checkpoint import GrownTokenizer
 from medbench_local.acquire.conversion.merged_tokens import read_merged_tokens
 from medbench_local.acquire.conversion.sentencepiece_tokens import read_sentencepiece_tokens
 from medbench_local.acquire.conversion.special_tokens import SpecialTokens, read_special_tokens
@@ -44,11 +45,14 @@ class Vocabulary:
     warnings: tuple[str, ...]
 
 
-def read_vocabulary(folder: Path, rows: int, model: Mapping[str, Any]) -> Vocabulary:
+def read_vocabulary(
+    tokenizer_files: Path | GrownTokenizer, rows: int, model: Mapping[str, Any]
+) -> Vocabulary:
     """Read the tokenizer of a checkpoint.
 
     Args:
-        folder: with tokenizer.model or tokenizer.json, and the smaller files beside them.
+        tokenizer_files: a folder with tokenizer.model or tokenizer.json and the smaller files beside them, perhaps
+            with tokens that were added elsewhere.
         rows: of the embedding matrix; they decide: a shorter vocabulary is padded, a longer one cut.
         model: config.json, which may name special tokens that the tokenizer's files do not.
 
@@ -56,6 +60,8 @@ def read_vocabulary(folder: Path, rows: int, model: Mapping[str, Any]) -> Vocabu
         InputError: a file is missing or damaged, two tokens share an id or a text.
         AcquireError: a tokenizer that llama.cpp would not tokenise with as the model was trained.
     """
+    grown = tokenizer_files if isinstance(tokenizer_files, GrownTokenizer) else None
+    folder = tokenizer_files.folder if isinstance(tokenizer_files, GrownTokenizer) else tokenizer_files
     config = _optional(folder / "tokenizer_config.json")
     tokenizer = _optional(folder / "tokenizer.json")
     if (folder / "tokenizer.model").is_file() and not _is_byte_level(tokenizer):
@@ -71,7 +77,7 @@ def read_vocabulary(folder: Path, rows: int, model: Mapping[str, Any]) -> Vocabu
             "no tokenizer: neither tokenizer.model nor tokenizer.json",
             advice="Download the tokenizer's files too.",
         )
-    entries, cut = _fit(table.tokens, rows)
+    entries, cut = _fit(_grown(table.tokens, grown), rows)
     _refuse_repeated_texts(folder, entries)
     _refuse_overlaps(folder, entries)
     special = read_special_tokens(folder, config, tokenizer, entries, model, table.special)
@@ -107,6 +113,13 @@ def _merges_pieces(tokenizer: dict[str, Any]) -> bool:
     """Whether a tokenizer.json was made from a SentencePiece model."""
     model = tokenizer.get("model")
     return isinstance(model, dict) and model.get("type", "BPE") == "BPE" and bool(model.get("byte_fallback"))
+
+
+def _grown(tokens: dict[int, Token], grown: GrownTokenizer | None) -> dict[int, Token]:
+    if grown is None:
+        return tokens
+    own = {i: token for i, token in tokens.items() if i < grown.rows}
+    return own | {i: Token(text, TokenType.CONTROL, -1000.0) for i, text in grown.added.items()}
 
 
 def _fit(tokens: dict[int, Token], rows: int) -> tuple[tuple[Token, ...], list[str]]:

@@ -13,7 +13,8 @@ from typing_extensions import override
 
 from medbench_local.engine.base import Engine, ScoreRequest
 from medbench_local.prompts.prompt import Prompt
-from medbench_local.prompts.prompt_style import PromptStyle, render_cloze
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.prompts.rendering import render_cloze
 from medbench_local.scoring.continuations import beginnings_and_endings, continued_after, with_endings
 from medbench_local.scoring.rule import AskedPrompt, BuiltRequest, LogprobRule, ScoringSettings
 from medbench_local.tasks.question import Question

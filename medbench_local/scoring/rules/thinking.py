@@ -18,7 +18,8 @@ from medbench_local.engine.base import Engine, Pack, ScoreRequest, ThinkRequest,
 from medbench_local.engine.packs import common_prefix
 from medbench_local.errors import EngineError
 from medbench_local.prompts.prompt import Prompt
-from medbench_local.prompts.prompt_style import PromptStyle, render_thinking
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.prompts.rendering import render_thinking
 from medbench_local.scoring.rule import (
     AskedPrompt,
     BuiltRequest,

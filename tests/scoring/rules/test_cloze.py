@@ -13,7 +13,8 @@ from medbench_local.engine.base import EngineOptions, Pack, ScoreRequest, Tokens
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.engine.llama import LlamaEngine, tokenize
 from medbench_local.engine.llama_model import Model
-from medbench_local.prompts.prompt_style import PromptStyle, render_cloze
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.prompts.rendering import render_cloze
 from medbench_local.scoring.request_builder import RequestBuilder
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SPLITS, Question, Split, Task

@@ -11,7 +11,7 @@ import pytest
 from medbench_local.engine.base import Pack, ScoreRequest, Tokens
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.errors import EngineError
-from medbench_local.prompts.prompt_style import render
+from medbench_local.prompts.rendering import render
 from medbench_local.scoring.rules.constrained import letter_request, letter_tokens
 from tests.scoring.watched import ZERO, Watched
 from tests.study.material import LETTERS, Bench

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medbench_local.engine.base import ScoreRequest
 from medbench_local.engine.fake import FakeEngine
-from medbench_local.prompts.prompt_style import render
+from medbench_local.prompts.rendering import render
 from medbench_local.scoring.rules.label import label_requests
 from tests.scoring.tokenizing import tokenizer
 from tests.scoring.watched import ZERO, Watched

@@ -10,14 +10,23 @@ from numpy.typing import NDArray
 
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointView
 from medbench_local.acquire.conversion.float_types import narrowed, widened
-from medbench_local.acquire.conversion.tensor import Tensor
+from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
 from medbench_local.errors import InputError
 
-_COMPUTED = ".rotary_emb.inv_freq"
+_COMPUTED = (".rotary_emb.inv_freq", "position_ids")
 """Old checkpoints hold these, which follow from config.json: they are nobody's difference."""
 
 _GROWING = ("embed_tokens.weight", "lm_head.weight")
 """Matrices with a row for every token: the delta's model may have more tokens than its base."""
+
+
+@dataclass(frozen=True)
+class _Rounded(Tensor):
+    source: Tensor
+
+    def rows(self, begin: int, end: int) -> NDArray[Any]:
+        """The source's rows, rounded once."""
+        return narrowed(widened(self.source.rows(begin, end), self.source.dtype), self.dtype, name=self.name)
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,11 @@ class _Sum(Tensor):
 
 
 def add_delta(
-    base: Checkpoint, delta: Checkpoint, *, whole: Callable[[str], bool] = lambda _name: False
+    base: Checkpoint,
+    delta: Checkpoint,
+    *,
+    whole: Callable[[str], bool] = lambda _name: False,
+    rounded: str = "",
 ) -> CheckpointView:
     """The model that ``delta`` gives when the weights of ``base`` are added to it.
 
@@ -47,6 +60,8 @@ def add_delta(
         base: the model that was subtracted.
         delta: the differences, with the configuration and the tokenizer of the model.
         whole: says of a name whether the delta holds that tensor itself, as for parts that the base does not have.
+        rounded: a type that both terms are rounded to before they are added, "F16" for tools that load them so; "" for
+            adding them as they are stored.
 
     Raises:
         InputError: a tensor of either has no counterpart, or their shapes do not fit.
@@ -62,11 +77,17 @@ def add_delta(
             continue
         if name not in left:
             raise InputError(tensor.path, f"tensor {name!r:.120}", f"nothing to add it to in {base.origin}")
-        tensors[name] = _add(left.pop(name), tensor)
+        tensors[name] = _add(_in_type(left.pop(name), rounded), _in_type(tensor, rounded))
     if left:
         name, missing = next(iter(left.items()))
         raise InputError(missing.path, f"tensor {name!r:.120}", f"no difference to it in {delta.origin}")
     return CheckpointView(delta.origin, delta.config, delta.config_file, delta.tokenizer, tensors)
+
+
+def _in_type(tensor: Tensor, dtype: str) -> Tensor:
+    if dtype in ("", tensor.dtype) or tensor.dtype not in MAPPED:
+        return tensor
+    return _Rounded(tensor.name, tensor.shape, dtype, tensor.path, tensor)
 
 
 def _add(base: Tensor, delta: Tensor) -> Tensor:

@@ -1,0 +1,66 @@
+"""Which candidates can be asked at all, in protocols that do as the study's code did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from medbench_local.errors import TooFewPicturesError
+from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.prompts.rendering import lacking_pictures
+from medbench_local.tasks.question import Question, Task
+
+
+def usable_candidates(
+    prompt_style: PromptStyle, task: Task, shots: int, candidates: Sequence[Candidate], *, drops: bool
+) -> tuple[Candidate, ...]:
+    """Those that can ask every question of the validation and the test split.
+
+    A prompt may have more places for pictures than the study's code handed over, which then failed: with demonstrations
+    that have several. That depends on the numbers of pictures only, and not on the format.
+
+    Args:
+        prompt_style: of the model.
+        task: its questions.
+        shots: demonstrations in a prompt.
+        candidates: in the order of evaluation.
+        drops: whether demonstrations are left out of prompts that are too long.
+
+    Raises:
+        TooFewPicturesError: none can.
+    """
+    left_out = set(
+        unusable_sets(prompt_style, task, shots, (one.demonstrations for one in candidates), drops=drops)
+    )
+    found = tuple(one for one in candidates if one.demonstrations not in left_out)
+    if not found:
+        raise TooFewPicturesError(
+            f"{task.id}, {shots}-shot: the study's code hands {prompt_style.name} fewer pictures than its prompts have "
+            "places, whichever demonstrations are shown.",
+            advice="Name a protocol with `shot_images: all`, or leave the task out with `tasks=`.",
+        )
+    return found
+
+
+def unusable_sets(
+    prompt_style: PromptStyle, task: Task, shots: int, seeds: Iterable[int | None], *, drops: bool
+) -> tuple[int | None, ...]:
+    """The demonstration sets that cannot be shown; arguments as of `usable_candidates`, None for no demonstrations."""
+    if not prompt_style.layout.shows_pictures or prompt_style.shot_images == "all":
+        return ()
+    questions = [*task.questions("validation"), *task.questions("test")]
+
+    def fails(seed: int | None) -> bool:
+        shown = _demonstrations(task, shots, seed)
+        sets = [shown[dropped:] for dropped in range(len(shown) + 1 if drops else 1)]
+        return any(lacking_pictures(prompt_style, question, rest) for rest in sets for question in questions)
+
+    return tuple(seed for seed in dict.fromkeys(seeds) if fails(seed))
+
+
+def _demonstrations(task: Task, shots: int, seed: int | None) -> tuple[Question, ...]:
+    if seed is None:
+        return ()
+    pool = task.questions("demonstrations")
+    return tuple(pool[row] for row in demonstration_rows(seed, len(pool), shots))
