@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.checkpoint_files import Origin
+from medbench_local.acquire.picture_parts import ProjectorFiles
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.files.hashes import file_sha256
@@ -60,7 +61,7 @@ def origin(model: PreparedModel) -> str:
         own = "embedded" if model.entry is not None and model.entry.embedded else "local"
     if model.base is not None:
         into = (
-            "within" if model.vision is not None and model.vision.parts.kind == "flamingo" else "merged into"
+            "within" if model.vision is not None and model.vision.stands_between else "merged into"
         )
         own += f" {into} {_origin_of_base(model.base)}"
     return own if model.tower is None else f"{own}, pictures through {_origin_of_base(model.tower)}"
@@ -208,13 +209,14 @@ def _describe_vision(model: PreparedModel) -> dict[str, Any]:
     files = model.vision
     if files is None:
         return {}
-    tower = None if model.tower is None else asdict(model.tower)
-    return {
-        "vision": {
-            "parts": {"path": str(files.vision), "sha256": files.vision_sha256},
-            "tower": {"path": str(files.tower), "sha256": files.tower_sha256, "origin": tower},
-        }
+    found: dict[str, dict[str, Any]] = {
+        name: {"path": str(path), "sha256": sha256} for name, (path, sha256) in files.files.items()
     }
+    if isinstance(files, ProjectorFiles):
+        found["projector"]["precision"] = files.projector.precision
+    else:
+        found["tower"]["origin"] = None if model.tower is None else asdict(model.tower)
+    return {"vision": found}
 
 
 def _describe_file(file: GgufFile) -> dict[str, Any]:
@@ -242,7 +244,7 @@ def _model_identity(plan: Outline, role: Role) -> list[Any]:
     known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.known_context]
     found = [model.name, plan.reference_file(model).sha256, known]
     if model.vision is not None:
-        found += [model.vision.vision_sha256, model.vision.tower_sha256]
+        found += [sha256 for _, sha256 in model.vision.files.values()]
     template = chat_template_record(model, plan.options.prompting(role))
     return found if template.sha256 is None else [*found, TEMPLATES]
 
