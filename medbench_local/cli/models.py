@@ -73,7 +73,7 @@ def list_command(
         table.add_row(
             entry.name,
             entry.role,
-            "text" if entry.vision is None else "pictures",
+            "with mmproj" if entry.takes_projector else "text" if entry.vision is None else "pictures",
             entry.repository or "embedded",
             entry.gate,
             amount(entry.fetched, "B"),
