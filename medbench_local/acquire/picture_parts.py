@@ -52,7 +52,6 @@ class VisionFiles:
     size: int
     warnings: tuple[str, ...] = ()
 
-
     @property
     def files(self) -> Mapping[str, tuple[Path, str]]:
         """The files and the hashes of their content, by what they are."""
@@ -118,7 +117,9 @@ def projector_files(path: Path, header: GgufHeader, home: Path, progress: Progre
     return ProjectorFiles(path, file_sha256(path, home, progress), projector)
 
 
-def refuse_other_precision(medical: VisionFiles | ProjectorFiles | None, base: VisionFiles | ProjectorFiles | None) -> None:
+def refuse_other_precision(
+    medical: VisionFiles | ProjectorFiles | None, base: VisionFiles | ProjectorFiles | None
+) -> None:
     """Refuse a pair of which one sees pictures with more exact numbers than the other.
 
     Raises:

@@ -12,7 +12,7 @@ from medbench_local.acquire.catalog_facts import differences, with_doubt
 from medbench_local.acquire.checkpoint_files import CheckpointFiles, Origin, find_checkpoint
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
-from medbench_local.acquire.locations import full_path, quantised_path, room_for
+from medbench_local.acquire.locations import VISION_FORMAT, full_path, quantised_path, room_for
 from medbench_local.acquire.picture_parts import (
     ProjectorFiles,
     VisionFiles,
@@ -23,6 +23,7 @@ from medbench_local.acquire.picture_parts import (
 )
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource, PictureModel
+from medbench_local.acquire.source_types import OWN
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.engine.support import refuse_unsupported
@@ -126,7 +127,10 @@ def prepare_model(
     full = _convert(source.name, checkpoint, target, home, listener)
     beside: tuple[FileRecord, ...] = ()
     if not isinstance(source, PictureModel) and source.projector is not None:
-        vision, beside = _vision_of_projector(source.projector, read_gguf_header(full.path), home, listener)
+        path = source.projector
+        if path == OWN:
+            path = _own_projector(source.name, checkpoint, target.parent, home, listener)
+        vision, beside = _vision_of_projector(path, read_gguf_header(full.path), home, listener)
     quantised = _quantise(source.name, full, target.parent, quant, home, listener)
     full_file = _gguf(full)
     return PreparedModel(
@@ -175,6 +179,29 @@ def _convert(
         return {"file_type": made.file_type.lower(), "warnings": list(made.warnings)}
 
     return make_once(target, convert, home=home, progress=progress)
+
+
+def _own_projector(
+    name: str, checkpoint: CheckpointFiles, folder: Path, home: Path, progress: Progress
+) -> Path:
+    """The projector file that is made of a checkpoint's own half for pictures."""
+
+    def make(path: Path) -> dict[str, Any]:
+        from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
+        from medbench_local.acquire.conversion.pictures.siglip_projector import write_projector_file
+
+        found = checkpoint.checkpoint()
+        if not isinstance(found, Path):
+            raise UsageError(
+                f"{name} is an adapter; a projector can be made of whole models only.",
+                advice="Name the projector file of its base with `mmproj=`.",
+            )
+        label = f"making the projector of {name}"
+        write_projector_file(CheckpointFolder(found), path, progress=_Labelled(progress, label))
+        return {}
+
+    target = folder / "projector" / f"mmproj-f16-{VISION_FORMAT}.gguf"
+    return make_once(target, make, home=home, progress=progress).path
 
 
 def _quantise(

@@ -20,7 +20,7 @@ from medbench_local.acquire.picture_folders import (
     reads_pictures,
     tower_of_checkpoint,
 )
-from medbench_local.acquire.source_types import ALL, TOWER, Part
+from medbench_local.acquire.source_types import ALL, OWN, TOWER, Part
 from medbench_local.acquire.source_types import HubCheckpoint as HubCheckpoint
 from medbench_local.acquire.source_types import HubGguf as HubGguf
 from medbench_local.acquire.source_types import LocalCheckpoint as LocalCheckpoint
@@ -64,7 +64,8 @@ def resolve_model(
         adapter_base: what it is merged into if it is an adapter or a difference, and what stands between gated blocks;
             None for what the adapter or the catalog says.
         tower: what looks at pictures for a checkpoint of one's own; None for what its configuration names.
-        projector: the file with which llama.cpp looks at pictures for it; None for the one in its folder, if there is.
+        projector: the file with which llama.cpp looks at pictures for it; "own" for one that is made of the checkpoint;
+            None for the one in its folder, if there is.
 
     Raises:
         UsageError: nothing known is meant, or a file or folder is not there; or a projector that cannot be used.
@@ -73,6 +74,8 @@ def resolve_model(
     source = _with_parts(_resolve(text), adapter_base, tower)
     if projector is None:
         return source
+    if projector == OWN:
+        return _with_own_projector(source, text)
     path = projector_named(projector)
     if isinstance(source, PictureModel) or (isinstance(source, LocalGguf) and source.vision is not None):
         raise UsageError(
@@ -80,6 +83,22 @@ def resolve_model(
             advice="Leave `mmproj=` out.",
         )
     return replace(source, projector=path)
+
+
+def _with_own_projector(source: ModelSource, text: str) -> LocalCheckpoint | HubCheckpoint:
+    """A checkpoint that sees pictures with its own half for them.
+
+    Raises:
+        UsageError: it has none, as far as that is known before its files are read.
+    """
+    if not isinstance(source, LocalCheckpoint | HubCheckpoint):
+        raise UsageError(
+            f"{text} is no checkpoint from whose own files a projector could be made.",
+            advice="Name the projector file with `mmproj=`.",
+        )
+    if source.entry is not None and not source.entry.takes_projector:
+        raise UsageError(f"{text} reads text only.", advice='Leave `mmproj="own"` out.')
+    return replace(source, projector=OWN)
 
 
 def _with_parts(source: ModelSource, adapter_base: str | None, tower: str | None) -> ModelSource:

@@ -8,6 +8,11 @@ from typing import Literal
 
 from medbench_local.catalog.model import ModelEntry, VisionKind
 
+OWN: Literal["own"] = "own"
+"""In place of a projector file: it is made of the checkpoint's own half for pictures."""
+
+Projector = Path | Literal["own"]
+
 Holds = Literal["model", "all", "tower", "torch file"]
 """What is read of a folder or repository: a language model or an adapter in Hugging Face layout; a model with the tower
 in it and with how pictures are prepared; the tower of a CLIP model; or one file of torch that holds named tensors."""
@@ -39,7 +44,7 @@ class LocalCheckpoint:
         entry: what the catalog knows of it, or None.
         adapter_base: what an adapter is merged into, as a person wrote it; None for what the adapter says itself.
         part: what is read of it.
-        projector: the file with which llama.cpp looks at pictures for it; None for text only.
+        projector: the file with which llama.cpp looks at pictures for it, or `OWN`; None for text only.
     """
 
     name: str
@@ -47,7 +52,7 @@ class LocalCheckpoint:
     entry: ModelEntry | None = None
     adapter_base: str | None = None
     part: Part = MODEL
-    projector: Path | None = None
+    projector: Projector | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class HubCheckpoint:
     entry: ModelEntry | None = None
     adapter_base: str | None = None
     part: Part = MODEL
-    projector: Path | None = None
+    projector: Projector | None = None
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ class ModelEntry(StrictModel):
     def reads(self) -> str:
         """What it is asked about, for people."""
         if self.takes_projector:
-            return "text; pictures, too, with the file of its projector (`mmproj=`)"
+            return "text; pictures, too, with its projector (`mmproj=` names the file, or `own`)"
         return "text" if self.vision is None else "pictures and text"
 
     @property

@@ -86,9 +86,7 @@ class PictureEncoder:
             found = [
                 chunk
                 for number in range(mtmd_cpp.mtmd_input_chunks_size(chunks))
-                if mtmd_cpp.mtmd_input_chunk_get_type(
-                    chunk := mtmd_cpp.mtmd_input_chunks_get(chunks, number)
-                )
+                if mtmd_cpp.mtmd_input_chunk_get_type(chunk := mtmd_cpp.mtmd_input_chunks_get(chunks, number))
                 == mtmd_cpp.MTMD_INPUT_CHUNK_TYPE_IMAGE
             ]
             sizes = [int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)) for chunk in found]
@@ -134,7 +132,9 @@ class PictureEncoder:
         """
         side = self._projector.side
         x, y = np.meshgrid(np.arange(side), np.arange(side))
-        picture = np.stack([x * 255 // side, y * 255 // side, (x * 7 + y * 3) % 256], axis=-1).astype(np.uint8)
+        picture = np.stack([x * 255 // side, y * 255 // side, (x * 7 + y * 3) % 256], axis=-1).astype(
+            np.uint8
+        )
         first, second = self.encode(picture), self.encode(picture)
         if not np.array_equal(first, second) or not np.ptp(first, axis=0).any():
             raise EngineError(

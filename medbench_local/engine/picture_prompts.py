@@ -124,7 +124,9 @@ class Around:
             raise EngineError("This model has no tokens for a place where no picture is shown.")
         tokens: list[int] = []
         left = iter(places)
-        for token in self.model.tokenize(_written(self.model, pieces, self.mark, self.own, special), special=True):
+        for token in self.model.tokenize(
+            _written(self.model, pieces, self.mark, self.own, special), special=True
+        ):
             tokens.append(token)
             if token == self.begin:
                 first = int(next(left, 0) or 0)

@@ -60,9 +60,7 @@ def origin(model: PreparedModel) -> str:
     else:
         own = "embedded" if model.entry is not None and model.entry.embedded else "local"
     if model.base is not None:
-        into = (
-            "within" if model.vision is not None and model.vision.stands_between else "merged into"
-        )
+        into = "within" if model.vision is not None and model.vision.stands_between else "merged into"
         own += f" {into} {_origin_of_base(model.base)}"
     return own if model.tower is None else f"{own}, pictures through {_origin_of_base(model.tower)}"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from medbench_local.acquire.source_types import OWN
 from medbench_local.catalog.names import FULL, Partner, Scoring, full_by_any_name
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
@@ -142,8 +143,8 @@ class CompareOptions:
     )
     mmproj: str | Path | Mapping[str, str | Path] | None = option(
         None,
-        "The GGUF file of the projector with which llama.cpp looks at pictures for a model; each of two models usually "
-        "has its own.",
+        "The GGUF file of the projector with which llama.cpp looks at pictures for a model, or own to make it of a "
+        "Gemma 3 checkpoint; each of two models may have its own.",
         unset="the one that lies in a model's folder, if there is one",
         decides="as planned",
         example="mmproj.gguf",
@@ -315,13 +316,17 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         "system_prompt": resolved(options.system_prompt, system_prompt_text),
         "think_open": resolved(options.think_open, str),
         "think_close": resolved(options.think_close, str),
-        "mmproj": resolved(options.mmproj, lambda given: str(user_path(given))),
+        "mmproj": resolved(options.mmproj, _projector),
         "ablation": rules.ablation if options.ablation is None else options.ablation,
         "output": None if options.output is None else Path(options.output),
         "data_dir": Path(options.data_dir) if options.data_dir else settings.data_dir,
         "offline": bool(options.offline) or settings.offline,
     }
     return ResolvedOptions(**values, home=settings.home)
+
+
+def _projector(given: str | Path) -> str:
+    return OWN if given == OWN else str(user_path(given))
 
 
 def _number(value: Any, one: Field[Any]) -> Any:

@@ -139,7 +139,7 @@ def encode_pictures(
 
 
 Encode = Callable[[Sequence[tuple["PictureFile", Path]]], Iterator[None]]
-"""Writes the features of pictures, each to its file. It yields once all pictures have been looked at, then after each."""
+"""Writes the features of pictures, each to its file; yields once all pictures have been looked at, then after each."""
 
 
 def keep_features(

@@ -40,7 +40,9 @@ class Look:
 
 
 LOOKS: Mapping[str, Look] = {
-    "gemma3": Look("\n\n<start_of_image>", "<end_of_image>\n\n", "<start_of_image>", "<end_of_image>", 4, False),
+    "gemma3": Look(
+        "\n\n<start_of_image>", "<end_of_image>\n\n", "<start_of_image>", "<end_of_image>", 4, False
+    ),
 }
 """By the projector's name in GGUF files: those whose rows and log-probabilities were held against transformers."""
 
@@ -165,22 +167,24 @@ def _kind(header: GgufHeader) -> str:
     Raises:
         UsageError: it is not, or nobody knows.
     """
-    found = header.metadata.get("clip.projector_type") or header.metadata.get("clip.vision.projector_type", "")
+    found = header.metadata.get("clip.projector_type") or header.metadata.get(
+        "clip.vision.projector_type", ""
+    )
     kind = str(found)
     towers = any(tensor.name == "v.class_embd" for tensor in header.tensors)
     if kind in _CLIP or (towers and kind not in _REASONS):
         raise UsageError(
-            f"{header.path} holds a CLIP tower ({kind or 'no projector named'}), which llama.cpp computes wrongly: every "
-            "patch of a picture gets its neighbour's position.",
-            advice="Give the folder of the checkpoint (config.json and the weights) instead: its tower is computed here. "
-            "To ask about text only, pass the other GGUF file alone.",
+            f"{header.path} holds a CLIP tower ({kind or 'no projector named'}), which llama.cpp computes wrongly: "
+            "every patch of a picture gets its neighbour's position.",
+            advice="Give the folder of the checkpoint (config.json and the weights) instead: its tower is computed "
+            "here. To ask about text only, pass the other GGUF file alone.",
         )
     if header.metadata.get("clip.has_vision_encoder") is False:
         raise UsageError(f"{header.path} is a projector of sound, not of pictures.")
     if kind not in LOOKS:
         raise UsageError(
             f"{header.path} is a projector of the kind {kind or 'unnamed':.60}: {_REASONS.get(kind, _UNKNOWN)}.",
-            advice=f"Kinds that can be used: {', '.join(LOOKS)}. To ask about text only, pass the model's own file alone.",
+            advice=f"Kinds that can be used: {', '.join(LOOKS)}. To ask about text only, leave the projector out.",
         )
     return kind
 
@@ -208,4 +212,3 @@ def _number(header: GgufHeader, key: str, default: int | None = None) -> int:
         problem = "missing" if value is None else f"found {value!r:.40}, expected a whole number from 1"
         raise InputError(header.path, f"key '{name}'", problem, advice=_AGAIN)
     return value
-

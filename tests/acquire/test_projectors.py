@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from medbench_local.acquire.inventory import plan_model
 from medbench_local.acquire.picture_parts import ProjectorFiles, refuse_other_precision
@@ -16,8 +17,7 @@ from medbench_local.catalog.quantisation import load_quant
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.hashes import hash_file
 from medbench_local.progress import Silent
-from tests.engine.gemma3_pictures import Seeing, write_seeing
-from tests.engine.tiny import write_random_llama
+from tests.engine.gemma3_pictures import Seeing, write_projector, write_seeing
 from tests.vision.test_projector_file import write as small_projector
 
 
@@ -26,7 +26,9 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Seeing:
     return write_seeing(tmp_path_factory.mktemp("gemma3"))
 
 
-def prepared(text: str, home: Path, quant: str = "full", projector: Path | None = None) -> PreparedModel:
+def prepared(
+    text: str, home: Path, quant: str = "full", projector: str | Path | None = None
+) -> PreparedModel:
     source = resolve_model(text, projector=projector)
     return prepare_model(source, quant=load_quant(quant), home=home)
 
@@ -73,11 +75,29 @@ def test_a_name_of_the_catalog_takes_one(seeing: Seeing) -> None:
     assert models()["llama-2-7b"].reads == "text"
 
 
+def test_a_checkpoint_makes_its_own(seeing: Seeing, tmp_path: Path) -> None:
+    found = prepared(str(seeing.folder), tmp_path, projector="own").vision
+    assert isinstance(found, ProjectorFiles)
+    assert (found.projector.precision, found.projector.rows) == ("f16", 4)
+    written = found.vision.stat().st_mtime_ns
+    again = prepared(str(seeing.folder), tmp_path, "q8_0", projector="own").vision
+    assert isinstance(again, ProjectorFiles)
+    assert (again.vision, again.vision.stat().st_mtime_ns) == (found.vision, written)
+    assert prepared(str(seeing.folder), tmp_path).vision is None, "text only unless it is asked for"
+    with pytest.raises(UsageError, match="no checkpoint"):
+        resolve_model(str(seeing.gguf), projector="own")
+    with pytest.raises(UsageError, match="text only"):
+        resolve_model("llama-2-7b", projector="own")
+    assert resolve_model("medgemma-4b", projector="own").projector == "own"  # type: ignore[union-attr]
+
+
 def test_the_projector_of_another_width_is_refused(seeing: Seeing, tmp_path: Path) -> None:
-    model = write_random_llama(tmp_path / "model.gguf")
-    other = small_projector(tmp_path / "mmproj.gguf")
-    with pytest.raises(InputError, match="makes rows of 256 numbers"):
-        prepared(str(model), tmp_path, projector=other)
+    tensors = load_file(seeing.folder / "model.safetensors")
+    name = "multi_modal_projector.mm_input_projection_weight"
+    tensors[name] = tensors[name][:, :128].contiguous()
+    other = write_projector(tmp_path / "mmproj.gguf", tensors, width=128)
+    with pytest.raises(InputError, match=r"makes rows of 128 numbers, model\.gguf has 256"):
+        prepared(str(seeing.gguf), tmp_path, projector=other)
 
 
 def test_what_is_no_projector_is_refused(seeing: Seeing, tmp_path: Path) -> None:
@@ -100,7 +120,7 @@ def test_a_folder_with_several_asks_which(seeing: Seeing, tmp_path: Path) -> Non
     for name in ("a.gguf", "b.gguf"):
         shutil.copyfile(seeing.gguf, tmp_path / name)
     small_projector(tmp_path / "mmproj-f16.gguf")
-    with pytest.raises(UsageError, match="2 language models and 1 projectors.*a.gguf, b.gguf") as refused:
+    with pytest.raises(UsageError, match=r"2 language models and 1 projectors.*a\.gguf, b\.gguf") as refused:
         resolve_model(str(tmp_path))
     assert "mmproj=" in refused.value.advice
 
@@ -109,7 +129,7 @@ def test_precisions_are_not_mixed_within_a_pair(seeing: Seeing, tmp_path: Path) 
     one = prepared(str(seeing.folder), tmp_path, projector=seeing.projector).vision
     narrow = small_projector(tmp_path / "mmproj.gguf", "f16")
     other = prepared(str(seeing.gguf), tmp_path, projector=narrow).vision
-    with pytest.raises(UsageError, match="two precisions.*f32.*f16"):
+    with pytest.raises(UsageError, match=r"two precisions.*f32.*f16"):
         refuse_other_precision(one, other)
     refuse_other_precision(one, one)
     refuse_other_precision(one, None)

@@ -181,12 +181,12 @@ def projector_keys(writer: gguf.GGUFWriter, **changes: Any) -> None:
 
     Args:
         writer: gets it.
-        changes: "kind", "rows" (of a side that become one), "side".
+        changes: "kind", "rows" (patches of a side that become one), "side", "width".
     """
     writer.add_type("mmproj")
     writer.add_clip_has_vision_encoder(True)
     writer.add_clip_projector_type(changes.get("kind", "gemma3"))
-    writer.add_vision_projection_dim(TEXT["hidden_size"])
+    writer.add_vision_projection_dim(changes.get("width", TEXT["hidden_size"]))
     writer.add_vision_image_size(changes.get("side", SIDE))
     writer.add_vision_patch_size(PATCH)
     writer.add_vision_embedding_length(INNER)
@@ -278,4 +278,3 @@ def fitted(shown: Picture) -> NDArray[np.uint8]:
     """The picture as transformers' processor of Gemma 3 resizes it: stretched."""
     opened = Image.open(shown.path).convert("RGB")
     return np.asarray(opened.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-

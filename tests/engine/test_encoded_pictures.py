@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 
@@ -68,7 +67,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
 
 
 @pytest.fixture(scope="module")
-def features(seeing: Seeing, shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def features(
+    seeing: Seeing, shown: list[Picture], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("home")
     return encode_with_llama_cpp(seeing.projector, seeing.gguf, shown, home, Silent(), seeing.options())
 
@@ -77,8 +78,12 @@ def prompt(*pictures: int) -> list[Any]:
     """Parts of a conversation: the pictures of each turn before its question; the last answer is open."""
     parts: list[Any] = []
     for number, first in enumerate(pictures):
-        parts += ["<start_of_turn>user\n", first, f"{QUESTION} ({number})<end_of_turn>\n<start_of_turn>model\n"]
-        parts.append(f"B. Immediate ECG<end_of_turn>\n" if number < len(pictures) - 1 else "")
+        parts += [
+            "<start_of_turn>user\n",
+            first,
+            f"{QUESTION} ({number})<end_of_turn>\n<start_of_turn>model\n",
+        ]
+        parts.append("B. Immediate ECG<end_of_turn>\n" if number < len(pictures) - 1 else "")
     return parts
 
 
@@ -88,7 +93,9 @@ OPTIONS = tuple((token,) for token in range(8, 398, 13))
 def test_pictures_are_stretched_as_transformers_does_it(seeing: Seeing, shown: list[Picture]) -> None:
     from PIL import Image
 
-    processor = Gemma3ImageProcessorPil(size={"height": SIDE, "width": SIDE}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    processor = Gemma3ImageProcessorPil(
+        size={"height": SIDE, "width": SIDE}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
     ours = read_projector(seeing.projector)
     for one in shown:
         opened = Image.open(one.path)
@@ -99,14 +106,22 @@ def test_pictures_are_stretched_as_transformers_does_it(seeing: Seeing, shown: l
 
 def test_the_header_says_how_many_rows(seeing: Seeing) -> None:
     found = read_projector(seeing.projector)
-    assert (found.kind, found.side, found.rows, found.width, found.precision) == ("gemma3", SIDE, ROWS, 256, "f32")
+    assert (found.kind, found.side, found.rows, found.width, found.precision) == (
+        "gemma3",
+        SIDE,
+        ROWS,
+        256,
+        "f32",
+    )
 
 
 @pytest.mark.parametrize("precision", ["f32", "f16"])
 def test_rows_are_those_of_transformers(
     seeing: Seeing, shown: list[Picture], tmp_path: Path, precision: str
 ) -> None:
-    path = write_projector(tmp_path / "mmproj.gguf", load_file(seeing.folder / "model.safetensors"), precision)
+    path = write_projector(
+        tmp_path / "mmproj.gguf", load_file(seeing.folder / "model.safetensors"), precision
+    )
     files = encode_with_llama_cpp(path, seeing.gguf, shown, tmp_path, Silent(), seeing.options())
     errors = []
     for one in shown:
@@ -118,7 +133,9 @@ def test_rows_are_those_of_transformers(
     assert {path.suffix for path in files.values()} == {".npy"}
 
 
-def test_rows_do_not_depend_on_threads(seeing: Seeing, shown: list[Picture], features: dict[str, Path], tmp_path: Path) -> None:
+def test_rows_do_not_depend_on_threads(
+    seeing: Seeing, shown: list[Picture], features: dict[str, Path], tmp_path: Path
+) -> None:
     again = encode_with_llama_cpp(
         seeing.projector, seeing.gguf, shown, tmp_path, Silent(), seeing.options(threads=2)
     )
@@ -134,7 +151,8 @@ def test_whole_models_say_what_transformers_say(
         assert info.picture_tokens == ROWS
         firsts = [info.vocabulary + ROWS * number for number in range(len(shown))]
         table = tuple(
-            PictureTokens(first, (str(features[one.sha256]),)) for first, one in zip(firsts, shown, strict=True)
+            PictureTokens(first, (str(features[one.sha256]),))
+            for first, one in zip(firsts, shown, strict=True)
         )
         prompts = [prompt(firsts[n]) for n in range(4)] + [prompt(firsts[1], firsts[2], firsts[3])]
         tokens = engine.tokenize_parts(prompts, special=True)
@@ -170,7 +188,12 @@ def test_around_a_picture_stands_what_the_processor_writes(seeing: Seeing) -> No
     soft = MARKS.index("<image_soft_token>") + 3
     with LlamaEngine(seeing.gguf, seeing.options()) as engine:
         first = engine.info.vocabulary + 3 * ROWS
-        for parts in (prompt(first), prompt(first, first + ROWS), ["Look: ", first, " What is it?"], [first, "\n\nWell?"]):
+        for parts in (
+            prompt(first),
+            prompt(first, first + ROWS),
+            ["Look: ", first, " What is it?"],
+            [first, "\n\nWell?"],
+        ):
             (found,) = engine.tokenize_parts([parts], special=True)
             # transformers/models/gemma3/processing_gemma3.py, full_image_sequence
             sequence = "\n\n<start_of_image>" + "<image_soft_token>" * ROWS + "<end_of_image>\n\n"
@@ -190,7 +213,7 @@ def test_a_question_cannot_show_pictures(seeing: Seeing) -> None:
             for special in (True, False):
                 with pytest.raises(EngineError, match="control token"):
                     engine.tokenize_parts([[first, text]], special=special)
-        with pytest.raises(EngineError, match="nothing|no picture"):
+        with pytest.raises(EngineError, match="no picture is shown"):
             engine.tokenize_parts([["Look: ", None, "."]], special=True)
 
 
@@ -213,6 +236,7 @@ def test_a_picture_is_decoded_whole_or_not_at_all(
 
 def test_every_way_gives_equal_bits(seeing: Seeing, shown: list[Picture], features: dict[str, Path]) -> None:
     """In a worker, with other modes and threads, behind a shared prefix with pictures, in another order."""
+
     def run(engine: Any, order: list[int], prefix: int) -> list[Any]:
         first = engine.info.vocabulary
         table = tuple(
@@ -259,8 +283,10 @@ def test_a_damaged_picture_is_named_before_any_is_encoded(
     import hashlib
 
     half = Picture(hashlib.sha256(path.read_bytes()).hexdigest(), path.name, path)
-    with pytest.raises(InputError, match="half.png"):
-        encode_with_llama_cpp(seeing.projector, seeing.gguf, [*shown, half], tmp_path, Silent(), seeing.options())
+    with pytest.raises(InputError, match=r"half\.png"):
+        encode_with_llama_cpp(
+            seeing.projector, seeing.gguf, [*shown, half], tmp_path, Silent(), seeing.options()
+        )
     assert not list(tmp_path.rglob("*.npy"))
 
 
@@ -276,7 +302,10 @@ def test_another_number_of_rows_is_refused(seeing: Seeing) -> None:
 
 def test_a_tower_that_sees_nothing_is_refused(seeing: Seeing, shown: list[Picture], tmp_path: Path) -> None:
     tensors = load_file(seeing.folder / "model.safetensors")
-    blind = {name: tensor * (0 if "patch_embedding.weight" in name or "position" in name else 1) for name, tensor in tensors.items()}
+    blind = {
+        name: tensor * (0 if "patch_embedding.weight" in name or "position" in name else 1)
+        for name, tensor in tensors.items()
+    }
     path = write_projector(tmp_path / "mmproj.gguf", blind)
     with pytest.raises(EngineError, match="sees nothing"):
         encode_with_llama_cpp(path, seeing.gguf, shown, tmp_path, Silent(), seeing.options())

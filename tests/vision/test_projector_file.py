@@ -53,7 +53,7 @@ def test_rows_of_the_real_size() -> None:
 @pytest.mark.parametrize("kind", ["mlp", "mlp_norm", "ldp", "ldpv2"])
 def test_a_clip_tower_is_refused_with_the_way_that_works(tmp_path: Path, kind: str) -> None:
     path = write(tmp_path / "mmproj.gguf", kind=kind)
-    with pytest.raises(UsageError, match="CLIP tower.*wrongly") as refused:
+    with pytest.raises(UsageError, match=r"CLIP tower.*wrongly") as refused:
         read_projector(path)
     assert "folder of the checkpoint" in refused.value.advice
 

@@ -149,19 +149,22 @@ def _read_config(checkpoint: CheckpointFolder) -> tuple[_Whole, _Preparation]:
     path = checkpoint.config_file
     if checkpoint.config.get("architectures") != [CLASS]:
         raise UnsupportedArchitectureError(
-            f"{path}: of {checkpoint.config.get('architectures')!r:.80} no projector file can be made, only of {CLASS}.",
+            f"{path}: a projector file can be made of {CLASS}, not of {checkpoint.config.get('architectures')!r:.80}.",
             advice="Give a projector file that somebody made, with `mmproj=`.",
         )
     config = _validated(_Whole, checkpoint.config, path)
     side = config.vision_config.image_size
     if (side // config.vision_config.patch_size // config.merged) ** 2 != config.mm_tokens_per_image:
-        raise InputError(path, "key 'mm_tokens_per_image'", f"{config.mm_tokens_per_image} of {side} pixels a side")
+        raise InputError(
+            path, "key 'mm_tokens_per_image'", f"{config.mm_tokens_per_image} of {side} pixels a side"
+        )
     prepared = checkpoint.origin / PREPROCESSOR
     said = read_json_object(prepared) if prepared.is_file() else {}
     preparation = _validated(_Preparation, said, prepared)
     if preparation.do_pan_and_scan or preparation.size not in (None, {"height": side, "width": side}):
         raise UnsupportedArchitectureError(
-            f"{prepared}: pictures are cut up, or made to fit another size than {side} pixels.", advice=OTHER_ENGINE
+            f"{prepared}: pictures are cut up, or made to fit another size than {side} pixels.",
+            advice=OTHER_ENGINE,
         )
     return config, preparation
 
@@ -191,24 +194,31 @@ def _tensors(checkpoint: CheckpointFolder, config: _Whole) -> dict[str, _Written
         else:
             continue
         if new is None:
-            raise InputError(tensor.path, f"tensor '{name}'", f"not part of what a {CLASS} sees pictures with")
+            raise InputError(
+                tensor.path, f"tensor '{name}'", f"not part of what a {CLASS} sees pictures with"
+            )
         if tensor.dtype not in MAPPED:
-            raise AcquireError(f"{tensor.path}: tensor {name} is of the type {tensor.dtype}, which cannot be converted.")
+            raise AcquireError(
+                f"{tensor.path}: tensor {name} is of the type {tensor.dtype}, which cannot be converted."
+            )
         if new:
             found[new] = tensor
     shapes = _shapes(config)
     if missing := shapes.keys() - found.keys():
         raise InputError(
-            checkpoint.origin, "", f"without {sorted(missing)[0]} and {len(missing) - 1} other tensors for pictures"
+            checkpoint.origin,
+            "",
+            f"without {sorted(missing)[0]} and {len(missing) - 1} other tensors for pictures",
         )
     written = {}
     for name, shape in shapes.items():
-        tensor = found.pop(name)
-        if tensor.shape != shape:
-            problem = f"shape {list(tensor.shape)}, expected {list(shape)} by config.json"
-            raise InputError(tensor.path, f"tensor '{tensor.name}'", problem)
+        source = found.pop(name)
+        if source.shape != shape:
+            problem = f"shape {list(source.shape)}, expected {list(shape)} by config.json"
+            raise InputError(source.path, f"tensor '{source.name}'", problem)
         narrow = name == _INPUT or (name.startswith("v.blk.") and len(shape) == 2)
-        source = shifted(tensor, 1.0) if name == _NORM else tensor
+        if name == _NORM:
+            source = shifted(source, 1.0)
         written[name] = _Written(source, "F16" if narrow else "F32")
     if found:
         odd = next(iter(found.values()))
@@ -235,7 +245,7 @@ def _shapes(config: _Whole) -> dict[str, tuple[int, ...]]:
         "v.post_ln.weight": (inner,),
         "v.post_ln.bias": (inner,),
     }
-    matrices = {part: (inner, inner) for part in ("attn_q", "attn_k", "attn_v", "attn_out")}
+    matrices = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_out"), (inner, inner))
     matrices |= {"ffn_up": (between, inner), "ffn_down": (inner, between)}
     for number in range(vision.num_hidden_layers):
         for part in ("ln1", "ln2"):
