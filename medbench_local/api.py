@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -23,6 +24,7 @@ from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, resolve_model
 from medbench_local.catalog.model import model_names
+from medbench_local.catalog.names import Scoring
 from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant, quant_names
 from medbench_local.catalog.task import task_names
@@ -300,9 +302,9 @@ def verdict(
     """The paired verdict of two files of per-question results, whatever made them.
 
     Args:
-        medical: rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task`` as JSON Lines, a
-            JSON list or CSV; a log of lm-evaluation-harness or inspect_ai; or a run's folder, of which the medical
-            model's samples are taken.
+        medical: rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task`` and what questions
+            share (``cluster``, or ``image`` or ``images``) as JSON Lines, a JSON list or CSV; a log of
+            lm-evaluation-harness or inspect_ai; or a run's folder, of which the medical model's samples are taken.
         base: the same of the base model, in any of these formats.
         confidence: of the bootstrap's interval, from 0.5 to below 1.
         metric: which metric or scorer of a log says what is correct; needed where there are several.
@@ -632,8 +634,11 @@ def task_prompts(
     formats: Sequence[int | Literal["default"]] = ("default",),
     demonstrations: Sequence[int] = (DEFAULT_SEED,),
     items: Sequence[int] | slice | None = None,
+    scoring: Scoring | None = None,
     chat_template: str | Path | Mapping[str, str | Path] | None = None,
     system_prompt: str | Mapping[str, str] | None = None,
+    think_open: str | Mapping[str, str] | None = None,
+    think_close: str | Mapping[str, str] | None = None,
     protocol: str | Path | Protocol = "laptop",
     data_dir: Path | None = None,
     offline: bool | None = None,
@@ -649,9 +654,14 @@ def task_prompts(
         formats: "default" for the model's own, or seeds of sampled formats.
         demonstrations: seeds of demonstration sets; not used without demonstrations.
         items: rows of the split, from 0, or a slice of them; None for all.
+        scoring: how the options will be scored, which each row then says, and for which its prompt is written; None
+            for prompts that show the options and end where an answer begins.
         chat_template: a file with the Jinja chat template that writes the prompts, or "none" for plain text.
         system_prompt: replaces the system prompt: a text, or @FILE with one.
-        protocol: its own system prompts are used, and which pictures of demonstrations are shown.
+        think_open, think_close: what begins and what ends the model's thinking, for the scoring "thinking"; None for
+            what is known of the model.
+        protocol: its own system prompts are used, what it says of thinking, and which pictures of demonstrations are
+            shown.
         data_dir: folder of the data sets' official files; None for MEDBENCH_DATA, or the hub.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work, and is told what is odd about the task.
@@ -660,19 +670,28 @@ def task_prompts(
         UsageError: there is no such model, task, item or protocol, or too few demonstrations.
         MedbenchError: the task or the model cannot be had or read.
     """
-    from medbench_local.reference.exporting import prompt_style_by_name
+    from medbench_local.reference.exporting import prompt_style_by_name, with_scoring
+    from medbench_local.scoring.rules import RULES
 
     options = resolve(
         CompareOptions(
             shots=(shots,),
+            scoring=scoring,
             chat_template=chat_template,
             system_prompt=system_prompt,
+            think_open=think_open,
+            think_close=think_close,
             protocol=protocol,
             data_dir=data_dir,
             offline=offline,
         )
     )
-    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
+    need_one_model(
+        chat_template=options.chat_template,
+        system_prompt=options.system_prompt,
+        think_open=options.think_open,
+        think_close=options.think_close,
+    )
     listener = progress or Silent()
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
     for warning in loaded.warnings:
@@ -690,6 +709,10 @@ def task_prompts(
     rows = range(size)[items] if isinstance(items, slice) else items
     if rows is not None and not rows:
         raise UsageError(f"`items=` names none of the {size:,} {split} questions.")
+    asked: dict[str, Any] = {}
+    if scoring is not None:
+        asked["write"] = RULES[scoring].render
+        asked["complete"] = partial(with_scoring, scoring=scoring, protocol=options.protocol)
     return list(
         exported_prompts(
             style,
@@ -699,6 +722,7 @@ def task_prompts(
             formats=[None if format == "default" else format for format in formats],
             demonstration_seeds=demonstrations,
             items=rows,
+            **asked,
         )
     )
 

@@ -55,8 +55,8 @@ class Toys:
         tower: a whole CLIP model.
         tower_336: the same tower under another name, with the newer form of its preparation of pictures.
         llava_med, llava_v0: differences to the base; the first with [PAD] behind its added tokens.
-        med_flamingo, open_flamingo: model.pt and checkpoint.pt; the names of the one are those of its list of blocks, and
-            there is the state of a training around them; of the other those within the layers.
+        med_flamingo, open_flamingo: model.pt and checkpoint.pt; the names of the one are those of its list of blocks,
+            and there is the state of a training around them; of the other those within the layers.
         llava_15: a whole one with a projector of two matrices, as .bin.
         llava_med_15: likewise on a Mistral, as safetensors, with a tower of its own.
     """

@@ -109,6 +109,8 @@ class ModelPlan:
             made yet.
         vision_here: whether it is made.
         tower_size: of these, the bytes of the tower, which a model made of the same tower need not have again.
+        base: what it is merged into, if it is an adapter; else None.
+        file: a GGUF file of it that is here, at ``precision`` if there is one; else None.
     """
 
     name: str
@@ -130,6 +132,8 @@ class ModelPlan:
     def parts(self) -> tuple[BaseDownload, ...]:
         """What it is put together from, beside its own repository."""
         return tuple(part for part in (self.base, self.tower) if part is not None)
+
+    file: Path | None = None
 
     @property
     def room(self) -> int:
@@ -217,7 +221,7 @@ def plan_model(
     listener = progress or Silent()
     if isinstance(source, LocalGguf):
         size = sum((source.path.parent / part).stat().st_size for part in gguf_parts(source.path.name))
-        return _plan_gguf(source, quant, None, None, size, 0)
+        return replace(_plan_gguf(source, quant, None, None, size, 0), file=source.path)
     if isinstance(source, HubGguf):
         from medbench_local.hub.repository import still_to_fetch  # slow to import
 
@@ -434,6 +438,7 @@ def _plan(
         vision_size=needs.vision,
         vision_here=vision_here,
         tower_size=needs.tower_weights,
+        file=next((one.path for one in (quantised, full) if one is not None and one.path.is_file()), None),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from medbench_local.catalog.names import Scoring
 from medbench_local.cli import parse
 from medbench_local.cli.inputs import model_files, prompting_files, question_files, run_files
 from medbench_local.cli.options import MODEL_HELP, flag, takes
@@ -38,8 +39,14 @@ Formats = Annotated[str, typer.Option("--format", help="all, default, or seeds s
 Demonstrations = Annotated[
     str | None, typer.Option(help="Seeds of demonstration sets, such as 0,1.  [default: 42]")
 ]
-ProtocolOption = Annotated[str, typer.Option(help="Its own system prompts are used.")]
-SHARED = ("chat_template", "system_prompt", "data_dir", "offline")
+AskedScoring = Annotated[
+    Scoring | None,
+    typer.Option(help="Prompts as this scoring asks them; rows say what else it needs.  [default: none]"),
+]
+ProtocolOption = Annotated[
+    str, typer.Option(help="Its own system prompts are used, and what it says of thinking.")
+]
+SHARED = ("chat_template", "system_prompt", "think_open", "think_close", "data_dir", "offline")
 
 
 @app.command()
@@ -60,6 +67,7 @@ def export(
     items: Annotated[
         str | None, typer.Option(help="Rows of the split: 0,5,7 or 0:100.  [default: all]")
     ] = None,
+    scoring: AskedScoring = None,
     protocol: ProtocolOption = "laptop",
 ) -> None:
     """Write exact prompts, one JSON line each, to run them on any engine.
@@ -90,6 +98,9 @@ def export(
             protocol=protocol != "laptop",
             chat_template=asked.chat_template is not None,
             system_prompt=asked.system_prompt is not None,
+            scoring=scoring is not None,
+            think_open=asked.think_open is not None,
+            think_close=asked.think_close is not None,
         )
         target = output_file(output, inputs=[*read, *run_files(find_run(run))])
         found = api.export_prompts(run, data_dir=asked.data_dir, offline=asked.offline, progress=progress())
@@ -99,7 +110,7 @@ def export(
         read += [*model_files(model), *question_files(task, protocol)]
         read += prompting_files(asked.chat_template, asked.system_prompt)
         target = output_file(output, inputs=read)
-        found = _prompts(model, task, split, shots, format, demonstrations, items, protocol, asked)
+        found = _prompts(model, task, split, shots, format, demonstrations, items, scoring, protocol, asked)
     rows = [row.as_row() for row in found]
     write_atomic(target, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     err().print(f"{len(rows):,} prompts in {output}", markup=False)
@@ -129,6 +140,7 @@ def show(
     format: Formats = "default",
     demonstrations: Demonstrations = None,
     item: Annotated[int, typer.Option(help="Row of the split.")] = 0,
+    scoring: AskedScoring = None,
     protocol: ProtocolOption = "laptop",
     json: Annotated[bool, typer.Option("--json", help="The row as JSON on stdout.")] = False,
 ) -> None:
@@ -136,7 +148,7 @@ def show(
 
     Example: medbench-local prompts show --model llama-2-7b --task mmlu-anatomy --shots 3 --format 4
     """
-    found = _prompts(model, task, split, shots, format, demonstrations, str(item), protocol, asked)
+    found = _prompts(model, task, split, shots, format, demonstrations, str(item), scoring, protocol, asked)
     for row in found:
         if json:
             print_json(row.as_row())
@@ -167,6 +179,7 @@ def _prompts(
     format: str,
     demonstrations: str | None,
     items: str | None,
+    scoring: Scoring | None,
     protocol: str,
     asked: CompareOptions,
 ) -> list[ExportedPrompt]:
@@ -180,8 +193,11 @@ def _prompts(
         shots=shots,
         formats=_formats(format),
         items=parse.rows(items, "--items"),
+        scoring=scoring,
         chat_template=asked.chat_template,
         system_prompt=asked.system_prompt,
+        think_open=asked.think_open,
+        think_close=asked.think_close,
         protocol=protocol,
         data_dir=asked.data_dir,
         offline=asked.offline,

@@ -28,20 +28,28 @@ def list_command(json: Json = False) -> None:
     if json:
         print_json(
             [
-                {"id": e.id, "title": e.title, "options": e.options, "sizes": e.sizes, "licence": e.licence}
+                {
+                    "id": e.id,
+                    "title": e.title,
+                    "options": e.options,
+                    "sizes": e.sizes,
+                    "images": e.images,
+                    "licence": e.licence,
+                }
                 for e in entries
             ]
         )
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("task", "title", "options"):
+    for name in ("task", "title", "options", "images"):
         table.add_column(name)
     for name in ("demonstrations", "validation", "test"):
         table.add_column(name, justify="right")
     table.add_column("licence")
     for entry in entries:
         sizes = [f"{size:,}" for size in entry.sizes] if entry.sizes else ["embedded", "", ""]
-        table.add_row(entry.id, entry.title, str(entry.options or ""), *sizes, entry.licence)
+        images = "yes" if entry.images else ""
+        table.add_row(entry.id, entry.title, str(entry.options or ""), images, *sizes, entry.licence)
     out().print(table)
 
 
@@ -53,7 +61,7 @@ def show(
     item: Annotated[int, typer.Option(help="Which test question to print, from 0.")] = 0,
     json: Json = False,
 ) -> None:
-    """Show a task: its splits, its files, and one of its questions.
+    """Show a task: its splits, its files, and one of its questions, with the names and sizes of its pictures.
 
     Example: medbench-local tasks show mmlu-anatomy --data-dir data
     """
@@ -64,6 +72,7 @@ def show(
     from medbench_local.study.options import resolve
     from medbench_local.tasks.load import load_task
     from medbench_local.text import plain, plain_lines
+    from medbench_local.vision.pictures import dimensions
 
     options = resolve(asked)
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=progress())
@@ -71,6 +80,7 @@ def show(
     if not 0 <= item < len(questions):
         raise UsageError(f"{task} has test questions 0 to {len(questions) - 1}, not {item}.")
     question = questions[item]
+    pictures = [(picture, dimensions(picture.path)) for picture in question.pictures]
     if json:
         print_json(
             {
@@ -83,6 +93,16 @@ def show(
                     "text": question.text,
                     "options": question.options,
                     "answer": question.answer,
+                    "images": [
+                        {
+                            "name": picture.name,
+                            "path": str(picture.path),
+                            "sha256": picture.sha256,
+                            "width": width,
+                            "height": height,
+                        }
+                        for picture, (width, height) in pictures
+                    ],
                 },
             }
         )
@@ -100,6 +120,8 @@ def show(
     console.print(
         f"\ntest question {item} ({plain(question.id)}):\n{plain_lines(question.text)}", markup=False
     )
+    for picture, (width, height) in pictures:
+        console.print(f"[{plain(picture.name)}, {width} x {height} pixels]", markup=False)
     for index, option in enumerate(question.options):
         mark = "*" if index == question.answer else " "
         console.print(f"{mark} {ascii_uppercase[index]}. {plain_lines(option)}", markup=False)

@@ -16,7 +16,8 @@ def verdict(
     medical: Annotated[
         Path,
         typer.Argument(
-            help="Rows with id, correct (or prediction and answer), task if several, as JSON Lines, JSON or CSV; "
+            help="Rows with id, correct (or prediction and answer), task if several, cluster or image if questions "
+            "share any, as JSON Lines, JSON or CSV; "
             "a log of lm-evaluation-harness or inspect_ai; or a run's folder."
         ),
     ],
@@ -52,6 +53,9 @@ def verdict(
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("task", "n", "medical", "base", "difference", f"{confidence * 100:g} % interval"):
         table.add_column(name, justify="left" if name == "task" else "right")
+    beside = any(row.clusters is not None for row in found.rows)
+    if beside:
+        table.add_column("over clusters", justify="right")
     for name in ("verdict", "detectable", "McNemar p", "Holm p"):
         table.add_column(name, justify="left")
     for row in found.rows:
@@ -63,7 +67,8 @@ def verdict(
             words.percent(row.accuracy_base),
             words.points(row.difference),
             words.interval(row.ci),
-            Text(row.said, style="yellow" if row.doubt else STYLES[row.verdict]),
+            *([words.interval(row.clusters.ci) if row.clusters else ""] if beside else []),
+            Text(row.said, style="yellow" if row.doubt or row.unlike_clusters else STYLES[row.verdict]),
             f"±{detectable * 100:.1f}" if row.verdict == "tie" and detectable is not None else "",
             words.p_value(row.mcnemar_p),
             words.p_value(row.holm_p),

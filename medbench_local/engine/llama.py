@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from medbench_local.engine.base import (
     WorkDone,
     states_needed,
 )
-from medbench_local.engine.bindings import versions
+from medbench_local.engine.description import describe
 from medbench_local.engine.generation import generate_together
 from medbench_local.engine.llama_context import SEQUENCES, Context
 from medbench_local.engine.llama_model import Model
@@ -109,7 +108,17 @@ class LlamaEngine(Closing):
             if options.vision:
                 self._visual = self._opened(Path(options.vision))
             self._make_context(min(options.n_ctx, FIRST_CONTEXT), self._to_score)
-            self._info = self._describe(path, gpu)
+            self._info = describe(
+                self._model,
+                options,
+                path=path,
+                gpu=gpu,
+                threads=self._threads,
+                repacks=self._repacks,
+                limit=self._limit,
+                thinking=self._describe_thinking(),
+                visual=self._visual,
+            )
         except BaseException:
             self.close()
             raise
@@ -180,50 +189,6 @@ class LlamaEngine(Closing):
             "gpu": self._gpu,
             "sequences": states_needed(self._options) if self._model.has_state else SEQUENCES,
         }
-
-    def _describe(self, path: Path, gpu: bool) -> EngineInfo:
-        model, options = self._model, self._options
-        found = versions()
-        bos, eos = model.bos, model.eos
-        used = devices.gpus() if gpu else []
-        names = ", ".join(f"{device.backend} {device.description}" for device in used) or "CPU"
-        alone = f", as in the exact mode, {options.cache} cache" if options.mode == "reproducible" else ""
-        flash = {"exact": "off", "reproducible": "on", "fast": "auto"}[options.mode]
-        # flash attention rounds keys and values to 16 bits, however they are kept: no bit depends on that
-        cache = options.cache if options.mode == "exact" else "f16"
-        if self._visual is not None:
-            flash, cache = "off", "f32" if self._with_pictures.f32_cache else "f16"
-        numerics = found | {
-            "mode": options.mode,
-            "cache": cache,
-            "flash_attention": flash,
-            "repack": "on" if self._repacks else "off",
-            "device": names,
-            "generation": f"{options.parallel} at once{alone}",
-            **{name: value for name, value in sorted(os.environ.items()) if _decides(name)},
-        }
-        if gpu:
-            numerics["gpu_layers"] = str(options.gpu_layers)
-        if self._visual is not None:
-            numerics |= self._visual.numerics
-        elif options.mode == "fast":
-            together = "1 question" if model.has_state else f"{options.parallel} questions"
-            numerics["batch"] = f"{together}, {options.batch_tokens} tokens at once"
-        return EngineInfo(
-            model=str(path),
-            description=model.description,
-            n_ctx_train=model.n_ctx_train,
-            bos_text="" if bos is None else model.entry(bos),
-            eos_text="" if eos is None else model.entry(eos),
-            device=f"{names}; {self._threads} thread{'s' * (self._threads > 1)}",
-            numerics=numerics,
-            threads=self._threads,
-            exact_up_to=0 if self._limit is None else self._limit.tokens,
-            limited_by="" if self._limit is None else self._limit.reason,
-            thinking=self._describe_thinking(),
-            vocabulary=model.vocabulary,
-            picture_tokens=0 if self._visual is None else self._visual.picture_tokens,
-        )
 
     def _describe_thinking(self) -> str:
         options, kind = self._options, self._to_think
@@ -344,7 +309,10 @@ class LlamaEngine(Closing):
 
     def spell(self, token_lists: Sequence[Tokens]) -> list[str]:
         """See `Engine.spell`; bytes that are no text become U+FFFD."""
-        piece = self._model.piece
+        piece, most = self._model.piece, self._model.vocabulary
+        for token in (token for tokens in token_lists for token in tokens):
+            if not 0 <= token < most:
+                raise EngineError(f"Token {token} is not in the vocabulary of {most} tokens.")
         return [
             b"".join(piece(token, special=True) for token in tokens).decode("utf-8", "replace")
             for tokens in token_lists
@@ -459,7 +427,3 @@ def _check(options: EngineOptions) -> None:
         raise EngineError(f"The context must be at least 1 token, not {options.n_ctx}.")
     if options.threads is not None and not 1 <= options.threads <= MOST_THREADS:
         raise EngineError(f"1 to {MOST_THREADS} threads can be used, not {options.threads}.")
-
-
-def _decides(variable: str) -> bool:
-    return variable.startswith("GGML_") and variable != "GGML_NO_BACKTRACE"

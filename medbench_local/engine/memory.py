@@ -70,7 +70,7 @@ def memory_needed(
         or ((generates or thinks) and options.mode == "reproducible")
     )
     wide = options.cache == "f32" and (
-        options.mode == "exact" or (options.mode == "reproducible" and not thinks)
+        options.mode == "exact" or (options.mode == "reproducible" and (not thinks or bool(options.vision)))
     )
     rows = min(options.batch_tokens, 512, context)
     # The mask, one more for layers with windows; flash attention has them in 16 bits, and so are its keys and values,

@@ -44,7 +44,10 @@ class PictureEncoder:
             use_gpu=gpu,
             print_timings=False,
             n_threads=threads,
-            flash_attn_type=llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+            # keys and values in float16: nothing beside matrices that are, a third faster, and half the memory
+            flash_attn_type=llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+            if projector.precision == "f16"
+            else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
             warmup=False,
         )
         LOG.clear()

@@ -20,10 +20,10 @@ from medbench_local.engine.logits import not_finite
 from medbench_local.engine.picture_prompts import Tokenize, tokenizer_around, tokenizer_of
 from medbench_local.engine.runs import Runs
 from medbench_local.engine.visual import Visual, numpy_numerics
-from medbench_local.errors import EngineError, InputError
+from medbench_local.errors import EngineError
 from medbench_local.vision.arithmetic import Floats
 from medbench_local.vision.parts import VisionFile
-from medbench_local.vision.projector import Projector, check_features
+from medbench_local.vision.projector import Projector
 from medbench_local.vision.projector_file import ProjectorFile
 
 
@@ -36,9 +36,11 @@ class PictureRows(Visual):
 
     causal = True
 
-    def __init__(self, model: Model, path: Path, width: int, rows: int, tokenize: Tokenize) -> None:
-        super().__init__(model, path, width, tokenize)
-        self.picture_tokens = rows
+    def __init__(
+        self, model: Model, path: Path, width: int, shape: tuple[int, int], tokenize: Tokenize
+    ) -> None:
+        super().__init__(model, path, width, shape, tokenize)
+        self.picture_tokens, _ = shape
         self._kept: Kept[Floats] = Kept(self.kept, lambda rows: rows.nbytes)
 
     def context(self, **settings: Any) -> Context:
@@ -85,17 +87,13 @@ class ProjectedRows(PictureRows):
     """
 
     def __init__(self, model: Model, file: VisionFile) -> None:
-        parts = file.parts
-        super().__init__(model, file.path, parts.width, parts.rows, tokenizer_of(model, parts, file.path))
-        self._file = file
+        parts, shape = file.parts, (file.parts.rows, file.sizes["tower"])
+        super().__init__(model, file.path, parts.width, shape, tokenizer_of(model, parts, file.path))
         self._projector = Projector.open(file.path)
 
     def decides(self) -> dict[str, str]:
         """See `Visual.decides`."""
         return numpy_numerics()
-
-    def _check(self, features: Floats) -> None:
-        check_features(self._file, features)
 
     def _of_features(self, features: Floats) -> Floats:
         return self._projector.rows(features)
@@ -110,20 +108,13 @@ class EncodedRows(PictureRows):
     """
 
     def __init__(self, model: Model, projector: ProjectorFile) -> None:
-        tokenize = tokenizer_around(model, projector)
-        super().__init__(model, projector.path, projector.width, projector.rows, tokenize)
-        self._projector = projector
+        shape = projector.rows, projector.width
+        super().__init__(model, projector.path, projector.width, shape, tokenizer_around(model, projector))
         self.causal = projector.look.causal
 
     def decides(self) -> dict[str, str]:
         """See `Visual.decides`; the names of features, which are part of keys, say how they were made."""
         return {}
-
-    def _check(self, features: Floats) -> None:
-        wanted = (self._projector.rows, self._projector.width)
-        if features.shape != wanted:
-            problem = f"made for {wanted[0]} rows of {wanted[1]} numbers, not for {features.shape}"
-            raise InputError(self._projector.path, "", problem, advice="They come from another projector.")
 
     def _of_features(self, features: Floats) -> Floats:
         return features

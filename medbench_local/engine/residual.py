@@ -27,7 +27,6 @@ from medbench_local.errors import CancelledError, EngineError, InputError
 from medbench_local.vision.arithmetic import Floats
 from medbench_local.vision.gated_block import TILE, GatedBlocks, Media
 from medbench_local.vision.parts import VisionFile
-from medbench_local.vision.projector import check_features
 from medbench_local.vision.resampler import Resampler
 
 Rewrite = Callable[[int, Floats], Floats]
@@ -54,7 +53,8 @@ class Residual(Visual):
 
     def __init__(self, model: Model, file: VisionFile, options: EngineOptions, threads: int) -> None:
         tokenize = tokenizer_of(model, file.parts, file.path)
-        super().__init__(model, file.path, file.parts.width, tokenize)
+        shape = file.parts.rows, file.sizes["tower"]
+        super().__init__(model, file.path, file.parts.width, shape, tokenize)
         self._file, self._parts = file, file.parts
         if max(file.parts.blocks) >= model.layers:  # of the last layer, only rows that are read are computed
             raise InputError(
@@ -86,9 +86,6 @@ class Residual(Visual):
     def decides(self) -> dict[str, str]:
         """See `Visual.decides`."""
         return {**numpy_numerics(), "vision_ln_post": self._ln_post}
-
-    def _check(self, features: Floats) -> None:
-        check_features(self._file, features)
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """See `Visual.check`: rows that are written back as they were must change no bit, others must."""

@@ -30,6 +30,7 @@ class Visual(ABC):
         model: the loaded model.
         path: of what it needs beside its weights.
         width: of the model that this was made for.
+        shape: of a picture's features.
         tokenize: how its prompts are tokenised.
 
     Attributes:
@@ -43,7 +44,9 @@ class Visual(ABC):
 
     picture_tokens: int
 
-    def __init__(self, model: Model, path: Path, width: int, tokenize: Tokenize) -> None:
+    def __init__(
+        self, model: Model, path: Path, width: int, shape: tuple[int, int], tokenize: Tokenize
+    ) -> None:
         if model.has_state:
             raise UnsupportedArchitectureError(
                 "A model with a running state cannot be shown pictures here.",
@@ -56,7 +59,7 @@ class Visual(ABC):
                 f"it is for a model of width {width}; this one has {model.width}",
                 advice="It belongs to another model; convert the model again, or take what came with it.",
             )
-        self._model, self._path, self._tokenize = model, path, tokenize
+        self._model, self._path, self._shape, self._tokenize = model, path, shape, tokenize
         self._features: dict[int, tuple[str, ...]] = {}
         self.kept = PICTURES_KEPT
 
@@ -145,21 +148,11 @@ class Visual(ABC):
         """
         try:
             found = read_features(Path(path))
-            self._check(found)
         except InputError as error:
-            advice = "Run the same command again: features that are missing or damaged are computed anew."
-            raise EngineError(
-                f"A picture cannot be shown: {error.path}: {error.problem}.", advice=advice
-            ) from error
+            raise _not_shown(path, error.problem) from error
+        if found.shape != self._shape:
+            raise _not_shown(path, f"features of shape {found.shape}, expected {self._shape}")
         return found
-
-    @abstractmethod
-    def _check(self, features: Floats) -> None:
-        """Hold features of a picture to what the model was made for.
-
-        Raises:
-            InputError: they have another shape.
-        """
 
 
 def open_visual(path: Path, model: Model, options: EngineOptions, threads: int) -> Visual:
@@ -199,10 +192,16 @@ def _library() -> str:
     """The library that multiplies matrices for numpy; "" if it is none that can be asked."""
     from threadpoolctl import threadpool_info
 
-    root = Path(np.__file__).resolve().parents[1]
     found = [
         " ".join(filter(None, [one["internal_api"], one.get("version"), one.get("architecture")]))
         for one in threadpool_info()
-        if one["user_api"] == "blas" and Path(one["filepath"]).is_relative_to(root)
+        if one["user_api"] == "blas" and "scipy" not in Path(one["filepath"]).parent.name
     ]
     return ", ".join(sorted(found))
+
+
+def _not_shown(path: str, problem: str) -> EngineError:
+    return EngineError(
+        f"A picture cannot be shown: {path}: {problem}.",
+        advice="Run the same command again: features that are missing or damaged are computed anew.",
+    )

@@ -130,7 +130,8 @@ def parquet_rows(file: SourceFile, columns: Sequence[str], *, batch: int = 4096)
 
     refuse_stand_in_at(file.path)
     try:
-        with parquet.ParquetFile(file.path) as table:
+        # In pieces of a megabyte: otherwise all row groups are fetched beforehand, and pictures are gigabytes.
+        with parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=2**20) as table:
             names = table.schema_arrow.names
             for name in columns:
                 if name.split(".")[0] not in names:

@@ -99,11 +99,7 @@ class TemplateChat:
             InputError: the template refuses the conversation, does what a template may not, or leaves out or
                 rewrites what was said: an answer would be to another question.
         """
-        text = self._written(conversation)
-        for turn in conversation:
-            if turn.role != "system" and _spoken(turn) not in text:
-                raise self._error(ValueError(f"a turn of the {turn.role} is not written as it is"))
-        return text
+        return self._complete(conversation, self._written(conversation))
 
     def let_think(self, conversation: Sequence[AnyTurn]) -> str:
         """See `Chat.let_think`: the template's own switch, where it has one, is on.
@@ -111,7 +107,14 @@ class TemplateChat:
         Raises:
             InputError: as `write`.
         """
-        return self._render(conversation, generation_prompt=True, more=dict.fromkeys(_SWITCHES, True))
+        on = dict.fromkeys(_SWITCHES, True)
+        return self._complete(conversation, self._render(conversation, generation_prompt=True, more=on))
+
+    def _complete(self, conversation: Sequence[AnyTurn], text: str) -> str:
+        for turn in conversation:
+            if turn.role != "system" and _spoken(turn) not in text:
+                raise self._error(ValueError(f"a turn of the {turn.role} is not written as it is"))
+        return text
 
     def _written(self, conversation: Sequence[AnyTurn]) -> str:
         *before, last = conversation

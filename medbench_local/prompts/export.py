@@ -107,6 +107,13 @@ class ExportedPrompt:
         return {name: value for name, value in row.items() if value is not None or name not in _ONLY_SOME}
 
 
+Write = Callable[[PromptStyle, str, Question, Sequence[Question], int | None], Prompt]
+"""Writes a prompt, as `medbench_local.prompts.prompt_style.render` does."""
+
+Complete = Callable[[ExportedPrompt, Prompt, Question], ExportedPrompt]
+"""Adds to a row what a scoring needs."""
+
+
 def exported_prompts(
     prompt_style: PromptStyle,
     task: Task,
@@ -116,6 +123,8 @@ def exported_prompts(
     formats: Iterable[int | None],
     demonstration_seeds: Sequence[int],
     items: Iterable[int] | None = None,
+    write: Write = render,
+    complete: Complete = lambda row, _prompt, _question: row,
 ) -> Iterator[ExportedPrompt]:
     """The prompts of the chosen questions: by format, then demonstration set, then question.
 
@@ -127,6 +136,8 @@ def exported_prompts(
         formats: seeds of sampled formats; None for the model's default template.
         demonstration_seeds: seeds of demonstration sets; not used for zero-shot.
         items: rows of the split, or None for all.
+        write: makes the prompts.
+        complete: adds to each row what a scoring needs.
 
     Raises:
         UsageError: an item is not in the split, the pool has too few questions, or the model cannot be asked them.
@@ -148,8 +159,8 @@ def exported_prompts(
         for seed in seeds:
             for row in rows:
                 question = questions[row]
-                prompt = render(prompt_style, task.id, question, shown[seed], format)
-                yield exported_prompt(
+                prompt = write(prompt_style, task.id, question, shown[seed], format)
+                exported = exported_prompt(
                     prompt_style.name,
                     task.id,
                     split,
@@ -160,6 +171,7 @@ def exported_prompts(
                     format=format,
                     demonstrations=seed,
                 )
+                yield complete(exported, prompt, question)
 
 
 def exported_prompt(

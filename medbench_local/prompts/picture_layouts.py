@@ -108,8 +108,11 @@ class Chunks:
             yield from (Shown((picture,)) for picture in pictures)
             return
         handed_over = _handed_over(draft)
+        alike = (
+            handed_over if len(handed_over) > 1 else 2 * handed_over
+        )  # one alone would be looked at as any is
         for number in range(len(pictures)):
-            yield Shown((handed_over[number],) if number < len(handed_over) else handed_over)
+            yield Shown((handed_over[number],) if number < len(handed_over) else alike)
 
 
 @dataclass(frozen=True)

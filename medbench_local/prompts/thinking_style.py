@@ -44,14 +44,16 @@ STYLES: Mapping[ThinkingName, ThinkingStyle] = {
 def style_of(
     entry: ModelEntry | None, chat_template: str | None, asked: Prompting = OWN_WAY
 ) -> ThinkingStyle | None:
-    """How a model thinks: as asked for, as the catalog says, or as its chat template speaks of it; None if it does not.
+    """How a model thinks: as asked for, as the catalog says, or as its chat template or a given one speaks of it.
+
+    None if it does not.
 
     Args:
         entry: the catalog's entry, or None for a model outside the catalog.
         chat_template: stored with the model.
         asked: what the user wants otherwise.
     """
-    known = _known(entry, chat_template)
+    known = _known(entry, f"{chat_template or ''}{asked.chat_template or ''}")
     if asked.think_open is None and asked.think_close is None:
         return known
     known = known or ThinkingStyle("", "")

@@ -34,7 +34,7 @@ from medbench_local.scoring.prompt_styles import prompt_style_of, tokens_for
 from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.rules.thinking import read_behind
 from medbench_local.tasks.load import load_task
-from medbench_local.tasks.question import Task
+from medbench_local.tasks.question import Question, Task
 from medbench_local.tasks.sample import sampled_rows
 
 
@@ -131,16 +131,30 @@ def _prompts(
             format=format,
             demonstrations=choice.demonstrations,
         )
-        found.append(
-            replace(
-                exported,
-                scoring=scoring,
-                think=_thinking(prompt, protocol) if rule.thinks else None,
-                gap=prompt.gap if rule.scores_option_texts else None,
-                text_sha256=text_sha256(questions[item].text, questions[item].options),
-            )
-        )
+        found.append(with_scoring(exported, prompt, questions[item], scoring, protocol))
     return found
+
+
+def with_scoring(
+    row: ExportedPrompt, prompt: Prompt, question: Question, scoring: Scoring, protocol: Protocol
+) -> ExportedPrompt:
+    """A row with what another engine needs to score it as a run does.
+
+    Args:
+        row: of the prompt.
+        prompt: written by the rule of ``scoring``.
+        question: that it asks.
+        scoring: how options are scored.
+        protocol: says how a model thinks.
+    """
+    rule = RULES[scoring]
+    return replace(
+        row,
+        scoring=scoring,
+        think=_thinking(prompt, protocol) if rule.thinks else None,
+        gap=prompt.gap if rule.scores_option_texts else None,
+        text_sha256=text_sha256(question.text, question.options),
+    )
 
 
 def _thinking(prompt: Prompt, protocol: Protocol) -> ExportedThinking:

@@ -12,12 +12,32 @@ from medbench_local.errors import UsageError
 from medbench_local.reference.outcomes import Outcomes, read_results
 from medbench_local.reference.pairing import Difference, PairedOutcomes, Pairing, pair_results
 from medbench_local.reference.readers.record import Selection
+from medbench_local.statistics.clusters import cluster_bootstrap, too_few_clusters
 from medbench_local.statistics.doubt import Doubt, doubt, doubt_said
 from medbench_local.statistics.paired import PairedDifference, Verdict, paired_bootstrap
 from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
 
 MOSTLY = 0.9
 """Share of a file's questions that must be in the other file for a verdict to speak of the file."""
+
+
+@dataclass(frozen=True)
+class OverClusters:
+    """The same difference by a bootstrap over clusters of questions.
+
+    Attributes:
+        by: what they share: "cluster" or "picture", as the rows name it.
+        n: how many.
+        ci: interval of the difference.
+        verdict: that it gives.
+        too_few: whether they are too few to show a difference.
+    """
+
+    by: str
+    n: int
+    ci: tuple[float, float]
+    verdict: Verdict
+    too_few: bool
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,7 @@ class FileVerdict:
         medical_only, base_only: questions that only one side answers correctly.
         mcnemar_p: exact, two-sided; holm_p: adjusted over the tasks of the files.
         minimum_detectable_difference: at 80 % power and the observed discordance; None if there is none.
+        clusters: the bootstrap over clusters, which stands beside; None where no two questions share one.
     """
 
     task: str
@@ -49,12 +70,28 @@ class FileVerdict:
     mcnemar_p: float
     holm_p: float
     minimum_detectable_difference: float | None
+    clusters: OverClusters | None = None
+
+    @property
+    def unlike_clusters(self) -> bool:
+        """Whether the bootstrap over clusters gives another verdict, or they are too few for a win or a loss."""
+        beside = self.clusters
+        if beside is None:
+            return False
+        return beside.verdict != self.verdict or (beside.too_few and self.verdict != "tie")
 
     @property
     def said(self) -> str:
-        """The verdict, and why it is none: "win", "win (too few questions)", "win (p = 0.062)"."""
+        """The verdict, and why it is none: "win", "win (too few questions)", "win (p = 0.062)".
+
+        A verdict that another one over clusters stands beside says so: "win (tie over 146 pictures)".
+        """
         if self.doubt == "exact test":
             return f"{self.verdict} (p = {self.mcnemar_p:.2g})"
+        if self.doubt is None and self.unlike_clusters and self.clusters is not None:
+            over = _counted(self.clusters)
+            beside = f"{self.clusters.verdict} over {over}"
+            return f"{self.verdict} ({beside if self.clusters.verdict != self.verdict else f'{over} only'})"
         return f"{self.verdict} ({self.doubt})" if self.doubt else self.verdict
 
     def __str__(self) -> str:
@@ -87,9 +124,21 @@ class FileVerdicts:
         """As JSON has it."""
         return {
             "confidence": self.confidence,
-            "verdicts": [asdict(row) for row in self.rows],
+            "verdicts": [_as_json(row) for row in self.rows],
             "warnings": list(self.warnings),
         }
+
+
+def _as_json(row: FileVerdict) -> dict[str, Any]:
+    """The row's fields; without ``clusters`` where there are none."""
+    data = asdict(row)
+    if row.clusters is None:
+        del data["clusters"]
+    return data
+
+
+def _counted(found: OverClusters) -> str:
+    return f"{found.n:,} {found.by}{'s' * (found.n != 1)}"
 
 
 def verdicts_of_files(
@@ -104,8 +153,9 @@ def verdicts_of_files(
     """Pair two files of per-question results by task and id, and draw the verdicts.
 
     Args:
-        medical: rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task`` as JSON Lines, a
-            JSON list or CSV; a log of lm-evaluation-harness or inspect_ai; or a folder of JSON Lines, such as a run's.
+        medical: rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and maybe ``task`` and what questions
+            share (``cluster``, or ``image`` or ``images``) as JSON Lines, a JSON list or CSV; a log of
+            lm-evaluation-harness or inspect_ai; or a folder of JSON Lines, such as a run's.
         base: the same of the base model, in any of these formats.
         confidence: of the bootstrap's interval.
         metric: which metric or scorer of a log says what is correct; needed where there are several.
@@ -148,11 +198,22 @@ def verdicts_of_files(
                 if d.discordance
                 else None
             ),
+            clusters=_over_clusters(task, confidence),
         )
         for task, d, p, adjusted in zip(pairing.tasks, differences, p_values, holm(p_values), strict=True)
     )
     warnings = (*_of_files(*outcomes), *_of_pairs(pairing, outcomes), *_of_verdicts(rows, confidence))
     return FileVerdicts(rows, warnings, confidence)
+
+
+def _over_clusters(task: PairedOutcomes, confidence: float) -> OverClusters | None:
+    found = task.clustering
+    if found is None or found.clusters is None:
+        return None
+    over = cluster_bootstrap(task.medical, task.base, found.clusters, confidence=confidence)
+    return OverClusters(
+        found.by, over.n, (over.low, over.high), over.verdict, too_few_clusters(over.n, confidence)
+    )
 
 
 def _difference(task: PairedOutcomes, confidence: float) -> PairedDifference:
@@ -191,6 +252,12 @@ def _of_pairs(pairing: Pairing, outcomes: tuple[Outcomes, Outcomes]) -> Iterator
     for each, unmatched in zip(outcomes, (pairing.medical_unmatched, pairing.base_unmatched), strict=True):
         if unmatched:
             yield _left_out(each, unmatched, pairing)
+    for task in pairing.tasks:
+        if task.clustering is not None and task.clustering.clusters is None:
+            yield (
+                f"{task.task or 'all questions'}: by one file other questions share a {task.clustering.by} than by the "
+                f"other; no interval over {task.clustering.by}s was computed."
+            )
     for difference in pairing.differences:
         yield _differs(difference, pairing.questions)
 
@@ -235,3 +302,16 @@ def _of_verdicts(rows: tuple[FileVerdict, ...], confidence: float) -> Iterator[s
         )
         if said is not None:
             yield said
+        if row.unlike_clusters and row.clusters is not None:
+            yield _unlike(row, row.clusters)
+
+
+def _unlike(row: FileVerdict, beside: OverClusters) -> str:
+    name, over = row.task or "all questions", _counted(beside)
+    if beside.verdict == row.verdict:
+        return f"{name}: the questions are about {over}, which are too few to show a difference."
+    low, high = beside.ci
+    return (
+        f"{name}: {row.verdict} over questions, but {beside.verdict} over {over} [{low:+.1%}, {high:+.1%}]: questions "
+        f"that share a {beside.by} are not independent."
+    )

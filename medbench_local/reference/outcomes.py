@@ -18,6 +18,7 @@ from medbench_local.reference.question_keys import QuestionKey, question_keys, t
 from medbench_local.reference.readers.reading import Results
 from medbench_local.reference.readers.record import EVERYTHING, Record, Selection
 from medbench_local.reference.reading_choice import Unclear
+from medbench_local.reference.shared import Shared, shared_of
 
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
@@ -40,6 +41,7 @@ class Result:
         option_count: how many options the row lists, or None.
         prompt: hash of the prompt's text, or None.
         settings: those of `SETTINGS` that the row has, with ``model`` and ``role``.
+        shared: what it says that it shares with other questions; nothing in another tool's log.
     """
 
     where: str
@@ -52,6 +54,7 @@ class Result:
     option_count: int | None
     prompt: str | None
     settings: Mapping[str, str]
+    shared: Shared = ()
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ def read_results(path: Path, selection: Selection = EVERYTHING, *, role: str | N
     """Read rows with ``id``, ``correct`` (or ``prediction`` and ``answer``) and, if there are several, ``task``.
 
     ``options`` (a list of texts, or a mapping from label to text), ``text_sha256``, ``question`` and what our own
-    samples say about model and settings are used where they are there. Where no row has an id, the text of
-    ``question`` stands for it.
+    samples say about model and settings are used where they are there, and so are ``cluster``, ``image`` and
+    ``images``. Where no row has an id, the text of ``question`` stands for it.
 
     Args:
         path: a file of any format that `Results` knows, or a folder of ``*.jsonl`` files, whose shots and scorings are
@@ -115,7 +118,7 @@ def read_results(path: Path, selection: Selection = EVERYTHING, *, role: str | N
             raise InputError(path, unclear.where, problem, advice=unclear.advice) from None
         notes += [f"task {task}: {note}" if task else note for note in judged.notes]
         for i, correct, gold in zip(places, judged.correct, judged.gold, strict=True):
-            result = _result(records[i].row, said[i], correct, gold)
+            result = _result(records[i], said[i], correct, gold)
             if keys[i] in results:
                 _check_repeated(path, keys[i], results[keys[i]], result)
                 duplicates += 1
@@ -197,7 +200,8 @@ def _option(value: object) -> Value:
     return value if isinstance(value, (str, bool, int, float)) and _is_option(value) else None
 
 
-def _result(row: Row, said: Written, correct: bool, gold: Gold | None) -> Result:
+def _result(record: Record, said: Written, correct: bool, gold: Gold | None) -> Result:
+    row = record.row
     options = said.options
     prompt = row.text("prompt") if isinstance(row.fields.get("prompt"), str) else None
     question = row.text("question") if isinstance(row.fields.get("question"), str) else None
@@ -217,6 +221,7 @@ def _result(row: Row, said: Written, correct: bool, gold: Gold | None) -> Result
             for name in (*SETTINGS, "model", "role")
             if name in row.fields and (value := _scalar(row, name)) is not None
         },
+        shared=() if record.scored_by is not None else shared_of(row),
     )
 
 

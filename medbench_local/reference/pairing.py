@@ -14,6 +14,7 @@ from medbench_local.files.rows import plain
 from medbench_local.reference.notation import FEW
 from medbench_local.reference.outcomes import SETTINGS, Outcomes, Result
 from medbench_local.reference.question_keys import QuestionKey
+from medbench_local.reference.shared import Clustering, clustering
 
 Both = tuple[Result, Result]
 
@@ -42,12 +43,14 @@ class PairedOutcomes:
         ids: of the questions, in the medical file's order.
         medical: whether the medical model answered correctly.
         base: the same of the base model.
+        clustering: which questions go together, where some do.
     """
 
     task: str
     ids: tuple[str, ...]
     medical: NDArray[np.bool_]
     base: NDArray[np.bool_]
+    clustering: Clustering | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,9 @@ def pair_results(medical: Outcomes, base: Outcomes) -> Pairing:
                 ids=tuple(id for _, id in keys),
                 medical=np.array([both[key][0].correct for key in keys]),
                 base=np.array([both[key][1].correct for key in keys]),
+                clustering=clustering(
+                    [both[key][0].shared for key in keys], [both[key][1].shared for key in keys]
+                ),
             )
             for task, keys in common.items()
         ),

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
-from medbench_local.report import sections, words
+from medbench_local.report import clusters, sections, words
 from medbench_local.report.identity import signature
 from medbench_local.report.reading import HOW_TO_READ
-from medbench_local.report.sections import Column, Section
+from medbench_local.report.section import Column, Section
 from medbench_local.results.schema import Results
 
 SPECIAL = re.compile(r"[\\`*\[\]<>|#~&$]|(?<![^\W_])_|_(?![^\W_])")
@@ -32,7 +32,7 @@ def _lines(results: Results) -> Iterator[str]:
     yield ""
     yield f"{escaped(words.settings(results))}."
     yield ""
-    yield from _list([*words.rates(results), *words.verification(results)])
+    yield from _list([*words.rates(results), *words.verification(results), *clusters.differences(results)])
     for section in sections.verdicts(results):
         yield from _section(section)
     yield from ["", "## How to read this", ""]

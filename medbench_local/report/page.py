@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medbench_local.report import sections, words
+from medbench_local.report import clusters, sections, words
 from medbench_local.report.figures import figures
 from medbench_local.report.identity import signature
 from medbench_local.report.reading import HOW_TO_READ
@@ -30,7 +30,7 @@ def html(results: Results) -> str:
         tiles={name: _count(results, name) for name in STATES[:4]},
         warnings=[words.plain(line) for line in results.warnings],
         verdicts=sections.verdicts(results),
-        facts=[*words.rates(results), *words.verification(results)],
+        facts=[*words.rates(results), *words.verification(results), *clusters.differences(results)],
         reading=HOW_TO_READ,
         figures=[
             # the figures are this package's own markup; the names in them were escaped by the XML writer

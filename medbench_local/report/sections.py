@@ -3,47 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from medbench_local.report import identity, words
+from medbench_local.report import clusters, identity, words
+from medbench_local.report.section import Column, Section
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.schema import Comparison, Results, Thinking
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column.
-
-    Attributes:
-        name: its heading.
-        numeric: set to the right.
-        name_of_row: says what a row is about; a blank repeats the row above.
-        state: holds a verdict or an outcome, which is coloured.
-    """
-
-    name: str
-    numeric: bool = False
-    name_of_row: bool = False
-    state: bool = False
-
-
-@dataclass(frozen=True)
-class Section:
-    """One table with what belongs to it.
-
-    Attributes:
-        title: its heading.
-        note: how to read it; "" if it says so itself.
-        columns: in order.
-        rows: texts, one for each column.
-        footnote: what a mark in it means, for where there is no room for ``note``, of which it is a part.
-    """
-
-    title: str
-    note: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-    footnote: str = ""
 
 
 def _number(name: str) -> Column:
@@ -62,6 +26,8 @@ def verdicts(results: Results) -> list[Section]:
     if full and len(full) < len(results.comparisons):
         others = words.plain(results.precision)
         note += f" At full precision: {'; '.join(map(words.cell, full))}; the others at {others}."
+    if any(words.unlike_clusters(c, results.confidence) for c in results.comparisons):
+        note += f" {words.UNLIKE_CLUSTERS}: over pictures it is another one, or there are too few of them."
     return [
         Section(
             f"{shots}-shot",
@@ -114,6 +80,7 @@ def details(results: Results) -> list[Section]:
     """Everything behind the verdicts but where it came from."""
     return [
         *evidence(results),
+        *clusters.sections(results),
         *thinking(results),
         *prompts(results),
         *ablations(results),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.text import Text
 from medbench_local.reference.published import published_rates
 from medbench_local.report import words
 from medbench_local.report.terminal import show_results
+from medbench_local.results.summary import counted
 from medbench_local.results.sweep import AblationTable, ShotsSummary, Sweep
 from medbench_local.statistics.summary import Rates
 
@@ -21,8 +23,12 @@ def show_sweep(found: Sweep) -> RenderableType:
     parts: list[RenderableType] = []
     for run in found.runs:
         parts += [show_results(run.results, run.folder.path, brief=True), Text("")]
+    thinking = {
+        label: words.of_whom(counted(run.results.comparisons))
+        for label, run in zip(found.labels, found.runs, strict=True)
+    }
     for summary in found.summaries:
-        parts += [_rates_table(summary), Text("")]
+        parts += [_rates_table(summary, thinking), Text("")]
         if summary.not_verified:
             count = words.counted(summary.not_verified, "verdict")
             parts.append(Text(f"{count} not verified: hence bounds in place of rates", style="yellow"))
@@ -43,10 +49,11 @@ def sweep_dict(found: Sweep) -> dict[str, Any]:
     }
 
 
-def _rates_table(summary: ShotsSummary) -> Table:
+def _rates_table(summary: ShotsSummary, thinking: Mapping[str, str]) -> Table:
+    """The rates; a pair's name says who thinks in the comparisons that they are over."""
     table = _table(f"{summary.shots}-shot", "comparisons")
     for label, rates in summary.pairs.items():
-        table.add_row(Text(words.plain(label)), str(rates.n), *_shares(rates))
+        table.add_row(Text(f"{words.plain(label)}{thinking[label]}"), str(rates.n), *_shares(rates))
     pooled, mean = summary.pooled, summary.mean
     table.add_row("pooled over all comparisons", str(pooled.n), *_shares(pooled), style="bold")
     table.add_row("mean of the pairs' rates", str(mean.n), *_shares(mean), style="bold")

@@ -11,9 +11,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from medbench_local.report import sections, words
+from medbench_local.report import clusters, sections, words
 from medbench_local.report.identity import signature
-from medbench_local.report.sections import Section
+from medbench_local.report.section import Section
 from medbench_local.results.checks import EquivalenceRecord
 from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.model_check import STANDING, ModelCheck
@@ -41,6 +41,7 @@ def show_results(results: Results, folder: Path, *, brief: bool = False) -> Rend
     parts: list[RenderableType] = [Text(words.headline(results), style="bold"), *_verdicts(results)]
     parts += [Text(line) for line in words.rates(results)]
     parts += [Text(line, style="yellow" if "not " in line else "") for line in words.verification(results)]
+    parts += [Text(line, style="yellow") for line in clusters.differences(results)]
     if not brief:
         parts += [block for section in _details(results) for block in (Text(""), *_titled(section))]
     parts.append(Text(""))

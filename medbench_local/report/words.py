@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.record import Thinkers
 from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results, Thinking
+from medbench_local.results.summary import counted as counted_comparisons
 from medbench_local.scoring.rules import RULES
+from medbench_local.statistics.clusters import too_few_clusters
 from medbench_local.statistics.doubt import doubt
 from medbench_local.text import plain as plain
 
@@ -154,10 +156,29 @@ def headline(results: Results) -> str:
 def verdict(comparison: Comparison, confidence: float) -> str:
     """A verdict as a table has it: "win", "win, doubtful" where an exact test stands against it, "win, unverified".
 
+    A verdict that another one over pictures stands beside is marked: "win†".
+
     Args:
         comparison: whose verdict.
         confidence: of its interval.
     """
+    return _verdict(comparison, confidence) + UNLIKE_CLUSTERS * unlike_clusters(comparison, confidence)
+
+
+UNLIKE_CLUSTERS = "†"
+"""Marks a verdict that another one stands beside."""
+
+
+def unlike_clusters(comparison: Comparison, confidence: float) -> bool:
+    """Whether the bootstrap over pictures gives another verdict, or there are too few of them for a win or a loss."""
+    beside = comparison.clusters
+    if beside is None:
+        return False
+    alone = comparison.verdict != "tie" and too_few_clusters(beside.n, confidence)
+    return alone or beside.verdict != comparison.verdict
+
+
+def _verdict(comparison: Comparison, confidence: float) -> str:
     said = comparison.verdict
     if doubt(said, comparison.n, comparison.mcnemar_p, confidence=confidence) is not None:
         return f"{said}, doubtful"
@@ -165,17 +186,27 @@ def verdict(comparison: Comparison, confidence: float) -> str:
 
 
 def state(text: str) -> str:
-    """What decides the colour of a verdict or an outcome in a table: "win, unverified" is "not verified"."""
-    return "not verified" if text.endswith((", unverified", ", doubtful")) else text
+    """What decides the colour of a verdict or an outcome in a table: "not verified" of "win, unverified" or "win†"."""
+    return "not verified" if text.endswith((", unverified", ", doubtful", UNLIKE_CLUSTERS)) else text
 
 
 def rates(results: Results) -> list[str]:
     """The summary, a line for each number of shots, and one for all if there are several."""
     summary = results.summary
-    lines = [f"{part.shots}-shot: {_rates(part)}" for part in summary.by_shots]
+    found = counted_comparisons(results.comparisons)
+    lines = [
+        f"{part.shots}-shot{of_whom(c for c in found if c.shots == part.shots)}: {_rates(part)}"
+        for part in summary.by_shots
+    ]
     if len(lines) > 1:
-        lines.append(f"all: {_rates(summary)}")
+        lines.append(f"all{of_whom(found)}: {_rates(summary)}")
     return lines or ["no comparison was made"]
+
+
+def of_whom(comparisons: Iterable[Comparison]) -> str:
+    """Who thinks in the comparisons that rates are over, which are some of those that are shown: ", both think"."""
+    who = dict.fromkeys(THINKERS[c.thinkers] for c in comparisons if c.thinkers is not None)
+    return "".join(f", {words}" for words in who)
 
 
 def counted(count: int, what: str) -> str:

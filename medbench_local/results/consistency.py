@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isclose
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from medbench_local.catalog.names import Scoring
 from medbench_local.results.checks import Check, ComparisonEquivalence, EquivalenceRecord, PrecisionChanges
+from medbench_local.results.clusters_consistency import contradictions_of_clusters
+from medbench_local.results.contradiction import ROUNDING, Contradiction
 from medbench_local.results.record import ROLES, THINKERS, Accuracies, Discordant
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.statistics.paired import raw_verdict
@@ -21,8 +24,8 @@ from medbench_local.statistics.recount import (
 )
 from medbench_local.statistics.significance import holm
 
-ROUNDING = 1e-9
-"""How far a fraction may be from what it follows from; a count divided by another is exact to 1e-16."""
+THINKING: Scoring = "thinking"
+"""The scoring in whose comparisons somebody thinks."""
 
 _OF_P_VALUES = 1e-6
 """The same of a p-value, as a share of it."""
@@ -36,18 +39,6 @@ version it was; those that do compute intervals exactly.
 
 _MOST = 10**7
 """Questions up to which intervals are computed again; no data set has so many."""
-
-
-class Contradiction(NamedTuple):
-    """One number that cannot be.
-
-    Attributes:
-        key: where it stands, as in the file ("comparisons.0.ci").
-        problem: what was expected and what was found.
-    """
-
-    key: str
-    problem: str
 
 
 class _Numbers(Protocol):
@@ -114,6 +105,8 @@ def _of_comparison(comparison: Comparison, results: Results) -> Iterator[Contrad
                 )
     yield from _of_thinking(comparison)
     yield from _below("check", _of_check(comparison.check, n))
+    if comparison.clusters is not None:
+        yield from _below("clusters", contradictions_of_clusters(comparison, results.confidence))
     if comparison.quantised is not None:
         yield from _of_quantised(comparison, results.confidence, drawn=drawn)
     if comparison.equivalence is not None:
@@ -129,17 +122,25 @@ def _of_comparison(comparison: Comparison, results: Results) -> Iterator[Contrad
 
 def _of_thinking(comparison: Comparison) -> Iterator[Contradiction]:
     """Who thinks, and how often it ended in which way."""
+    thinks = comparison.thinkers in ("both", "medical")
+    if thinks != (comparison.scoring == THINKING):
+        who = "null" if comparison.thinkers is None else f"'{comparison.thinkers}'"
+        yield Contradiction("thinkers", f"the scoring '{comparison.scoring}' does not go with {who}")
     for role in ROLES:
         found = None if comparison.thinking is None else getattr(comparison.thinking, role)
-        if found is None:
-            continue
         key = f"thinking.{role}"
+        asked = comparison.n - getattr(comparison.counts, role).overlong
+        if found is None:
+            if asked > 0 and comparison.thinkers in ("both", role):
+                yield Contradiction(key, f"by key 'thinkers' {THINKERS[comparison.thinkers]}, found null")
+            continue
         if comparison.thinkers not in ("both", role):
             who = "nobody thinks" if comparison.thinkers is None else THINKERS[comparison.thinkers]
             yield Contradiction(key, f"by key 'thinkers' {who}")
-        if found.questions > comparison.n:
+        if found.questions != asked:
             yield Contradiction(
-                f"{key}.questions", f"expected at most {comparison.n} questions, found {found.questions}"
+                f"{key}.questions",
+                f"expected {asked} questions by keys 'n' and 'counts', found {found.questions}",
             )
         if found.truncated + found.ended > found.questions:
             yield Contradiction(

@@ -1,5 +1,6 @@
 """The lines of ``samples/*.jsonl``: one question each, with everything needed to check its score.
 
+``images`` are the SHA-256 hashes of the question's pictures, where it has any.
 ``target`` and ``acc`` repeat ``answer`` and ``correct`` under the names that users of lm-evaluation-harness know.
 """
 
@@ -58,6 +59,7 @@ def sample_rows(
             "id": question.id,
             "prompt_sha256": answer.prompt_sha256,
             "text_sha256": text_sha256(question.text, question.options),
+            **({"images": [picture.sha256 for picture in question.pictures]} if question.pictures else {}),
             "tokens": answer.tokens,
             "dropped_demonstrations": answer.dropped,
             "overlong": answer.overlong,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from medbench_local.catalog.protocol import Scoring
 from medbench_local.engine.base import Mode
 from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
 from medbench_local.results.choices import PromptChoices
+from medbench_local.results.clusters import Clusters
 from medbench_local.results.identification import HashedFile, Identification
 from medbench_local.results.record import (
     THINKERS,
@@ -151,6 +152,7 @@ class Comparison(Record):
         ablation: from the scores at the scored precision.
         thinkers: who thinks before it answers, where the run is of models that do; null elsewhere.
         thinking: what they thought, at the reported precision; null where nobody does.
+        clusters: the interval over pictures, from the reported answers; absent where no picture has several questions.
     """
 
     task: str
@@ -173,6 +175,15 @@ class Comparison(Record):
     quantised: AtPrecision | None = None
     thinkers: Thinkers | None = None
     thinking: ThinkingOfBoth | None = None
+    clusters: Clusters | None = None
+
+    @model_serializer(mode="wrap")
+    def _absent_without_clusters(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Files of tasks without pictures are what they were before there were any."""
+        data: dict[str, Any] = handler(self)
+        if self.clusters is None:
+            data.pop("clusters", None)
+        return data
 
     @field_validator("check")
     @classmethod
@@ -213,10 +224,12 @@ class Comparison(Record):
     def __str__(self) -> str:
         low, high = self.ci
         who = "" if self.thinkers is None else f", {THINKERS[self.thinkers]}"
+        beside = "" if self.clusters is None else f"; {self.clusters}"
         return (
             f"{self.task}, {self.shots}-shot{who}: {self.verdict}{'' if self.verified else ' (not verified)'}; "
             f"{self.accuracy.medical:.1%} against "
             f"{self.accuracy.base:.1%} of {self.n:,} questions, {self.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
+            f"{beside}"
         )
 
 

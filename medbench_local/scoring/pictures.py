@@ -17,7 +17,8 @@ class PictureBook:
 
     Args:
         info: of the loaded model.
-        features: the file of each picture's features.
+        features: the file of each picture's features. Pictures without may stand in prompts that are tokenised only to
+            see what prompts have in common.
     """
 
     def __init__(self, info: EngineInfo, features: Mapping[Picture, Path]) -> None:
@@ -37,7 +38,7 @@ class PictureBook:
         return tuple(
             PictureTokens(
                 self._vocabulary + number * self._each,
-                tuple(str(self._features[picture]) for picture in self._shown[number]),
+                tuple(map(str, self._files(number))),
             )
             for number in found
         )
@@ -57,16 +58,20 @@ class PictureBook:
     def _name(self, token: int) -> str:
         """What a file of features is called says all that decides them: the tower, the rule, the picture."""
         number = self._number(token)
-        files = ("/".join(self._features[picture].parts[-3:]) for picture in self._shown[number])
+        files = ("/".join(file.parts[-3:]) for file in self._files(number))
         return f"{' '.join(files)} {token - self._vocabulary - number * self._each}"
+
+    def _files(self, number: int) -> list[Path]:
+        shown = self._shown[number]
+        if missing := [picture for picture in shown if picture not in self._features]:
+            raise EngineError(f"The picture {missing[0].name or missing[0].sha256} was not encoded.")
+        return [self._features[picture] for picture in shown]
 
     def _id(self, place: Shown) -> int | None:
         if not place.pictures:
             return None
         shown = place.pictures
         if shown not in self._first:
-            if missing := [picture for picture in shown if picture not in self._features]:
-                raise EngineError(f"The picture {missing[0].name or missing[0].sha256} was not encoded.")
             self._first[shown] = self._vocabulary + len(self._shown) * self._each
             self._shown.append(shown)
         return self._first[shown]

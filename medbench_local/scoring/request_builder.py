@@ -24,6 +24,12 @@ from medbench_local.tasks.question import Question, SplitName, Task
 BLOCK = 5000
 """Most questions whose prompts are held at a time and share a prefix; no test set of the study has more."""
 
+SMALLER_BUDGET = (
+    "Name a protocol with a smaller `thinking: {budget: …}` (both models think as long), or fewer demonstrations with "
+    "`shots=`."
+)
+"""What to do where prompts and the thinking about them do not fit the context."""
+
 _TOGETHER = 200
 """Prompts that are rendered, sent and tokenised in one go."""
 
@@ -223,8 +229,7 @@ class RequestBuilder:
                 f"{lacking:,} of {len(rows):,} prompts of {self._task.id} do not fit the context of "
                 f"{self._settings.context:,} tokens of {self._prompt_style.name} with "
                 f"{self._settings.protocol.thinking.budget:,} tokens of thinking behind them.",
-                advice="Name a protocol with a smaller `thinking: {budget: …}` (both models think as long), or fewer "
-                "demonstrations with `shots=`.",
+                advice=SMALLER_BUDGET,
             )
 
     def tokens(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> int:

@@ -35,6 +35,9 @@ CREATE TABLE IF NOT EXISTS traces (key BLOB PRIMARY KEY, tokens BLOB NOT NULL, e
 """
 _LOOKUP_CHUNK = 500
 _LITTLE_ROOM = 2**20
+_NO_TOKEN = 2**31
+"""No token's id is as large: llama.cpp's have 32 bits, and a sign."""
+
 _ROUNDING = 1e-3
 """How far above 1 a probability may be rounded."""
 
@@ -131,7 +134,8 @@ def _plausible_trace(tokens: object, end: object) -> StoredTrace | None:
     """The trace that a row holds; None if it holds none."""
     if not isinstance(tokens, bytes) or len(tokens) % 8 or not isinstance(end, str):
         return None
-    return StoredTrace(struct.unpack(f"<{len(tokens) // 8}q", tokens), end)
+    found = struct.unpack(f"<{len(tokens) // 8}q", tokens)
+    return StoredTrace(found, end) if all(0 <= token < _NO_TOKEN for token in found) else None
 
 
 def _rows(database: sqlite3.Connection, what: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:

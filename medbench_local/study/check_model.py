@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from medbench_local.study.equivalence import (
 from medbench_local.study.manifest import identity_of
 from medbench_local.study.memory import refuse_plan
 from medbench_local.study.model_prompts import refuse_prompts
-from medbench_local.study.opening import session_for
+from medbench_local.study.opening import builder_of, session_for
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.per_model import need_one_model
 from medbench_local.study.plan import CellKey, Plan, test_questions
@@ -68,7 +69,7 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     planner = Planner(model, model, options, tools.progress)
     quant = planner.quants[0]
     planner = in_begun_mode(planner, planner.plan(quant), partial(_is_begun, planner.quants), tools.progress)
-    plan = planner.plan(quant)
+    plan = _each_question_once(planner.plan(quant))
     prepared = plan.medical
     if prepared.full is None or not plan.checkable:
         raise UsageError(
@@ -77,6 +78,8 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         )
     refuse_plan(plan)
     refuse_prompts(plan)
+    for warning in plan.thoughtless:
+        tools.progress.note(f"warning: {warning}")
     settings = check_settings(
         plan.protocol,
         plan.quant,
@@ -91,6 +94,16 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         quantised = _answers(plan, prepared, rows, store, full=False, tools=tools)
         full = _answers(plan, prepared, rows, store, full=True, tools=tools)
     return _judge(plan, settings, rows, full, quantised)
+
+
+def _each_question_once(plan: Plan) -> Plan:
+    """The plan without what a comparison needs beside the scoring itself, where models think.
+
+    The comparisons that are fair there ask the medical model the same twice, and once without thinking: counted
+    together they would be more questions than were asked.
+    """
+    once = {(cell.task.id, cell.shots): replace(cell, thinkers=None) for cell in plan.cells}
+    return replace(plan, cells=tuple(once.values()))
 
 
 def _folder(quants: Sequence[QuantConfig], plan: Plan) -> Path:
@@ -146,13 +159,17 @@ def _answers(
     found: dict[CellKey, tuple[Answer, ...]] = {}
 
     def work(session: ModelSession) -> None:
+        prompt_style = session.prompt_style()
+        for cell in plan.cells:
+            builder = builder_of(session, plan, cell, "medical", prompt_style)
+            builder.need_room_to_think(chosen[cell.key], "test", rows[cell.key])
         name = plan.reference_precision if full else plan.quant.name
         found.update(
             answer_with(
                 session,
                 plan,
                 "medical",
-                session.prompt_style(),
+                prompt_style,
                 chosen,
                 rows,
                 label=f"{model.name} ({name})",

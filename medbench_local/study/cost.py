@@ -10,11 +10,13 @@ from medbench_local.acquire.inventory import ModelPlan, fetched_twice, made_twic
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.threads import TINY
+from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Prompt
 from medbench_local.prompts.prompt_style import PromptStyle, candidates, may_think, prompt_style_for
 from medbench_local.prompts.prompting import Prompting
 from medbench_local.prompts.rendering import render
+from medbench_local.prompts.thinking_style import style_of
 from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
 from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
@@ -23,10 +25,11 @@ from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.pictures import pictures_of
-from medbench_local.study.plan import Cell, asked_questions, load_cells
+from medbench_local.study.plan import Cell, asked_questions, load_cells, without_thinking
 from medbench_local.study.planner import Planner, given_quantised, sources_of
 from medbench_local.study.precision import begun_before, foreseen, weights_of
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
+from medbench_local.study.thinking_plan import context_at_most, room_to_think
 from medbench_local.study.tools import Tools
 from medbench_local.study.usable import usable_candidates
 from medbench_local.tasks.question import Question
@@ -36,6 +39,8 @@ USUAL_THINKING = 1000
 
 SOME_PLACE = 260
 """Tokens that a picture takes in prompts whose chat template is not known yet, about."""
+_A_TEMPLATE = "</think>"
+"""Stands for the chat template of a model that is not here yet: it may be one of a model that thinks."""
 
 CHARACTERS_PER_TOKEN = 3.7
 """Of English medical text with Llama-2's vocabulary (measured on the MedQA test questions)."""
@@ -71,6 +76,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     given = [given_quantised(source) for source in sources]
     checked = options.check != "none" and steps[0].name != FULL and not any(given)
     costs = []
+    notes: list[str] = []
     planned: list[ModelPlan] = []
     for role, source, file_type, size in zip(ROLES, sources, given, asked, strict=True):
         as_it_is = file_type is not None and options.quant is None
@@ -79,10 +85,19 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         twice = sum(fetched_twice(files, other) for other in planned)
         made = sum(made_twice(files, other) for other in planned)
         planned.append(files)
-        also_thinks = role == "medical" or source.entry is None or may_think(source.entry, None)
+        own_way = options.prompting(role)
+        told = Prompting(system_prompt=own_way.system_prompt)  # a template adds few tokens
+        known = None if files.file is None else read_gguf_header(files.file).chat_template
+        template = _A_TEMPLATE if files.file is None else known
+        also_thinks = role == "medical" or may_think(source.entry, template, own_way)
+        if thinks and also_thinks:
+            style = prompt_style_for(source.entry, asked=told, overrides=options.protocol.prompts)
+            context = context_at_most(source, files.file, options)
+            notes += room_to_think(cells, files.name, style, context, options)
+        elif not thinks and style_of(source.entry, known, own_way) is not None:
+            notes.append(without_thinking(files.name))
         work = _Work(1 + (options.ablation and role == "base"), checked, len(steps), thinks and also_thinks)
         precision = file_type if file_type and as_it_is else quant.name
-        told = Prompting(system_prompt=options.prompting(role).system_prompt)  # a template adds few tokens
         own = tuple(_cost(cell, source.entry, options, told, work) for cell in cells)
         costs.append(
             ModelCost(
@@ -99,7 +114,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
             )
         )
     pictures = len(pictures_of(cells, options))
-    warnings = tuple(dict.fromkeys(w for cell in cells for w in cell.task.warnings))
+    warnings = tuple(dict.fromkeys([*(w for cell in cells for w in cell.task.warnings), *notes]))
     detectable: tuple[str, ...] = ()
     if thinks:
         counts = {cell.task.id: len(asked_questions(options.protocol, cell, options.limit)) for cell in cells}

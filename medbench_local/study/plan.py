@@ -17,12 +17,11 @@ from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress
-from medbench_local.prompts.families import FAMILIES
-from medbench_local.prompts.rendering import blind
 from medbench_local.prompts.thinking_style import style_of
 from medbench_local.results.record import THINKERS, Role, Thinkers
 from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.usable import refuse_unread_pictures
 from medbench_local.tasks.load import LocatedTask, locate_task
 from medbench_local.tasks.question import SPLITS, Question, Task
 from medbench_local.tasks.sample import sampled
@@ -123,6 +122,18 @@ class Outline:
     def same_file(self) -> bool:
         """Whether both models are the same weights."""
         return self.medical.quantised.sha256 == self.base.quantised.sha256
+
+    @property
+    def thoughtless(self) -> tuple[str, ...]:
+        """That models which would think before they answer do not; nothing where the scoring lets them."""
+        if RULES[self.scoring].thinks:
+            return ()
+        said = (
+            without_thinking(model.name)
+            for role, model in self.models.items()
+            if style_of(model.entry, model.chat_template, self.options.prompting(role)) is not None
+        )
+        return tuple(dict.fromkeys(said))
 
     def scored_at_reference(self, role: str) -> bool:
         """Whether a model is scored at the precision that is checked against."""
@@ -228,13 +239,7 @@ class Plan(Outline):
         said = [warning for cell in self.cells for warning in cell.task.warnings]
         models = (self.medical, self.base)
         said += [warning for model in models for warning in model.warnings]
-        if not RULES[self.scoring].thinks:
-            said += [
-                f"{model.name} was trained to think before it answers; here it answers without thinking. The scoring "
-                "thinking lets it think."
-                for role, model in self.models.items()
-                if style_of(model.entry, model.chat_template, self.options.prompting(role)) is not None
-            ]
+        said += self.thoughtless
         if self.same_file:
             said.append(SAME_FILE)
         types = [model.quantised.file_type for model in models]
@@ -244,6 +249,14 @@ class Plan(Outline):
                 f"{types[1]}): a difference between them may come from that alone."
             )
         return tuple(dict.fromkeys(said))
+
+
+def without_thinking(model: str) -> str:
+    """What has to be said of a model that would think, where the scoring does not let it."""
+    return (
+        f"{model} was trained to think before it answers; here it answers without thinking. The scoring thinking lets "
+        "it think."
+    )
 
 
 def asked_questions(protocol: Protocol, cell: Cell, limit: int | None = None) -> tuple[Question, ...]:
@@ -312,21 +325,6 @@ def load_cells(
     return tuple(Cell(task, number) for number in shots for task in found)
 
 
-def refuse_unread_pictures(source: ModelSource, tasks: Sequence[Task]) -> None:
-    """Refuse tasks with pictures for a model of a family that reads text only, before any file of it is fetched.
-
-    Of other models their files say what they read: see `medbench_local.study.model_prompts.refuse_prompts`.
-
-    Raises:
-        UsageError: there is one.
-    """
-    if source.entry is None or source.entry.own_template or FAMILIES[source.entry.family].layout is not None:
-        return
-    for task in tasks:
-        if any(question.pictures for split in task.splits.values() for question in split.questions):
-            raise blind(source.name, task.id)
-
-
 def in_fair_cells(cells: Sequence[Cell], *, base_thinks: bool) -> tuple[Cell, ...]:
     """Each cell as the comparisons that are fair where models think: both, the medical one against the base, nobody."""
     who: tuple[Thinkers, ...] = ("both", "medical", "none") if base_thinks else ("medical", "none")
@@ -358,6 +356,8 @@ def located_tasks(
 
 
 def default_tasks(entries: Sequence[ModelEntry | None]) -> tuple[str, ...]:
-    """The demo tasks if every model is one of the embedded pair, else the 13 of the study."""
-    embedded = all(entry is not None and entry.name.startswith("demo-") for entry in entries)
-    return expand_tasks(("demo",) if embedded else ("all",))
+    """The demo tasks for the embedded pair, the visual ones for models with pictures, else the 13 of the study."""
+    if all(entry is not None and entry.name.startswith("demo-") for entry in entries):
+        return expand_tasks(("demo",))
+    pictures = all(entry is not None and entry.vision is not None for entry in entries)
+    return expand_tasks(("visual" if pictures else "all",))

@@ -1,15 +1,32 @@
-"""Which candidates can be asked at all, in protocols that do as the study's code did."""
+"""What can be asked at all: pictures of models that read them, and prompts that the study's code could ask."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from medbench_local.acquire.source import ModelSource
 from medbench_local.errors import TooFewPicturesError
 from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.prompts.families import FAMILIES
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle
-from medbench_local.prompts.rendering import lacking_pictures
+from medbench_local.prompts.rendering import blind, lacking_pictures
 from medbench_local.tasks.question import Question, Task
+
+
+def refuse_unread_pictures(source: ModelSource, tasks: Sequence[Task]) -> None:
+    """Refuse tasks with pictures for a model of a family that reads text only, before any file of it is fetched.
+
+    Of other models their files say what they read: see `medbench_local.study.model_prompts.refuse_prompts`.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if source.entry is None or source.entry.own_template or FAMILIES[source.entry.family].layout is not None:
+        return
+    for task in tasks:
+        if any(question.pictures for split in task.splits.values() for question in split.questions):
+            raise blind(source.name, task.id)
 
 
 def usable_candidates(

@@ -13,6 +13,7 @@ from medbench_local.catalog.protocol import BootstrapSettings, Scoring
 from medbench_local.catalog.quantisation import FULL
 from medbench_local.results.checks import AtPrecision, Check, ComparisonEquivalence
 from medbench_local.results.choices import PromptChoice, PromptChoices
+from medbench_local.results.clusters import ClusterKindRecord, Clusters
 from medbench_local.results.record import THINKERS, Accuracies, Discordant, Thinkers
 from medbench_local.results.schema import (
     Ablation,
@@ -23,6 +24,7 @@ from medbench_local.results.schema import (
     ThinkingOfBoth,
 )
 from medbench_local.scoring.answers import Answer, LogprobsOf
+from medbench_local.statistics.clusters import cluster_bootstrap, joined
 from medbench_local.statistics.doubt import doubt_said
 from medbench_local.statistics.options import near_ties
 from medbench_local.statistics.paired import PairedDifference, paired_bootstrap, raw_verdict
@@ -146,6 +148,32 @@ def comparison(
         ablation=_ablation(questions, scored, medical.answers, shared_prompt, settings),
         thinkers=thinkers,
         thinking=thinking_of_both(*answers),
+        clusters=over_pictures(questions, *answers, settings),
+    )
+
+
+def over_pictures(
+    questions: Sequence[Question],
+    medical: Sequence[Answer],
+    base: Sequence[Answer],
+    settings: BootstrapSettings,
+) -> Clusters | None:
+    """The difference by a bootstrap over pictures; None where no two questions share one."""
+    clusters = joined([[picture.sha256 for picture in question.pictures] for question in questions])
+    if len(set(clusters)) == len(clusters):
+        return None
+    found = cluster_bootstrap(
+        correctness(questions, medical),
+        correctness(questions, base),
+        clusters,
+        confidence=settings.confidence,
+    )
+    return Clusters(
+        by="picture",
+        n=found.n,
+        ci=(found.low, found.high),
+        verdict=found.verdict,
+        kinds=tuple(ClusterKindRecord(**kind._asdict()) for kind in found.kinds),
     )
 
 

@@ -149,10 +149,16 @@ class Album:
         with self._progress.step("looking at pictures", total=len(new), unit="pictures") as advance:
             for sha256, picture in new.items():
                 try:
-                    decode(picture.path).close()
+                    decode(picture.path, sha256=sha256).close()
                     good.add(sha256)
                 except InputError as error:
-                    self._defects.setdefault(sha256, error)
+                    where = (
+                        ""
+                        if picture.path.name == Path(picture.name).name
+                        else f"picture {plain(picture.name)}"
+                    )
+                    found = InputError(picture.path, where, error.problem, advice=error.advice)
+                    self._defects.setdefault(sha256, found)
                 advance(1)
         if good:
             self._store.note_sound(good)

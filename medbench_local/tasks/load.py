@@ -43,11 +43,17 @@ class LocatedTask:
     wanted: tuple[SplitName, ...]
 
     def paths(self) -> list[list[Path]] | None:
-        """The files of each of its splits, as `Split.files` lists them; None if pictures decide beside them."""
-        if self.place.pictures is not None:
-            return None
+        """The files of each of its splits, as `Split.files` lists them; None if pictures decide beside them.
+
+        Raises:
+            OSError: a file of one's own cannot be read.
+        """
         names = [self.place.splits[split].files for split in self.wanted]
-        return [list(dict.fromkeys(self.place.files[name].path for name in own)) for own in names]
+        paths = [list(dict.fromkeys(self.place.files[name].path for name in own)) for own in names]
+        if self.place.pictures is None:
+            return paths
+        own = self.place.format == "own"
+        return paths if own and not any(_names_images(path) for split in paths for path in split) else None
 
     def read(self, progress: Progress) -> Task:
         """Its questions.
@@ -111,6 +117,12 @@ def locate_task(
     else:
         place = on_the_hub(entry, entry.source, wanted, offline, progress)
     return LocatedTask(entry.id, entry.title, entry.options, sizes, place, wanted)
+
+
+def _names_images(path: Path) -> bool:
+    """Whether questions of one's own may have pictures; found without taking them apart."""
+    with path.open("rb") as stream:
+        return any(b'"images"' in line for line in stream)
 
 
 def _own_name(folder: Path) -> str:

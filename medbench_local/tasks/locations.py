@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +40,12 @@ class DataLocation:
 
 
 def in_folder(folder: Path, source: str) -> DataLocation:
-    """A folder with one JSON Lines file a split, whether or not they are there; pictures lie in it, too."""
+    """A folder with one JSON Lines file a split, whether or not they are there; pictures may lie in it, too."""
     splits = {name: SplitFiles(files=(f"{name}.jsonl",)) for name in SPLITS}
     files = {f"{name}.jsonl": SourceFile(folder / f"{name}.jsonl") for name in SPLITS}
+    pictures = None if source == "embedded" else (SourceFile(folder),)
     advice = "Names of pictures are relative to the folder of the questions."
-    return DataLocation("own", splits, files, source, pictures=(SourceFile(folder),), obtain=advice)
+    return DataLocation("own", splits, files, source, pictures=pictures, obtain=advice)
 
 
 def in_data_dir(
@@ -171,9 +173,9 @@ def _in_folder(folder: Path, pattern: str) -> list[str]:
 
 def _complete(names: Sequence[str]) -> list[str]:
     """Files in the order of their names; none if these say that there are more of them ("-00000-of-00003")."""
-    parts = [re.search(r"-of-(\d{5})", name) for name in names]
-    counts = {int(part[1]) for part in parts if part}
-    return sorted(names) if counts <= {len(names)} else []
+    parts = [part for name in names if (part := re.match(r"(.*)-\d{5}-of-(\d{5})", name))]
+    here = Counter(part[1] for part in parts)
+    return sorted(names) if all(here[part[1]] == int(part[2]) for part in parts) else []
 
 
 def _commit(path: Path) -> str:

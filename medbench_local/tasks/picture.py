@@ -16,7 +16,7 @@ A question with one picture may have none; then the prompt's own place is the pi
 """
 
 CONTROL = (
-    TAG, "<im_start>", "<im_patch>", "<im_end>", "<|endofchunk|>", "<PAD>", "[PAD]", "<s>", "</s>", "<unk>",
+    TAG, "<im_start>", "<im_patch>", "<im_end>", "<|endofchunk|>", "<pad>", "<PAD>", "[PAD]", "<s>", "</s>", "<unk>",
 )  # fmt: skip
 """Texts that models with pictures read as control tokens, or put a picture in place of, wherever they stand."""
 

@@ -121,7 +121,7 @@ class GatedBlocks:
     def repeats(self) -> bool:
         """Whether a row of a tile gets the same bits at every place in it, which is up to numpy's BLAS.
 
-        It is so with every one that has been tried. One tile goes through the first block.
+        OpenBLAS did where it was tried; ask once when a model is loaded. One tile goes through the first block.
         """
         block = self.parts.blocks[0]
         draw = np.random.default_rng(0)

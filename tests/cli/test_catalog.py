@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from medbench_local import api
 from medbench_local.catalog.model import models
 from medbench_local.catalog.quantisation import quant_names
 from medbench_local.catalog.task import task_names
+from medbench_local.prompts.export import ExportedPrompt
 from tests.cli.command import Command
 
 
@@ -90,6 +92,33 @@ def test_a_prompt_is_shown_as_it_is(command: Command, home: Path) -> None:
     shown = command(*words).out
     kept = row["prompt"].rstrip(" ")
     assert kept + "␣" * (len(row["prompt"]) - len(kept)) + "\n" in shown
+
+
+def test_what_the_places_of_a_prompt_show_is_said(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ExportedPrompt(
+        model="med-flamingo-9b",
+        task="mmmu-pharmacy",
+        split="test",
+        item=0,
+        id="x",
+        shots=1,
+        format="default",
+        demonstrations=0,
+        prompt="<image><image>Which? ",
+        special=True,
+        options=("(A)", "(B)"),
+        answer=0,
+        images=(None, ("p1.png", "x#image_2")),
+        image_sha256=(None, ("0" * 64, "1" * 64)),
+    )
+    monkeypatch.setattr(api, "task_prompts", lambda *_, **__: [row])
+    words = ["prompts", "show", "--model", "med-flamingo-9b", "--task", "mmmu-pharmacy"]
+    shown = command(*words).out
+    assert (
+        "<image><image>Which?␣\n--- <image> 1 shows nothing\n--- <image> 2 shows p1.png and x#image_2\n"
+        in shown
+    )
+    assert _json(command, *words)["images"] == [None, ["p1.png", "x#image_2"]]
 
 
 def test_a_system_prompt_of_one_s_own_is_used(command: Command, home: Path) -> None:

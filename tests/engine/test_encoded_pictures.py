@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma3.processing_gemma3 import Gemma3Processor
 
 from medbench_local.engine.base import Pack, PictureTokens, ScoreRequest, Tokens
 from medbench_local.engine.llama import LlamaEngine
@@ -184,20 +187,33 @@ def _tokens_of_transformers(text: str) -> Tokens:
     return tuple(found)
 
 
+def _of_processor() -> str:
+    """What transformers' processor of Gemma 3 puts in the place of a picture."""
+    tokens = SimpleNamespace(
+        boi_token_id=5,
+        boi_token="<start_of_image>",
+        eoi_token="<end_of_image>",
+        image_token="<image_soft_token>",
+    )
+    processor = Gemma3Processor.__new__(Gemma3Processor)
+    with suppress(Exception):  # the rest of it wants a whole tokenizer
+        processor.__init__(None, tokens, image_seq_length=ROWS)
+    return str(processor.full_image_sequence)
+
+
 def test_around_a_picture_stands_what_the_processor_writes(seeing: Seeing) -> None:
     soft = MARKS.index("<image_soft_token>") + 3
     with LlamaEngine(seeing.gguf, seeing.options()) as engine:
         first = engine.info.vocabulary + 3 * ROWS
-        for parts in (
+        prompts: list[list[Any]] = [
             prompt(first),
             prompt(first, first + ROWS),
             ["Look: ", first, " What is it?"],
             [first, "\n\nWell?"],
-        ):
+        ]
+        for parts in prompts:
             (found,) = engine.tokenize_parts([parts], special=True)
-            # transformers/models/gemma3/processing_gemma3.py, full_image_sequence
-            sequence = "\n\n<start_of_image>" + "<image_soft_token>" * ROWS + "<end_of_image>\n\n"
-            text = "".join(sequence if isinstance(part, int) else part for part in parts)
+            text = "".join(_of_processor() if isinstance(part, int) else part for part in parts)
             assert tuple(min(token, engine.info.vocabulary) for token in found) == tuple(
                 engine.info.vocabulary if token == soft else token for token in _tokens_of_transformers(text)
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from medbench_local.engine.base import Engine, GenerateRequest, Pack, ScoreRequest
+from medbench_local.engine.base import Engine, GenerateRequest, Pack, PictureTokens, ScoreRequest
 from medbench_local.engine.fake import BOS, FakeEngine
 from medbench_local.errors import EngineError, WorkerDied
 
@@ -47,3 +47,24 @@ def test_own_scores_and_replies() -> None:
         " B",
         " B\nx",
     ]
+
+
+def test_pictures() -> None:
+    engine = FakeEngine(picture_tokens=3)
+    first, second = (PictureTokens(engine.info.vocabulary + 3 * i, (f"{i}.npy",)) for i in range(2))
+    shown, other, nothing, text = engine.tokenize_parts(
+        [["a ", first.first, "b"], ["a ", second.first, "b"], ["a ", None, "b"], ["a ", "b"]], special=False
+    )
+    assert engine.tokenize(["a b"], special=False) == [text]
+    assert shown == (*text[:3], *range(first.first, first.first + 3), *text[3:])
+    assert len({shown, other, nothing, text}) == 4
+    assert max(nothing) < engine.info.vocabulary
+    requests = tuple(ScoreRequest(tokens, ((7,),)) for tokens in (shown, other, nothing))
+    assert len(set(engine.score(Pack(text[:3], requests, (first, second))))) == 3
+    with pytest.raises(EngineError, match="Nothing was said"):
+        engine.score(Pack((), requests, (first,)))
+    for control in ("<image>", "<s>"):
+        with pytest.raises(EngineError, match="must not become"):
+            engine.tokenize_parts([[control, first.first]], special=False)
+    with pytest.raises(EngineError, match="text only"):
+        FakeEngine().tokenize_parts([["a"]], special=False)

@@ -106,6 +106,9 @@ def test_thinking_ends_as_the_model_ends_it(chain: Path) -> None:
 
         assert thought(400, 64) == Trace((511,), "closed"), "at once"
         assert engine.spell([(511,)]) == [CLOSE], "a control token, which writes nothing in generated texts"
+        for damaged in (512, -1):  # llama.cpp would end the process
+            with pytest.raises(EngineError, match="not in the vocabulary of 512 tokens"):
+                engine.spell([(511, damaged)])
         assert engine.generate(Pack((), (GenerateRequest((1, 400), (), 3),))) == [""]
         assert thought(350, 64) == Trace((), "ended")
         assert thought(340, 64) == Trace(tuple(range(341, 351)), "ended")

@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medbench_local import errors
+from medbench_local.engine.base import GenerateRequest, Pack, PictureTokens, ScoreRequest, ThinkRequest
 from medbench_local.engine.wire import (
     error_from_json,
     error_to_json,
+    pack_from_json,
+    pack_to_json,
     token_lists_from_json,
     token_lists_to_json,
 )
@@ -61,3 +64,21 @@ def test_what_token_lists_share_is_sent_once() -> None:
         [1000, (7,)],
         [1000, (8, 9)],
     ]
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        (ScoreRequest((1, 2, 3), ((4,), (5, 6))), ScoreRequest((1, 2), ((4,),))),
+        (GenerateRequest((1, 2, 3), ("x",), 7),),
+        (ThinkRequest((1, 2, 600), ("</think>",), 7),),
+        (),
+    ],
+    ids=["score", "generate", "think", "none"],
+)
+@pytest.mark.parametrize(
+    "pictures", [(), (PictureTokens(600, ("a.npy",)), PictureTokens(601, ("a.npy", "b.npy")))]
+)
+def test_packs_survive(requests: tuple[ScoreRequest, ...], pictures: tuple[PictureTokens, ...]) -> None:
+    pack = Pack((1, 2), requests, pictures)
+    assert pack_from_json(json.loads(json.dumps(pack_to_json(pack)))) == pack

@@ -359,6 +359,20 @@ MISTRAL_SMALL = Written(
     tokens={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
 )
 
+QWEN_2_5_VL = Written(
+    "{% for message in messages %}"
+    "{% if loop.first and message['role'] != 'system' %}<|im_start|>system\nYou help.<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}<|im_end|>\n"
+    "{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' or 'image' in part %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif 'text' in part %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    "<|im_end|>\n",
+    "<|im_start|>assistant\n",
+    tokens={"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
+)
+
 PARTS_ONLY = Written(
     "{{ bos_token }}{% for message in messages %}{{ message['role'].capitalize() }}"
     "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
@@ -392,6 +406,7 @@ MARKERS_ON_LINES = Written(
 FAMILIES = {
     "markers on lines of their own": MARKERS_ON_LINES,
     "Qwen2.5": QWEN_2_5,
+    "Qwen2.5-VL": QWEN_2_5_VL,
     "Qwen3": QWEN_3,
     "DeepSeek-R1": DEEPSEEK_R1,
     "DeepSeek-V3.1": DEEPSEEK_V3_1,

@@ -7,11 +7,13 @@ The texts are those of transformers' own `apply_chat_template`, with the templat
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from medbench_local.catalog.model import ThinkingName, models
+from medbench_local.errors import InputError
 from medbench_local.prompts.chat_template import TemplateChat
 from medbench_local.prompts.prompt_style import PromptStyle, may_think, prompt_style_for
 from medbench_local.prompts.prompting import Prompting
@@ -161,3 +163,26 @@ def test_what_the_catalog_says_of_models_that_think() -> None:
     assert "medgemma-4b" not in known
     assert {name for name in known if not models()[name].own_template} == set()
     assert all(style_of(models()[name], None) == STYLES[thinking] for name, thinking in known.items())
+
+
+@pytest.mark.parametrize("way", [render, render_thinking])
+def test_a_question_that_a_template_would_cut_is_refused(way: Any) -> None:
+    """This one cuts thoughts out of what the user says as well: the model would be asked half a question."""
+    cuts = Written(
+        "{% for m in messages %}{{ '[' + m.role + ']' + m.content.split('</think>')[-1] + '\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '[assistant]' }}{% endif %}",
+        "\n",
+        "[assistant]",
+    )
+    asked = replace(QUESTION, text=f"What does <think>this</think> mean? {QUESTION.text}")
+    assert way(_style(cuts), "medqa", QUESTION, (), None)
+    with pytest.raises(InputError, match="a turn of the user is not written as it is"):
+        way(_style(cuts), "medqa", asked, (), None)
+
+
+def test_a_template_that_was_given_speaks_of_thinking_too() -> None:
+    """Of a model without one of its own, or with one that is silent."""
+    for own in (None, LLAMA_3_1.source):
+        style = style_of(None, own, Prompting(chat_template=QWEN_3.source))
+        assert style == STYLES["think-tags"]
+    assert style_of(None, QWEN_3.source, Prompting(chat_template="none")) == STYLES["think-tags"]

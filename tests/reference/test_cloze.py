@@ -212,6 +212,8 @@ def test_options_beyond_the_context_and_resumed_runs(checkpoint: Path, tmp_path:
         ({"scoring": "label"}, "key 'scoring'"),
         ({"scoring": 1}, "key 'scoring'"),
         ({"scoring": "cloze", "options": ["a", ""]}, "an option is empty"),
+        ({"images": ["p.png"]}, "shows pictures"),
+        ({"images": [None]}, "shows pictures"),
         ({"scoring": "cloze", "gap": 1}, "key 'gap'"),
         ({"scoring": "cloze", "options": ["a", "<s>"]}, "holds '<s>'"),
     ],

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 
 from medbench_local.errors import InputError, UsageError
 from medbench_local.reference.file_verdicts import FileVerdicts, verdicts_of_files
+from medbench_local.statistics.clusters import cluster_bootstrap
 from medbench_local.statistics.paired import paired_bootstrap
 
 ONLY_THE_ID = (
@@ -164,3 +165,101 @@ def test_no_common_question_is_an_error(tmp_path: Path) -> None:
 def test_options_out_of_range_are_refused_before_anything_is_read(confidence: float) -> None:
     with pytest.raises(UsageError, match="confidence"):
         verdicts_of_files(Path("absent"), Path("absent"), confidence=confidence)
+
+
+# Twelve questions about two pictures, which only the medical model answers, and sixty that share nothing.
+TOGETHER = [(True, False, place // 6) for place in range(12)] + [
+    (place % 2 == 0, place % 2 == 0, 100 + place) for place in range(60)
+]
+
+
+def _sharing(tmp_path: Path, medical: str | None, base: str | None) -> FileVerdicts:
+    """The verdict of `TOGETHER`, each file with its clusters under a name, or without them."""
+    files = []
+    for name, side, key in (("m", 0, medical), ("b", 1, base)):
+        rows: list[dict[str, object]] = []
+        for place, row in enumerate(TOGETHER):
+            shared: object = f"{name}-{row[2]}" if key == "image" else row[2]
+            rows.append(
+                {"id": place, "correct": row[side]}
+                | ({} if key is None else {key: [f"x{shared}.jpg"] if key == "images" else shared})
+            )
+        files.append(_write(tmp_path / name, rows))
+    return verdicts_of_files(*files)
+
+
+@pytest.mark.parametrize(
+    ("medical", "base", "by"),
+    [
+        ("cluster", "cluster", "cluster"),
+        ("image", "image", "picture"),
+        ("images", None, "picture"),
+        (None, "image", "picture"),
+        ("images", "cluster", "cluster"),
+    ],
+)
+def test_questions_that_share_something_have_an_interval_over_it(
+    tmp_path: Path, medical: str | None, base: str | None, by: str
+) -> None:
+    found = _sharing(tmp_path, medical, base)
+    (row,) = found.rows
+    direct = cluster_bootstrap(
+        [one for one, _, _ in TOGETHER],
+        [other for _, other, _ in TOGETHER],
+        [name for _, _, name in TOGETHER],
+    )
+    beside = row.clusters
+    assert beside is not None
+    assert (beside.by, beside.n, beside.ci, beside.verdict) == (by, 62, (direct.low, direct.high), "tie")
+    assert (row.verdict, row.doubt, row.unlike_clusters) == ("win", None, True)
+    assert row.said == f"win (tie over 62 {by}s)"
+    assert found.to_dict()["verdicts"][0]["clusters"]["verdict"] == "tie"
+    assert found.warnings[-1].startswith(f"all questions: win over questions, but tie over 62 {by}s [+0.0%, ")
+
+
+def test_without_shared_questions_nothing_stands_beside(tmp_path: Path) -> None:
+    found = _sharing(tmp_path, None, None)
+    assert found.rows[0].clusters is None
+    assert "clusters" not in found.to_dict()["verdicts"][0]
+    rows = [{"id": i, "correct": i % 2, "image": f"{i}.jpg"} for i in range(20)]
+    found = verdicts_of_files(_write(tmp_path / "m", rows), _write(tmp_path / "b", rows[::-1]))
+    assert found.rows[0].clusters is None
+
+
+def test_files_that_group_questions_differently_are_said(tmp_path: Path) -> None:
+    rows = [{"id": i, "correct": i % 2, "cluster": i // 2} for i in range(20)]
+    other = [row | {"cluster": i // 4} for i, row in enumerate(rows)]
+    found = verdicts_of_files(_write(tmp_path / "m", rows), _write(tmp_path / "b", other))
+    assert found.rows[0].clusters is None
+    assert any(
+        text.startswith("all questions: by one file other questions share a cluster")
+        for text in found.warnings
+    )
+
+
+def test_a_win_of_few_clusters_is_said(tmp_path: Path) -> None:
+    rows = [{"id": i, "correct": 1, "cluster": "ab"[i % 2]} for i in range(40)]
+    other = [row | {"correct": 0} for row in rows]
+    found = verdicts_of_files(_write(tmp_path / "m", rows), _write(tmp_path / "b", other))
+    assert found.rows[0].said == "win (2 clusters only)"
+    assert found.warnings[-1].endswith("about 2 clusters, which are too few to show a difference.")
+
+
+def test_clusters_of_a_csv_file_and_of_rows_with_several_pictures(tmp_path: Path) -> None:
+    lines = ["id,correct,images"]
+    lines += [f'{i},{i % 2},"[""p{i}"", ""p{i + i % 2}""]"' for i in range(8)]
+    path = tmp_path / "m.csv"
+    path.write_text("\n".join(lines) + "\n")
+    found = verdicts_of_files(path, path)
+    beside = found.rows[0].clusters
+    assert beside is not None
+    assert (beside.by, beside.n) == ("picture", 5)  # 0, 1 and 2, 3 and 4, 5 and 6, 7
+
+
+def test_a_cluster_that_is_no_name_is_refused_and_a_picture_itself_is_none(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"id": i, "correct": True, "image": {"bytes": "AAAA"}} for i in range(8)]
+    path = _write(tmp_path / "m", rows)
+    assert verdicts_of_files(path, path).rows[0].clusters is None
+    rows[3]["cluster"] = [1]
+    with pytest.raises(InputError, match="line 4, key 'cluster'"):
+        verdicts_of_files(_write(path, rows), path)

@@ -16,6 +16,7 @@ from medbench_local.results.checks import (
     PrecisionChanges,
 )
 from medbench_local.results.choices import CandidateScore, PromptChoice, PromptChoices
+from medbench_local.results.clusters import ClusterKindRecord, Clusters
 from medbench_local.results.record import VERDICTS, Accuracies, Discordant, Verdict
 from medbench_local.results.schema import (
     Ablation,
@@ -30,6 +31,8 @@ from medbench_local.results.schema import (
 )
 from medbench_local.results.summary import summary
 from medbench_local.statistics.bootstrap import bootstrap_bounds
+from medbench_local.statistics.clusters import ClusterKind, cluster_bounds
+from medbench_local.statistics.paired import verdict as verdict_of
 from medbench_local.statistics.significance import mcnemar_exact, minimum_detectable_difference, wilson
 from medbench_local.study.prompt_search import unsearched
 from medbench_local.study.verdicts import adjusted
@@ -43,6 +46,15 @@ LONG = "mmlu-" + "very-long-name-of-a-task-" * 6
 QUESTIONS, RIGHT = 1273, 580
 DISCORDANT: dict[Verdict, tuple[int, int]] = {"win": (239, 160), "tie": (200, 205), "loss": (105, 232)}
 """Questions that only the medical, and only the base model answers correctly, by the verdict that they give."""
+
+
+# Clusters of QUESTIONS questions whose differences add up to those of DISCORDANT.
+TOGETHER = (ClusterKind(1, 0, 874), ClusterKind(19, -16, 5), ClusterKind(19, 9, 1), ClusterKind(19, 10, 15))
+"""A win over questions, a tie over pictures."""
+APART = (ClusterKind(1, -1, 55), ClusterKind(1, 0, 1168), ClusterKind(1, 1, 48), ClusterKind(2, 2, 1))
+"""A tie over questions and over pictures."""
+FEW = (ClusterKind(424, 26, 2), ClusterKind(425, 27, 1))
+"""A win of questions about three pictures."""
 
 
 def choice(format: Literal["default"] | int = 3, shots: int = 3, *, candidates: int = 12) -> PromptChoice:
@@ -122,6 +134,7 @@ def comparison(
     candidates: int = 12,
     counts: Counts | None = None,
     ablation: bool = False,
+    pictures: Sequence[ClusterKind] = (),
 ) -> Comparison:
     n, (medical_only, base_only) = QUESTIONS, DISCORDANT[verdict]
     difference = (medical_only - base_only) / n
@@ -174,6 +187,19 @@ def comparison(
             shared_prompt="win" if ablation else None,
             shared_prompt_raw="win" if ablation else None,
         ),
+        clusters=over(pictures) if pictures else None,
+    )
+
+
+def over(kinds: Sequence[ClusterKind]) -> Clusters:
+    """What stands beside a comparison whose pictures are of these kinds."""
+    ci = cluster_bounds(tuple(kinds), 0.95)
+    return Clusters(
+        by="picture",
+        n=sum(kind.clusters for kind in kinds),
+        ci=ci,
+        verdict=verdict_of(*ci),
+        kinds=tuple(ClusterKindRecord(**kind._asdict()) for kind in kinds),
     )
 
 
@@ -268,6 +294,14 @@ CASES = {
         base='"><svg onload=alert(1)>',
         warnings=[HOSTILE],
         ladder=[LadderStep(precision=HOSTILE, verified=0, comparisons=2)],
+    ),
+    "pictures": results(
+        [
+            comparison("vqa-rad", "win", pictures=TOGETHER),
+            comparison("slake", "tie", pictures=APART, check=checked("confident", "tie")),
+            comparison("pathvqa", "win", pictures=FEW, check=checked("unsettled", "tie", "win")),
+            comparison("medqa", "win"),
+        ]
     ),
     "forty": forty(),
 }

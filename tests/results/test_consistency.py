@@ -133,13 +133,79 @@ MUTATIONS = [
 ]
 
 
+OF_CLUSTERS = [
+    Mutation("clusters.n", lambda x: x + 1, "found 895 by key 'kinds'"),
+    Mutation("clusters.ci", lambda x: [x[0] - 0.001, x[1]], "the 95% interval of key 'kinds'"),
+    Mutation("clusters.ci", lambda x: [x[0], x[1] + 0.001], "the 95% interval of key 'kinds'"),
+    Mutation("clusters.verdict", _set("win"), "gives 'tie'"),
+    Mutation("clusters.by", _set("pixel"), "'picture'"),
+    Mutation("clusters.kinds", _set([]), "a picture with several questions"),
+    Mutation("clusters.kinds", lambda x: [*x, x[0]], "stand there twice"),
+    Mutation("clusters.kinds.0.clusters", lambda x: x + 1, "by key 'kinds'", "clusters.n"),
+    Mutation("clusters.kinds.0.clusters", _set(0), "greater than or equal to 1"),
+    Mutation("clusters.kinds.0.questions", lambda x: x + 1, "expected 1273 questions", "clusters.kinds"),
+    Mutation("clusters.kinds.2.difference", lambda x: x - 1, "by key 'discordant'", "clusters.kinds"),
+    Mutation("clusters.kinds.0.difference", _set(2), "at most 1 questions"),
+    Mutation("clusters.kinds.1.difference", _set(2**60), "less than or equal to"),
+    Mutation("clusters.kinds.1.difference", _set(-20), "at most 19 questions"),
+]
+
+
+@pytest.mark.parametrize("mutation", OF_CLUSTERS, ids=lambda mutation: mutation.key)
+def test_one_number_of_the_clusters_that_does_not_go_with_the_others(
+    tmp_path: Path, mutation: Mutation
+) -> None:
+    _refused(json.loads(CASES["pictures"].to_json()), tmp_path, mutation)
+
+
+def test_clusters_of_other_questions_are_refused(tmp_path: Path) -> None:
+    data = json.loads(CASES["pictures"].to_json())
+    one, other = data["comparisons"][:2]
+    other["clusters"] = one["clusters"]
+    with pytest.raises(InputError, match=r"comparisons\.1\.clusters\.kinds.*discordant"):
+        _read(data, tmp_path)
+    # As many questions and the same sum, but more discordant ones than there are.
+    first = one["clusters"]["kinds"][0]
+    assert (first["questions"], first["difference"]) == (1, 0)
+    first["clusters"] -= 400
+    one["clusters"]["kinds"] += [
+        {"questions": 1, "difference": difference, "clusters": 200} for difference in (-1, 1)
+    ]
+    data["comparisons"] = [one]
+    with pytest.raises(InputError, match="at most the 399 discordant"):
+        _read(data, tmp_path)
+
+
+def test_clusters_of_one_question_each_are_none(tmp_path: Path) -> None:
+    data = json.loads(CASES["pictures"].to_json())
+    one = data["comparisons"][0]
+    only = one["discordant"]
+    rest = one["n"] - only["medical_only"] - only["base_only"]
+    one["clusters"] = {
+        "by": "picture",
+        "n": one["n"],
+        "ci": one["ci"],
+        "verdict": one["verdict"],
+        "kinds": [
+            {"questions": 1, "difference": difference, "clusters": count}
+            for difference, count in ((-1, only["base_only"]), (0, rest), (1, only["medical_only"]))
+        ],
+    }
+    with pytest.raises(InputError, match="a picture with several questions"):
+        _read(data, tmp_path)
+
+
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.key)
 def test_one_number_that_does_not_go_with_the_others(real: Data, tmp_path: Path, mutation: Mutation) -> None:
+    _refused(real, tmp_path, mutation)
+
+
+def _refused(real: Data, tmp_path: Path, mutation: Mutation) -> None:
     _read(real, tmp_path)
     *way, last = mutation.key.strip("/").split(".")
     part: Any = real if mutation.key.startswith("/") else real["comparisons"][0]
     for key in way:
-        part = part[key]
+        part = part[int(key)] if isinstance(part, list) else part[key]
     part[last] = mutation.change(deepcopy(part[last]))
     place = mutation.place or f"comparisons.0.{mutation.key}"
     place = (

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medbench_local.errors import StoreError
-from medbench_local.store.scores import ScoreStore, StoredScore, score_key
+from medbench_local.store.scores import ScoreStore, StoredScore, StoredTrace, score_key
 
 PARTS = st.lists(
     st.one_of(
@@ -137,3 +137,12 @@ def test_a_row_that_cannot_be_a_score_is_damage_and_absent_in_a_neighbour(
     with ScoreStore(tmp_path / "own.sqlite", [path]) as store:
         assert store.get([bad]) == {}
         assert store.get([good]) == {good: score}
+
+
+@pytest.mark.parametrize("damaged", [(5, -1), (2**31,), (10**12, 3)])
+def test_a_trace_of_what_are_no_tokens_counts_as_absent(tmp_path: Path, damaged: tuple[int, ...]) -> None:
+    with ScoreStore(tmp_path / "scores.sqlite") as store:
+        store.put_traces(
+            {b"sound": StoredTrace((5, 0), "closed"), b"damaged": StoredTrace(damaged, "closed")}
+        )
+        assert store.get_traces([b"sound", b"damaged"]) == {b"sound": StoredTrace((5, 0), "closed")}

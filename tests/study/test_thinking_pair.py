@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
-from medbench_local import compare, export_prompts, read_results, run_reference, validate
+from medbench_local import check, compare, export_prompts, read_results, run_reference, task_prompts, validate
 from medbench_local.catalog.protocol import Protocol, ThinkingSettings
-from medbench_local.errors import InputError
+from medbench_local.errors import InputError, UsageError
 from medbench_local.progress import Advance, Silent
+from medbench_local.report.sweep import show_sweep
 from medbench_local.report.tabular import as_csv
 from medbench_local.results.folder import Run
+from medbench_local.results.sweep import Sweep, summarise
 from tests.cli.command import Command
 from tests.study import thinking_pair
 
@@ -172,6 +176,9 @@ def test_reports_say_who_thinks(run: Run, capsys: pytest.CaptureFixture[str]) ->
     command = Command(capsys)
     ended = command("report", run.folder.path)
     assert ended.code == 0, ended.err
+    assert "0-shot, both think: win 100.0 %" in ended.out, (
+        "the rates say which of the comparisons they are over"
+    )
     for said in ("both think", "medical thinks", "without thinking", "16.7 %", "truncated"):
         assert said in ended.out
     assert json.loads(command("report", run.folder.path, "--format", "json").out) == run.results.to_dict()
@@ -183,6 +190,10 @@ def test_reports_say_who_thinks(run: Run, capsys: pytest.CaptureFixture[str]) ->
         ("medical", "2", ""),
         ("none", "", ""),
     ]
+    sweep = Sweep((run,), ("a pair",), summarise(("a pair",), [run.results.comparisons]))
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(show_sweep(sweep))
+    assert re.search(r"a pair, both think +1 +100.0 %", console.export_text())
     report = (run.folder.path / "report.md").read_text(encoding="utf-8")
     assert "the budget ended its thinking about more than 5.0 %" in report
     assert len(set(str(run.results).splitlines())) == 4, "a line of its own for each comparison"
@@ -195,6 +206,7 @@ def test_reports_say_who_thinks(run: Run, capsys: pytest.CaptureFixture[str]) ->
         ({"ended": QUESTIONS - 1}, "truncated"),
         ({"loops": QUESTIONS + 1}, "loops"),
         ({"questions": QUESTIONS + 1}, "questions"),
+        ({"questions": QUESTIONS - 1}, "questions"),
         ({"median_tokens": None}, "median_tokens"),
     ],
 )
@@ -208,6 +220,33 @@ def test_numbers_of_thinking_that_contradict_each_other_are_refused(
     with pytest.raises(InputError) as caught:
         read_results(path)
     assert caught.value.where == f"key 'comparisons.0.thinking.medical.{key}'"
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "where"),
+    [
+        (0, {"thinking": None}, "thinking.medical"),
+        (1, {"thinking": None}, "thinking.medical"),
+        (0, {"thinkers": "none", "thinking": None}, "thinkers"),
+        (0, {"thinkers": None, "thinking": None}, "thinkers"),
+        (2, {"thinkers": "both"}, "thinkers"),
+        (0, {"scoring": "constrained"}, "thinkers"),
+    ],
+)
+def test_who_thinks_and_what_was_thought_go_together(
+    run: Run, tmp_path: Path, number: int, change: dict[str, Any], where: str
+) -> None:
+    data = run.results.to_dict()
+    data["comparisons"][number] |= change
+    if where == "thinkers":
+        data["comparisons"] = data["comparisons"][number : number + 1]
+        data["comparisons"][0]["holm_p"] = data["comparisons"][0]["mcnemar_p"]
+        number = 0
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError) as caught:
+        read_results(path)
+    assert caught.value.where == f"key 'comparisons.{number}.{where}'"
 
 
 def test_who_does_not_think_has_no_thoughts(run: Run, tmp_path: Path) -> None:
@@ -293,3 +332,67 @@ def test_marks_that_are_control_tokens_and_marks_of_ones_own(place: Path) -> Non
     assert rows[5]["thinking"] == {"tokens": 2, "end": "closed", "loops": False, "text": "HmmBeta"}
     close = {(row.model, row.think.close) for row in export_prompts(found) if row.think}
     assert close == {("control", ("</think>",)), ("base", ("Beta",))}
+
+
+def test_a_check_counts_each_question_once(place: Path) -> None:
+    """What a comparison asks beside, and what it asks twice, would be more questions than there are."""
+    asked: dict[str, Any] = {"quant": "q8_0", "tasks": ["./clues"], "threads": 1}
+    found = check("./med", protocol=_protocol(), output=place / "check", **asked)
+    assert [(task.task, task.shots) for task in found.tasks] == [("clues", 0)]
+    right = _right(0, 1, 2, 3) / QUESTIONS
+    assert (found.overall.n, found.overall.accuracy_full) == (QUESTIONS, right)
+
+
+def test_a_check_refuses_a_budget_beyond_the_context(place: Path) -> None:
+    """All prompts would count as wrong at both precisions, which would then be called equivalent."""
+    with pytest.raises(UsageError, match="12 of 12 prompts of clues do not fit the context of 4,096 tokens"):
+        check(
+            "./med",
+            protocol=_protocol(budget=4090),
+            output=place / "check too long",
+            quant="q8_0",
+            tasks=["./clues"],
+            threads=1,
+        )
+
+
+def test_a_check_without_thinking_says_so(place: Path) -> None:
+    listener = _Listener()
+    check(
+        "./med",
+        output=place / "check at once",
+        quant="q8_0",
+        tasks=["./clues"],
+        shots=[0],
+        threads=1,
+        progress=listener,
+    )
+    assert any("here it answers without thinking" in note for note in listener.notes)
+
+
+@pytest.mark.parametrize("scoring", ["thinking", "constrained", "label", "cloze"])
+def test_prompts_of_a_scoring_are_exported_without_a_run(
+    run: Run, place: Path, capsys: pytest.CaptureFixture[str], scoring: str
+) -> None:
+    """As a run with that scoring exports them."""
+    command, file = Command(capsys), place / f"plain-{scoring}.jsonl"
+    protocol = place / "thinks.yaml"
+    protocol.write_text(f"name: thinks\nsummary: Small.\nthinking: {{budget: {BUDGET}}}\n")
+    plain = ("prompts", "export", "--model", "./med", "--task", "./clues", "--protocol", protocol)
+    ended = command(*plain, "--scoring", scoring, "--output", file)
+    assert ended.code == 0, ended.err
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert {row["scoring"] for row in rows} == {scoring}
+    if scoring in ("thinking", "constrained"):
+        exported = [row.as_row() for row in export_prompts(run)]
+        assert rows == [row for row in exported if (row["model"], row["scoring"]) == ("med", scoring)]
+    else:
+        assert ("gap" in rows[0]) == (scoring == "cloze")
+    ended = command(*plain, "--output", file)
+    assert "scoring" not in json.loads(file.read_text(encoding="utf-8").splitlines()[0])
+
+
+def test_marks_of_ones_own_are_exported_without_a_run(place: Path) -> None:
+    (row,) = task_prompts("./med", "./clues", items=[3], scoring="thinking", think_close="Beta")
+    assert row.think is not None
+    assert (row.think.close, row.think.budget) == (("Beta",), 4096)

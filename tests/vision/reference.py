@@ -51,7 +51,8 @@ def resampled(
         found = (shares @ heads(values)).transpose(-2, -3).flatten(-2)
         latents = latents + linear(found, weights, f"{name}.to_out")
         latents = latents + feed_forward(latents, weights, f"resampler.layers.{number}.1")
-    return norm(latents, weights, "resampler.norm").numpy()
+    result: NDArray[Any] = norm(latents, weights, "resampler.norm").numpy()
+    return result
 
 
 def block(
@@ -85,4 +86,6 @@ def block(
     shares = scores.softmax(-1).masked_fill((tag == 0)[:, None], 0)
     found = (shares @ heads(values)).transpose(-2, -3).flatten(-2)
     rows = rows + linear(found, weights, f"{name}.attn.to_out") * weights[f"{name}.attn_gate"].tanh()
-    return (rows + feed_forward(rows, weights, f"{name}.ff") * weights[f"{name}.ff_gate"].tanh()).numpy()
+    rows = rows + feed_forward(rows, weights, f"{name}.ff") * weights[f"{name}.ff_gate"].tanh()
+    result: NDArray[Any] = rows.numpy()
+    return result

@@ -55,7 +55,8 @@ def equal(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
 def normal(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[S, S, 3] of levels as a tower sees them, by their definition."""
     values = levels.astype("f4") / np.float32(255)
-    return ((values - np.array(MEAN, "f4")) / np.array(STD, "f4")).transpose(2, 0, 1)
+    values = (values - np.array(MEAN, "f4")) / np.array(STD, "f4")
+    return np.moveaxis(values, 2, 0)
 
 
 def resized(picture: Image.Image, size: int) -> Image.Image:
@@ -67,11 +68,11 @@ def resized(picture: Image.Image, size: int) -> Image.Image:
 
 def middle(picture: Image.Image, size: int) -> Image.Image:
     """As torchvision cuts: half of what is too much, to the nearest, from a half to the even one."""
-    offsets = [
+    left, top = (
         int((Decimal(side - size) / 2).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
         for side in picture.size
-    ]
-    return picture.crop((*offsets, *(offset + size for offset in offsets)))
+    )
+    return picture.crop((left, top, left + size, top + size))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -180,9 +181,9 @@ def test_the_note_of_a_camera_is_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["gif", "tif", "webp", "png"])
 def test_the_first_of_several_frames_is_seen(tmp_path: Path, kind: str) -> None:
     frames = [drawn((80, 60), seed=seed).quantize(50).convert("RGB") for seed in range(3)]
-    first, options = frames[0], {"lossless": True} if kind == "webp" else {}
+    first = frames[0]
     path = tmp_path / f"film.{kind}"
-    first.save(path, save_all=True, append_images=frames[1:], **options)
+    first.save(path, save_all=True, append_images=frames[1:], lossless=True)
     with Image.open(path) as opened:
         assert opened.n_frames == 3
     assert equal(pixels(path, FLOOR), processed(first))

@@ -22,7 +22,7 @@ def test_latents_are_those_of_torch(tmp_path: Path, ln_post: Any) -> None:
     tensors = flamingo_tensors(flamingo(), layers=3)
     resampler = Resampler.open(saved_vision(tmp_path, flamingo(), tensors))
     latents = resampler.latents(FEATURES, ln_post)
-    assert (latents.dtype, latents.shape) == (np.float32, (8, 48))
+    assert latents.dtype == np.float32
     expected = resampled(FEATURES, tensors, 3, ln_post=ln_post == "paper")
     np.testing.assert_allclose(latents, expected, rtol=0, atol=2e-5)
     other = resampled(FEATURES, tensors, 3, ln_post=ln_post != "paper")

@@ -83,7 +83,7 @@ class Record:
         return None if value is None else bool(value)
 
 
-def id_text(row: Row, value: object) -> str:
+def id_text(row: Row, value: object, name: str = "id") -> str:
     """An id as text: 7, 7.0 and "7" are one id, for JSON has one kind of number.
 
     Raises:
@@ -93,4 +93,4 @@ def id_text(row: Row, value: object) -> str:
         return str(int(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return row.readable(value, "id")
+    return row.readable(value, name)

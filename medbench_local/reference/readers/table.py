@@ -11,13 +11,13 @@ from medbench_local.files.readers import csv_rows
 from medbench_local.files.rows import Row, SourceFile, listed
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
-_JSON = ("options", "logprobs")
+_JSON = ("options", "logprobs", "images")
 
 
 def csv_records(file: SourceFile) -> Iterator[Row]:
     """One row a line: ``correct`` is true, false, 1 or 0 in any case, an empty cell is nothing, all else stays text.
 
-    ``options`` and ``logprobs`` are read as JSON where they start with a bracket.
+    ``options``, ``logprobs`` and ``images`` are read as JSON where they start with a bracket.
 
     Raises:
         InputError: a name stands twice in the header, a line has more or fewer cells, or a cell is not what its name

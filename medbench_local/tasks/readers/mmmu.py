@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -90,7 +91,9 @@ def _options(row: Row) -> tuple[str, ...]:
     if len(written) > LONGEST_LIST:
         raise row.error(f"longer than {LONGEST_LIST:,} characters", name="options")
     try:
-        read = ast.literal_eval(written)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a backslash that escapes nothing: formulas have them
+            read = ast.literal_eval(written)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise row.error("expected a list of texts as Python writes it", name="options") from error
     return row.readables(read, "options")

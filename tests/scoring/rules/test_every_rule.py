@@ -58,6 +58,17 @@ def test_the_key_of_scores_is_that_of_every_release(name: Scoring) -> None:
     assert not RULES[name].fits(StoredScore((-1.0,), 0.5, None, 2), request)
 
 
+def test_requests_are_found_again_whatever_a_protocol_says_of_pictures() -> None:
+    """Which are shown is in the prompt and its hash."""
+    paper, all_shown = (
+        settings(shot_images=mode, vision_ln_post=ln)
+        for mode, ln in (("paper", "paper"), ("all", "original"))
+    )
+    assert paper.identity == all_shown.identity
+    assert "shot_images" not in paper.identity
+    assert settings(chat_bos="twice").identity != paper.identity
+
+
 @pytest.mark.parametrize("name", get_args(Scoring))
 def test_a_picture_is_refused_and_never_dropped(name: Scoring) -> None:
     (question,) = questions("test", 1)
