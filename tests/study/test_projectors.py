@@ -11,6 +11,7 @@ import pytest
 
 import medbench_local
 from medbench_local import Run, UsageError
+from tests.cli.command import Command
 from tests.engine.gemma3_pictures import Seeing, picture, write_projector, write_seeing
 from tests.vision.test_projector_file import tensors
 
@@ -115,3 +116,17 @@ def test_two_precisions_are_refused(pair: tuple[Seeing, Seeing], task: Path, tmp
     narrow = write_projector(tmp_path / "narrow.gguf", tensors(), "f16")
     with pytest.raises(UsageError, match="two precisions"):
         compare(pair, task, tmp_path / "run", mmproj={"medical": pair[0].projector, "base": narrow})
+
+
+def test_the_command_line_names_one_for_each(
+    pair: tuple[Seeing, Seeing], task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(capsys)
+    named = [f"--mmproj={role}={one.projector}" for role, one in zip(("medical", "base"), pair, strict=True)]
+    words = ["compare", pair[0].gguf, pair[1].gguf, "--tasks", task, "--shots", 0, "--quant", "full"]
+    planned = command(*words, *named, "--dry-run")
+    assert planned.code == 0, planned.err
+    ended = command(*words, *named, "--threads", 1, "--output", tmp_path / "run", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["comparisons"][0]["n"] == 6
+    assert "not a projector" in command.fails(*words, "--mmproj", pair[0].gguf)

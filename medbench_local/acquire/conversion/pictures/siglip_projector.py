@@ -1,6 +1,6 @@
 """The half of a Gemma 3 checkpoint that sees pictures becomes the projector file with which llama.cpp sees them.
 
-The same tensors in the same types as llama.cpp's own converter writes with `--mmproj`.
+The same tensors in the same types as llama.cpp's own converter writes.
 """
 
 from __future__ import annotations
