@@ -597,12 +597,12 @@ def test_a_base_that_is_named_for_a_whole_model_has_no_effect_and_is_refused(
 def test_flamingo_files_in_either_form_are_one_model(tmp_path: Path, toys: Toys) -> None:
     state = flamingo_state(base_state(pieces(None)), seed=3)
     found = set()
-    for number, (names, wrapped, prefix) in enumerate(
-        [("list", False, ""), ("layers", False, ""), ("both", True, "module."), ("list", True, "")]
-    ):
-        file = write_flamingo(
-            tmp_path / str(number) / "model.pt", state, names=names, wrapped=wrapped, prefix=prefix
-        )  # type: ignore[arg-type]
+    files = (
+        write_flamingo(tmp_path / "0" / "model.pt", state),
+        write_flamingo(tmp_path / "1" / "model.pt", state, names="layers"),
+        write_flamingo(tmp_path / "2" / "model.pt", state, names="both", wrapped=True, prefix="module."),
+    )
+    for number, file in enumerate(files):
         output = tmp_path / f"made{number}"
         api.convert(str(file), output, base=str(toys.base), vision_tower=str(toys.tower))
         made = prepare(output, tmp_path / "home")
