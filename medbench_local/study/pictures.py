@@ -12,7 +12,7 @@ from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
-from medbench_local.tasks.picture import Picture
+from medbench_local.tasks.picture import TAG, Picture
 from medbench_local.tasks.question import Question
 
 
@@ -25,7 +25,7 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
     """
     if model.vision is None:
         return {}
-    shown = pictures_of(plan.cells, plan.options, demonstrations=_shows_demonstrations(plan, model))
+    shown = pictures_of(plan.cells, plan.options, last_only=_shows_last_only(plan, model))
     if not shown:
         return {}
     if isinstance(model.vision, ProjectorFiles):
@@ -59,31 +59,55 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
 
 
 def pictures_of(
-    cells: Iterable[Cell], options: ResolvedOptions, *, demonstrations: bool = True
+    cells: Iterable[Cell], options: ResolvedOptions, *, last_only: bool = False
 ) -> tuple[Picture, ...]:
-    """The pictures of all questions that may be asked in ``cells``, and of the demonstrations shown, each once."""
+    """The pictures of all questions that may be asked in ``cells``, and of the demonstrations shown, each once.
+
+    Args:
+        cells: tasks with numbers of shots.
+        options: say which questions are asked and which demonstrations are shown.
+        last_only: only the last place of a prompt shows anything; then pictures of demonstrations are looked at only
+            where that place may be given one.
+    """
     found: dict[Picture, None] = {}
     for cell in cells:
-        for question in _shown_questions(cell, options, demonstrations=demonstrations):
+        asked, shown = tuple(_asked(cell, options)), tuple(_demonstrations(cell, options))
+        if last_only and all(map(_has_its_place, (*asked, *shown))):
+            shown = ()
+        for question in (*asked, *shown):
             found.update(dict.fromkeys(question.pictures))
     return tuple(found)
 
 
-def _shows_demonstrations(plan: Plan, model: PreparedModel) -> bool:
-    """Whether pictures of demonstrations are looked at; the study's code for LLaVA only leaves room for them."""
+def _shows_last_only(plan: Plan, model: PreparedModel) -> bool:
+    """Whether a model is shown a picture only at the last place of a prompt, as by the study's code for LLaVA."""
     if isinstance(model.vision, ProjectorFiles):
-        return True
+        return False
     assert model.vision is not None
-    return model.vision.parts.kind != "llava" or plan.protocol.shot_images == "all"
+    return model.vision.parts.kind == "llava" and plan.protocol.shot_images == "paper"
 
 
-def _shown_questions(cell: Cell, options: ResolvedOptions, *, demonstrations: bool) -> Iterable[Question]:
+def _has_its_place(question: Question) -> bool:
+    """Whether there is one picture and one place for it.
+
+    Where all questions of a prompt are so, its last place shows the picture of the question asked. Elsewhere the number
+    of pictures handed over differs from that of places, and the last place may show that of a demonstration.
+    """
+    in_options = any("<image " in option for option in question.options)
+    return len(question.pictures) == 1 and question.text.count(TAG) <= 1 and not in_options
+
+
+def _asked(cell: Cell, options: ResolvedOptions) -> Iterable[Question]:
     protocol, task = options.protocol, cell.task
     yield from asked_questions(protocol, cell, options.limit)
     if protocol.selection.method != "none":
         validation = task.questions("validation")
         yield from (validation[row] for row in selection_rows(task, protocol.selection, options.limit))
-    if cell.shots and demonstrations:
-        pool = task.questions("demonstrations")
-        for seed in {*protocol.selection.demonstration_seeds, protocol.demonstration_seed}:
+
+
+def _demonstrations(cell: Cell, options: ResolvedOptions) -> Iterable[Question]:
+    if cell.shots:
+        selection = options.protocol.selection
+        pool = cell.task.questions("demonstrations")
+        for seed in {*selection.demonstration_seeds, options.protocol.demonstration_seed}:
             yield from (pool[row] for row in demonstration_rows(seed, len(pool), cell.shots))
