@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from medbench_local.acquire.cache import make_once
 from medbench_local.acquire.locations import VISION_FORMAT
-from medbench_local.acquire.picture_folders import TOWER, VISION
+from medbench_local.acquire.picture_folders import LANGUAGE, TOWER, VISION
 from medbench_local.catalog.model import FamilyName, VisionKind
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import GgufHeader
@@ -377,9 +377,7 @@ def made_of(folder: Path) -> MadeOf:
     )
 
 
-def files_in_folder(
-    folder: Path, name: str, home: Path, progress: Progress, *, family: FamilyName | None
-) -> VisionFiles:
+def files_in_folder(folder: Path, name: str, home: Path, progress: Progress, *, made: MadeOf) -> VisionFiles:
     """The two files in a folder that was made of a model with pictures.
 
     Args:
@@ -387,10 +385,11 @@ def files_in_folder(
         name: of the model.
         home: MEDBENCH_HOME.
         progress: told of files that take long to read.
-        family: how the model is prompted; None for what its parts say.
+        made: what is noted there.
 
     Raises:
-        InputError: one is missing or damaged, or they do not belong together.
+        InputError: one is missing or damaged, they do not belong together, or the parts are not those that were made
+            there with the language model: those of another model of the same size would fit it and make noise.
     """
     from medbench_local.vision.parts import read_parts  # slow to import
 
@@ -408,14 +407,23 @@ def files_in_folder(
             f"is not the tower that {VISION} of {name} belongs to",
             advice="Convert the model again.",
         )
+    vision_sha256 = file_sha256(vision, home, progress)
+    if made.files.get(VISION, vision_sha256) != vision_sha256:
+        raise InputError(
+            vision,
+            "",
+            f"is not the file that was made with {LANGUAGE} of {name}, as {NOTE} says",
+            advice="Convert the model again.",
+        )
     return VisionFiles(
         vision=vision,
-        vision_sha256=file_sha256(vision, home, progress),
+        vision_sha256=vision_sha256,
         tower=tower,
         tower_sha256=tower_sha256,
         parts=parts,
-        family=family or _family_by_parts(parts),
+        family=made.family or _family_by_parts(parts),
         size=vision.stat().st_size + tower.stat().st_size,
+        warnings=made.warnings,
     )
 
 

@@ -13,7 +13,9 @@ from medbench_local.acquire.checkpoint_files import CheckpointFiles, Origin, fin
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
 from medbench_local.acquire.locations import VISION_FORMAT, full_path, quantised_path, room_for
+from medbench_local.acquire.picture_folders import VISION
 from medbench_local.acquire.picture_parts import (
+    NOTE,
     ProjectorFiles,
     VisionFiles,
     files_in_folder,
@@ -27,7 +29,7 @@ from medbench_local.acquire.source_types import OWN
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.engine.support import refuse_unsupported
-from medbench_local.errors import NotFoundError, UsageError
+from medbench_local.errors import InputError, NotFoundError, UsageError
 from medbench_local.files.gguf_header import LOSSLESS, GgufHeader, gguf_parts, read_gguf_header
 from medbench_local.files.hashes import FileRecord, content_key
 from medbench_local.files.space import DiskNeed, check_room
@@ -247,7 +249,7 @@ def _prepare_gguf(
     vision: VisionFiles | ProjectorFiles | None = None
     beside: tuple[FileRecord, ...] = ()
     if isinstance(source, LocalGguf) and source.vision is not None:
-        vision, beside = _vision_of_folder(source, source.vision, header, home, progress)
+        vision, beside = _vision_of_folder(source, source.vision, given, header, home, progress)
     elif source.projector is not None:
         vision, beside = _vision_of_projector(source.projector, header, home, progress)
     return PreparedModel(
@@ -259,18 +261,30 @@ def _prepare_gguf(
         repository=repository,
         commit=commit,
         files=(*files, *beside),
-        warnings=header.warnings + warnings,
+        warnings=(*header.warnings, *warnings, *(vision.warnings if vision else ())),
         vision=vision,
     )
 
 
 def _vision_of_folder(
-    source: LocalGguf, folder: Path, header: GgufHeader, home: Path, progress: Progress
+    source: LocalGguf, folder: Path, given: GgufFile, header: GgufHeader, home: Path, progress: Progress
 ) -> tuple[VisionFiles, tuple[FileRecord, ...]]:
-    """What lies beside a GGUF to be shown pictures with, and the two files as records."""
+    """What lies beside a GGUF to be shown pictures with, and the two files as records.
+
+    Raises:
+        InputError: files do not belong together. A GGUF that was quantised since has another hash than is noted.
+    """
     made = made_of(folder)
-    found = files_in_folder(folder, source.name, home, progress, family=made.family)
+    found = files_in_folder(folder, source.name, home, progress, made=made)
     refuse_other_language(found.parts, folder, header)
+    noted = made.files.get(given.path.name, given.sha256)
+    if given.file_type in LOSSLESS and noted != given.sha256:
+        raise InputError(
+            given.path,
+            "",
+            f"is not the file that was made with {VISION} beside it, as {NOTE} says",
+            advice=f"Convert the model into {folder} again.",
+        )
     records = hashed(folder, (found.vision.name, found.tower.name), home, progress)
     return found, records
 

@@ -518,6 +518,35 @@ def test_a_folder_whose_files_do_not_belong_together_is_refused(tmp_path: Path, 
         prepare(other, tmp_path / "home")
 
 
+@pytest.mark.parametrize("name", ["vision.safetensors", "model.gguf"])
+def test_files_of_another_model_of_the_same_size_are_refused(tmp_path: Path, toys: Toys, name: str) -> None:
+    """They would fit, and make noise."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    for source, output in ((toys.llava_v0, one), (toys.llava_med, other)):
+        api.convert(str(source), output, base=str(toys.base), vision_tower=str(toys.tower))
+    prepare(one, tmp_path / "home")
+    shutil.copy(other / name, one / name)
+    with pytest.raises(InputError, match=rf"{name.replace('.', '[.]')}: is not the file that was made with"):
+        prepare(one, tmp_path / "home")
+
+
+def test_a_quantised_language_model_may_take_its_place(tmp_path: Path, toys: Toys) -> None:
+    output = tmp_path / "mine"
+    api.convert(str(toys.llava_v0), output, base=str(toys.base), vision_tower=str(toys.tower))
+    api.quantize(output / "model.gguf", tmp_path / "smaller.gguf", quant="q8_0")
+    shutil.copy(tmp_path / "smaller.gguf", output / "model.gguf")
+    assert prepare(output, tmp_path / "home").quantised.file_type == "q8_0"
+
+
+def test_what_was_warned_of_at_the_conversion_is_said_in_every_run(tmp_path: Path, toys: Toys) -> None:
+    tower = shutil.copytree(toys.tower_336, tmp_path / "clip-vit-large-patch14-336")
+    warnings = api.convert(
+        str(toys.llava_v0), tmp_path / "mine", base=str(toys.base), vision_tower=str(tower)
+    )
+    assert any("was trained with the tower clip-vit-large-patch14" in one for one in warnings)
+    assert set(warnings) <= set(prepare(tmp_path / "mine", tmp_path / "home").warnings)
+
+
 def test_what_is_missing_or_too_much_is_said(tmp_path: Path, toys: Toys) -> None:
     with pytest.raises(UsageError, match="both that language model and a tower are needed"):
         api.convert(str(toys.med_flamingo / "model.pt"), tmp_path / "x", base=str(toys.base))
