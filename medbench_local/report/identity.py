@@ -27,8 +27,8 @@ def signature(results: Results) -> str:
     parts = {
         "medbench-local": results.version or UNKNOWN,
         "run": results.identity or UNKNOWN,
-        "medical": _named(models.medical.name, models.medical.sha256[:HEX]),
-        "base": _named(models.base.name, models.base.sha256[:HEX]),
+        "medical": _named(models.medical.name, _content(models.medical)),
+        "base": _named(models.base.name, _content(models.base)),
         "precision": results.precision,
         "reported": _several(c.precision for c in results.comparisons),
         "protocol": _named(results.protocol, _digest(results.protocol_content)),
@@ -45,6 +45,12 @@ def signature(results: Results) -> str:
     }
     # a name that holds the mark between the parts must not make up a part
     return "|".join(f"{name}:{plain(value).replace('|', '/')}" for name, value in parts.items())
+
+
+def _content(model: ModelRecord) -> str:
+    """The weights that were scored, and those that pictures were seen with."""
+    seeing = f"+{model.vision_sha256[:HEX]}" if model.vision_sha256 else ""
+    return model.sha256[:HEX] + seeing
 
 
 def _mode(results: Results) -> str:

@@ -47,6 +47,7 @@ class ModelRecord(Record):
         file_type: its quantisation ("q4_k_m", "f16").
         size: its bytes.
         full_sha256: hash of the lossless GGUF that it was made of; null if there is none, or if nobody wrote it down.
+        vision_sha256: hash of the file with what it sees pictures with; null for a model that was shown none.
         files: of the checkpoint or GGUF that was given; null in files of releases that did not write it.
     """
 
@@ -56,6 +57,7 @@ class ModelRecord(Record):
     file_type: str
     size: Count
     full_sha256: str | None = None
+    vision_sha256: str | None = None
     files: tuple[HashedFile, ...] | None = None
 
 

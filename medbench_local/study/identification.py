@@ -97,6 +97,7 @@ def model_record(model: PreparedModel) -> ModelRecord:
         file_type=file.file_type,
         size=file.size,
         full_sha256=model.full.sha256 if model.full else None,
+        vision_sha256=model.vision.vision_sha256 if model.vision else None,
         files=tuple(HashedFile(name=f.path, sha256=f.sha256) for f in model.files),
     )
 

@@ -239,6 +239,8 @@ def _model_identity(plan: Outline, role: Role) -> list[Any]:
     found: list[Any] = [model.name, plan.reference_file(model).sha256, known]
     if model.vision is not None:
         found += [sha256 for _, sha256 in model.vision.files.values()]
+        if entry is None:  # a folder's note says how its model is prompted
+            found.append(model.vision.family)
     template = chat_template_record(model, plan.options.prompting(role))
     return found if template.sha256 is None else [*found, TEMPLATES]
 

@@ -120,8 +120,8 @@ class Outline:
 
     @property
     def same_file(self) -> bool:
-        """Whether both models are the same weights."""
-        return self.medical.quantised.sha256 == self.base.quantised.sha256
+        """Whether both models are the same weights, those that they see pictures with included."""
+        return _content_of(self.medical) == _content_of(self.base)
 
     @property
     def thoughtless(self) -> tuple[str, ...]:
@@ -249,6 +249,11 @@ class Plan(Outline):
                 f"{types[1]}): a difference between them may come from that alone."
             )
         return tuple(dict.fromkeys(said))
+
+
+def _content_of(model: PreparedModel) -> tuple[str, ...]:
+    seeing = () if model.vision is None else (sha256 for _, sha256 in model.vision.files.values())
+    return model.quantised.sha256, *seeing
 
 
 def without_thinking(model: str) -> str:
