@@ -33,7 +33,7 @@ _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2
 """Types of numbers, as numpy sees them (which has no bfloat16: its bits, then)."""
 
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
-_AGAIN = "Delete the file and convert the model again."
+AGAIN = "Delete the file and convert the model again."
 _BLOCK = 64 * 2**20
 
 R = TypeVar("R")
@@ -100,7 +100,7 @@ class TensorFile:
         except FileNotFoundError as error:
             raise InputError(path, "", "no such file") from error
         except SafetensorError as error:
-            raise InputError(path, "", f"no whole safetensors file: {error}", advice=_AGAIN) from error
+            raise InputError(path, "", f"no whole safetensors file: {error}", advice=AGAIN) from error
         except OSError as error:
             raise InputError(path, "", f"cannot be read: {error.strerror or error}") from error
         header.pop("__metadata__", None)
@@ -121,7 +121,7 @@ class TensorFile:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
             where = f"record '{RECORD}'" + (f", key '{key}'" if key else "")
-            raise InputError(self.path, where, first["msg"], advice=_AGAIN) from error
+            raise InputError(self.path, where, first["msg"], advice=AGAIN) from error
 
     def check_names(self, expected: set[str]) -> None:
         """Hold the names of the tensors to what should be there.
@@ -134,7 +134,7 @@ class TensorFile:
                 listed = ", ".join(sorted(names)[:4]) + (
                     f" and {len(names) - 4} more" if len(names) > 4 else ""
                 )
-                raise InputError(self.path, "header", f"{what} tensors {listed}", advice=_AGAIN)
+                raise InputError(self.path, "header", f"{what} tensors {listed}", advice=AGAIN)
 
 
 def write_tensors(path: Path, record: Any, tensors: Mapping[str, NDArray[Any]]) -> str:

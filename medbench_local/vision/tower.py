@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 
 from medbench_local.errors import InputError
 from medbench_local.vision.arithmetic import Floats, attention, gelu, layer_norm, quick_gelu
-from medbench_local.vision.tensor_file import TensorFile, write_tensors
+from medbench_local.vision.tensor_file import AGAIN, TensorFile, write_tensors
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,9 @@ class Tower:
         """
         file = TensorFile.open(path)
         config = file.read_record(TowerConfig)
+        if config.num_hidden_layers > len(file.tensors):  # before a name is made for each of them
+            problem = f"{config.num_hidden_layers} layers in a file of {len(file.tensors)} tensors"
+            raise InputError(path, "header", problem, advice=AGAIN)
         shapes = _shapes(config)
         file.check_names(set(shapes))
         for name, shape in shapes.items():

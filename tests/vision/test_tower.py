@@ -103,6 +103,9 @@ def _damaged(path: Path, how: str) -> None:
         case "kind":
             config = {**vars(tower_config()), "hidden_act": "relu"}
             save_file(tensors, path, {"medbench_local": json.dumps(config)})
+        case "layers":
+            config = {**vars(tower_config()), "num_hidden_layers": 10**12}
+            save_file(tensors, path, {"medbench_local": json.dumps(config)})
         case "extra":
             config = {**vars(tower_config()), "colour": 1}
             save_file(tensors, path, {"medbench_local": json.dumps(config)})
@@ -123,6 +126,7 @@ def _damaged(path: Path, how: str) -> None:
         ("whole numbers", "numbers of type I32"),
         ("value", "5 heads for 48 numbers"),
         ("kind", "key 'hidden_act'"),
+        ("layers", r"1000000000000 layers in a file of \d+ tensors"),
         ("extra", "key 'colour'"),
     ],
 )
