@@ -320,10 +320,9 @@ def explained_part(source: PictureModel, part: LocalCheckpoint | HubCheckpoint) 
             raise
         name = part.repository if isinstance(part, HubCheckpoint) else str(part.folder)
         kind = type(error) if isinstance(error, AcquireError) else AcquireError
-        role, argument = (
-            ("its tower", "vision_tower") if part == source.tower else ("its language model", "adapter_base")
-        )
-        other = f"Or name a copy of {name} with `{argument}=`." if argument == "adapter_base" else ""
+        seeing = part == source.tower
+        role = "its tower" if seeing else "its language model"
+        other = "" if seeing else f"Or name a copy of {name} with `adapter_base=`."
         raise kind(
             f"{source.name} needs {role}, {name}, which cannot be had: {error.message}",
             advice=f"{error.advice} {other}".strip(),

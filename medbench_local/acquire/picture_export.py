@@ -93,6 +93,11 @@ def refuse_other_folder(output: Path) -> None:
     Raises:
         UsageError: it is a file, or holds something else.
     """
+    if output.suffix.lower() == ".gguf" and not output.exists():
+        raise UsageError(
+            f"`output=` {output} would be a GGUF file; a model with pictures becomes a folder of three files.",
+            advice=f"Write {output.with_suffix('')}.",
+        )
     if output.exists() and not output.is_dir():
         raise UsageError(
             f"`output=` {output} is a file; a model with pictures becomes a folder.",

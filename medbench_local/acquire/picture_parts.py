@@ -16,7 +16,6 @@ from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import GgufHeader
 from medbench_local.files.hashes import FileRecord, content_key, file_sha256, read_record
 from medbench_local.progress import Progress
-from medbench_local.vision.parts import VisionParts, read_parts
 from medbench_local.vision.projector_file import ProjectorFile, read_projector
 
 NOTE = "made-of.json"
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from medbench_local.acquire.conversion.checkpoint import Checkpoint
     from medbench_local.acquire.conversion.pictures.clip_tower import ClipTower
     from medbench_local.acquire.conversion.pictures.taken_apart import TakenApart
+    from medbench_local.vision.parts import VisionParts
 
 
 @dataclass(frozen=True)
@@ -273,11 +273,14 @@ class PictureParts:
         return {"warnings": [*self.taken.warnings, *self._other_tower()], "family": self.family()}
 
     def _other_tower(self) -> tuple[str, ...]:
-        """A warning where the configuration names another tower than is taken."""
-        named = self.taken.named_tower.rstrip("/").rsplit("/", 1)[-1]
-        if self.tower is None or not named or self.taken.tower:
+        """A warning where the configuration names another tower than is taken; a folder may have any name."""
+        if self.tower is None or self.taken.tower:
             return ()
-        if named.lower() == self.tower.called.rstrip("/").rsplit("/", 1)[-1].lower():
+        named, taken = (
+            name.rstrip("/").rsplit("/", 1)[-1].lower()
+            for name in (self.taken.named_tower, self.tower.called)
+        )
+        if not named or named == taken or "clip" not in taken:
             return ()
         return (f"{self.own.called} was trained with the tower {named[:120]}; taken is {self.tower.called}.",)
 
@@ -292,6 +295,8 @@ class PictureParts:
         Raises:
             AcquireError, InputError: as `language`; or they cannot be written.
         """
+        from medbench_local.vision.parts import read_parts  # slow to import
+
         tower = make_once(
             tower_path(self.tower_files, home),
             self._stepping(progress, self._tower),
@@ -385,6 +390,8 @@ def files_in_folder(
     Raises:
         InputError: one is missing or damaged, or they do not belong together.
     """
+    from medbench_local.vision.parts import read_parts  # slow to import
+
     vision, tower = folder / VISION, folder / TOWER
     parts = read_parts(vision)
     if not tower.is_file():

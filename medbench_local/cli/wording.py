@@ -35,6 +35,7 @@ COMMANDS = {
 """The command that does what a Python function does."""
 
 ARGUMENTS = {one.name for one in fields(CompareOptions)} | {
+    "base",
     "confidence",
     "device",
     "dtype",
@@ -44,6 +45,7 @@ ARGUMENTS = {one.name for one in fields(CompareOptions)} | {
     "model",
     "task",
     "type",
+    "vision_tower",
 }
 """The arguments that are flags."""
 

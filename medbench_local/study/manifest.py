@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.checkpoint_files import Origin
-from medbench_local.acquire.picture_parts import ProjectorFiles
+from medbench_local.acquire.picture_parts import ProjectorFiles, VisionFiles
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.files.hashes import file_sha256
@@ -190,31 +190,31 @@ def _describe_model(plan: Plan, role: Role) -> dict[str, Any]:
         "scored": _describe_file(model.quantised),
         "full": _describe_file(model.full) if model.full else None,
         "checked_against": _describe_file(plan.reference_file(model)) if plan.checkable else None,
+        "vision": _describe_vision(model.vision) if model.vision else None,
         "checkpoint": {
             "repository": model.repository,
             "commit": model.commit,
             "merged_into": asdict(model.base) if model.base is not None else None,
+            "tower": asdict(model.tower) if model.tower is not None else None,
             "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in model.files],
         },
         "chat_template": describe_prompts(model, plan.options.prompting(role)),
-        **_describe_vision(model),
         "warnings": list(model.warnings),
     }
 
 
-def _describe_vision(model: PreparedModel) -> dict[str, Any]:
-    """What it is shown pictures with, where it is."""
-    files = model.vision
-    if files is None:
-        return {}
-    found: dict[str, dict[str, Any]] = {
-        name: {"path": str(path), "sha256": sha256} for name, (path, sha256) in files.files.items()
-    }
+def _describe_vision(files: VisionFiles | ProjectorFiles) -> dict[str, Any]:
+    found = {"path": str(files.vision), "sha256": files.vision_sha256}
     if isinstance(files, ProjectorFiles):
-        found["projector"]["precision"] = files.projector.precision
-    else:
-        found["tower"]["origin"] = None if model.tower is None else asdict(model.tower)
-    return {"vision": found}
+        projector = files.projector
+        said = ("kind", "precision", "side", "rows", "width")
+        return {**found, "projector": {name: getattr(projector, name) for name in said}}
+    return {
+        **found,
+        "tower_path": str(files.tower),
+        "tower_sha256": files.tower_sha256,
+        "parts": asdict(files.parts),
+    }
 
 
 def _describe_file(file: GgufFile) -> dict[str, Any]:
@@ -240,7 +240,7 @@ def _model_identity(plan: Outline, role: Role) -> list[Any]:
     model = plan.models[role]
     entry = model.entry
     known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.known_context]
-    found = [model.name, plan.reference_file(model).sha256, known]
+    found: list[Any] = [model.name, plan.reference_file(model).sha256, known]
     if model.vision is not None:
         found += [sha256 for _, sha256 in model.vision.files.values()]
     template = chat_template_record(model, plan.options.prompting(role))

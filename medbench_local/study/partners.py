@@ -43,6 +43,8 @@ def _doubt(pair: PairEntry) -> str:
 
 
 def catalog_pairs(wanted: Partner) -> tuple[PairEntry, ...]:
-    """Every medical model of the catalog but the embedded one, each with one partner; in the catalog's order."""
-    medical = dict.fromkeys(pair.medical for pair in pairs() if not pair.medical.startswith("demo-"))
+    """Every medical model that is asked about text, but the embedded one, with one partner; in the catalog's order."""
+    medical = dict.fromkeys(
+        pair.medical for pair in pairs() if pair.modality == "text" and not pair.medical.startswith("demo-")
+    )
     return tuple(pair_of(name, wanted) for name in medical)

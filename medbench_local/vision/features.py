@@ -202,7 +202,7 @@ def read_features(file: Path) -> Floats:
     array, digest = content[:-_DIGEST], content[-_DIGEST:]
     if hashlib.sha256(array).digest() != digest:
         raise InputError(file, "", "damaged: its hash is another one", advice=_ENCODE)
-    features: Floats = np.load(io.BytesIO(array), allow_pickle=False)
+    features: Floats = np.lib.format.read_array(io.BytesIO(array), allow_pickle=False)
     return features
 
 

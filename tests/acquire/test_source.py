@@ -12,8 +12,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
-from medbench_local.acquire.source import HubCheckpoint, HubGguf, LocalCheckpoint, LocalGguf, resolve_model
-from medbench_local.catalog.model import models, vision_pairs
+from medbench_local.acquire.source import (
+    HubCheckpoint,
+    HubGguf,
+    LocalCheckpoint,
+    LocalGguf,
+    PictureModel,
+    resolve_model,
+)
+from medbench_local.acquire.source_types import Part
+from medbench_local.catalog.model import models
 from medbench_local.errors import AcquireError, InputError, UsageError
 from medbench_local.files.gguf_header import gguf_parts
 
@@ -27,8 +35,10 @@ def test_every_name_of_the_catalog(name: str) -> None:
     if entry.embedded:
         assert isinstance(source, LocalCheckpoint)
     else:
-        assert isinstance(source, HubCheckpoint)
-        assert source.repository == entry.repository
+        own = source.own if isinstance(source, PictureModel) else source
+        assert isinstance(source, PictureModel) == (entry.vision is not None)
+        assert isinstance(own, HubCheckpoint)
+        assert own.repository == entry.repository
 
 
 @pytest.mark.parametrize(
@@ -70,10 +80,30 @@ def test_what_is_not_understood_is_an_error_that_helps(text: str, said: str) -> 
         resolve_model(text)
 
 
-@pytest.mark.parametrize("name", [n for pair in vision_pairs() for n in (pair.medical, pair.base)])
-def test_vision_language_models_are_known_but_not_runnable(name: str) -> None:
-    with pytest.raises(UsageError, match="known, but not yet runnable"):
-        resolve_model(name)
+def test_models_with_pictures_are_put_together_of_repositories() -> None:
+    source = resolve_model("med-flamingo-9b")
+    assert isinstance(source, PictureModel)
+    assert source.own == HubCheckpoint(
+        "med-flamingo-9b",
+        "med-flamingo/med-flamingo",
+        entry=source.entry,
+        part=Part("torch file", "model.pt"),
+    )
+    assert source.base == HubCheckpoint("llama-7b", "huggyllama/llama-7b", "main")
+    assert source.tower == HubCheckpoint(
+        "clip-vit-large-patch14", "openai/clip-vit-large-patch14", part=Part("tower")
+    )
+    assert (source.kind, source.every) == ("flamingo", 4)
+    whole = resolve_model("llava-v1.5-7b", "llama-2-7b")  # it has no base to put another one in the place of
+    assert isinstance(whole, PictureModel)
+    assert whole.base is None
+    for text in ("demo-base", "hf:owner/other"):
+        named = resolve_model("llava-med-7b", text)
+        assert isinstance(named, PictureModel)
+        assert named.base == resolve_model(text)
+    for text in ("llava-v0-7b", "gguf:owner/name/x.gguf"):
+        with pytest.raises(UsageError, match="is no checkpoint of its own"):
+            resolve_model("llava-med-7b", text)
 
 
 def test_folders_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from medbench_local.acquire.conversion.architecture import Architecture
 from medbench_local.acquire.conversion.checkpoint import Checkpoint, CheckpointView
 from medbench_local.acquire.conversion.rope_scaling import OTHER_ENGINE
+from medbench_local.acquire.picture_folders import DIFFERENCE_OR_WHOLE, EXPORTED
 from medbench_local.errors import InputError, UnsupportedArchitectureError
 
 OTHER_CONVERTER = (
@@ -121,6 +122,11 @@ def architecture_of(checkpoint: Checkpoint) -> Architecture[Any]:
             raise UnsupportedArchitectureError(
                 f"{checkpoint.config_file}: {names[0]!r} cannot be converted: {_INEXACT[names[0]]}.",
                 advice=OTHER_ENGINE,
+            )
+        if names[0] in (*DIFFERENCE_OR_WHOLE, EXPORTED):
+            raise UnsupportedArchitectureError(
+                f"{checkpoint.config_file}: {names[0]!r} reads pictures; it is put together from several parts.",
+                advice="Download it and give its folder; or give the folder that `convert()` makes of it.",
             )
         if code := checkpoint.config.get("auto_map"):
             raise UnsupportedArchitectureError(
