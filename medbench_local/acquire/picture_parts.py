@@ -16,7 +16,6 @@ from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import GgufHeader
 from medbench_local.files.hashes import FileRecord, content_key, file_sha256, read_record
 from medbench_local.progress import Progress
-from medbench_local.vision.projector_file import ProjectorFile, read_projector
 
 NOTE = "made-of.json"
 """What a folder that `convert()` makes was made of, and which of its files are complete."""
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from medbench_local.acquire.conversion.pictures.clip_tower import ClipTower
     from medbench_local.acquire.conversion.pictures.taken_apart import TakenApart
     from medbench_local.vision.parts import VisionParts
+    from medbench_local.vision.projector_file import ProjectorFile
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,8 @@ def projector_files(path: Path, header: GgufHeader, home: Path, progress: Progre
         UsageError: it is of a kind that cannot be used.
         InputError: it is damaged, or belongs to another language model.
     """
+    from medbench_local.vision.projector_file import read_projector  # slow to import
+
     projector = read_projector(path)
     width = header.metadata.get(f"{header.architecture}.embedding_length")
     if width != projector.width:

@@ -230,7 +230,7 @@ def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -
     weights = source.entry.parameters if source.entry is not None else plan.full_size // 2
     free = memory_available()
     cache = _cache_bytes(plan.quantised_size, config.bits_per_weight, context)
-    need = plan.quantised_size + cache
+    need = plan.quantised_size + cache + plan.vision_size - plan.tower_size  # pictures are looked at before
     if plan.base is not None:
         into = (
             "stands in" if isinstance(source, PictureModel) and source.kind == "flamingo" else "merged into"

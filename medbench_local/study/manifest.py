@@ -204,17 +204,13 @@ def _describe_model(plan: Plan, role: Role) -> dict[str, Any]:
 
 
 def _describe_vision(files: VisionFiles | ProjectorFiles) -> dict[str, Any]:
-    found = {"path": str(files.vision), "sha256": files.vision_sha256}
-    if isinstance(files, ProjectorFiles):
-        projector = files.projector
-        said = ("kind", "precision", "side", "rows", "width")
-        return {**found, "projector": {name: getattr(projector, name) for name in said}}
-    return {
-        **found,
-        "tower_path": str(files.tower),
-        "tower_sha256": files.tower_sha256,
-        "parts": asdict(files.parts),
+    """What a model is shown pictures with."""
+    found: dict[str, dict[str, Any]] = {
+        name: {"path": str(path), "sha256": sha256} for name, (path, sha256) in files.files.items()
     }
+    if isinstance(files, ProjectorFiles):
+        found["projector"]["precision"] = files.projector.precision
+    return found
 
 
 def _describe_file(file: GgufFile) -> dict[str, Any]:

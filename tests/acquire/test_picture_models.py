@@ -110,8 +110,8 @@ def test_a_name_becomes_three_files(hosted: HubServer, tmp_path: Path, name: str
     assert second.steps == []
     entry, vision = models()[name], made.vision
     assert made.entry == entry
-    assert isinstance(entry.vision, VisionFiles)
-    assert vision is not None
+    assert entry.vision is not None
+    assert isinstance(vision, VisionFiles)
     header = read_gguf_header(made.quantised.path)
     parts = vision.parts
     assert (parts.width, parts.rows) == (header.metadata["llama.embedding_length"], (SIZE // 14) ** 2)
@@ -157,7 +157,7 @@ def test_both_models_of_a_pair_and_both_pairs_have_one_tower_and_one_base(
     made = [prepare(name, tmp_path / "home") for name in STUDIED]
     towers = {one.vision.tower for one in made if isinstance(one.vision, VisionFiles)}
     assert len(towers) == 1
-    assert len({one.vision.vision_sha256 for one in made if one.vision}) == 4
+    assert len({one.vision.vision_sha256 for one in made if isinstance(one.vision, VisionFiles)}) == 4
     fetched = hosted.contents()
     assert fetched.count("model-00001-of-00002.safetensors") == 1
     assert fetched.count("model.safetensors") == 1
