@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from medbench_local.acquire.picture_parts import ProjectorFiles
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
@@ -31,6 +32,18 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
     shown = pictures_shown(plan)
     if not shown:
         return {}
+    if isinstance(model.vision, ProjectorFiles):
+        from medbench_local.engine.picture_encoding import encode_with_llama_cpp  # slow to import
+
+        files = encode_with_llama_cpp(
+            model.vision.vision,
+            model.quantised.path,
+            shown,
+            plan.options.home,
+            progress,
+            plan.options.engine,
+        )
+        return {picture: files[picture.sha256] for picture in shown}
     from medbench_local.vision.features import encode_pictures  # slow to import
 
     found: dict[Picture, Path] = {}
@@ -51,7 +64,9 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
 
 def encoding_memory(plan: Plan, model: PreparedModel) -> int:
     """Bytes of memory that it takes to encode pictures that ``model`` may be shown; 0 where that was done before."""
-    if model.vision is None:
+    if model.vision is None or isinstance(
+        model.vision, ProjectorFiles
+    ):  # llama.cpp's own process looks after itself
         return 0
     from medbench_local.vision.features import FeatureCache, rule_of  # slow to import
     from medbench_local.vision.tower import read_tower_config, tower_memory

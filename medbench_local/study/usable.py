@@ -33,9 +33,9 @@ def _reads_text_only(source: ModelSource) -> bool:
     entry = source.entry
     if entry is not None:
         return not entry.own_template and FAMILIES[entry.family].layout is None
-    if isinstance(source, LocalGguf):
-        return source.vision is None
-    return isinstance(source, LocalCheckpoint | HubGguf)
+    if isinstance(source, LocalGguf) and source.vision is not None:
+        return False
+    return isinstance(source, LocalGguf | LocalCheckpoint | HubGguf) and source.projector is None
 
 
 def usable_candidates(
