@@ -8,6 +8,7 @@ from pathlib import Path
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.scoring.encoded import encoded
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
@@ -27,22 +28,7 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
     shown = pictures_of(plan.cells, plan.options, demonstrations=_shows_demonstrations(plan, model))
     if not shown:
         return {}
-    from medbench_local.vision.features import encode_pictures  # slow to import
-
-    found: dict[Picture, Path] = {}
-    for own_colours in (False, True):
-        alike = [picture for picture in shown if picture.own_colours == own_colours]
-        if alike:
-            files = encode_pictures(
-                model.vision.tower,
-                model.vision.parts,
-                alike,
-                plan.options.home,
-                progress,
-                own_colours=own_colours,
-            )
-            found |= {picture: files[picture.sha256] for picture in alike}
-    return found
+    return encoded(model, shown, plan.options.home, progress)
 
 
 def pictures_of(
