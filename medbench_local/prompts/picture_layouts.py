@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from medbench_local.prompts.layout import Draft, Item, Parts, joined
 from medbench_local.prompts.prompt import Shown
 from medbench_local.prompts.template import Template
-from medbench_local.tasks.picture import TAG, Picture
-
-CONTROL_TEXTS = (
-    *(TAG, "<im_start>", "<im_patch>", "<im_end>"),
-    *("<|endofchunk|>", "<s>", "</s>", "<unk>", "<pad>", "<PAD>", "[PAD]"),
-)
-"""Texts of control tokens of these models: nothing that is asked may hold one."""
+from medbench_local.tasks.picture import Picture
 
 _NAMED = re.compile(r"<image (\d+)>")
 """How an option names a picture of its question."""

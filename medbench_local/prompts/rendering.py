@@ -8,11 +8,10 @@ from dataclasses import replace
 from medbench_local.errors import InputError, TooFewPicturesError, UsageError
 from medbench_local.prompts import template as pieces
 from medbench_local.prompts.layout import Draft, Item, Layout, Parts
-from medbench_local.prompts.picture_layouts import CONTROL_TEXTS
 from medbench_local.prompts.prompt import Prompt
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.prompts.template import Template
-from medbench_local.tasks.picture import TAG
+from medbench_local.tasks.picture import CONTROL, TAG
 from medbench_local.tasks.question import Question
 
 Write = Callable[[Template, Question], str]
@@ -168,7 +167,7 @@ def _refuse_control_text(
 ) -> None:
     """Refuse what the model would take for pictures or ends of texts that are not there."""
     chat = prompt_style.chat
-    texts = CONTROL_TEXTS if chat is None else (TAG, chat.picture_marker)
+    texts = CONTROL if chat is None else (TAG, chat.picture_marker)
     for question in questions:
         text = question.text.replace(TAG, "") if question.pictures else question.text
         for held in (text, *question.options):

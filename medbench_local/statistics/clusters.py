@@ -30,21 +30,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from medbench_local.statistics.bootstrap import TOLERANCE, tail_probability
-from medbench_local.statistics.lattice import box_of, sum_probabilities
+from medbench_local.statistics.bootstrap import tail_probability
+from medbench_local.statistics.lattice import box_of
 from medbench_local.statistics.paired import Verdict, as_correct, verdict
+from medbench_local.statistics.ratio import Lines, Pairs, pairs_of
 
 MOST_CELLS = 2**23
 """Pairs of sums up to which all get their probability: 0.3 GB of memory, a second or two."""
 
 _MOST_QUESTIONS = 10**7
 """Up to here the range of t that is left has few ratios of one number of questions."""
-
-_FINE_CELLS = 2**18
-"""Sums of one dimension, where there are too many pairs."""
-
-_HALVINGS = 26
-"""Of the range of t in which a bound is looked for: until hardly a ratio is left for each number of questions."""
 
 Floats = NDArray[np.float64]
 Wholes = NDArray[np.int64]
@@ -222,118 +217,6 @@ def _draw(kinds: Sequence[ClusterKind]) -> tuple[Wholes, Floats, int]:
     return points, counts / counts.sum(), sum(kind.clusters for kind in kinds)
 
 
-def _sums(kinds: Sequence[ClusterKind]) -> _Pairs | _Lines:
-    points, weights, draws = _draw(kinds)
-    if not bounds_are_exact(kinds):
-        return _Lines(points, weights, draws)
-    box = box_of(points, weights, draws)
-    below = np.cumsum(sum_probabilities(points, weights, draws, box), axis=1)
-    return _Pairs(below, np.arange(box.low[0], box.low[0] + box.shape[0]), box.low[1])
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """The probability of every pair of sums.
-
-    Attributes:
-        below: P(sum of sizes = this row's, sum of differences <= this column's).
-        sizes: each row's.
-        first: the first column's difference.
-    """
-
-    below: Floats
-    sizes: Wholes
-    first: int
-
-    def mirrored(self) -> _Pairs:
-        """With the models exchanged."""
-        width = self.below.shape[1]
-        single = np.diff(self.below, axis=1, prepend=0.0)[:, ::-1]
-        return _Pairs(np.cumsum(single, axis=1), self.sizes, -(self.first + width - 1))
-
-    def lower(self, tail: float) -> float:
-        """The smallest ratio t with P(d* <= t) >= tail."""
-        wanted = max(tail - TOLERANCE, TOLERANCE)
-        low, high = -1.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            if self._at_most(self._columns(middle)) >= wanted:
-                high = middle
-            else:
-                low = middle
-        # In so narrow a range, widened so that its ends need not be exact, each row has a ratio or two.
-        margin = high - low
-        before, last = self._columns(low - margin), self._columns(high + margin)
-        rows = np.repeat(np.arange(self.sizes.size), last - before)
-        steps = np.concatenate([np.arange(a + 1, b + 1) for a, b in zip(before, last, strict=True)])
-        ratios = (self.first + steps) / self.sizes[rows]  # equal fractions are equal numbers
-        order = np.argsort(ratios, kind="stable")
-        inner = np.clip(steps, 0, self.below.shape[1] - 1)
-        single = self.below[rows, inner] - np.where(inner > 0, self.below[rows, inner - 1], 0.0)
-        single[steps != inner] = 0.0  # no sum in the box
-        up_to = self._at_most(before) + np.cumsum(single[order])
-        return float(ratios[order][int(np.argmax(up_to >= wanted))])
-
-    def _columns(self, ratio: float) -> Wholes:
-        """For each row the last column whose ratio is at most ``ratio``; -1 or less if there is none."""
-        columns: Wholes = np.floor(ratio * self.sizes).astype(np.int64) - self.first
-        return columns
-
-    def _at_most(self, columns: Wholes) -> float:
-        inner = np.clip(columns, 0, self.below.shape[1] - 1)
-        return float(np.where(columns < 0, 0.0, self.below[np.arange(columns.size), inner]).sum())
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """The same where there are too many pairs: P(d* <= t) for each t that is asked for.
-
-    d* <= t means that the sum of (difference - t size) is at most 0. That sum gets a lattice so fine that it has about
-    `_FINE_CELLS` points; what lies between two of them is shared out so that the mean stays, which adds at most a
-    quarter of the lattice's width squared to the variance of a draw.
-
-    Attributes:
-        points: sizes and differences of the kinds.
-        weights: of the kinds.
-        draws: how many.
-    """
-
-    points: Wholes
-    weights: Floats
-    draws: int
-
-    def mirrored(self) -> _Lines:
-        """With the models exchanged."""
-        return _Lines(self.points * (1, -1), self.weights, self.draws)
-
-    def lower(self, tail: float) -> float:
-        """The t at which P(d* <= t) reaches tail."""
-        wanted = max(tail - TOLERANCE, TOLERANCE)
-        # Differences are whole numbers: of 0 itself everything is known.
-        if self._at_most(0.0, 0) >= wanted > self._at_most(0.0, -1):
-            return 0.0
-        low, high = (-1.0, 0.0) if self._at_most(0.0, 0) >= wanted else (0.0, 1.0)
-        while high - low > 1e-9:
-            middle = (low + high) / 2
-            if self._at_most(middle, 0) >= wanted:
-                high = middle
-            else:
-                low = middle
-        return low if high == 0 else high
-
-    def _at_most(self, ratio: float, most: int) -> float:
-        """P(sum of (difference - ratio size) <= most)."""
-        values = self.points[:, 1] - ratio * self.points[:, 0]
-        scale = 1
-        if ratio:
-            plain = box_of(np.rint(values).astype(np.int64)[:, None], self.weights, self.draws)
-            scale = max(1, _FINE_CELLS // (plain.cells + 1))
-        exact = values * scale
-        below = np.floor(exact).astype(np.int64)
-        share = exact - below
-        points = np.concatenate([below, below + 1])
-        weights = np.concatenate([self.weights * (1 - share), self.weights * share])
-        points, weights = points[weights > 0, None], weights[weights > 0]
-        box = box_of(points, weights, self.draws)
-        probabilities = sum_probabilities(points, weights, self.draws, box)
-        return float(probabilities[: max(most * scale - box.low[0] + 1, 0)].sum())
+def _sums(kinds: Sequence[ClusterKind]) -> Pairs | Lines:
+    draw = _draw(kinds)
+    return pairs_of(*draw) if bounds_are_exact(kinds) else Lines(*draw)

@@ -601,8 +601,12 @@ def test_flamingo_files_in_either_form_are_one_model(tmp_path: Path, toys: Toys)
         [("list", False, ""), ("layers", False, ""), ("both", True, "module."), ("list", True, "")]
     ):
         file = write_flamingo(
-            tmp_path / str(number) / "model.pt", state, names=names, wrapped=wrapped, prefix=prefix
-        )  # type: ignore[arg-type]
+            tmp_path / str(number) / "model.pt",
+            state,
+            names=names,  # type: ignore[arg-type]
+            wrapped=wrapped,
+            prefix=prefix,
+        )
         output = tmp_path / f"made{number}"
         api.convert(str(file), output, base=str(toys.base), vision_tower=str(toys.tower))
         made = prepare(output, tmp_path / "home")

@@ -13,12 +13,11 @@ from medbench_local.catalog.model import FamilyName, models
 from medbench_local.catalog.names import ShotImages
 from medbench_local.errors import InputError, TooFewPicturesError, UsageError
 from medbench_local.prompts.families import FAMILIES
-from medbench_local.prompts.picture_layouts import CONTROL_TEXTS
 from medbench_local.prompts.prompt import Shown
 from medbench_local.prompts.prompt_style import prompt_style_for
 from medbench_local.prompts.prompting import PLAIN_TEXT, Prompting
 from medbench_local.prompts.rendering import lacking_pictures, render, render_cloze, render_thinking
-from medbench_local.tasks.picture import Picture
+from medbench_local.tasks.picture import CONTROL, Picture
 from medbench_local.tasks.question import Question
 from tests.prompts.pictures import (
     BLIND,
@@ -365,7 +364,7 @@ def test_an_empty_system_prompt_leaves_none() -> None:
 
 
 @pytest.mark.parametrize("family", PAIRS)
-@pytest.mark.parametrize("text", [t for t in CONTROL_TEXTS if t != "<image>"])
+@pytest.mark.parametrize("text", [t for t in CONTROL if t != "<image>"])
 def test_control_text_in_a_question_is_an_error_of_the_question(family: FamilyName, text: str) -> None:
     for question in (
         Question("bad", f"Is {text} seen?", ("yes", "no"), 0, pictures=(P1,)),
@@ -409,7 +408,7 @@ def test_asking_for_plain_text_changes_nothing() -> None:
 
 
 words = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20).filter(
-    lambda text: not any(one in text for one in CONTROL_TEXTS)
+    lambda text: not any(one in text for one in CONTROL)
 )
 
 

@@ -16,7 +16,14 @@ from medbench_local.prompts.template import write_question
 from medbench_local.tasks.question import Question
 from tests.prompts.questions import ASKED, SHOWN, SHOWN_TOO, questions
 
-STUDIED = sorted({name for pair in pairs() if pair.studies for name in (pair.medical, pair.base)})
+STUDIED = sorted(
+    {
+        name
+        for pair in pairs()
+        if pair.studies and pair.modality == "text"
+        for name in (pair.medical, pair.base)
+    }
+)
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
