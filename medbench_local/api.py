@@ -821,9 +821,14 @@ def run_reference(
     batch_size: int = 8,
     bos: Bos = "once",
     model: str | None = None,
+    images: Path | None = None,
+    base: Path | None = None,
+    vision_tower: Path | None = None,
     progress: Progress | None = None,
 ) -> ReferenceRun:
     """Compute reference results of exported prompts with transformers (the extra ``reference``), on a GPU or CPU.
+
+    Of models with pictures, LLaVA and LLaVA 1.5 are computed; transformers has no Flamingo.
 
     Args:
         checkpoint: a folder in Hugging Face layout; nothing from it is executed.
@@ -834,6 +839,10 @@ def run_reference(
         batch_size: prompts computed at once; halved where memory does not suffice.
         bos: BOS tokens before a prompt that begins with one of its own.
         model: only the prompts of this model.
+        images: a folder with the pictures that prompts show, under the names that the export has for them, or under
+            their hashes; another picture of the same name is refused.
+        base: the folder of the language model to which the first LLaVA and LLaVA-Med are differences.
+        vision_tower: the folder of the CLIP model of a LLaVA that does not hold it.
         progress: listens to the work.
 
     Raises:
@@ -851,6 +860,9 @@ def run_reference(
             batch_size=batch_size,
             bos=bos,
             model=model,
+            images=images,
+            base=base,
+            vision_tower=vision_tower,
             progress=progress,
         )
 

@@ -60,6 +60,23 @@ def text_of(parts: Parts) -> str:
     return "".join(texts)
 
 
+def parts_sha256(parts: Parts) -> str:
+    """Hash of what a model sees; of text alone, the hash of its UTF-8.
+
+    A place of pictures is a byte that is in no UTF-8 text for each, with its hash, and one at the end: no text and no
+    other pictures stand for it.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode())
+            continue
+        for picture in part.pictures:
+            digest.update(b"\xff" + bytes.fromhex(picture.sha256))
+        digest.update(b"\xfe")
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
 class ThinkingMarks:
     """Between which marks a model thinks.
@@ -130,17 +147,5 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """Hash of what the model sees; of text alone, the hash of its UTF-8.
-
-        A place of pictures is a byte that is in no UTF-8 text for each, with its hash, and one at the end: no text and
-        no other pictures stand for it.
-        """
-        digest = hashlib.sha256()
-        for part in self.parts:
-            if isinstance(part, str):
-                digest.update(part.encode())
-                continue
-            for picture in part.pictures:
-                digest.update(b"\xff" + bytes.fromhex(picture.sha256))
-            digest.update(b"\xfe")
-        return digest.hexdigest()
+        """Hash of what the model sees; see `parts_sha256`."""
+        return parts_sha256(self.parts)

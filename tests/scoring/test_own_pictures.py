@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from sentencepiece import SentencePieceProcessor
 from transformers import CLIPImageProcessor, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
 
 from medbench_local import api
@@ -89,7 +90,7 @@ def test_paths_are_from_where_the_file_lies_and_a_missing_picture_has_its_line(t
     )
     (request,) = read_requests(path)
     assert request.images == (tmp_path / "in" / "p.png",)
-    with pytest.raises(InputError, match="line 1, key 'images'.*cannot be read"):
+    with pytest.raises(InputError, match=r"line 1, key 'images'.*cannot be read"):
         pictures_of([request], path)
 
 
@@ -109,47 +110,62 @@ def test_keys_name_the_content_of_pictures_and_are_as_before_without(tmp_path: P
 # --- the scores
 
 
-def _torch_letters(toys: vision_toys.Toys, path: Path, prompt: str, options: tuple[str, ...]) -> list[float]:
-    """By transformers' parts, with the weights from which the toy's difference was made."""
-    from sentencepiece import SentencePieceProcessor
+class _Torch:
+    """By transformers' parts, with the sums of which a published difference makes a model."""
 
-    base = vision_toys.base_state(vision_toys.pieces(None))
-    state = {name: t.float() for name, t in vision_toys.llava_state(base, seed=2, tokens=3).items()}
-    weight, bias = (state.pop(f"model.mm_projector.{half}") for half in ("weight", "bias"))
-    rows = len(state["model.embed_tokens.weight"])
-    model = LlamaForCausalLM(LlamaConfig(**vision_toys.config(rows, torch_dtype=None))).eval()
-    model.load_state_dict(state, strict=False)
-    tower = CLIPVisionModel.from_pretrained(toys.tower, dtype=torch.float32).eval()
-    process = CLIPImageProcessor.from_pretrained(toys.tower)
-    pixels = torch.tensor(process(Image.open(path).convert("RGB"), return_tensors="np")["pixel_values"])
-    spm = SentencePieceProcessor(model_file=str(toys.base / "tokenizer.model"))
-    start, patch, end = rows - 2, rows - 3, rows - 1
-    before, behind = prompt.split("<image>")
-    head = [1, *spm.EncodeAsIds(before), start]
-    with torch.no_grad():
-        seen = tower(pixels, output_hidden_states=True).hidden_states[-2][0, 1:] @ weight.T + bias
+    def __init__(self, toys: vision_toys.Toys) -> None:
+        base = vision_toys.base_state(vision_toys.pieces(None))
+        state = vision_toys.difference(vision_toys.llava_state(base, seed=2, tokens=3), base)
+        for name, tensor in base.items():
+            state[name][: len(tensor)] += tensor
+        state = {name: tensor.float() for name, tensor in state.items()}
+        self.weight, self.bias = (state.pop(f"model.mm_projector.{half}") for half in ("weight", "bias"))
+        self.first = len(state["model.embed_tokens.weight"]) - 3
+        self.model = LlamaForCausalLM(
+            LlamaConfig(**vision_toys.config(self.first + 3, torch_dtype=None))
+        ).eval()
+        self.model.load_state_dict(state, strict=False)
+        self.tower = CLIPVisionModel.from_pretrained(toys.tower, dtype=torch.float32).eval()
+        self.process = CLIPImageProcessor.from_pretrained(toys.tower)
+        self.pieces = SentencePieceProcessor(model_file=str(toys.base / "tokenizer.model"))
+
+    def logprobs(self, prompt: str, path: Path, options: Sequence[str]) -> list[float]:
+        """Of options that are one token each."""
+        with torch.no_grad():
+            return self._logprobs(prompt, path, options)
+
+    def _logprobs(self, prompt: str, path: Path, options: Sequence[str]) -> list[float]:
+        pixels = self.process(Image.open(path).convert("RGB"), return_tensors="np")["pixel_values"]
+        states = self.tower(torch.tensor(pixels), output_hidden_states=True).hidden_states
+        seen = states[-2][0, 1:] @ self.weight.T + self.bias
+        before, behind = prompt.split("<image>")
+        head = [1, *self.pieces.EncodeAsIds(before), self.first + 1]
         found = []
         for option in options:
-            tail = [end, *spm.EncodeAsIds(behind + option)]
-            ids = torch.tensor([[*head, *[patch] * len(seen), *tail]])
-            embeds = model.get_input_embeddings()(ids)
+            tail = [self.first + 2, *self.pieces.EncodeAsIds(behind + option)]
+            embeds = self.model.get_input_embeddings()(
+                torch.tensor([[*head, *[self.first] * len(seen), *tail]])
+            )
             embeds[0, len(head) : len(head) + len(seen)] = seen
-            logits = model(inputs_embeds=embeds).logits[0, -2].double()
+            logits = self.model(inputs_embeds=embeds).logits[0, -2].double()
             found.append(float(torch.log_softmax(logits, dim=-1)[tail[-1]]))
-    return found
+        return found
 
 
 def test_scores_are_those_of_torch(llava: Path, toys: vision_toys.Toys, pictures: list[Path]) -> None:
     requests = [UserRequest(i, PROMPT, ("A", "B"), images=(path,)) for i, path in enumerate(pictures)]
     rows = api.score_requests(str(llava), requests)
-    expected = [_torch_letters(toys, path, PROMPT, ("A", "B")) for path in pictures]
+    computed = _Torch(toys)
+    expected = [computed.logprobs(PROMPT, path, ("A", "B")) for path in pictures]
     for row, values in zip(rows, expected, strict=True):
         assert row["logprobs"] == pytest.approx(values, abs=1e-4)
     assert len({round(values[0], 3) for values in expected}) > len(expected) // 2  # pictures matter
 
 
 def test_texts_beside_pictures_are_scored_as_without(llava: Path, pictures: list[Path]) -> None:
-    text = [UserRequest(f"t{i}", f"Question {i}: <image> is text here. Answer: (", ("A", "B")) for i in range(3)]
+    text = [
+        UserRequest(f"t{i}", f"Question {i}: <image> is text here. Answer: (", ("A", "B")) for i in range(3)
+    ]
     shown = UserRequest("p", PROMPT, ("A", "B"), images=(pictures[0],))
     alone = api.score_requests(str(llava), text)
     mixed = api.score_requests(str(llava), [text[0], shown, *text[1:]])
@@ -201,7 +217,7 @@ def test_text_only_models_refuse_pictures_in_a_line(toys: vision_toys.Toys, pict
 
 def test_a_prompt_too_long_with_its_pictures_is_refused(llava: Path, pictures: list[Path]) -> None:
     many = UserRequest("p", "<image> x" * 150 + "(", ("A", "B"), images=(pictures[0],) * 150)
-    with pytest.raises(InputError, match="needs .* tokens with its options"):
+    with pytest.raises(InputError, match=r"needs .* tokens with its options"):
         api.score_requests(str(llava), [many])
 
 
