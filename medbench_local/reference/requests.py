@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.errors import InputError, UsageError
+from medbench_local.files.hashes import prompt_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
-from medbench_local.prompts.prompt import parts_sha256
-from medbench_local.reference.shown import Places, parts_at, places_of
+from medbench_local.reference.shown import Places, places_of, prompt_with_pictures_sha256
 
 Key = tuple[object, ...]
 
@@ -84,9 +84,8 @@ class PromptRequest:
     @property
     def sha256(self) -> str:
         """Hash of what the model sees, pictures included, as in samples."""
-        parts = parts_at(self.prompt, self.places) if self.places else (self.prompt,)
-        assert parts is not None
-        return parts_sha256(parts)
+        found = prompt_with_pictures_sha256(self.prompt, self.places) if self.places else None
+        return found or prompt_sha256(self.prompt)
 
     @property
     def scores_texts(self) -> bool:
@@ -164,7 +163,7 @@ def _places(row: Row, prompt: str) -> Places:
             "missing: the prompt shows pictures, and only their hashes say which; an export has them",
             name="image_sha256",
         )
-    if parts_at(prompt, places) is None:
+    if prompt_with_pictures_sha256(prompt, places) is None:
         raise row.error(f"{len(places)} places, but the prompt does not say <image> so often", name="images")
     return places
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from medbench_local.files.hashes import parts_sha256
 from medbench_local.files.rows import Row
-from medbench_local.prompts.prompt import Parts, Shown
 from medbench_local.tasks.picture import TAG, Picture
 
 Places = tuple[tuple[Picture, ...], ...]
@@ -52,12 +50,12 @@ def _texts(row: Row, value: object, key: str) -> list[str]:
     return texts
 
 
-def parts_at(prompt: str, places: Sequence[tuple[Picture, ...]]) -> Parts | None:
-    """The parts of a prompt in which each place is written as "<image>"; None if it has not as many as there are."""
+def prompt_with_pictures_sha256(prompt: str, places: Places) -> str | None:
+    """Hash of a prompt with pictures at its places, as samples have it; None if it has not as many "<image>"."""
     first, *rest = prompt.split(TAG)
     if len(rest) != len(places):
         return None
-    parts: list[str | Shown] = [first]
+    parts: list[str | list[str]] = [first]
     for pictures, text in zip(places, rest, strict=True):
-        parts += [Shown(pictures), text]
-    return tuple(parts)
+        parts += [[picture.sha256 for picture in pictures], text]
+    return parts_sha256(parts)
