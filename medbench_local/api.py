@@ -379,6 +379,7 @@ def score_requests(
     threads: int | None = None,
     gpu_layers: int = -1,
     adapter_base: str | None = None,
+    mmproj: str | Path | Mapping[str, str | Path] | None = None,
     vision_ln_post: VisionLnPost = "original",
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
@@ -400,6 +401,8 @@ def score_requests(
         threads: CPU threads; None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 for all.
         adapter_base: what an adapter is merged into, named as a model is; None for what the adapter says itself.
+        mmproj: the GGUF file of the projector with which llama.cpp looks at pictures for the model; None for the one in
+            its folder, if there is one.
         vision_ln_post: of Flamingo models, whether features of pictures go through the tower's last LayerNorm ("paper",
             as in the study) or not ("original", as when these models were trained); of no meaning to others.
         progress: listens to the work.
@@ -421,15 +424,19 @@ def score_requests(
             mode=mode,
             threads=threads,
             gpu_layers=gpu_layers,
+            mmproj=mmproj,
         )
     )
-    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
+    need_one_model(
+        chat_template=options.chat_template, system_prompt=options.system_prompt, mmproj=options.mmproj
+    )
     with open_model(
         model,
         start_engine,
         quant=quant,
         options=replace(options.engine, vision_ln_post=vision_ln_post),
         adapter_base=adapter_base,
+        projector=options.projector("medical"),
         offline=options.offline,
         force=options.force,
         progress=listener,
@@ -462,6 +469,7 @@ def score_file(
     threads: int | None = None,
     gpu_layers: int = -1,
     adapter_base: str | None = None,
+    mmproj: str | Path | Mapping[str, str | Path] | None = None,
     vision_ln_post: VisionLnPost = "original",
     progress: Progress | None = None,
 ) -> int:
@@ -473,7 +481,8 @@ def score_file(
             ``images`` holds a path, from where the file lies, for each ``<image>`` in the prompt.
         output: the file to write; or a text stream, which gets results as they are computed and cannot be resumed.
         quant, special, chat_template, system_prompt: as in `score_requests`.
-        offline, force, mode, threads, gpu_layers, adapter_base, vision_ln_post, progress: likewise.
+        offline, force, mode, threads, gpu_layers, adapter_base, mmproj, vision_ln_post, progress:
+            likewise.
 
     Returns:
         How many results there are.
@@ -493,9 +502,12 @@ def score_file(
             mode=mode,
             threads=threads,
             gpu_layers=gpu_layers,
+            mmproj=mmproj,
         )
     )
-    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
+    need_one_model(
+        chat_template=options.chat_template, system_prompt=options.system_prompt, mmproj=options.mmproj
+    )
     with (
         only_writer(output) if isinstance(output, Path) else nullcontext(),
         open_model(
@@ -504,6 +516,7 @@ def score_file(
             quant=quant,
             options=replace(options.engine, vision_ln_post=vision_ln_post),
             adapter_base=adapter_base,
+            projector=options.projector("medical"),
             offline=options.offline,
             force=options.force,
             progress=listener,
@@ -828,7 +841,7 @@ def run_reference(
 ) -> ReferenceRun:
     """Compute reference results of exported prompts with transformers (the extra ``reference``), on a GPU or CPU.
 
-    Of models with pictures, LLaVA and LLaVA 1.5 are computed; transformers has no Flamingo.
+    Of models with pictures, LLaVA, LLaVA 1.5 and Gemma 3 are computed; transformers has no Flamingo.
 
     Args:
         checkpoint: a folder in Hugging Face layout; nothing from it is executed.

@@ -115,4 +115,4 @@ def _importers(module: str) -> set[str]:
 
 def test_processes_are_started_and_llama_cpp_is_touched_in_one_place() -> None:
     assert _importers("subprocess") == {"engine/process.py"}
-    assert _importers("llama_cpp") == {"engine/bindings.py", "engine/devices.py"}
+    assert _importers("llama_cpp") == {"engine/bindings.py", "engine/devices.py", "engine/mtmd.py"}

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.gguf_file import read_gguf_file
+from medbench_local.files.gguf_header import gguf_parts, read_gguf_header
 from medbench_local.files.json_objects import read_json_object
+from medbench_local.paths import user_path
+from medbench_local.vision.projector_file import is_projector, read_projector
 
 LANGUAGE = "model.gguf"
 """The language model of a model with pictures, in a folder that `convert()` makes."""
@@ -27,9 +29,6 @@ _CLIPS = {
 }
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _OTHER_TOWERS = ("biomed", "siglip", "eva", "dino", "convnext")
-
-_BROKEN_PROJECTORS = ("mlp", "mlp_norm", "ldp", "ldpv2", "")
-"""Projectors that stand behind a CLIP tower, by the names in GGUF files."""
 
 
 def has_pictures(folder: Path) -> bool:
@@ -97,35 +96,41 @@ def refuse_other_tower(path: Path, named: str) -> None:
         )
 
 
-def refuse_clip_projector(folder: Path) -> None:
-    """Refuse a folder with a GGUF and a projector behind a CLIP tower: llama.cpp computes that tower wrongly.
+def model_and_projector(folder: Path) -> tuple[Path, Path] | None:
+    """The language model and the projector file in a folder that holds GGUF files and nothing else of a model.
 
     Raises:
-        UsageError: it is one.
+        UsageError: there are several of a kind, so that nobody knows which are meant.
+        InputError: a file is damaged.
     """
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gguf")
     except OSError:
-        return  # said where the folder is listed
-    if len(files) < 2 or (folder / "config.json").is_file():
-        return
-    for path in files:
-        if is_clip_projector(path):
-            raise UsageError(
-                f"{path} is a projector behind a CLIP tower, which llama.cpp computes wrongly: every patch of a "
-                "picture gets its neighbour's position.",
-                advice="Give the folder of the checkpoint (config.json and the weights) instead: its tower is computed "
-                "here. To ask it about text only, pass the other GGUF file.",
-            )
+        return None  # said where the folder is listed
+    firsts = [path for path in files if path.name == gguf_parts(path.name)[0]]
+    if len(firsts) < 2 or (folder / "config.json").is_file():
+        return None
+    projectors = [path for path in firsts if is_projector(read_gguf_header(path))]
+    languages = [path for path in firsts if path not in projectors]
+    if not projectors:
+        return None
+    if len(projectors) > 1 or len(languages) != 1:
+        listed = ", ".join(path.name for path in firsts)
+        raise UsageError(
+            f"{folder} holds {len(languages)} language models and {len(projectors)} projectors of pictures: {listed}.",
+            advice="Give the model's own file as MODEL and the projector as `mmproj=`, or leave one of each there.",
+        )
+    return languages[0], projectors[0]
 
 
-def is_clip_projector(path: Path) -> bool:
-    """Whether a GGUF file holds a CLIP tower with its class embedding, and a projector; False for what is damaged."""
-    try:
-        found = read_gguf_file(path)
-    except InputError:
-        return False
-    if found.scalars.get("general.architecture") != "clip" and found.scalars.get("general.type") != "mmproj":
-        return False
-    kind = found.scalars.get("clip.projector_type", found.scalars.get("clip.vision.projector_type", ""))
-    return kind in _BROKEN_PROJECTORS and any(tensor.name == "v.class_embd" for tensor in found.tensors)
+def projector_named(given: str | Path) -> Path:
+    """The projector file that a person names.
+
+    Raises:
+        UsageError: there is no such file, it is no projector, or one of a kind that cannot be used.
+        InputError: it is damaged.
+    """
+    path = user_path(given)
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}.", advice="`mmproj=` is the GGUF file of a projector.")
+    return read_projector(path).path

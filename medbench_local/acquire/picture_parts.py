@@ -12,7 +12,7 @@ from medbench_local.acquire.cache import make_once
 from medbench_local.acquire.locations import VISION_FORMAT
 from medbench_local.acquire.picture_folders import TOWER, VISION
 from medbench_local.catalog.model import FamilyName, VisionKind
-from medbench_local.errors import InputError
+from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import GgufHeader
 from medbench_local.files.hashes import FileRecord, content_key, file_sha256, read_record
 from medbench_local.progress import Progress
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from medbench_local.acquire.conversion.pictures.clip_tower import ClipTower
     from medbench_local.acquire.conversion.pictures.taken_apart import TakenApart
     from medbench_local.vision.parts import VisionParts
+    from medbench_local.vision.projector_file import ProjectorFile
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,91 @@ class VisionFiles:
     family: FamilyName
     size: int
     warnings: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> Mapping[str, tuple[Path, str]]:
+        """The files and the hashes of their content, by what they are."""
+        return {"parts": (self.vision, self.vision_sha256), "tower": (self.tower, self.tower_sha256)}
+
+    @property
+    def stands_between(self) -> bool:
+        """Whether it stands between the layers of the language model."""
+        return self.parts.kind == "flamingo"
+
+
+@dataclass(frozen=True)
+class ProjectorFiles:
+    """The file with which llama.cpp's own code looks at pictures for a model; see `VisionFiles`.
+
+    Attributes:
+        vision: the file.
+        vision_sha256: of its content.
+        projector: what it says of itself.
+    """
+
+    vision: Path
+    vision_sha256: str
+    projector: ProjectorFile
+
+    family = None
+    warnings = ()
+    stands_between = False
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.projector.size
+
+    @property
+    def files(self) -> Mapping[str, tuple[Path, str]]:
+        """See `VisionFiles.files`."""
+        return {"projector": (self.vision, self.vision_sha256)}
+
+
+def projector_files(path: Path, header: GgufHeader, home: Path, progress: Progress) -> ProjectorFiles:
+    """A projector file, for a language model.
+
+    Args:
+        path: the projector file.
+        header: of the language model.
+        home: MEDBENCH_HOME.
+        progress: told of files that take long to read.
+
+    Raises:
+        UsageError: it is of a kind that cannot be used.
+        InputError: it is damaged, or belongs to another language model.
+    """
+    from medbench_local.vision.projector_file import read_projector  # slow to import
+
+    projector = read_projector(path)
+    width = header.metadata.get(f"{header.architecture}.embedding_length")
+    if width != projector.width:
+        raise InputError(
+            path,
+            "header",
+            f"makes rows of {projector.width} numbers, {header.path.name} has {width}",
+            advice="It belongs to another model; take the projector that came with this one.",
+        )
+    return ProjectorFiles(path, file_sha256(path, home, progress), projector)
+
+
+def refuse_other_precision(
+    medical: VisionFiles | ProjectorFiles | None, base: VisionFiles | ProjectorFiles | None
+) -> None:
+    """Refuse a pair of which one sees pictures with more exact numbers than the other.
+
+    Raises:
+        UsageError: it is such a pair.
+    """
+    if not isinstance(medical, ProjectorFiles) or not isinstance(base, ProjectorFiles):
+        return
+    one, other = medical.projector.precision, base.projector.precision
+    if one != other:
+        raise UsageError(
+            f"The projectors are of two precisions: {medical.vision} is {one}, {base.vision} is {other}. A difference "
+            "between the models might come from that alone.",
+            advice="Take both in f16 or both in f32.",
+        )
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,18 @@ from medbench_local.acquire.catalog_facts import differences, with_doubt
 from medbench_local.acquire.checkpoint_files import CheckpointFiles, Origin, find_checkpoint
 from medbench_local.acquire.fetch import fetch_gguf, hashed
 from medbench_local.acquire.layout import is_weights
-from medbench_local.acquire.locations import full_path, quantised_path, room_for
-from medbench_local.acquire.picture_parts import VisionFiles, files_in_folder, made_of, refuse_other_language
+from medbench_local.acquire.locations import VISION_FORMAT, full_path, quantised_path, room_for
+from medbench_local.acquire.picture_parts import (
+    ProjectorFiles,
+    VisionFiles,
+    files_in_folder,
+    made_of,
+    projector_files,
+    refuse_other_language,
+)
 from medbench_local.acquire.quantise import quantise
-from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
+from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource, PictureModel
+from medbench_local.acquire.source_types import OWN
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.engine.support import refuse_unsupported
@@ -74,7 +82,7 @@ class PreparedModel:
     warnings: tuple[str, ...]
     base: Origin | None = None
     tower: Origin | None = None
-    vision: VisionFiles | None = None
+    vision: VisionFiles | ProjectorFiles | None = None
 
     @property
     def chat_template(self) -> str | None:
@@ -113,8 +121,16 @@ def prepare_model(
         raise with_doubt(error, source.entry) from error
     target = full_path(source.name, checkpoint.files, home)
     pictures = checkpoint.pictures
-    vision = None if pictures is None else pictures.made(target.parent, home, listener)
+    vision: VisionFiles | ProjectorFiles | None = None
+    if pictures is not None:
+        vision = pictures.made(target.parent, home, listener)
     full = _convert(source.name, checkpoint, target, home, listener)
+    beside: tuple[FileRecord, ...] = ()
+    if not isinstance(source, PictureModel) and source.projector is not None:
+        path = source.projector
+        if path == OWN:
+            path = _own_projector(source.name, checkpoint, target.parent, home, listener)
+        vision, beside = _vision_of_projector(path, read_gguf_header(full.path), home, listener)
     quantised = _quantise(source.name, full, target.parent, quant, home, listener)
     full_file = _gguf(full)
     return PreparedModel(
@@ -125,7 +141,7 @@ def prepare_model(
         quantised=full_file if quantised is full else _gguf(quantised),
         repository=checkpoint.origin.repository,
         commit=checkpoint.origin.commit,
-        files=checkpoint.files,
+        files=(*checkpoint.files, *beside),
         warnings=tuple(
             dict.fromkeys(
                 (
@@ -163,6 +179,29 @@ def _convert(
         return {"file_type": made.file_type.lower(), "warnings": list(made.warnings)}
 
     return make_once(target, convert, home=home, progress=progress)
+
+
+def _own_projector(
+    name: str, checkpoint: CheckpointFiles, folder: Path, home: Path, progress: Progress
+) -> Path:
+    """The projector file that is made of a checkpoint's own half for pictures."""
+
+    def make(path: Path) -> dict[str, Any]:
+        from medbench_local.acquire.conversion.checkpoint import CheckpointFolder  # slow to import
+        from medbench_local.acquire.conversion.pictures.siglip_projector import write_projector_file
+
+        found = checkpoint.checkpoint()
+        if not isinstance(found, Path):
+            raise UsageError(
+                f"{name} is an adapter; a projector can be made of whole models only.",
+                advice="Name the projector file of its base with `mmproj=`.",
+            )
+        label = f"making the projector of {name}"
+        write_projector_file(CheckpointFolder(found), path, progress=_Labelled(progress, label))
+        return {}
+
+    target = folder / "projector" / f"mmproj-f16-{VISION_FORMAT}.gguf"
+    return make_once(target, make, home=home, progress=progress).path
 
 
 def _quantise(
@@ -205,10 +244,12 @@ def _prepare_gguf(
             advice=f'Use it as it is with `quant="full"`, or give the full model to get {quant.name}.',
         )
     header = read_gguf_header(given.path)
-    vision = None
+    vision: VisionFiles | ProjectorFiles | None = None
+    beside: tuple[FileRecord, ...] = ()
     if isinstance(source, LocalGguf) and source.vision is not None:
         vision, beside = _vision_of_folder(source, source.vision, header, home, progress)
-        files = (*files, *beside)
+    elif source.projector is not None:
+        vision, beside = _vision_of_projector(source.projector, header, home, progress)
     return PreparedModel(
         name=source.name,
         entry=source.entry,
@@ -217,7 +258,7 @@ def _prepare_gguf(
         quantised=quantised,
         repository=repository,
         commit=commit,
-        files=files,
+        files=(*files, *beside),
         warnings=header.warnings + warnings,
         vision=vision,
     )
@@ -232,6 +273,13 @@ def _vision_of_folder(
     refuse_other_language(found.parts, folder, header)
     records = hashed(folder, (found.vision.name, found.tower.name), home, progress)
     return found, records
+
+
+def _vision_of_projector(
+    path: Path, header: GgufHeader, home: Path, progress: Progress
+) -> tuple[ProjectorFiles, tuple[FileRecord, ...]]:
+    """A projector file for the model with this header, and its record."""
+    return projector_files(path, header, home, progress), hashed(path.parent, (path.name,), home, progress)
 
 
 def _given_gguf(

@@ -15,11 +15,12 @@ from medbench_local.acquire.other_files import what_it_is
 from medbench_local.acquire.picture_folders import (
     LANGUAGE,
     has_pictures,
+    model_and_projector,
+    projector_named,
     reads_pictures,
-    refuse_clip_projector,
     tower_of_checkpoint,
 )
-from medbench_local.acquire.source_types import ALL, TOWER, Part
+from medbench_local.acquire.source_types import ALL, OWN, TOWER, Part
 from medbench_local.acquire.source_types import HubCheckpoint as HubCheckpoint
 from medbench_local.acquire.source_types import HubGguf as HubGguf
 from medbench_local.acquire.source_types import LocalCheckpoint as LocalCheckpoint
@@ -36,7 +37,7 @@ DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
 
 FORMS = (
     "a name of the catalog, a .gguf file, a folder of a checkpoint or an adapter, one that `convert()` made of a model "
-    "with pictures, hf:owner/name, "
+    "with pictures, one with a .gguf file and its projector, hf:owner/name, "
     "gguf:owner/name/file.gguf or their addresses on the hub"
 )
 
@@ -48,7 +49,12 @@ _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
-def resolve_model(text: str, adapter_base: str | None = None, tower: str | None = None) -> ModelSource:
+def resolve_model(
+    text: str,
+    adapter_base: str | None = None,
+    tower: str | None = None,
+    projector: str | Path | None = None,
+) -> ModelSource:
     """Say what ``text`` means; touches the disk, never the network.
 
     A name of the catalog wins over a file or folder of the same name; ``./name`` means the folder.
@@ -58,12 +64,44 @@ def resolve_model(text: str, adapter_base: str | None = None, tower: str | None 
         adapter_base: what it is merged into if it is an adapter or a difference, and what stands between gated blocks;
             None for what the adapter or the catalog says.
         tower: what looks at pictures for a checkpoint of one's own; None for what its configuration names.
+        projector: the file with which llama.cpp looks at pictures for it; "own" for one that is made of the checkpoint;
+            None for the one in its folder, if there is.
 
     Raises:
-        UsageError: nothing known is meant, or a file or folder is not there.
-        InputError: the configuration of a model with pictures is malformed.
+        UsageError: nothing known is meant, or a file or folder is not there; or a projector that cannot be used.
+        InputError: the configuration of a model with pictures is malformed, or a projector is damaged.
     """
-    source = _resolve(text)
+    source = _with_parts(_resolve(text), adapter_base, tower)
+    if projector is None:
+        return source
+    if projector == OWN:
+        return _with_own_projector(source, text)
+    path = projector_named(projector)
+    if isinstance(source, PictureModel) or (isinstance(source, LocalGguf) and source.vision is not None):
+        raise UsageError(
+            f"{text} has what it needs to read pictures, and `mmproj=` names {path} for it.",
+            advice="Leave `mmproj=` out.",
+        )
+    return replace(source, projector=path)
+
+
+def _with_own_projector(source: ModelSource, text: str) -> LocalCheckpoint | HubCheckpoint:
+    """A checkpoint that sees pictures with its own half for them.
+
+    Raises:
+        UsageError: it has none, as far as that is known before its files are read.
+    """
+    if not isinstance(source, LocalCheckpoint | HubCheckpoint):
+        raise UsageError(
+            f"{text} is no checkpoint from whose own files a projector could be made.",
+            advice="Name the projector file with `mmproj=`.",
+        )
+    if source.entry is not None and not source.entry.takes_projector:
+        raise UsageError(f"{text} reads text only.", advice='Leave `mmproj="own"` out.')
+    return replace(source, projector=OWN)
+
+
+def _with_parts(source: ModelSource, adapter_base: str | None, tower: str | None) -> ModelSource:
     if isinstance(source, LocalGguf | HubGguf):
         return source
     base = None if adapter_base == NO_BASE else adapter_base
@@ -233,7 +271,10 @@ def _local_folder(folder: Path) -> LocalCheckpoint | LocalGguf:
     """A checkpoint, or what `convert()` made of a model with pictures."""
     if has_pictures(folder):
         return replace(_local_gguf(folder / LANGUAGE), name=safe_name(folder.resolve().name), vision=folder)
-    refuse_clip_projector(folder)
+    if (beside := model_and_projector(folder)) is not None:
+        language, projector = beside
+        found = replace(_local_gguf(language), name=safe_name(folder.resolve().name))
+        return replace(found, projector=projector_named(projector))
     return _local_checkpoint(folder)
 
 

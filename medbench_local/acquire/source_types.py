@@ -8,6 +8,11 @@ from typing import Literal
 
 from medbench_local.catalog.model import ModelEntry, VisionKind
 
+OWN: Literal["own"] = "own"
+"""In place of a projector file: it is made of the checkpoint's own half for pictures."""
+
+Projector = Path | Literal["own"]
+
 Holds = Literal["model", "all", "tower", "torch file"]
 """What is read of a folder or repository: a language model or an adapter in Hugging Face layout; a model with the tower
 in it and with how pictures are prepared; the tower of a CLIP model; or one file of torch that holds named tensors."""
@@ -39,6 +44,7 @@ class LocalCheckpoint:
         entry: what the catalog knows of it, or None.
         adapter_base: what an adapter is merged into, as a person wrote it; None for what the adapter says itself.
         part: what is read of it.
+        projector: the file with which llama.cpp looks at pictures for it, or `OWN`; None for text only.
     """
 
     name: str
@@ -46,6 +52,7 @@ class LocalCheckpoint:
     entry: ModelEntry | None = None
     adapter_base: str | None = None
     part: Part = MODEL
+    projector: Projector | None = None
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,16 @@ class LocalGguf:
     """A GGUF file of the user's own; of a split file the first part.
 
     Attributes:
-        vision: the folder that holds, beside it, the files with which the model reads pictures; None for text only.
+        vision: the folder that holds, beside it, the files that `convert()` makes of a model with pictures; None
+            without them.
+        projector: the file with which llama.cpp looks at pictures for it; None without one.
     """
 
     name: str
     path: Path
     entry: ModelEntry | None = None
     vision: Path | None = None
+    projector: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,17 +82,19 @@ class HubCheckpoint:
     entry: ModelEntry | None = None
     adapter_base: str | None = None
     part: Part = MODEL
+    projector: Projector | None = None
 
 
 @dataclass(frozen=True)
 class HubGguf:
-    """A GGUF file of a repository of the hub; of a split file the first part."""
+    """A GGUF file of a repository of the hub; of a split file the first part; see `LocalGguf`."""
 
     name: str
     repository: str
     file: str
     revision: str = "main"
     entry: ModelEntry | None = None
+    projector: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,10 @@ class VisionSource(StrictModel):
         return (self.tower,) if self.base is None else (self.base, self.tower)
 
 
+_WITH_PROJECTOR = ("Gemma3ForConditionalGeneration",)
+"""Classes of models whose pictures llama.cpp is known to see as transformers does."""
+
+
 class ModelEntry(StrictModel):
     """One model of the catalog.
 
@@ -180,7 +184,14 @@ class ModelEntry(StrictModel):
     @property
     def reads(self) -> str:
         """What it is asked about, for people."""
+        if self.takes_projector:
+            return "text; pictures, too, with its projector (`mmproj=` names the file, or `own`)"
         return "text" if self.vision is None else "pictures and text"
+
+    @property
+    def takes_projector(self) -> bool:
+        """Whether llama.cpp looks at pictures for it, once it is given the file of its projector."""
+        return self.architecture in _WITH_PROJECTOR
 
     @property
     def fetched(self) -> int:

@@ -73,7 +73,7 @@ def list_command(
         table.add_row(
             entry.name,
             entry.role,
-            "text" if entry.vision is None else "pictures",
+            "with mmproj" if entry.takes_projector else "text" if entry.vision is None else "pictures",
             entry.repository or "embedded",
             entry.gate,
             amount(entry.fetched, "B"),
@@ -173,7 +173,7 @@ def fetch(
         if file is not None:
             out().print(f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False)
     if prepared.vision is not None:
-        for path in (prepared.vision.vision, prepared.vision.tower):
+        for path, _ in prepared.vision.files.values():
             out().print(f"{path} ({amount(path.stat().st_size, 'B')})", markup=False)
 
 
@@ -230,7 +230,7 @@ def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -
     weights = source.entry.parameters if source.entry is not None else plan.full_size // 2
     free = memory_available()
     cache = _cache_bytes(plan.quantised_size, config.bits_per_weight, context)
-    need = plan.quantised_size + cache
+    need = plan.quantised_size + cache + plan.vision_size - plan.tower_size  # pictures are looked at before
     if plan.base is not None:
         into = (
             "stands in" if isinstance(source, PictureModel) and source.kind == "flamingo" else "merged into"

@@ -23,7 +23,7 @@ class LnPostName(str, Enum):
     paper = "paper"
 
 
-@takes(CompareOptions, "mode", "threads", "gpu_layers", "adapter_base", "offline", "force")
+@takes(CompareOptions, "mode", "threads", "gpu_layers", "adapter_base", "mmproj", "offline", "force")
 def score(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     requests: Annotated[
@@ -91,6 +91,7 @@ def score(
         threads=asked.threads,
         gpu_layers=asked.gpu_layers,
         adapter_base=asked.adapter_base,
+        mmproj=asked.mmproj,
         vision_ln_post=vision_ln_post.value,
         progress=listener,
     )

@@ -119,7 +119,7 @@ def reference_run(
 ) -> None:
     """Compute reference results with transformers (needs the extra `reference`), on a GPU or the processor.
 
-    LLaVA and LLaVA 1.5 are shown pictures; their parts are named as they were downloaded.
+    LLaVA, LLaVA 1.5 and Gemma 3 are shown pictures; parts of LLaVA are the folders that were downloaded.
 
     Example: medbench-local reference run ./meditron-7b prompts.jsonl --output gpu.jsonl --device cuda
     """

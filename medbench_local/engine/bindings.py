@@ -33,6 +33,10 @@ class Log:
         self._callback = llama_cpp.llama_log_callback(self._take)
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
 
+    def share(self, setter: Callable[[Any, Any], None]) -> None:
+        """Take over what another of llama.cpp's libraries says, by its function that sets who listens."""
+        setter(self._callback, ctypes.c_void_p(0))
+
     def _take(self, level: int, text: bytes, _data: object) -> None:
         decoded = text.decode("utf-8", "replace")
         if self._listener:

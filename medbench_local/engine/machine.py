@@ -38,6 +38,13 @@ class MachineNotes:
         """The file; it need not exist."""
         return self.home / "speed" / f"{content_key(*self._described().items())[:16]}.json"
 
+    @property
+    def numerics(self) -> str:
+        """12 hexadecimal digits for what may decide the last bit: processor, build and use of the GPU."""
+        described = self._described()
+        del described["threads"]
+        return content_key(*described.items())[:12]
+
     def read(self, topic: str) -> dict[str, Any]:
         """What was noted under ``topic``; empty if nothing was."""
         found = read_record(self.path).get(topic)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any, Literal
 
-Work = Literal["worker", "quantise_worker"]
+Work = Literal["worker", "quantise_worker", "picture_worker"]
 """Modules of this room that such a process can run."""
 
 _WAITING = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1"}

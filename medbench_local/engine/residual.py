@@ -19,9 +19,10 @@ from medbench_local.engine.devices import declare, libraries
 from medbench_local.engine.kept import Kept
 from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.llama_model import Model
+from medbench_local.engine.picture_prompts import tokenizer_of
 from medbench_local.engine.prefix import LEAST_ROWS
 from medbench_local.engine.stop import STOP
-from medbench_local.engine.visual import Visual
+from medbench_local.engine.visual import Visual, numpy_numerics
 from medbench_local.errors import CancelledError, EngineError, InputError
 from medbench_local.vision.arithmetic import Floats
 from medbench_local.vision.gated_block import TILE, GatedBlocks, Media
@@ -51,7 +52,10 @@ class Residual(Visual):
     picture_tokens = 1
 
     def __init__(self, model: Model, file: VisionFile, options: EngineOptions, threads: int) -> None:
-        super().__init__(model, file)
+        tokenize = tokenizer_of(model, file.parts, file.path)
+        shape = file.parts.rows, file.sizes["tower"]
+        super().__init__(model, file.path, file.parts.width, shape, tokenize)
+        self._file, self._parts = file, file.parts
         if max(file.parts.blocks) >= model.layers:  # of the last layer, only rows that are read are computed
             raise InputError(
                 file.path,
@@ -81,7 +85,7 @@ class Residual(Visual):
 
     def decides(self) -> dict[str, str]:
         """See `Visual.decides`."""
-        return {"vision_ln_post": self._ln_post}
+        return {**numpy_numerics(), "vision_ln_post": self._ln_post}
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """See `Visual.check`: rows that are written back as they were must change no bit, others must."""

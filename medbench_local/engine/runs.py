@@ -26,10 +26,12 @@ class Runs:
     Attributes:
         vocabulary: ids from here on stand for pictures.
         rows: of a picture, an id each, that are decoded apart from tokens; 0 if nothing is.
+        whole: whether a picture must be one decode, because its rows look at each other.
     """
 
     vocabulary: int
     rows: int = 0
+    whole: bool = False
 
     def borders(self, tokens: Sequence[int]) -> list[int]:
         """Where runs begin, and the end: ascending, the first one 0."""
@@ -60,6 +62,8 @@ class Runs:
         borders = self.borders(tokens)
         run = min(bisect_right(borders, wanted) - 1, len(borders) - 2)
         begin, end = borders[run], borders[run + 1]
+        if self.whole and begin < len(tokens) and tokens[begin] >= self.vocabulary:
+            return begin
         place = min(wanted, end - least)
         return place if place - begin >= least else begin
 

@@ -12,7 +12,7 @@ import numpy as np
 from medbench_local.engine.base import Bos, EngineOptions, PictureTokens, Tokens
 from medbench_local.engine.llama_context import Context
 from medbench_local.engine.llama_model import Model
-from medbench_local.engine.picture_prompts import Parts, tokenizer_of
+from medbench_local.engine.picture_prompts import Parts, Tokenize
 from medbench_local.engine.visual_memory import PICTURES_KEPT
 from medbench_local.errors import EngineError, InputError, UnsupportedArchitectureError
 from medbench_local.files.hashes import file_sha256
@@ -20,6 +20,7 @@ from medbench_local.settings import read_settings
 from medbench_local.vision.arithmetic import Floats
 from medbench_local.vision.features import read_features
 from medbench_local.vision.parts import VisionFile
+from medbench_local.vision.projector_file import is_projector_name, read_projector
 
 
 class Visual(ABC):
@@ -27,7 +28,10 @@ class Visual(ABC):
 
     Args:
         model: the loaded model.
-        file: what it needs beside its weights.
+        path: of what it needs beside its weights.
+        width: of the model that this was made for.
+        shape: of a picture's features.
+        tokenize: how its prompts are tokenised.
 
     Attributes:
         picture_tokens: ids that a picture takes in a token list.
@@ -40,21 +44,22 @@ class Visual(ABC):
 
     picture_tokens: int
 
-    def __init__(self, model: Model, file: VisionFile) -> None:
+    def __init__(
+        self, model: Model, path: Path, width: int, shape: tuple[int, int], tokenize: Tokenize
+    ) -> None:
         if model.has_state:
             raise UnsupportedArchitectureError(
                 "A model with a running state cannot be shown pictures here.",
                 advice="Compare models whose layers all have attention.",
             )
-        if file.parts.width != model.width:
+        if width != model.width:
             raise InputError(
-                file.path,
+                path,
                 "header",
-                f"it is for a model of width {file.parts.width}; this one has {model.width}",
-                advice="Convert the model again.",
+                f"it is for a model of width {width}; this one has {model.width}",
+                advice="It belongs to another model; convert the model again, or take what came with it.",
             )
-        self._model, self._file, self._parts = model, file, file.parts
-        self._tokenize = tokenizer_of(model, file.parts, file.path)
+        self._model, self._path, self._shape, self._tokenize = model, path, shape, tokenize
         self._features: dict[int, tuple[str, ...]] = {}
         self.kept = PICTURES_KEPT
 
@@ -68,7 +73,7 @@ class Visual(ABC):
 
     @abstractmethod
     def decides(self) -> dict[str, str]:
-        """What decides bits beside the file's content, the version of numpy and its library."""
+        """What decides bits beside the file's content."""
 
     def check(self, settings: Mapping[str, Any]) -> None:  # noqa: B027 (not every kind relies on something)
         """Try whether this build of llama.cpp does what is relied upon.
@@ -83,11 +88,7 @@ class Visual(ABC):
     @property
     def numerics(self) -> dict[str, str]:
         """What decides bits; part of every score's key."""
-        return {
-            "vision": file_sha256(self._file.path, read_settings().home),
-            "numpy": f"{np.__version__} {_library()}".strip(),
-            **self.decides(),
-        }
+        return {"vision": file_sha256(self._path, read_settings().home), **self.decides()}
 
     def tokenize(self, prompts: Sequence[Parts], *, special: bool, bos: Bos) -> list[Tokens]:
         """See `Engine.tokenize_parts`."""
@@ -149,9 +150,8 @@ class Visual(ABC):
             found = read_features(Path(path))
         except InputError as error:
             raise _not_shown(path, error.problem) from error
-        wanted = self._parts.rows, self._file.sizes["tower"]
-        if found.shape != wanted:
-            raise _not_shown(path, f"features of shape {found.shape}, expected {wanted}")
+        if found.shape != self._shape:
+            raise _not_shown(path, f"features of shape {found.shape}, expected {self._shape}")
         return found
 
 
@@ -159,23 +159,33 @@ def open_visual(path: Path, model: Model, options: EngineOptions, threads: int) 
     """What a model sees pictures with.
 
     Args:
-        path: its ``vision.safetensors``.
+        path: its ``vision.safetensors``, or the projector file with which llama.cpp looks at pictures.
         model: the loaded model.
         options: how it is decoded.
         threads: that compute.
 
     Raises:
         InputError: the file is damaged, or belongs to another model.
+        UsageError: a projector file of a kind that cannot be used.
         UnsupportedArchitectureError: no pictures can be shown to models of this kind.
     """
+    if is_projector_name(path):
+        from medbench_local.engine.picture_rows import EncodedRows
+
+        return EncodedRows(model, read_projector(path))
     file = VisionFile.open(path)
     if file.parts.kind == "llava":
-        from medbench_local.engine.picture_rows import PictureRows
+        from medbench_local.engine.picture_rows import ProjectedRows
 
-        return PictureRows(model, file)
+        return ProjectedRows(model, file)
     from medbench_local.engine.residual import Residual
 
     return Residual(model, file, options, threads)
+
+
+def numpy_numerics() -> dict[str, str]:
+    """What decides bits where numpy computes."""
+    return {"numpy": f"{np.__version__} {_library()}".strip()}
 
 
 def _library() -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medbench_local.vision.parts import VisionFile
+from medbench_local.vision.projector_file import is_projector_name
 
 PICTURES_KEPT = 256 * 2**20
 """Most bytes of what is computed of pictures and kept: of LLaVA-7B 64 pictures, of Flamingo-9B 128."""
@@ -26,11 +27,13 @@ class VisionNeeds(NamedTuple):
 
 
 def vision_needed(path: Path) -> VisionNeeds:
-    """What the parts in a ``vision.safetensors`` need.
+    """What the parts in a ``vision.safetensors`` need; of a projector file of llama.cpp's, only its rows are used.
 
     Raises:
         InputError: the file is damaged.
     """
+    if is_projector_name(path):
+        return VisionNeeds(0, PICTURES_KEPT + _LIBRARIES)
     file = VisionFile.open(path)
     size = path.stat().st_size
     if file.parts.kind == "flamingo":

@@ -45,8 +45,9 @@ def prompting_of(
 ) -> Prompting:
     """What is asked for of one of the `MODELS`."""
     given = (chat_template, system_prompt, think_open, think_close)
-    return Prompting(*(_value_for(model, one) for one in given))
+    return Prompting(*(value_for(model, one) for one in given))
 
 
-def _value_for(model: str, given: PerModel) -> str | None:
+def value_for(model: str, given: PerModel) -> str | None:
+    """What is given for one of the `MODELS`."""
     return given.get(model) if isinstance(given, Mapping) else given

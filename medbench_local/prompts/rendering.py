@@ -123,7 +123,8 @@ def blind(model: str, task_id: str) -> UsageError:
     """The error of a model that reads text only and is to be asked about pictures."""
     return UsageError(
         f"The questions of {task_id} come with pictures, and {model} reads text only.",
-        advice="Leave the task out with `tasks=`, or choose models that read pictures.",
+        advice="Leave the task out with `tasks=`, or choose models that read pictures; some do with `mmproj=` (`models "
+        "show` says which).",
     )
 
 

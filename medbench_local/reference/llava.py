@@ -1,4 +1,4 @@
-"""LLaVA checkpoints as their users have them, loaded with transformers and torch, without our own conversion of weights.
+"""LLaVA checkpoints as their users have them, loaded with transformers and torch, not by our own conversion.
 
 * as transformers saves them (``LlavaForConditionalGeneration``): that class.
 * LLaVA 1.5 in its own layout, with a projector of two matrices: the same class, its tensors under other names.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from medbench_local.reference.picture_model import (
     LlavaClass,
     LlavaOfParts,
     PictureModel,
+    Seeing,
     Sight,
     processor_in,
 )
@@ -39,22 +39,6 @@ _NORM = "model.norm.weight"
 _LANGUAGE = {"LlamaConfig": "LlamaForCausalLM", "MistralConfig": "MistralForCausalLM"}
 
 
-@dataclass(frozen=True)
-class Llava:
-    """A loaded one.
-
-    Attributes:
-        network: the model.
-        tokenizer: its tokenizer.
-        marks: texts of the tokens before a picture, at each of its rows, and behind it; "" where there are none. All
-            are "" where the text is cut at a picture.
-    """
-
-    network: PictureModel
-    tokenizer: Tokenizer
-    marks: tuple[str, str, str]
-
-
 def is_llava(folder: Path) -> bool:
     """Whether a folder's config.json is that of a LLaVA."""
     config = read_json_object(folder / "config.json")
@@ -63,7 +47,7 @@ def is_llava(folder: Path) -> bool:
     )
 
 
-def load_llava(folder: Path, *, base: Path | None, tower: Path | None, dtype: DType, device: str) -> Llava:
+def load_llava(folder: Path, *, base: Path | None, tower: Path | None, dtype: DType, device: str) -> Seeing:
     """Load a checkpoint.
 
     Args:
@@ -112,7 +96,7 @@ def _refuse_other_ways(path: Path, config: Mapping[str, Any]) -> None:
             )
 
 
-def _exported(folder: Path, config: Mapping[str, Any], dtype: DType, device: str) -> Llava:
+def _exported(folder: Path, config: Mapping[str, Any], dtype: DType, device: str) -> Seeing:
     _, transformers = libraries()
     seen = config.get("vision_config")
     if not isinstance(seen, Mapping) or config.get("vision_feature_select_strategy", "default") != "default":
@@ -130,7 +114,7 @@ def _exported(folder: Path, config: Mapping[str, Any], dtype: DType, device: str
         eye=Eye(processor, pads),
         each=_rows(kind),
     )
-    return Llava(network, read_tokenizer(folder, network.rows), ("", "", ""))
+    return Seeing(network, read_tokenizer(folder, network.rows), ("", "", ""))
 
 
 def _own_layout(
@@ -141,7 +125,7 @@ def _own_layout(
     weights: Mapping[str, Any],
     dtype: DType,
     device: str,
-) -> Llava:
+) -> Seeing:
     torch, transformers = libraries()
     projector = {
         name.removeprefix(_PROJECTOR): t for name, t in weights.items() if name.startswith(_PROJECTOR)
@@ -206,7 +190,7 @@ def _own_layout(
     else:
         found = ", ".join(sorted(projector)) or "none"
         raise InputError(folder, "the projector", f"its tensors are {found}; expected one matrix or two")
-    return Llava(network, *_tokens(folder, base, config, rows))
+    return Seeing(network, *_tokens(folder, base, config, rows))
 
 
 def _rows(config: Any) -> int:

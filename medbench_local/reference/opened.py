@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench_local.errors import InputError, UnsupportedArchitectureError, UsageError
-from medbench_local.reference.llava import Llava, is_llava, load_llava
+from medbench_local.reference.gemma3 import is_gemma3, load_gemma3
+from medbench_local.reference.llava import is_llava, load_llava
 from medbench_local.reference.picture_files import PictureFolder
+from medbench_local.reference.picture_model import Seeing
 from medbench_local.reference.picture_prompts import tokenizer_for
 from medbench_local.reference.requests import PromptRequest
 from medbench_local.reference.tokens import Tokenizer, read_tokenizer
@@ -24,13 +26,13 @@ class OpenedReference:
     Attributes:
         network: computes.
         tokenizer: of texts.
-        llava: the same with what pictures need; None for a model that reads text only.
+        seeing: the same with what pictures need; None for a model that reads text only.
         pictures: where they lie; None if no folder was named.
     """
 
     network: TransformersModel
     tokenizer: Tokenizer
-    llava: Llava | None = None
+    seeing: Seeing | None = None
     pictures: PictureFolder | None = None
 
     def tokenizer_for(self, request: PromptRequest, source: Path) -> Tokenizer:
@@ -39,9 +41,9 @@ class OpenedReference:
         Raises:
             InputError: a picture is not there, or not the one that the prompt shows.
         """
-        if not request.places or self.llava is None:
+        if not request.places or self.seeing is None:
             return self.tokenizer
-        return tokenizer_for(request, self.llava, self.pictures, source)
+        return tokenizer_for(request, self.seeing, self.pictures, source)
 
 
 def refuse_other_models(checkpoint: Path) -> None:
@@ -92,15 +94,20 @@ def open_reference(
         MedbenchError: as `load_llava`.
     """
     shown = sum(bool(request.places) for request in requests)
-    if not is_llava(checkpoint):
-        if shown:
+    put_together = is_llava(checkpoint)
+    sees = put_together or (bool(shown) and is_gemma3(checkpoint))
+    if not put_together:
+        if shown and not sees:
             raise UsageError(
                 f"{checkpoint} is no model that is shown pictures here, and {shown:,} prompts show some.",
-                advice="LLaVA and LLaVA 1.5 can be computed with transformers.",
+                advice="LLaVA, LLaVA 1.5 and Gemma 3 can be.",
             )
         for name, given in (("base", base), ("vision_tower", vision_tower)):
             if given is not None:
-                raise UsageError(f"`{name}=` is for models that are shown pictures.", advice="Leave it out.")
+                raise UsageError(
+                    f"`{name}=` is for LLaVA checkpoints that do not hold it.", advice="Leave it out."
+                )
+    if not sees:
         network = TransformersModel(checkpoint, dtype=dtype, device=device)
         return OpenedReference(network, read_tokenizer(checkpoint, network.rows))
     seen = {picture: None for request in requests for place in request.places for picture in place}
@@ -112,5 +119,8 @@ def open_reference(
     if pictures is not None:
         for picture in seen:
             pictures.find(picture)
-    llava = load_llava(checkpoint, base=base, tower=vision_tower, dtype=dtype, device=device)
-    return OpenedReference(llava.network, llava.tokenizer, llava, pictures)
+    if put_together:
+        seeing = load_llava(checkpoint, base=base, tower=vision_tower, dtype=dtype, device=device)
+    else:
+        seeing = load_gemma3(checkpoint, dtype=dtype, device=device)
+    return OpenedReference(seeing.network, seeing.tokenizer, seeing, pictures)

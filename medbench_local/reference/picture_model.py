@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.errors import InputError
+from medbench_local.reference.tokens import Tokenizer
 from medbench_local.reference.transformers_model import DType, TransformersModel, libraries
 
 
@@ -51,15 +52,19 @@ class Eye:
         return torch.from_numpy(self.processor(image, return_tensors="np")["pixel_values"][0]).float()
 
 
-def processor_in(folder: Path) -> Any:
-    """The CLIP processor that a folder's preprocessor_config.json describes, on Pillow, as these models had it.
+def processor_in(folder: Path, name: str = "CLIPImageProcessor") -> Any:
+    """The processor that a folder's preprocessor_config.json describes, on Pillow, as these models had it.
+
+    Args:
+        folder: a checkpoint.
+        name: of its class in transformers.
 
     Raises:
         InputError: there is none.
     """
     _, transformers = libraries()
     # Newer releases give the older name to one that resizes otherwise.
-    kind = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
+    kind = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
     if not (folder / "preprocessor_config.json").is_file():
         raise InputError(
             folder,
@@ -68,6 +73,24 @@ def processor_in(folder: Path) -> Any:
             advice="Download it: it says how pictures are prepared.",
         )
     return kind.from_pretrained(str(folder), local_files_only=True)
+
+
+@dataclass(frozen=True)
+class Seeing:
+    """A loaded model that is shown pictures.
+
+    Attributes:
+        network: the model.
+        tokenizer: its tokenizer.
+        marks: texts that are written before a picture, at each of its rows, and behind it; "" where there are none. All
+            are "" where the text is cut at a picture.
+        bare_places: whether a place may be written at which nothing is shown.
+    """
+
+    network: PictureModel
+    tokenizer: Tokenizer
+    marks: tuple[str, str, str]
+    bare_places: bool = True
 
 
 class PictureModel(TransformersModel):
@@ -121,6 +144,24 @@ class LlavaClass(PictureModel):
         return {
             "input_ids": ids.masked_fill(beyond, free).to(self._device),
             "pixel_values": pixels.to(self._device, self._model.dtype),
+        }
+
+
+class Gemma3Class(PictureModel):
+    """`Gemma3ForConditionalGeneration` of transformers, in which the rows of a picture see each other."""
+
+    def _seen(self, ids: Any) -> dict[str, Any]:
+        torch, config = self._torch, self._model.config
+        beyond = ids >= self.rows
+        if not beyond.any():
+            return super()._seen(ids)
+        starts = ids[beyond & ((ids - self.rows) % self.each == 0)].tolist()
+        pixels = torch.stack([self._pixels((start - self.rows) // self.each) for start in starts])
+        mark = getattr(config, "image_token_id", None) or config.image_token_index
+        return {
+            "input_ids": ids.masked_fill(beyond, mark).to(self._device),
+            "pixel_values": pixels.to(self._device, self._model.dtype),
+            "token_type_ids": beyond.long().to(self._device),
         }
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from medbench_local.errors import InputError
-from medbench_local.reference.llava import Llava
 from medbench_local.reference.picture_files import PictureFolder
+from medbench_local.reference.picture_model import Seeing
 from medbench_local.reference.requests import PromptRequest
 from medbench_local.reference.tokens import Tokenizer
 
 
 def tokenizer_for(
-    request: PromptRequest, llava: Llava, folder: PictureFolder | None, source: object
+    request: PromptRequest, model: Seeing, folder: PictureFolder | None, source: object
 ) -> Tokenizer:
     """The tokenizer of one request: texts that begin with its prompt have pictures at the prompt's places.
 
@@ -22,7 +22,7 @@ def tokenizer_for(
 
     Args:
         request: shows pictures.
-        llava: the model.
+        model: the model.
         folder: where the pictures lie.
         source: the file of the request, for errors.
 
@@ -35,13 +35,13 @@ def tokenizer_for(
             raise InputError(
                 str(source),
                 f"{request.where}, key 'images'",
-                "several pictures at one place: no LLaVA does that",
+                "several pictures at one place: this model's code does not do that",
             )
         if pictures and folder is None:
             raise InputError(str(source), f"{request.where}, key 'images'", "no folder of pictures was named")
-        firsts.append(llava.network.first_of(folder.find(pictures[0])) if pictures and folder else None)
-    each, (begin, patch, end) = llava.network.each, llava.marks
-    if not patch and None in firsts:
+        firsts.append(model.network.first_of(folder.find(pictures[0])) if pictures and folder else None)
+    each, (begin, patch, end) = model.network.each, model.marks
+    if None in firsts and not (patch and model.bare_places):
         raise InputError(
             str(source),
             f"{request.where}, key 'images'",
@@ -51,21 +51,21 @@ def tokenizer_for(
     def bare(text: str, special: bool) -> list[int]:
         pieces = text.split("<image>", len(firsts))
         if not patch:
-            tokens = llava.tokenizer.bare(pieces[0], special) if pieces[0] else []
+            tokens = model.tokenizer.bare(pieces[0], special) if pieces[0] else []
             for first, piece in zip(firsts, pieces[1:], strict=True):
                 assert first is not None
                 tokens = [*tokens, *range(first, first + each)]
-                tokens += llava.tokenizer.bare(piece, special) if piece else []
+                tokens += model.tokenizer.bare(piece, special) if piece else []
             return tokens
-        refused = (begin, patch, end) if special else llava.tokenizer.control
+        refused = (begin.strip(), patch, end.strip()) if special else model.tokenizer.control
         for control in filter(None, refused):
             if any(control in piece for piece in pieces):
                 problem = f"the prompt holds {control!r}, which must not become a token there"
                 raise InputError(str(source), f"{request.where}, key 'prompt'", problem)
-        return _with_rows(llava.tokenizer.bare((begin + patch * each + end).join(pieces), True), firsts)
+        return _with_rows(model.tokenizer.bare((begin + patch * each + end).join(pieces), True), firsts)
 
     def _with_rows(tokens: list[int], firsts: Sequence[int | None]) -> list[int]:
-        (mark,) = llava.tokenizer.bare(patch, True)
+        (mark,) = model.tokenizer.bare(patch, True)
         places = [place for place, token in enumerate(tokens) if token == mark]
         assert len(places) == each * len(firsts)
         for number, first in enumerate(firsts):
@@ -73,4 +73,4 @@ def tokenizer_for(
                 tokens[places[number * each + row]] = (first or 0) + row
         return tokens
 
-    return replace(llava.tokenizer, bare=bare)
+    return replace(model.tokenizer, bare=bare)

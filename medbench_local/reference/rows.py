@@ -11,11 +11,10 @@ from string import ascii_uppercase
 from medbench_local.errors import InputError
 from medbench_local.files.hashes import prompt_sha256, text_sha256
 from medbench_local.files.rows import Row, listed
-from medbench_local.prompts.prompt import parts_sha256
 from medbench_local.reference.readers import lm_eval
 from medbench_local.reference.readers.reading import Results
 from medbench_local.reference.readers.record import Record, Selection
-from medbench_local.reference.shown import parts_at, places_of
+from medbench_local.reference.shown import places_of, prompt_with_pictures_sha256
 
 
 @dataclass(frozen=True)
@@ -222,12 +221,11 @@ def _prompt_hash(row: Row) -> str | None:
         return given
     prompt = row.text("prompt")
     if (places := places_of(row)) is not None:
-        parts = parts_at(prompt, places)
-        if parts is None:
-            raise row.error(
-                f"{len(places)} places, but the prompt does not say <image> so often", name="images"
-            )
-        computed = parts_sha256(parts)
+        found = prompt_with_pictures_sha256(prompt, places)
+        if found is None:
+            problem = f"{len(places)} places, but the prompt does not say <image> so often"
+            raise row.error(problem, name="images")
+        computed = found
     elif row.fields.get("images"):
         return given  # the prompt's text does not say which pictures were shown
     else:

@@ -47,6 +47,7 @@ def open_model(
     quant: str | Path,
     options: EngineOptions,
     adapter_base: str | None = None,
+    projector: str | None = None,
     offline: bool,
     force: bool,
     progress: Progress,
@@ -63,7 +64,7 @@ def open_model(
     """
     settings = read_settings()
     prepared = prepare_model(
-        resolve_model(model, adapter_base),
+        resolve_model(model, adapter_base, projector=projector),
         quant=load_quant(quant),
         home=settings.home,
         offline=offline or settings.offline,
@@ -81,7 +82,7 @@ def open_model(
                 f"{prepared.name} reads text only, and there are pictures to show it.",
                 advice="Name a model with pictures; `convert()` makes one of its parts.",
             )
-        features = encoded(prepared, pictures.values(), settings.home, progress)
+        features = encoded(prepared, pictures.values(), settings.home, options, progress)
         fitted = replace(fitted, vision=str(prepared.vision.vision))
     refuse_what_does_not_fit([(prepared.name, path)], fitted, force=force)
     engine = start(path, fitted)

@@ -57,6 +57,7 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
         system_prompt=options.system_prompt,
         think_open=options.think_open,
         think_close=options.think_close,
+        mmproj=options.mmproj,
     )
     if options.output is not None:
         need_place(options.output)

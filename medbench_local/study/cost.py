@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from medbench_local.acquire.calibration import Speeds, measured_speeds
 from medbench_local.acquire.inventory import ModelPlan, fetched_twice, made_twice, plan_model
-from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.model import ModelEntry
 from medbench_local.catalog.quantisation import FULL, load_quant
 from medbench_local.engine.threads import TINY
@@ -27,7 +26,7 @@ from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.pictures import pictures_of
 from medbench_local.study.plan import Cell, asked_questions, load_cells, without_thinking
-from medbench_local.study.planner import Planner, given_quantised
+from medbench_local.study.planner import Planner, given_quantised, sources_of
 from medbench_local.study.precision import begun_before, foreseen, weights_of
 from medbench_local.study.prompt_search import is_searched, search_prompts, selection_rows
 from medbench_local.study.thinking_plan import context_at_most, room_to_think
@@ -54,7 +53,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         MedbenchError: a model, a task or an option is not known, or the hub refuses.
     """
     progress = tools.progress
-    sources = [resolve_model(name, options.adapter_base) for name in (medical, base)]
+    sources = sources_of(medical, base, options)
     steps = ladder(options)
     sizes = [weights_of(source, options, progress) for source in sources]
     weights, asked = ([size[i] for size in sizes] for i in (0, 1))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.checkpoint_files import Origin
-from medbench_local.acquire.picture_parts import VisionFiles
+from medbench_local.acquire.picture_parts import ProjectorFiles, VisionFiles
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.files.hashes import file_sha256
@@ -60,9 +60,7 @@ def origin(model: PreparedModel) -> str:
     else:
         own = "embedded" if model.entry is not None and model.entry.embedded else "local"
     if model.base is not None:
-        into = (
-            "within" if model.vision is not None and model.vision.parts.kind == "flamingo" else "merged into"
-        )
+        into = "within" if model.vision is not None and model.vision.stands_between else "merged into"
         own += f" {into} {_origin_of_base(model.base)}"
     return own if model.tower is None else f"{own}, pictures through {_origin_of_base(model.tower)}"
 
@@ -205,14 +203,14 @@ def _describe_model(plan: Plan, role: Role) -> dict[str, Any]:
     }
 
 
-def _describe_vision(files: VisionFiles) -> dict[str, Any]:
-    return {
-        "path": str(files.vision),
-        "sha256": files.vision_sha256,
-        "tower_path": str(files.tower),
-        "tower_sha256": files.tower_sha256,
-        "parts": asdict(files.parts),
+def _describe_vision(files: VisionFiles | ProjectorFiles) -> dict[str, Any]:
+    """What a model is shown pictures with."""
+    found: dict[str, dict[str, Any]] = {
+        name: {"path": str(path), "sha256": sha256} for name, (path, sha256) in files.files.items()
     }
+    if isinstance(files, ProjectorFiles):
+        found["projector"]["precision"] = files.projector.precision
+    return found
 
 
 def _describe_file(file: GgufFile) -> dict[str, Any]:
@@ -240,7 +238,7 @@ def _model_identity(plan: Outline, role: Role) -> list[Any]:
     known = None if entry is None else [entry.name, entry.family, entry.fixed_template, entry.known_context]
     found: list[Any] = [model.name, plan.reference_file(model).sha256, known]
     if model.vision is not None:
-        found += [model.vision.vision_sha256, model.vision.tower_sha256]
+        found += [sha256 for _, sha256 in model.vision.files.values()]
     template = chat_template_record(model, plan.options.prompting(role))
     return found if template.sha256 is None else [*found, TEMPLATES]
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from medbench_local.acquire.source_types import OWN
 from medbench_local.catalog.names import FULL, Partner, Scoring, full_by_any_name
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
-from medbench_local.prompts.prompting import PerModel, Prompting, prompting_of
+from medbench_local.paths import user_path
+from medbench_local.prompts.prompting import PerModel, Prompting, prompting_of, value_for
 from medbench_local.settings import read_settings
 from medbench_local.study.per_model import (
     chat_template_text,
@@ -138,6 +140,14 @@ class CompareOptions:
         unset="the model that the adapter names",
         decides="as planned",
         example="demo-base",
+    )
+    mmproj: str | Path | Mapping[str, str | Path] | None = option(
+        None,
+        "The GGUF file of the projector with which llama.cpp looks at pictures for a model, or own to make it of a "
+        "Gemma 3 checkpoint; each of two models may have its own.",
+        unset="the one that lies in a model's folder, if there is one",
+        decides="as planned",
+        example="mmproj.gguf",
     )
     data_dir: Path | None = option(
         None, "Folder of the data sets' official files.", unset="MEDBENCH_DATA, or the hub"
@@ -262,6 +272,7 @@ class ResolvedOptions(CompareOptions):
     system_prompt: PerModel
     think_open: PerModel
     think_close: PerModel
+    mmproj: PerModel
     ablation: bool
     offline: bool
     home: Path
@@ -269,6 +280,10 @@ class ResolvedOptions(CompareOptions):
     def prompting(self, role: str) -> Prompting:
         """How the model of a role ("medical", "base") is to be prompted."""
         return prompting_of(role, self.chat_template, self.system_prompt, self.think_open, self.think_close)
+
+    def projector(self, role: str) -> str | None:
+        """The projector file that is named for the model of a role."""
+        return value_for(role, self.mmproj)
 
 
 def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOptions:
@@ -301,12 +316,17 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         "system_prompt": resolved(options.system_prompt, system_prompt_text),
         "think_open": resolved(options.think_open, str),
         "think_close": resolved(options.think_close, str),
+        "mmproj": resolved(options.mmproj, _projector),
         "ablation": rules.ablation if options.ablation is None else options.ablation,
         "output": None if options.output is None else Path(options.output),
         "data_dir": Path(options.data_dir) if options.data_dir else settings.data_dir,
         "offline": bool(options.offline) or settings.offline,
     }
     return ResolvedOptions(**values, home=settings.home)
+
+
+def _projector(given: str | Path) -> str:
+    return OWN if given == OWN else str(user_path(given))
 
 
 def _number(value: Any, one: Field[Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from medbench_local.acquire.picture_parts import ProjectorFiles
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
@@ -28,7 +29,7 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
     shown = pictures_of(plan.cells, plan.options, demonstrations=_shows_demonstrations(plan, model))
     if not shown:
         return {}
-    return encoded(model, shown, plan.options.home, progress)
+    return encoded(model, shown, plan.options.home, plan.options.engine, progress)
 
 
 def pictures_of(
@@ -44,6 +45,8 @@ def pictures_of(
 
 def _shows_demonstrations(plan: Plan, model: PreparedModel) -> bool:
     """Whether pictures of demonstrations are looked at; the study's code for LLaVA only leaves room for them."""
+    if isinstance(model.vision, ProjectorFiles):
+        return True
     assert model.vision is not None
     return model.vision.parts.kind != "llava" or plan.protocol.shot_images == "all"
 

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import replace
 
 from medbench_local.acquire.checkpoint_files import refuse_unused_base
+from medbench_local.acquire.picture_parts import refuse_other_precision
 from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
@@ -43,10 +44,7 @@ class Planner:
     def __init__(self, medical: str, base: str, options: ResolvedOptions, progress: Progress) -> None:
         self._options = options
         self._progress = progress
-        self._sources = (
-            resolve_model(medical, options.adapter_base),
-            resolve_model(base, options.adapter_base),
-        )
+        self._sources = sources_of(medical, base, options)
         self._cells: tuple[Cell, ...] | None = None
         self.quants = ladder(options)
 
@@ -104,6 +102,7 @@ class Planner:
         """The plan at one precision, but for its questions; converts and quantises what is not there yet."""
         medical, base = (self._prepare(source, self._precision_of(source, quant)) for source in self._sources)
         refuse_unused_base(self._options.adapter_base, medical.base, base.base)
+        refuse_other_precision(medical.vision, base.vision)
         scoring = self._options.scoring or self._options.protocol.scoring
         return Outline(
             medical=medical,
@@ -146,6 +145,18 @@ class Planner:
         """A GGUF that is quantised already is used as it is, unless a precision was asked for."""
         as_it_is = self._options.quant is None and given_quantised(source) is not None
         return load_quant(FULL) if as_it_is else quant
+
+
+def sources_of(medical: str, base: str, options: ResolvedOptions) -> tuple[ModelSource, ModelSource]:
+    """What is meant by the names of both models, with what options name for them.
+
+    Raises:
+        UsageError, InputError: as `resolve_model`.
+    """
+    return (
+        resolve_model(medical, options.adapter_base, projector=options.projector("medical")),
+        resolve_model(base, options.adapter_base, projector=options.projector("base")),
+    )
 
 
 def given_quantised(source: ModelSource) -> str | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -119,31 +119,70 @@ def encode_pictures(
         StoreError, DiskFullError: they cannot be kept.
     """
     config = read_tower_config(tower)
-    rule, cache = rule_of(config, parts, own_colours=own_colours), FeatureCache(home)
-    folder = cache.folder_of(parts, rule)
+    rule = rule_of(config, parts, own_colours=own_colours)
+
+    def encode(missing: Sequence[tuple[PictureFile, Path]]) -> Iterator[None]:
+        _check_tower(tower, config, parts, home, progress)
+        for picture, _ in missing:
+            pixels(picture.path, rule, sha256=picture.sha256)
+        yield
+        opened = Tower.open(tower, layer=parts.layer)
+        for picture, file in missing:
+            seen = opened.encode(pixels(picture.path, rule, sha256=picture.sha256))[1:]
+            if not np.isfinite(seen).all():
+                raise InputError(tower, "", f"gives numbers that are not finite for {picture.path}")
+            write_features(file, seen)
+            yield
+
+    shape = (parts.rows, config.hidden_size)
+    return keep_features(FeatureCache(home).folder_of(parts, rule), pictures, shape, encode, progress)
+
+
+Encode = Callable[[Sequence[tuple["PictureFile", Path]]], Iterator[None]]
+"""Writes the features of pictures, each to its file; yields once all pictures have been looked at, then after each."""
+
+
+def keep_features(
+    folder: Path,
+    pictures: Sequence[PictureFile],
+    shape: tuple[int, int],
+    encode: Encode,
+    progress: Progress,
+) -> dict[str, Path]:
+    """Features of pictures in a folder; those that are there already are not computed again.
+
+    Args:
+        folder: what its name says decides the numbers of features, beside the picture.
+        pictures: any may be there more than once.
+        shape: of a picture's features.
+        encode: makes those that are missing.
+        progress: told of a step "encoding pictures", unless all are there.
+
+    Returns:
+        For each picture's hash the file with its features.
+
+    Raises:
+        StoreError, DiskFullError: they cannot be kept.
+        whatever ``encode`` raises.
+    """
     unique = {picture.sha256: picture for picture in pictures}
     files = {sha256: folder / f"{sha256}.npy" for sha256 in unique}
-    shape = (parts.rows, config.hidden_size)
     if all(_is_kept(file, shape) for file in files.values()):
         return files
     need_place(folder)
     with alone(folder / ".lock", "encoding pictures", progress):
-        missing = [picture for key, picture in unique.items() if not _is_kept(files[key], shape)]
+        missing = [
+            (picture, files[key]) for key, picture in unique.items() if not _is_kept(files[key], shape)
+        ]
         if not missing:
             return files
-        _check_tower(tower, config, parts, home, progress)
         nbytes = 4 * shape[0] * shape[1] + _HEADER + _DIGEST
         check_room([DiskNeed(folder, len(missing) * nbytes, "what a model sees of pictures")])
-        for picture in missing:
-            pixels(picture.path, rule, sha256=picture.sha256)
-        opened = Tower.open(tower, layer=parts.layer)
+        encoding = encode(missing)
+        next(encoding)
         with progress.step("encoding pictures", total=len(unique), unit="pictures") as advance:
             advance(len(unique) - len(missing), known=True)
-            for picture in missing:
-                seen = opened.encode(pixels(picture.path, rule, sha256=picture.sha256))[1:]
-                if not np.isfinite(seen).all():
-                    raise InputError(tower, "", f"gives numbers that are not finite for {picture.path}")
-                _write(files[picture.sha256], seen)
+            for _ in encoding:
                 advance(1)
     return files
 
@@ -177,7 +216,12 @@ def _is_kept(file: Path, shape: tuple[int, int]) -> bool:
         return False
 
 
-def _write(file: Path, features: Floats) -> None:
+def write_features(file: Path, features: Floats) -> None:
+    """Write features of a picture, whole or not at all.
+
+    Raises:
+        StoreError, DiskFullError: they cannot be kept.
+    """
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(features, np.float32), allow_pickle=False)
     content = buffer.getvalue()

@@ -14,6 +14,7 @@ import torch
 
 from medbench_local import api
 from medbench_local.acquire.inventory import fetched_twice, list_models, made_twice, plan_model
+from medbench_local.acquire.picture_parts import VisionFiles
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import PictureModel, resolve_model
 from medbench_local.catalog.model import models, pairs
@@ -86,7 +87,7 @@ def prepare(
 
 
 def opened(made: PreparedModel) -> VisionFile:
-    assert made.vision is not None
+    assert isinstance(made.vision, VisionFiles)
     return VisionFile.open(made.vision.vision)
 
 
@@ -110,7 +111,7 @@ def test_a_name_becomes_three_files(hosted: HubServer, tmp_path: Path, name: str
     entry, vision = models()[name], made.vision
     assert made.entry == entry
     assert entry.vision is not None
-    assert vision is not None
+    assert isinstance(vision, VisionFiles)
     header = read_gguf_header(made.quantised.path)
     parts = vision.parts
     assert (parts.width, parts.rows) == (header.metadata["llama.embedding_length"], (SIZE // 14) ** 2)
@@ -154,9 +155,9 @@ def test_both_models_of_a_pair_and_both_pairs_have_one_tower_and_one_base(
     hosted: HubServer, tmp_path: Path
 ) -> None:
     made = [prepare(name, tmp_path / "home") for name in STUDIED]
-    towers = {one.vision.tower for one in made if one.vision}
+    towers = {one.vision.tower for one in made if isinstance(one.vision, VisionFiles)}
     assert len(towers) == 1
-    assert len({one.vision.vision_sha256 for one in made if one.vision}) == 4
+    assert len({one.vision.vision_sha256 for one in made if isinstance(one.vision, VisionFiles)}) == 4
     fetched = hosted.contents()
     assert fetched.count("model-00001-of-00002.safetensors") == 1
     assert fetched.count("model.safetensors") == 1
@@ -232,7 +233,7 @@ def test_without_a_network_what_was_fetched_is_taken(
 def test_files_that_were_removed_come_back(hosted: HubServer, tmp_path: Path) -> None:
     home = tmp_path / "home"
     made = prepare("med-flamingo-9b", home)
-    assert made.vision is not None
+    assert isinstance(made.vision, VisionFiles)
     for path in (made.vision.vision, made.quantised.path):
         path.unlink()
     shutil.rmtree(tmp_path / "hf")
@@ -313,8 +314,8 @@ def test_another_base_or_tower_is_another_model(hosted: HubServer, tmp_path: Pat
     first = prepare("llava-v0-7b", home)
     hosted.add(REPOSITORIES["tower"], write_tower(tmp_path / "t2", tower_state(seed=12)))
     second = prepare("llava-v0-7b", home)
-    assert first.vision is not None
-    assert second.vision is not None
+    assert isinstance(first.vision, VisionFiles)
+    assert isinstance(second.vision, VisionFiles)
     assert first.vision.tower != second.vision.tower
     assert first.vision.vision_sha256 != second.vision.vision_sha256
     assert first.quantised.sha256 == second.quantised.sha256
@@ -352,7 +353,7 @@ def test_the_tower_computes_what_transformers_does(hosted: HubServer, tmp_path: 
     from transformers import CLIPVisionModel
 
     made = prepare("open-flamingo-9b", tmp_path / "home")
-    assert made.vision is not None
+    assert isinstance(made.vision, VisionFiles)
     pixels = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     theirs = CLIPVisionModel.from_pretrained(toys.tower)
     with torch.no_grad():
@@ -388,8 +389,8 @@ def test_a_tower_in_the_checkpoint_is_taken(hosted: HubServer, tmp_path: Path) -
     with_own, without = (
         prepare(name, tmp_path / "home") for name in ("llava-med-v1.5-mistral-7b", "llava-v1.5-7b")
     )
-    assert with_own.vision is not None
-    assert without.vision is not None
+    assert isinstance(with_own.vision, VisionFiles)
+    assert isinstance(without.vision, VisionFiles)
     pixels = np.random.default_rng(0).standard_normal((3, SIZE, SIZE)).astype("f4")
     ours = Tower.open(with_own.vision.tower).encode(pixels)
     write_tower(tmp_path / "t11", tower_state(seed=11))
@@ -436,8 +437,8 @@ def test_local_parts_become_a_folder_that_is_the_model(
     }
     by_name = prepare(name, tmp_path / "home")
     given = prepare(output, tmp_path / "home")
-    assert given.vision is not None
-    assert by_name.vision is not None
+    assert isinstance(given.vision, VisionFiles)
+    assert isinstance(by_name.vision, VisionFiles)
     assert given.quantised.sha256 == by_name.quantised.sha256
     assert given.vision.vision_sha256 == by_name.vision.vision_sha256
     assert given.vision.tower_sha256 == by_name.vision.tower_sha256
@@ -487,7 +488,7 @@ def test_a_folder_is_finished_where_it_was_left(
 def test_a_catalog_name_becomes_a_folder_that_knows_its_family(hosted: HubServer, tmp_path: Path) -> None:
     api.convert("med-flamingo-9b", tmp_path / "mine")
     made = prepare(tmp_path / "mine", tmp_path / "home")
-    assert made.vision is not None
+    assert isinstance(made.vision, VisionFiles)
     assert made.vision.family == "med-flamingo"
 
 
@@ -540,8 +541,8 @@ def test_a_folder_of_llava_is_a_model_of_its_own(hosted: HubServer, tmp_path: Pa
     source = resolve_model(str(toys.llava_15))
     assert isinstance(source, PictureModel)
     made, by_name = prepare(toys.llava_15, tmp_path / "home"), prepare("llava-v1.5-7b", tmp_path / "home")
-    assert made.vision is not None
-    assert by_name.vision is not None
+    assert isinstance(made.vision, VisionFiles)
+    assert isinstance(by_name.vision, VisionFiles)
     assert (made.name, made.entry) == ("llava_15", None)
     assert made.vision.vision_sha256 == by_name.vision.vision_sha256
     delta = prepare(toys.llava_v0, tmp_path / "home", adapter_base=str(toys.base))
@@ -560,8 +561,8 @@ def test_an_exported_llava_is_the_same_model(tmp_path: Path, toys: Toys, newer: 
     api.convert(str(toys.llava_15), tmp_path / "two", vision_tower=str(toys.tower))
     one, two = (prepare(tmp_path / name, tmp_path / "home") for name in ("one", "two"))
     assert one.quantised.sha256 == two.quantised.sha256
-    assert one.vision is not None
-    assert two.vision is not None
+    assert isinstance(one.vision, VisionFiles)
+    assert isinstance(two.vision, VisionFiles)
     assert one.vision.tower_sha256 == two.vision.tower_sha256
     assert one.vision.parts.projector == "mlp2x_gelu"
     # what transformers does with it: the middle is cut out, where the original is padded
@@ -610,7 +611,7 @@ def test_flamingo_files_in_either_form_are_one_model(tmp_path: Path, toys: Toys)
         output = tmp_path / f"made{number}"
         api.convert(str(file), output, base=str(toys.base), vision_tower=str(toys.tower))
         made = prepare(output, tmp_path / "home")
-        assert made.vision is not None
+        assert isinstance(made.vision, VisionFiles)
         found.add((made.quantised.sha256, made.vision.vision_sha256))
     assert len(found) == 1
 

@@ -253,15 +253,40 @@ def test_what_is_kept_of_pictures_changes_no_bit(small: Shown) -> None:
         assert len(kept._values) == 1
 
 
+@pytest.mark.parametrize("file_type", ["f32", "q4_k_m", "bf16"])
+def test_a_short_text_between_pictures_is_not_taken_for_the_beginning_of_a_long_one(
+    tmp_path: Path, file_type: str
+) -> None:
+    """Nor a long one's beginning for a short text: they are decoded by different kernels."""
+    model = make(tmp_path, f"rows-{file_type}")
+    first, second, *_ = (picture.first for picture in model.pictures)
+    every: list[list[str | int | None]] = [
+        [QUESTION, first, "a", second, QUESTION],
+        [QUESTION, first, "a" + QUESTION * 2],
+        [QUESTION, first, "a" + QUESTION, second, QUESTION],
+    ]
+    requests = [ScoreRequest(spelled(parts, model), LETTERS) for parts in every]
+    expected = []
+    for request in requests:
+        with model.engine() as engine:
+            expected += engine.score(Pack((), (request,), model.pictures))
+    with model.engine() as engine:
+        for number in (0, 1, 0, 2, 1, 2, 0):
+            held = requests[number].context[:-LEAST]
+            assert engine.score(Pack(held, (requests[number],), model.pictures)) == [expected[number]]
+
+
 def test_ids_that_come_to_mean_another_picture_are_not_taken_for_the_old_one(small: Shown) -> None:
     request = small.requests()[0]
+    prefix = request.context[:-LEAST]
+    assert sum(token in prefix for token in range(small.vocabulary, small.vocabulary + 99)) > 1
     others = tuple(replace(one, features=(small.feature_file(9),)) for one in small.pictures)
     with small.engine() as engine:
         (other,) = engine.score(Pack((), (request,), others))
     with small.engine() as engine:
-        (first,) = engine.score(Pack(request.context[:60], (request,), small.pictures))
-        (found,) = engine.score(Pack(request.context[:60], (request,), others))
-        (again,) = engine.score(Pack(request.context[:60], (request,), small.pictures))
+        (first,) = engine.score(Pack(prefix, (request,), small.pictures))
+        (found,) = engine.score(Pack(prefix, (request,), others))
+        (again,) = engine.score(Pack(prefix, (request,), small.pictures))
     assert found == other
     assert first == again != other
 

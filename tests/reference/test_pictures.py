@@ -22,6 +22,7 @@ from medbench_local.reference.validate import validate
 from medbench_local.scoring.own_prompts import UserRequest
 from medbench_local.tasks.picture import Picture
 from tests import vision_toys
+from tests.engine.gemma3_pictures import write_seeing
 from tests.reference.written import write_lines
 from tests.vision.models import SHAPES, drawn
 
@@ -255,7 +256,7 @@ def test_parts_must_be_named_and_fit(material: Material, tmp_path: Path) -> None
     with pytest.raises(UsageError, match="1 prompts show pictures"):
         _run(material, tmp_path, toys.llava_v0, rows, base=toys.base, vision_tower=toys.tower)
     text = [{k: v for k, v in rows[0].items() if not k.startswith("image")}]
-    with pytest.raises(UsageError, match="is for models that are shown pictures"):
+    with pytest.raises(UsageError, match="is for LLaVA checkpoints"):
         _run(material, tmp_path, toys.base, text, base=toys.base)
 
 
@@ -327,3 +328,36 @@ def test_a_hash_that_is_not_the_prompts_own_is_refused(tmp_path: Path) -> None:
     row = _row(0, "Q <image> (", [Picture("a" * 64, "a.png")], prediction=0, prompt_sha256="d" * 64)
     with pytest.raises(InputError, match="not the hash of the row's own prompt"):
         read_rows(write_lines(tmp_path / "r.jsonl", [row]))
+
+
+# --- Gemma 3
+
+
+def test_gemma_3_agrees_with_the_engine(material: Material, tmp_path: Path) -> None:
+    """llama.cpp rounds in its tower; see `tests/engine/test_encoded_pictures.py` for how far."""
+    seeing = write_seeing(tmp_path / "gemma")
+    written = "<image> Which is {}? Answer: ("
+    asked = [(written.format(i), [picture]) for i, picture in enumerate(material.pictures[:4])]
+    asked.append(("<image> or <image> ? (", material.pictures[1:3]))
+    rows = [_row(i, prompt, list(shown)) for i, (prompt, shown) in enumerate(asked)]
+    rows = [{**row, "options": ["A", "B"]} for row in rows]
+    output = tmp_path / "reference.jsonl"
+    run_reference(
+        seeing.folder,
+        write_lines(tmp_path / "prompts.jsonl", rows),
+        output,
+        device="cpu",
+        dtype="float32",
+        images=material.images,
+        batch_size=2,
+    )
+    found = {row["item"]: row for row in map(json.loads, output.read_text(encoding="utf-8").splitlines())}
+    requests = [
+        UserRequest(i, prompt, ("A", "B"), images=tuple(one.path for one in shown))
+        for i, (prompt, shown) in enumerate(asked)
+    ]
+    scores = api.score_requests(str(seeing.gguf.parent), requests, special=True)
+    for i, score in enumerate(scores):
+        assert found[i]["tokens"] == score["tokens"]
+        assert found[i]["logprobs"] == pytest.approx(score["logprobs"], abs=2e-3), i
+    assert len({round(row["logprobs"][0], 2) for row in found.values()}) > 2  # pictures matter

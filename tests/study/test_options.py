@@ -127,10 +127,11 @@ def home(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return demo_home
 
 
-WITHOUT_ADAPTERS = [one for one in OPTIONS if one.name != "adapter_base"]  # for adapters: test_adapters.py
+_OF_OTHER_MODELS = ("adapter_base", "mmproj")  # see test_adapters.py and test_projectors.py
+OF_EVERY_MODEL = [one for one in OPTIONS if one.name not in _OF_OTHER_MODELS]
 
 
-@pytest.mark.parametrize("one", WITHOUT_ADAPTERS, ids=by_name)
+@pytest.mark.parametrize("one", OF_EVERY_MODEL, ids=by_name)
 def test_what_decides_the_result_changes_the_identity_and_nothing_else_does(
     one: Field[Any], home: Path, tmp_path: Path
 ) -> None:

@@ -200,7 +200,7 @@ def test_damaged_files_are_made_again(tmp_path: Path, tower: tuple[Path, str], d
     elif damage == "zeros":
         content[:] = bytes(len(content))
     else:
-        features._write(file, np.zeros((16, 47), "f4"))
+        features.write_features(file, np.zeros((16, 47), "f4"))
         content[:] = file.read_bytes()
     file.write_bytes(content)
     if damage != "another shape":
