@@ -9,6 +9,7 @@ from medbench_local.acquire.picture_parts import ProjectorFiles
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
+from medbench_local.scoring.encoded import encoded
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
@@ -28,34 +29,7 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
     shown = pictures_of(plan.cells, plan.options, demonstrations=_shows_demonstrations(plan, model))
     if not shown:
         return {}
-    if isinstance(model.vision, ProjectorFiles):
-        from medbench_local.engine.picture_encoding import encode_with_llama_cpp  # slow to import
-
-        files = encode_with_llama_cpp(
-            model.vision.vision,
-            model.quantised.path,
-            shown,
-            plan.options.home,
-            progress,
-            plan.options.engine,
-        )
-        return {picture: files[picture.sha256] for picture in shown}
-    from medbench_local.vision.features import encode_pictures  # slow to import
-
-    found: dict[Picture, Path] = {}
-    for own_colours in (False, True):
-        alike = [picture for picture in shown if picture.own_colours == own_colours]
-        if alike:
-            files = encode_pictures(
-                model.vision.tower,
-                model.vision.parts,
-                alike,
-                plan.options.home,
-                progress,
-                own_colours=own_colours,
-            )
-            found |= {picture: files[picture.sha256] for picture in alike}
-    return found
+    return encoded(model, shown, plan.options.home, plan.options.engine, progress)
 
 
 def pictures_of(
