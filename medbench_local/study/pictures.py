@@ -12,6 +12,7 @@ from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.prompts.rendering import shown_pictures, shows_few
 from medbench_local.results.record import ROLES
+from medbench_local.scoring.encoded import encoded
 from medbench_local.scoring.prompt_styles import prompt_style_of
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, Plan, asked_questions
@@ -32,34 +33,7 @@ def encoded_pictures(plan: Plan, model: PreparedModel, progress: Progress) -> di
     shown = pictures_shown(plan)
     if not shown:
         return {}
-    if isinstance(model.vision, ProjectorFiles):
-        from medbench_local.engine.picture_encoding import encode_with_llama_cpp  # slow to import
-
-        files = encode_with_llama_cpp(
-            model.vision.vision,
-            model.quantised.path,
-            shown,
-            plan.options.home,
-            progress,
-            plan.options.engine,
-        )
-        return {picture: files[picture.sha256] for picture in shown}
-    from medbench_local.vision.features import encode_pictures  # slow to import
-
-    found: dict[Picture, Path] = {}
-    for own_colours in (False, True):
-        alike = [picture for picture in shown if picture.own_colours == own_colours]
-        if alike:
-            files = encode_pictures(
-                model.vision.tower,
-                model.vision.parts,
-                alike,
-                plan.options.home,
-                progress,
-                own_colours=own_colours,
-            )
-            found |= {picture: files[picture.sha256] for picture in alike}
-    return found
+    return encoded(model, shown, plan.options.home, plan.options.engine, progress)
 
 
 def encoding_memory(plan: Plan, model: PreparedModel) -> int:
