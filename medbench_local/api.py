@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,7 @@ from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, resolve_model
 from medbench_local.catalog.model import model_names
-from medbench_local.catalog.names import Scoring
+from medbench_local.catalog.names import Scoring, VisionLnPost
 from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant, quant_names
 from medbench_local.catalog.task import task_names
@@ -59,7 +59,7 @@ from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_conversations import as_asked
-from medbench_local.scoring.own_prompts import UserRequest, read_requests, score_on
+from medbench_local.scoring.own_prompts import UserRequest, pictures_of, read_requests, score_on
 from medbench_local.scoring.own_prompts import part_of as part_of
 from medbench_local.scoring.scored_file import write_scores
 from medbench_local.study.arguments import arguments_of
@@ -379,13 +379,16 @@ def score_requests(
     threads: int | None = None,
     gpu_layers: int = -1,
     adapter_base: str | None = None,
+    mmproj: str | Path | Mapping[str, str | Path] | None = None,
+    vision_ln_post: VisionLnPost = "original",
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Log-probabilities of continuations of your own prompts.
 
     Args:
         model: as in `compare`.
-        requests: prompts with their continuations.
+        requests: prompts with their continuations; with ``images``, each ``<image>`` in a prompt is the next of these
+            pictures.
         quant: a quantisation config's name or file, or "full".
         special: whether control-token text in prompts stands for control tokens.
         chat_template: a file with a Jinja chat template in which prompts are what the user says, or "none" for plain
@@ -398,6 +401,10 @@ def score_requests(
         threads: CPU threads; None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 for all.
         adapter_base: what an adapter is merged into, named as a model is; None for what the adapter says itself.
+        mmproj: the GGUF file of the projector with which llama.cpp looks at pictures for the model; None for the one in
+            its folder, if there is one.
+        vision_ln_post: of Flamingo models, whether features of pictures go through the tower's last LayerNorm ("paper",
+            as in the study) or not ("original", as when these models were trained); of no meaning to others.
         progress: listens to the work.
 
     Returns:
@@ -417,21 +424,33 @@ def score_requests(
             mode=mode,
             threads=threads,
             gpu_layers=gpu_layers,
+            mmproj=mmproj,
         )
     )
-    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
+    need_one_model(
+        chat_template=options.chat_template, system_prompt=options.system_prompt, mmproj=options.mmproj
+    )
     with open_model(
         model,
         start_engine,
         quant=quant,
-        options=options.engine,
+        options=replace(options.engine, vision_ln_post=vision_ln_post),
         adapter_base=adapter_base,
+        projector=options.projector("medical"),
         offline=options.offline,
         force=options.force,
         progress=listener,
+        pictures=pictures_of(requests),
     ) as opened:
         told, special = as_asked(requests, opened.prepared, options.prompting("medical"), special=special)
-        packs = score_on(opened.engine, told, special=special, label=opened.prepared.name, progress=listener)
+        packs = score_on(
+            opened.engine,
+            told,
+            special=special,
+            label=opened.prepared.name,
+            progress=listener,
+            shown=opened.shown,
+        )
         return [row for rows in packs for row in rows]
 
 
@@ -450,16 +469,20 @@ def score_file(
     threads: int | None = None,
     gpu_layers: int = -1,
     adapter_base: str | None = None,
+    mmproj: str | Path | Mapping[str, str | Path] | None = None,
+    vision_ln_post: VisionLnPost = "original",
     progress: Progress | None = None,
 ) -> int:
     """`score_requests` from a file into a file, one JSON line a prompt; an interrupted one resumes.
 
     Args:
         model: as in `compare`.
-        requests: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations).
+        requests: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations); where pictures are shown,
+            ``images`` holds a path, from where the file lies, for each ``<image>`` in the prompt.
         output: the file to write; or a text stream, which gets results as they are computed and cannot be resumed.
         quant, special, chat_template, system_prompt: as in `score_requests`.
-        offline, force, mode, threads, gpu_layers, adapter_base, progress: likewise.
+        offline, force, mode, threads, gpu_layers, adapter_base, mmproj, vision_ln_post, progress:
+            likewise.
 
     Returns:
         How many results there are.
@@ -479,20 +502,25 @@ def score_file(
             mode=mode,
             threads=threads,
             gpu_layers=gpu_layers,
+            mmproj=mmproj,
         )
     )
-    need_one_model(chat_template=options.chat_template, system_prompt=options.system_prompt)
+    need_one_model(
+        chat_template=options.chat_template, system_prompt=options.system_prompt, mmproj=options.mmproj
+    )
     with (
         only_writer(output) if isinstance(output, Path) else nullcontext(),
         open_model(
             model,
             start_engine,
             quant=quant,
-            options=options.engine,
+            options=replace(options.engine, vision_ln_post=vision_ln_post),
             adapter_base=adapter_base,
+            projector=options.projector("medical"),
             offline=options.offline,
             force=options.force,
             progress=listener,
+            pictures=pictures_of(asked, requests),
         ) as opened,
     ):
         told, special = as_asked(asked, opened.prepared, options.prompting("medical"), special=special)
@@ -806,9 +834,14 @@ def run_reference(
     batch_size: int = 8,
     bos: Bos = "once",
     model: str | None = None,
+    images: Path | None = None,
+    base: Path | None = None,
+    vision_tower: Path | None = None,
     progress: Progress | None = None,
 ) -> ReferenceRun:
     """Compute reference results of exported prompts with transformers (the extra ``reference``), on a GPU or CPU.
+
+    Of models with pictures, LLaVA, LLaVA 1.5 and Gemma 3 are computed; transformers has no Flamingo.
 
     Args:
         checkpoint: a folder in Hugging Face layout; nothing from it is executed.
@@ -819,6 +852,10 @@ def run_reference(
         batch_size: prompts computed at once; halved where memory does not suffice.
         bos: BOS tokens before a prompt that begins with one of its own.
         model: only the prompts of this model.
+        images: a folder with the pictures that prompts show, under the names that the export has for them, or under
+            their hashes; another picture of the same name is refused.
+        base: the folder of the language model to which the first LLaVA and LLaVA-Med are differences.
+        vision_tower: the folder of the CLIP model of a LLaVA that does not hold it.
         progress: listens to the work.
 
     Raises:
@@ -836,6 +873,9 @@ def run_reference(
             batch_size=batch_size,
             bos=bos,
             model=model,
+            images=images,
+            base=base,
+            vision_tower=vision_tower,
             progress=progress,
         )
 

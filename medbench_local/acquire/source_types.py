@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from medbench_local.catalog.model import ModelEntry, VisionKind
-
-OWN: Literal["own"] = "own"
-"""In place of a projector file: it is made of the checkpoint's own half for pictures."""
+from medbench_local.catalog.names import OWN as OWN
 
 Projector = Path | Literal["own"]
 

@@ -18,6 +18,9 @@ VisionLnPost = Literal["paper", "original"]
 """Whether the features of pictures go through the tower's last LayerNorm, for models with gated blocks: as in the
 versions of open_clip that the study pins, or not, as in those that its models were made with."""
 
+OWN: Literal["own"] = "own"
+"""In place of a projector file: it is made of the checkpoint's own half for pictures."""
+
 FULL = "full"
 """The quantisation config that changes nothing."""
 

@@ -57,6 +57,7 @@ def examine() -> dict[str, Any]:
         "speed": _speed(settings.home),
         "memory": f"{amount(memory_available(), 'B')} available",
         "models": f"{settings.home} ({amount(free, 'B')} free on its disk)",
+        "pictures": _pictures(settings.home),
         "hub cache": str(constants.HF_HUB_CACHE),
         "hub": "offline" if settings.offline else ("token found" if get_token() else "no token"),
         "data": str(settings.data_dir or "from the hub"),
@@ -70,6 +71,19 @@ def examine() -> dict[str, Any]:
         missing.append("no hub token: gated models (Llama, MediTron) need `hf auth login` or HF_TOKEN")
     found["missing"] = missing or ["nothing"]
     return found
+
+
+def _pictures(home: Path) -> list[str]:
+    """What was computed of pictures, and the pictures themselves that were taken out of tables and archives."""
+    from medbench_local.tasks.picture_store import PictureStore
+    from medbench_local.vision.features import FeatureCache
+
+    features, store = FeatureCache(home), PictureStore(home)
+    (encoded, encoded_size), (stored, stored_size) = features.size(), store.size()
+    return [
+        f"{encoded:,} encoded: {features.folder} ({amount(encoded_size, 'B')})",
+        f"{stored:,} taken out of tables and archives: {store.folder} ({amount(stored_size, 'B')})",
+    ]
 
 
 def _speed(home: Path) -> str:

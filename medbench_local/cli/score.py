@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,19 @@ from medbench_local.cli.progress import progress
 from medbench_local.study.options import CompareOptions
 
 
-@takes(CompareOptions, "mode", "threads", "gpu_layers", "adapter_base", "offline", "force")
+class LnPostName(str, Enum):
+    """Where the features of pictures are taken."""
+
+    original = "original"
+    paper = "paper"
+
+
+@takes(CompareOptions, "mode", "threads", "gpu_layers", "adapter_base", "mmproj", "offline", "force")
 def score(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    requests: Annotated[Path, typer.Argument(help="JSON Lines with id, prompt, options (continuations).")],
+    requests: Annotated[
+        Path, typer.Argument(help="JSON Lines with id, prompt, options (continuations), maybe images.")
+    ],
     asked: CompareOptions,
     output: Annotated[Path | None, typer.Option(help="Where results go.  [default: stdout]")] = None,
     quant: Annotated[str, typer.Option(help="A quantisation config or its file, or full.")] = "full",
@@ -36,10 +46,19 @@ def score(
         str | None,
         typer.Option(help="Of such conversations, or before plain text: a text, or @FILE with one."),
     ] = None,
+    vision_ln_post: Annotated[
+        LnPostName,
+        typer.Option(
+            help="Flamingo models: features of pictures behind the tower's last LayerNorm (paper), or before it."
+        ),
+    ] = LnPostName.original,
 ) -> None:
     """Score continuations of your own prompts: one JSON line a prompt with logprobs, tokens and mass.
 
     By the rule `label`: the joint log-probability of what each option adds to what all of them share.
+
+    With images (a list of paths, from where the file lies) in a request, each <image> in its prompt is the next of
+    these pictures; the model must be one that reads pictures.
 
     Prompts are scored exactly as they are; with --chat-template or --system-prompt they are what the user says in a
     conversation, and the options what the assistant goes on with. With --output, an interrupted run resumes.
@@ -72,6 +91,8 @@ def score(
         threads=asked.threads,
         gpu_layers=asked.gpu_layers,
         adapter_base=asked.adapter_base,
+        mmproj=asked.mmproj,
+        vision_ln_post=vision_ln_post.value,
         progress=listener,
     )
     if output is not None:

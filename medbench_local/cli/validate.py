@@ -104,8 +104,22 @@ def reference_run(
         BosName, typer.Option(help="BOS tokens before chat prompts that begin with one.")
     ] = BosName.once,
     model: Annotated[str | None, typer.Option(help="Only the prompts of this model.")] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the pictures that prompts show, by their names in the export or their hashes."
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="The language model to which a LLaVA is a difference: its folder.")
+    ] = None,
+    vision_tower: Annotated[
+        Path | None, typer.Option(help="The CLIP model of a LLaVA that does not hold it: its folder.")
+    ] = None,
 ) -> None:
     """Compute reference results with transformers (needs the extra `reference`), on a GPU or the processor.
+
+    LLaVA, LLaVA 1.5 and Gemma 3 are shown pictures; parts of LLaVA are the folders that were downloaded.
 
     Example: medbench-local reference run ./meditron-7b prompts.jsonl --output gpu.jsonl --device cuda
     """
@@ -115,12 +129,15 @@ def reference_run(
     done = api.run_reference(
         checkpoint,
         prompts,
-        output_file(output, inputs=[checkpoint, prompts]),
+        output_file(output, inputs=[checkpoint, prompts, *filter(None, (images, base, vision_tower))]),
         device=device,
         dtype=dtype.value,
         batch_size=batch_size,
         bos=bos.value,
         model=model,
+        images=images,
+        base=base,
+        vision_tower=vision_tower,
         progress=progress(),
     )
     err().print(

@@ -40,6 +40,7 @@ ARGUMENTS = {one.name for one in fields(CompareOptions)} | {
     "device",
     "dtype",
     "filter",
+    "images",
     "items",
     "metric",
     "model",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +135,26 @@ class FileRecord:
 def prompt_sha256(prompt: str) -> str:
     """Hash of a prompt's text, as in samples and in lm-evaluation-harness logs (``prompt_hash``)."""
     return hashlib.sha256(prompt.encode("utf-8")).hexdigest()
+
+
+def parts_sha256(parts: Iterable[str | Sequence[str]]) -> str:
+    """Hash of what a model sees; of text alone, that of `prompt_sha256`.
+
+    A place of pictures is a byte that is in no UTF-8 text for each, with its hash, and one at the end: no text and no
+    other pictures stand for it.
+
+    Args:
+        parts: in order, texts and places; a place is the hashes of its pictures, 64 hexadecimal digits each.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode("utf-8"))
+            continue
+        for picture in part:
+            digest.update(b"\xff" + bytes.fromhex(picture))
+        digest.update(b"\xfe")
+    return digest.hexdigest()
 
 
 def text_sha256(text: str, options: Sequence[str]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from medbench_local.errors import UsageError
+from medbench_local.files.hashes import parts_sha256
 from medbench_local.tasks.picture import Picture
 
 
@@ -130,17 +130,8 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """Hash of what the model sees; of text alone, the hash of its UTF-8.
-
-        A place of pictures is a byte that is in no UTF-8 text for each, with its hash, and one at the end: no text and
-        no other pictures stand for it.
-        """
-        digest = hashlib.sha256()
-        for part in self.parts:
-            if isinstance(part, str):
-                digest.update(part.encode())
-                continue
-            for picture in part.pictures:
-                digest.update(b"\xff" + bytes.fromhex(picture.sha256))
-            digest.update(b"\xfe")
-        return digest.hexdigest()
+        """Hash of what the model sees; see `medbench_local.files.hashes.parts_sha256`."""
+        return parts_sha256(
+            part if isinstance(part, str) else [picture.sha256 for picture in part.pictures]
+            for part in self.parts
+        )

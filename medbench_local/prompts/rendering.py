@@ -8,10 +8,11 @@ from dataclasses import replace
 from medbench_local.errors import InputError, TooFewPicturesError, UsageError
 from medbench_local.prompts import template as pieces
 from medbench_local.prompts.layout import Draft, Item, Layout, Parts
-from medbench_local.prompts.prompt import Prompt
+from medbench_local.prompts.picture_layouts import HumanAssistant
+from medbench_local.prompts.prompt import Prompt, Shown
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.prompts.template import Template
-from medbench_local.tasks.picture import CONTROL, TAG
+from medbench_local.tasks.picture import CONTROL, TAG, Picture
 from medbench_local.tasks.question import Question
 
 Write = Callable[[Template, Question], str]
@@ -107,6 +108,24 @@ def lacking_pictures(
     items = [_item(layout, one, "", "") for one in (*demonstrations, question)]
     draft = Draft(prompt_style.template, "", tuple(items[:-1]), items[-1], prompt_style.shot_images)
     return layout.lacking(draft)
+
+
+def shows_few(prompt_style: PromptStyle) -> bool:
+    """Whether prompts have places that show nothing, as those of the study's code for LLaVA."""
+    return isinstance(prompt_style.layout, HumanAssistant) and prompt_style.shot_images == "paper"
+
+
+def shown_pictures(
+    prompt_style: PromptStyle, question: Question, demonstrations: Sequence[Question]
+) -> tuple[Picture, ...]:
+    """The pictures that a prompt shows, whatever its format; none where the study's code could not ask it."""
+    layout = prompt_style.layout
+    items = [_item(layout, one, "", "") for one in (*demonstrations, question)]
+    draft = Draft(prompt_style.template, "", tuple(items[:-1]), items[-1], prompt_style.shot_images)
+    if layout.lacking(draft):
+        return ()
+    places = (part for part in layout.write(draft) if isinstance(part, Shown))
+    return tuple(dict.fromkeys(picture for place in places for picture in place.pictures))
 
 
 def need_sight(prompt_style: PromptStyle, task_id: str, questions: Iterable[Question]) -> None:

@@ -82,7 +82,7 @@ class Matches:
         matches: in the order of the samples.
         cells: all of the run, in the order of the samples.
         addressed: those that the reference speaks of: with a match, or meant by a row without one.
-        other_questions: reference rows with the task and id of a sample, but the text of another question.
+        other_questions: reference rows with the task and id of a sample, but the text or pictures of another question.
         unmatched_samples: samples without a reference row.
         unmatched_reference: reference rows that no sample belongs to.
         duplicates: reference rows of a question that an earlier row had matched, with the same prediction.
@@ -110,7 +110,7 @@ def cell_of(row: ResultRow) -> Cell:
 def match_rows(samples: Sequence[ResultRow], reference: Sequence[ResultRow]) -> Matches:
     """Match by prompt hash, else by the hash of the question's text, else by task and question id.
 
-    What both rows state (model, task, shots, scoring, and with the same prompt or id the text) must agree; with
+    What both rows state (model, task, shots, scoring, pictures, with the same prompt or id the text) must agree; with
     the same prompt, or without a text, so must the ids. Each sample is matched once: by a row with its own
     prompt if there is one, else by one that does not name its prompt, else by one with another prompt. A row that does
     not say in which comparison of models that think it was answered belongs to all of them: a model that thinks does
@@ -155,7 +155,7 @@ class _Matching:
             for i in self._by_prompt.get(row.prompt_sha256, [])
             if self._agree(i, row)
             and _agrees(self.samples[i].id, row.id)
-            and _agrees(self.samples[i].text_sha256, row.text_sha256)
+            and _same_question(self.samples[i], row)
         ]
         if found:
             self._take(found, row)
@@ -163,10 +163,17 @@ class _Matching:
 
     def add_same_question(self, row: ResultRow) -> None:
         """Match a row of which only the question is the run's, or count it as left over."""
-        found = [i for i in self._by_text.get(row.text_sha256, []) if self._agree(i, row)]
+        found = [
+            i
+            for i in self._by_text.get(row.text_sha256, [])
+            if self._agree(i, row) and _same_question(self.samples[i], row)
+        ]
         found = [i for i in found if self.samples[i].id == row.id] or found
         found = found or [
-            i for i in self._same_id(row) if row.text_sha256 is None or self.samples[i].text_sha256 is None
+            i
+            for i in self._same_id(row)
+            if (row.text_sha256 is None or self.samples[i].text_sha256 is None)
+            and _same_question(self.samples[i], row)
         ]
         if found:
             self._take(found, row)
@@ -177,10 +184,10 @@ class _Matching:
             self.addressed.add(meant[0])
 
     def note_other_questions(self, rows: Iterable[ResultRow]) -> None:
-        """Keep the rows whose id the run has, always with another text."""
+        """Keep the rows whose id the run has, always with another text or other pictures."""
         for row in rows:
             same_id = self._same_id(row)
-            if same_id and not any(_agrees(self.samples[i].text_sha256, row.text_sha256) for i in same_id):
+            if same_id and not any(_same_question(self.samples[i], row) for i in same_id):
                 self.other_questions.append(row)
 
     def _same_id(self, row: ResultRow) -> list[int]:
@@ -246,6 +253,17 @@ def _cells_agree(one: Cell, other: Cell) -> bool:
         and _agrees(one.scoring, other.scoring)
         and _agrees(one.thinkers, other.thinkers)
     )
+
+
+def _same_question(sample: ResultRow, row: ResultRow) -> bool:
+    """Whether text and pictures are the same, as far as both state them.
+
+    Either side may know of some of the pictures only: a prompt has places for those that its text tags.
+    """
+    if not _agrees(sample.text_sha256, row.text_sha256):
+        return False
+    ours, theirs = sample.pictures, row.pictures
+    return ours is None or theirs is None or ours <= theirs or theirs <= ours
 
 
 def _agrees(one: object, other: object) -> bool:

@@ -12,6 +12,7 @@ from medbench_local.errors import InputError, UsageError
 from medbench_local.files.hashes import prompt_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
+from medbench_local.reference.shown import Places, places_of, prompt_with_pictures_sha256
 
 Key = tuple[object, ...]
 
@@ -66,6 +67,7 @@ class PromptRequest:
         options: labels of the options, or where these are scored their texts; 2 to 26.
         answer: index of the correct option, or None.
         think: how the model thinks first, where the scoring lets it.
+        places: the pictures at each "<image>" of the prompt; empty where it shows none, and "<image>" is text.
     """
 
     row: Mapping[str, Any]
@@ -77,6 +79,13 @@ class PromptRequest:
     options: tuple[str, ...]
     answer: int | None
     think: ToThink | None = None
+    places: Places = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what the model sees, pictures included, as in samples."""
+        found = prompt_with_pictures_sha256(self.prompt, self.places) if self.places else None
+        return found or prompt_sha256(self.prompt)
 
     @property
     def scores_texts(self) -> bool:
@@ -86,7 +95,7 @@ class PromptRequest:
     @property
     def key(self) -> Key:
         """What tells this prompt from every other one."""
-        return _key(self.row, prompt_sha256(self.prompt))
+        return _key(self.row, self.sha256)
 
 
 def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptRequest, ...]:
@@ -95,7 +104,8 @@ def read_requests(path: Path, *, model: str | None = None) -> tuple[PromptReques
     Args:
         path: JSON Lines with at least ``prompt`` and ``options``; ``special`` says whether control-token text
             in the prompt stands for control tokens, as in chat prompts; ``scoring`` is
-            constrained if it is not given, and ``gap`` is what stands between prompt and option where texts are scored.
+            constrained if it is not given, and ``gap`` is what stands between prompt and option where texts are scored;
+            ``images`` and ``image_sha256`` say what is shown at each ``<image>``.
         model: only the rows that name this model.
 
     Raises:
@@ -135,12 +145,27 @@ def _request(row: Row) -> PromptRequest:
     prompt = row.text("prompt")
     if not prompt:
         raise row.error("the prompt is empty", name="prompt")
-    if row.fields.get("images"):
-        raise row.error("the prompt shows pictures, and only text can be asked here", name="images")
+    places = _places(row, prompt)
+    if places and scoring == THINKING:
+        raise row.error("the prompt shows pictures: thinking about them is not computed here", name="images")
     gap = row.text("gap") if row.fields.get("gap") is not None else ""
     answer = row.integer("answer", 0, len(options) - 1) if row.fields.get("answer") is not None else None
     think = _to_think(row, len(options)) if scoring == THINKING else None
-    return PromptRequest(row.fields, row.where, prompt, scoring, gap, special, options, answer, think)
+    return PromptRequest(row.fields, row.where, prompt, scoring, gap, special, options, answer, think, places)
+
+
+def _places(row: Row, prompt: str) -> Places:
+    if not row.fields.get("images") and not row.fields.get("image_sha256"):
+        return ()
+    places = places_of(row)
+    if places is None:
+        raise row.error(
+            "missing: the prompt shows pictures, and only their hashes say which; an export has them",
+            name="image_sha256",
+        )
+    if prompt_with_pictures_sha256(prompt, places) is None:
+        raise row.error(f"{len(places)} places, but the prompt does not say <image> so often", name="images")
+    return places
 
 
 def _to_think(row: Row, options: int) -> ToThink:

@@ -14,6 +14,7 @@ from medbench_local.files.rows import Row, listed
 from medbench_local.reference.readers import lm_eval
 from medbench_local.reference.readers.reading import Results
 from medbench_local.reference.readers.record import Record, Selection
+from medbench_local.reference.shown import places_of, prompt_with_pictures_sha256
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class ResultRow:
         prediction: index of the chosen option, one of the most probable ones; None if there is no answer.
         answer: index of the correct option, or None where the file does not say.
         thought: what was thought before the answer and how it ended, or None where nothing was.
+        pictures: hashes of the question's pictures; of an exported prompt, of those at its last place, which is the
+            question's. None where the row says nothing of pictures.
     """
 
     file: str
@@ -53,6 +56,7 @@ class ResultRow:
     prediction: int | None
     answer: int | None
     thought: tuple[str, str] | None
+    pictures: frozenset[str] | None = None
 
 
 def read_rows(
@@ -162,7 +166,18 @@ def _own(record: Record, model: str | None) -> ResultRow:
         prediction=prediction,
         answer=answer,
         thought=_thought(row) if named else None,
+        pictures=_pictures(row) if named else None,
     )
+
+
+def _pictures(row: Row) -> frozenset[str] | None:
+    """Of a question: as samples have them under "images", or as an exported prompt has them at its places."""
+    if places := places_of(row):
+        return frozenset(picture.sha256 for picture in places[-1]) or None
+    found = row.fields.get("images")
+    if not isinstance(found, list) or not all(isinstance(one, str) and _is_hash(one) for one in found):
+        return None  # names of files
+    return frozenset(found) or None
 
 
 def _thought(row: Row) -> tuple[str, str] | None:
@@ -204,7 +219,17 @@ def _prompt_hash(row: Row) -> str | None:
     given = _hash(row, "prompt_sha256")
     if row.fields.get("prompt") is None:
         return given
-    computed = prompt_sha256(row.text("prompt"))
+    prompt = row.text("prompt")
+    if (places := places_of(row)) is not None:
+        found = prompt_with_pictures_sha256(prompt, places)
+        if found is None:
+            problem = f"{len(places)} places, but the prompt does not say <image> so often"
+            raise row.error(problem, name="images")
+        computed = found
+    elif row.fields.get("images"):
+        return given  # the prompt's text does not say which pictures were shown
+    else:
+        computed = prompt_sha256(prompt)
     if given not in (None, computed):
         raise row.error("it is not the hash of the row's own prompt", name="prompt_sha256")
     return computed
@@ -212,9 +237,13 @@ def _prompt_hash(row: Row) -> str | None:
 
 def _hash(row: Row, name: str) -> str | None:
     value = _text(row, name)
-    if value is not None and (len(value) != 64 or set(value) - set("0123456789abcdef")):
+    if value is not None and not _is_hash(value):
         raise row.error("expected a SHA-256 hash, 64 hexadecimal digits", name=name)
     return value
+
+
+def _is_hash(value: str) -> bool:
+    return len(value) == 64 and not set(value) - set("0123456789abcdef")
 
 
 def _logprobs(row: Row) -> tuple[float, ...] | None:

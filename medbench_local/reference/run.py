@@ -12,12 +12,12 @@ from string import ascii_uppercase
 from typing import IO
 
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.hashes import prompt_sha256
 from medbench_local.progress import Progress, Silent
 from medbench_local.reference.cloze import Cloze, cloze
+from medbench_local.reference.opened import OpenedReference, open_reference, refuse_other_models
 from medbench_local.reference.requests import PromptRequest, keep_finished, read_requests
 from medbench_local.reference.thinking import Behind, Thought, behind, ending_tokens, think
-from medbench_local.reference.tokens import Bos, Tokenizer, Tokens, read_tokenizer
+from medbench_local.reference.tokens import Bos, Tokenizer, Tokens
 from medbench_local.reference.transformers_model import DType, TransformersModel, choose_device, libraries
 
 _HEAD = 1 << 20
@@ -55,6 +55,9 @@ def run_reference(
     batch_size: int = 8,
     bos: Bos = "once",
     model: str | None = None,
+    images: Path | None = None,
+    base: Path | None = None,
+    vision_tower: Path | None = None,
     progress: Progress | None = None,
 ) -> ReferenceRun:
     """Compute the log-probabilities of the options of exported prompts.
@@ -69,7 +72,7 @@ def run_reference(
     checkpoint is executed: only architectures that transformers itself knows, only safetensors or weights-only loading.
 
     Args:
-        checkpoint: a folder in Hugging Face layout.
+        checkpoint: a folder in Hugging Face layout; of a LLaVA, its own layout or a difference to ``base`` too.
         prompts: JSON Lines from ``prompts export``.
         output: JSON Lines to write.
         device: "cpu", "cuda", "cuda:1", "mps"; None for CUDA where there is one, else the CPU.
@@ -77,11 +80,15 @@ def run_reference(
         batch_size: prompts (of cloze, options) computed at once; halved by itself where memory does not suffice.
         bos: BOS tokens before a prompt that begins with one of its own.
         model: only the rows that name this model.
+        images: a folder with the pictures of the prompts, by their names in the export, or by their hashes.
+        base: the folder of the language model to which a LLaVA is a difference.
+        vision_tower: the folder of the CLIP model of a LLaVA that does not hold it.
         progress: told of every prompt.
 
     Raises:
-        UsageError: torch or transformers is not installed, an option makes no sense, ``output`` holds results that
-            were made differently.
+        UnsupportedArchitectureError: transformers has no such model, or pictures are not shown to it here.
+        UsageError: prompts show pictures and the model reads text only, or no folder is named; torch or transformers
+            is not installed, an option makes no sense, ``output`` holds results that were made differently.
         InputError: a malformed prompt row or checkpoint file.
         AcquireError: transformers cannot load the checkpoint without executing its code.
         EngineError: out of memory with a single prompt, or the model computed something that is not a number.
@@ -90,9 +97,15 @@ def run_reference(
     if batch_size < 1:
         raise UsageError("The batch size must be at least 1.")
     listener = progress or Silent()
+    refuse_other_models(checkpoint)
     requests = read_requests(prompts, model=model)
     place = choose_device(torch, device)
     made_by = _made_by(checkpoint, dtype, place, bos, torch.__version__, transformers.__version__)
+    made_by |= {
+        name: _fingerprint(folder)
+        for name, folder in (("base", base), ("vision_tower", vision_tower))
+        if folder is not None
+    }
     finished = keep_finished(output, made_by)
     waiting = [request for request in requests if request.key not in finished]
     kept = len(requests) - len(waiting)
@@ -100,11 +113,11 @@ def run_reference(
         listener.note(f"{kept} of {len(requests)} prompts were computed before.")
     if not waiting:
         return ReferenceRun(output, 0, kept, 0, place, dtype)
-    network = TransformersModel(checkpoint, dtype=dtype, device=place)
-    tokenizer = read_tokenizer(checkpoint, network.rows)
+    opened = open_reference(checkpoint, waiting, images, base, vision_tower, dtype=dtype, device=place)
+    network, tokenizer = opened.network, opened.tokenizer
     ends = ending_tokens(checkpoint, tokenizer.ends)
     _need_letters(checkpoint, tokenizer, waiting)
-    fitting, overlong = _tokenised(waiting, prompts, tokenizer, bos, network.context)
+    fitting, overlong = _tokenised(waiting, prompts, opened, bos)
     output.parent.mkdir(parents=True, exist_ok=True)
     with (
         output.open("a", encoding="utf-8", newline="\n") as file,
@@ -197,12 +210,14 @@ class _Item:
 
 
 def _tokenised(
-    requests: Sequence[PromptRequest], path: Path, tokenizer: Tokenizer, bos: Bos, context: int | None
+    requests: Sequence[PromptRequest], path: Path, opened: OpenedReference, bos: Bos
 ) -> tuple[list[_Item], list[_Item]]:
     """Requests with their tokens, shortest first; and those that do not fit the context."""
     fitting: list[_Item] = []
     overlong: list[_Item] = []
+    context = opened.network.context
     for request in requests:
+        tokenizer = opened.tokenizer_for(request, path)
         special = request.special
         if special is None:
             special = _plainly_not_special(request, path, tokenizer)
@@ -298,7 +313,7 @@ def _write(file: IO[str], item: _Item, logprobs: Sequence[float] | None, made_by
     row = {
         **request.row,
         "scoring": request.scoring,
-        "prompt_sha256": prompt_sha256(request.prompt),
+        "prompt_sha256": request.sha256,
         "tokens": len(item.context),
         "overlong": logprobs is None,
         "logprobs": list(logprobs or ()),

@@ -9,7 +9,7 @@ tokens are special is read from the checkpoint as the conversion reads it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
@@ -18,7 +18,7 @@ from typing import Any, Literal
 from gguf import TokenType
 from sentencepiece import SentencePieceProcessor
 
-from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
+from medbench_local.acquire.conversion.checkpoint import CheckpointFolder, GrownTokenizer
 from medbench_local.acquire.conversion.vocabulary import Vocabulary, read_vocabulary
 from medbench_local.errors import InputError
 from medbench_local.files.text_rules import TextRules
@@ -63,18 +63,23 @@ class Tokenizer:
         return (self.bos, *tokens)
 
 
-def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
+def read_tokenizer(folder: Path, rows: int, added: Mapping[int, str] | None = None) -> Tokenizer:
     """The tokenizer of a checkpoint folder.
 
     Args:
         folder: with tokenizer.model or tokenizer.json.
         rows: of the embedding matrix.
+        added: control tokens that are not the folder's own, or that are whatever its files say, by their ids; with
+            them, it has a tokenizer.model.
 
     Raises:
         InputError: a tokenizer file is missing or damaged.
         AcquireError: a tokenizer that llama.cpp cannot follow.
     """
-    vocabulary = read_vocabulary(folder, rows, CheckpointFolder(folder).config)
+    files: Path | GrownTokenizer = folder
+    if added:
+        files = GrownTokenizer(folder, min(added), dict(added))
+    vocabulary = read_vocabulary(files, rows, CheckpointFolder(folder).config)
     ids = {token.text: i for i, token in enumerate(vocabulary.tokens)}
     letters = []
     for letter in ascii_uppercase:
@@ -87,6 +92,8 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
         and (folder / "tokenizer.model").is_file()
     ):
         bare, spells = _sentencepiece(folder / "tokenizer.model", vocabulary)
+    elif added:
+        raise InputError(folder, "", "no tokenizer.model", advice="Download the tokenizer's files too.")
     else:
         bare, spells = _transformers(folder, pieces=vocabulary.model == "llama")
     return Tokenizer(

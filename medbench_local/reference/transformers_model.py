@@ -52,6 +52,12 @@ def choose_device(torch: Any, device: str | None) -> str:
 class TransformersModel:
     """A causal language model, loaded.
 
+    Args:
+        folder: of the checkpoint.
+        dtype: precision of weights and arithmetic.
+        device: where it is computed.
+        load: loads it; None for what transformers makes of the folder.
+
     Attributes:
         rows: of its embedding matrix.
         context: longest sequence it was made for, in tokens, or None if it does not say.
@@ -60,15 +66,21 @@ class TransformersModel:
         AcquireError: transformers cannot load it without executing code that comes with it.
     """
 
-    def __init__(self, folder: Path, *, dtype: DType, device: str) -> None:
+    def __init__(
+        self, folder: Path, *, dtype: DType, device: str, load: Callable[[], Any] | None = None
+    ) -> None:
         self._torch, transformers = libraries()
         self._torch.set_float32_matmul_precision("highest")
         self._device = device
-        self._model = _load(folder, dtype, device, self._torch, transformers)
+        if load is None:
+            self._model = loaded(transformers.AutoModelForCausalLM, folder, dtype).to(device).eval()
+        else:
+            self._model = load().to(device).eval()
         parameters = inspect.signature(self._model.forward).parameters
         self._few_rows = "logits_to_keep" in parameters
         self._memory = "cache" if "cache" in parameters else "past_key_values"  # the name of older releases
-        length = getattr(self._model.config, "max_position_embeddings", None)
+        config = self._model.config
+        length = getattr(getattr(config, "text_config", config), "max_position_embeddings", None)
         self.context: int | None = length if isinstance(length, int) and length > 0 else None
         self.rows: int = self._model.get_input_embeddings().weight.shape[0]
 
@@ -143,6 +155,10 @@ class TransformersModel:
                 advice='Use a larger device, or `device="cpu"`.',
             ) from error
 
+    def _seen(self, ids: Any) -> dict[str, Any]:
+        """What the model is given for token ids (texts x tokens, on the CPU)."""
+        return {"input_ids": ids.to(self._device)}
+
     def _in_parts(
         self, compute: Callable[[Sequence[Any]], list[Result]], items: Sequence[Any]
     ) -> list[Result]:
@@ -186,7 +202,7 @@ class TransformersModel:
         extra = {"logits_to_keep": torch.tensor(kept, device=self._device)} if self._few_rows else {}
         with torch.inference_mode():
             logits = self._model(
-                input_ids=ids.to(self._device), attention_mask=mask.to(self._device), use_cache=False, **extra
+                **self._seen(ids), attention_mask=mask.to(self._device), use_cache=False, **extra
             ).logits
         at = {position: row for row, position in enumerate(kept)}
         return [
@@ -195,16 +211,29 @@ class TransformersModel:
         ]
 
 
-def _load(folder: Path, dtype: str, device: str, torch: Any, transformers: Any) -> Any:
+def loaded(kind: Any, folder: Path, dtype: str, **given: Any) -> Any:
+    """A model on the CPU, every tensor of which was in its files.
+
+    Args:
+        kind: a class of transformers.
+        folder: the checkpoint.
+        dtype: as `DType`.
+        given: instead of the folder's files, ``config`` and ``state_dict``.
+
+    Raises:
+        AcquireError: transformers cannot load it, or would make tensors up.
+    """
+    torch, transformers = libraries()
     newer = tuple(int(part) for part in transformers.__version__.split(".")[:2]) >= (4, 56)
     wanted = "auto" if dtype == "checkpoint" else getattr(torch, dtype)
     transformers.utils.logging.disable_progress_bar()
     try:
-        network, info = transformers.AutoModelForCausalLM.from_pretrained(
-            str(folder),
+        network, info = kind.from_pretrained(
+            None if given else str(folder),
             local_files_only=True,
-            trust_remote_code=False,
             output_loading_info=True,
+            **given,
+            **({} if given else {"trust_remote_code": False}),
             **{"dtype" if newer else "torch_dtype": wanted},
         )
     except Exception as error:  # transformers raises whatever its parts raise
@@ -219,4 +248,4 @@ def _load(folder: Path, dtype: str, device: str, torch: Any, transformers: Any) 
             f"{folder} lacks {len(info['missing_keys'])} tensors of its architecture: {names}.",
             advice="Download the checkpoint again.",
         )
-    return network.to(device).eval()
+    return network

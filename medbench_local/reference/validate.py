@@ -87,11 +87,13 @@ def _refuse_other_questions(found: Matches) -> None:
     """The same id must mean the same question, or what is compared is not what it seems.
 
     Raises:
-        InputError: it does not: another text, or where there is no text to compare another correct option, or
-            another number of options.
+        InputError: it does not: another text, other pictures, or where there is no text to compare another correct
+            option, or another number of options.
     """
+    pictured = any(row.pictures for row in found.other_questions)
+    other = "another text, other options or other pictures" if pictured else "another text or other options"
     for rows, how in (
-        (found.other_questions, "another text or other options"),
+        (found.other_questions, other),
         (
             tuple(m.reference for m in found.matches if m.by == "id" and _other_answer(m)),
             "another correct option, and no text by which to tell whether the question is the same",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,18 +13,30 @@ from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.engine.base import Engine, EngineOptions
 from medbench_local.engine.memory import refuse_what_does_not_fit
+from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Progress
+from medbench_local.scoring.encoded import encoded
+from medbench_local.scoring.own_prompts import ShownPictures
+from medbench_local.scoring.pictures import PictureBook
 from medbench_local.scoring.session import StartEngine
 from medbench_local.settings import read_settings
+from medbench_local.tasks.picture import Picture
 
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A loaded model and the files it was loaded from."""
+    """A loaded model.
+
+    Attributes:
+        engine: the model.
+        prepared: the files it was loaded from.
+        shown: the pictures that it is shown; None if there are none.
+    """
 
     engine: Engine
     prepared: PreparedModel
+    shown: ShownPictures | None = None
 
 
 @contextmanager
@@ -35,18 +47,24 @@ def open_model(
     quant: str | Path,
     options: EngineOptions,
     adapter_base: str | None = None,
+    projector: str | None = None,
     offline: bool,
     force: bool,
     progress: Progress,
+    pictures: Mapping[Path, Picture] | None = None,
 ) -> Iterator[OpenedModel]:
     """Prepare ``model`` at precision ``quant`` and load it with ``start``; closed at the end.
 
+    Pictures that it is to be shown, by their paths, are encoded before it is loaded, so that what looks at them and the
+    language model are never in memory at once.
+
     Raises:
-        MedbenchError: it cannot be had, does not fit into memory, or cannot be loaded.
+        UsageError: there are pictures, and the model reads text only.
+        MedbenchError: it cannot be had, does not fit into memory, or cannot be loaded; or a picture cannot be shown.
     """
     settings = read_settings()
     prepared = prepare_model(
-        resolve_model(model, adapter_base),
+        resolve_model(model, adapter_base, projector=projector),
         quant=load_quant(quant),
         home=settings.home,
         offline=offline or settings.offline,
@@ -57,9 +75,19 @@ def open_model(
         progress.note(f"warning: {warning}")
     path = prepared.quantised.path
     fitted = replace(options, n_ctx=read_gguf_header(path).context)
+    features: Mapping[Picture, Path] = {}
+    if pictures:
+        if prepared.vision is None:
+            raise UsageError(
+                f"{prepared.name} reads text only, and there are pictures to show it.",
+                advice="Name a model with pictures; `convert()` makes one of its parts.",
+            )
+        features = encoded(prepared, pictures.values(), settings.home, options, progress)
+        fitted = replace(fitted, vision=str(prepared.vision.vision))
     refuse_what_does_not_fit([(prepared.name, path)], fitted, force=force)
     engine = start(path, fitted)
     try:
-        yield OpenedModel(engine, prepared)
+        shown = ShownPictures(pictures, PictureBook(engine.info, features)) if pictures else None
+        yield OpenedModel(engine, prepared, shown)
     finally:
         engine.close()

@@ -1,9 +1,10 @@
 """Prompts of a user's own: JSON Lines in, option log-probabilities out.
 
-A request is ``{"id": ..., "prompt": ..., "options": [continuation, ...]}``; a result is ``{"id", "logprobs",
-"tokens", "mass"}``. Options are scored by the rule `medbench_local.scoring.rules.label`: joint log-probability of
-what each adds to the prompt, tokenised together with it. They are taken in blocks: tokens of one block are held at a
-time, and the first prompt is scored after the first block.
+A request is ``{"id": ..., "prompt": ..., "options": [continuation, ...]}``, with ``"images": [path, ...]`` where
+pictures are shown, one for each ``<image>`` in the prompt; a result is ``{"id", "logprobs", "tokens", "mass"}``.
+Options are scored by the rule `medbench_local.scoring.rules.label`: joint log-probability of what each adds to the
+prompt, tokenised together with it. They are taken in blocks: tokens of one block are held at a time, and the first
+prompt is scored after the first block.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.prompts.prompt import Parts, text_of
+from medbench_local.scoring.own_pictures import parts_of, pictures_at, places_missing
+from medbench_local.scoring.pictures import PictureBook
 from medbench_local.scoring.rules.label import label_requests
+from medbench_local.tasks.picture import Picture
 
 MOST_OPTIONS = 1000
 
@@ -49,25 +53,34 @@ class UserRequest:
 
     Attributes:
         id: as given; a string or a whole number, unique in the file.
-        prompt: exactly what the model sees.
+        prompt: exactly what the model sees; with ``images``, each ``<image>`` in it is a picture, without, just text.
         options: continuations, none empty.
         line: of the file, from 1; 0 if it is from none.
+        images: files of pictures, in the order of their places in the prompt; in a request file, paths from where that
+            file lies.
     """
 
     id: str | int
     prompt: str
     options: tuple[str, ...]
     line: int = field(default=0, compare=False)
+    images: tuple[Path, ...] = ()
+
+    def place(self, key: str) -> str:
+        """Where it stands, for errors."""
+        return f"line {self.line}, key '{key}'" if self.line else f"id {self.id!r}"
 
 
 def read_requests(path: Path) -> list[UserRequest]:
     """All requests of a file, in its order.
 
     Args:
-        path: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations).
+        path: JSON Lines with ``id``, ``prompt`` and ``options`` (continuations), and ``images`` where pictures are
+            shown.
 
     Raises:
-        InputError: a line is not a request, or an id is given twice; the error names the line.
+        InputError: a line is not a request, has not as many pictures as places for them, or an id is given twice; the
+            error names the line.
     """
     requests = []
     lines: dict[str | int, int] = {}
@@ -92,6 +105,46 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield int(row.where.removeprefix("line ")), dict(row.fields)
 
 
+def pictures_of(requests: Sequence[UserRequest], source: Path | None = None) -> dict[Path, Picture]:
+    """The pictures that requests show, by their paths.
+
+    Args:
+        requests: any of them may show pictures.
+        source: the file that the requests are from, for errors.
+
+    Raises:
+        InputError: one cannot be read, or a request has not as many pictures as places for them.
+    """
+    shown = [request for request in requests if request.images]
+    for request in shown:
+        _need_places(request, source)
+    named = ((path, request.place("images")) for request in shown for path in request.images)
+    return pictures_at(named, source)
+
+
+def _need_places(request: UserRequest, source: Path | None) -> None:
+    if request.images and (problem := places_missing(request.prompt, request.images)):
+        raise InputError(
+            source or "requests",
+            request.place("images"),
+            problem,
+            advice="Give one picture for each <image> in the prompt, and a system prompt without it.",
+        )
+
+
+@dataclass(frozen=True)
+class ShownPictures:
+    """What is shown to a loaded model.
+
+    Attributes:
+        pictures: by their paths.
+        book: which token ids stand for them.
+    """
+
+    pictures: Mapping[Path, Picture]
+    book: PictureBook
+
+
 def score_on(
     engine: Engine,
     requests: Sequence[UserRequest],
@@ -101,6 +154,7 @@ def score_on(
     progress: Progress,
     known: Sequence[dict[str, Any]] = (),
     source: Path | None = None,
+    shown: ShownPictures | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Results, a list a pack; requests that share a long beginning are cheapest when they follow each other.
 
@@ -113,26 +167,34 @@ def score_on(
         known: results of the first requests from an earlier attempt. Packs that they fill are not scored
             again; the packs are those of an undisturbed run, so that the results are, too.
         source: the file that the requests are from, for errors.
+        shown: the pictures of the requests; None if they have none.
 
     Raises:
-        InputError: a request is longer than the model's context; nothing has been scored then.
-        EngineError: see `Engine.score`.
+        InputError: a request is longer than the model's context, or has not as many pictures as places for them;
+            nothing has been scored then.
+        EngineError: see `Engine.score`; or the text of a prompt with pictures would be taken for a control token.
     """
-    _refuse_too_long(engine, requests, special, source)
+    for request in requests:
+        _need_places(request, source)
+    _refuse_too_long(engine, requests, special, source, shown)
     with progress.step(label, total=len(requests), unit="prompts") as advance:
         size = BLOCK if engine.info.numerics.get("mode") == "fast" else _HELD
         for start in range(0, len(requests), size):
             block = requests[start : start + size]
-            for rows, scored in _score_block(engine, block, special, known[start : start + size]):
+            for rows, scored in _score_block(engine, block, special, known[start : start + size], shown):
                 advance(len(rows), known=not scored)
                 yield rows
 
 
 def _score_block(
-    engine: Engine, requests: Sequence[UserRequest], special: bool, known: Sequence[dict[str, Any]]
+    engine: Engine,
+    requests: Sequence[UserRequest],
+    special: bool,
+    known: Sequence[dict[str, Any]],
+    shown: ShownPictures | None,
 ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
     """Results of one block, a list a pack, and whether they were computed."""
-    tokenised = list(_tokenised(engine, requests, special))
+    tokenised = list(_tokenised(engine, requests, special, shown))
     score = [asked for asked, _ in tokenised]
     done = 0
     for pack in plan_packs(score, common_prefix([request.context for request in score])):
@@ -140,6 +202,9 @@ def _score_block(
         if end <= len(known):
             yield list(known[done:end]), False
         else:
+            if shown is not None:
+                contexts = (asked.context for asked in score[done:end])
+                pack = replace(pack, pictures=shown.book.shown_in(contexts))
             own = zip(requests[done:end], tokenised[done:end], engine.score(pack), strict=True)
             yield (
                 [
@@ -152,27 +217,42 @@ def _score_block(
 
 
 def _tokenised(
-    engine: Engine, requests: Sequence[UserRequest], special: bool
+    engine: Engine, requests: Sequence[UserRequest], special: bool, shown: ShownPictures | None
 ) -> Iterator[tuple[ScoreRequest, int]]:
     """What is asked of the engine for each request, and the tokens of its prompt."""
 
     def tokenize(prompts: Sequence[Parts]) -> list[Tokens]:
-        return engine.tokenize([text_of(parts) for parts in prompts], special=special)
+        # Prompts without pictures are read as they are beside no pictures at all.
+        texts = [all(isinstance(part, str) for part in parts) for parts in prompts]
+        plain = [text_of(parts) for parts, text in zip(prompts, texts, strict=True) if text]
+        found = iter(engine.tokenize(plain, special=special) if plain else ())
+        if all(texts):
+            return list(found)
+        assert shown is not None
+        seen = [shown.book.parts(parts) for parts, text in zip(prompts, texts, strict=True) if not text]
+        others = iter(engine.tokenize_parts(seen, special=special))
+        return [next(found if text else others) for text in texts]
 
+    pictures = {} if shown is None else shown.pictures
     for start in range(0, len(requests), _TOGETHER):
         part = requests[start : start + _TOGETHER]
-        prompts: list[Parts] = [(request.prompt,) for request in part]
+        prompts = [parts_of(request.prompt, request.images, pictures) for request in part]
         lengths = [len(tokens) for tokens in tokenize(prompts)]
         asked = label_requests(tokenize, prompts, [request.options for request in part])
         yield from zip(asked, lengths, strict=True)
 
 
 def _refuse_too_long(
-    engine: Engine, requests: Sequence[UserRequest], special: bool, source: Path | None
+    engine: Engine,
+    requests: Sequence[UserRequest],
+    special: bool,
+    source: Path | None,
+    shown: ShownPictures | None,
 ) -> None:
     """Refuse requests that the engine would refuse, before anything is scored.
 
-    Only those are tokenised that may be too long: a token stands for one byte at least, where a blank is a token.
+    Only those are tokenised that may be too long: a token stands for one byte at least, where a blank is a token; and
+    a picture for its rows, between two tokens that may be the model's own or begin the text behind it.
 
     Raises:
         InputError: a request is longer than the model's context.
@@ -185,18 +265,21 @@ def _refuse_too_long(
     doubtful = [
         request
         for request in requests
-        if len(request.prompt.encode()) + max(len(option.encode()) for option in request.options)
+        if len(request.prompt.encode())
+        + max(len(option.encode()) for option in request.options)
+        + len(request.images) * (info.picture_tokens + 2)
         > bytes_at_most
     ]
-    for request, (asked, _) in zip(doubtful, _tokenised(engine, doubtful, special), strict=True):
+    for request, (asked, _) in zip(doubtful, _tokenised(engine, doubtful, special, shown), strict=True):
         _need_room(asked, request, context, reason, source)
 
 
-def digest(requests: Sequence[UserRequest]) -> str:
-    """A hash of everything in ``requests``, in their order."""
+def digest(requests: Sequence[UserRequest], pictures: Mapping[Path, Picture] | None = None) -> str:
+    """A hash of everything in ``requests``, in their order; of ``pictures``, what their files hold."""
     found = hashlib.sha256(b"[")  # of the list of all of them as JSON, made piece by piece
     for number, request in enumerate(requests):
-        row = json.dumps([request.id, request.prompt, request.options])
+        seen = [[(pictures or {})[path].sha256 for path in request.images]] if request.images else []
+        row = json.dumps([request.id, request.prompt, request.options, *seen])
         found.update(f"{', ' if number else ''}{row}".encode())
     found.update(b"]")
     return found.hexdigest()
@@ -210,11 +293,10 @@ def _need_room(
     together = sum(min(len(continuation), ROWS) - 1 for continuation in score.continuations)
     needed = len(score.context) + max(longest, min(together, ROWS - 1))
     if needed > context:
-        place = f"line {request.line}, key 'prompt'" if request.line else f"id {request.id!r}"
         most = "the model is computed right up to" if reason else "the model's context holds"
         raise InputError(
             source or "requests",
-            place,
+            request.place("prompt"),
             f"request {request.id!r} needs {needed:,} tokens with its options, but {most} {context:,}{reason}",
             advice="Shorten the prompt, or take the request out. Nothing has been scored.",
         )
@@ -227,9 +309,9 @@ def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
     for key in ("id", "prompt", "options"):
         if key not in row:
             raise fail(key, "this key is required")
-    unknown = sorted(set(row) - {"id", "prompt", "options"})
+    unknown = sorted(set(row) - {"id", "prompt", "options", "images"})
     if unknown:
-        raise fail(unknown[0], "unknown key; known are id, prompt, options")
+        raise fail(unknown[0], "unknown key; known are id, prompt, options, images")
     if not isinstance(row["id"], str | int) or isinstance(row["id"], bool):
         raise fail("id", "expected a string or a whole number")
     if not isinstance(row["prompt"], str) or not row["prompt"]:
@@ -239,10 +321,23 @@ def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
         raise fail("options", "expected a list of texts, none empty")
     if len(options) > MOST_OPTIONS:
         raise fail("options", f"at most {MOST_OPTIONS} options, not {len(options)}")
-    for key, texts in (("id", [str(row["id"])]), ("prompt", [row["prompt"]]), ("options", options)):
+    images = row.get("images", [])
+    if not isinstance(images, list) or not all(isinstance(name, str) and name for name in images):
+        raise fail("images", "expected a list of paths, one for each <image> in the prompt")
+    if "images" in row and (problem := places_missing(row["prompt"], images)):
+        raise fail("images", problem)
+    for key, texts in (
+        ("id", [str(row["id"])]),
+        ("prompt", [row["prompt"]]),
+        ("options", options),
+        ("images", images),
+    ):
         if any("\ud800" <= letter <= "\udfff" for text in texts for letter in text):
             raise fail(key, "holds half a surrogate pair, which is no character")
-    return UserRequest(row["id"], row["prompt"], tuple(options), number)
+    if any("\0" in name for name in images):
+        raise fail("images", "a path holds a NUL character")
+    paths = tuple(path.parent / name for name in images)
+    return UserRequest(row["id"], row["prompt"], tuple(options), number, paths)
 
 
 def part_of(path: Path) -> Path:

@@ -279,6 +279,8 @@ class RequestBuilder:
     def _key(self, asked: AskedPrompt, sha256: str) -> bytes:
         """What of a prompt, whose hash is ``sha256``, decides its request, beside the settings and the model."""
         prompt, question = asked.prompt, asked.question
+        # The hash of a prompt names pictures by their files; colours decide what a model sees of one, too.
+        colours = ("own colours",) if any(picture.own_colours for picture in prompt.pictures) else ()
         return score_key(
             self._about,
             sha256,
@@ -287,6 +289,7 @@ class RequestBuilder:
             score_key(*prompt.labels),
             score_key(*prompt.stop),
             score_key(question.text, *question.options),
+            *colours,
         )
 
     def _render_rows(

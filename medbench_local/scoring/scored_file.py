@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from medbench_local.progress import Progress
 from medbench_local.scoring.opened import OpenedModel
@@ -38,14 +38,26 @@ def write_scores(
     label = f"scoring with {opened.prepared.name}"
     if not isinstance(output, Path):
         packs = score_on(
-            opened.engine, requests, special=special, label=label, progress=progress, source=source
+            opened.engine,
+            requests,
+            special=special,
+            label=label,
+            progress=progress,
+            source=source,
+            shown=opened.shown,
         )
         for rows in packs:
             output.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             output.flush()
         return
+    pictures = None if opened.shown is None else opened.shown.pictures
     numerics = opened.engine.info.numerics
-    made_of = [digest(requests), opened.prepared.quantised.sha256, numerics, special]
+    made_of: list[Any] = [
+        digest(requests, pictures),
+        opened.prepared.quantised.sha256,
+        numerics,
+        special,
+    ]
     if (
         len(requests) > BLOCK and numerics.get("mode") == "fast"
     ):  # where results depend on what is asked together
@@ -59,6 +71,7 @@ def write_scores(
         progress=progress,
         known=results.known,
         source=source,
+        shown=opened.shown,
     ):
         results.append(rows)
     results.finish()

@@ -78,6 +78,10 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     costs = []
     notes: list[str] = []
     planned: list[ModelPlan] = []
+    styles = [
+        _style(source.entry, options, options.prompting(role))
+        for role, source in zip(ROLES, sources, strict=True)
+    ]
     for role, source, file_type, size in zip(ROLES, sources, given, asked, strict=True):
         as_it_is = file_type is not None and options.quant is None
         quant = load_quant(FULL) if as_it_is else steps[0]
@@ -113,7 +117,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
                 full_writing_speed=_speed(writing, FULL, size),
             )
         )
-    pictures = len(pictures_of(cells, options))
+    pictures = len(pictures_of(cells, options, styles))
     warnings = tuple(dict.fromkeys([*(w for cell in cells for w in cell.task.warnings), *notes]))
     detectable: tuple[str, ...] = ()
     if thinks:
@@ -146,13 +150,19 @@ class _Work:
     thinks: bool = False
 
 
+def _style(entry: ModelEntry | None, options: ResolvedOptions, asked: Prompting) -> PromptStyle:
+    """How a model is prompted, as far as it is known before its files are here."""
+    told = Prompting(system_prompt=asked.system_prompt)  # a template adds few tokens
+    return prompt_style_for(
+        entry, asked=told, overrides=options.protocol.prompts, shot_images=options.protocol.shot_images
+    )
+
+
 def _cost(
     cell: Cell, entry: ModelEntry | None, options: ResolvedOptions, asked: Prompting, work: _Work
 ) -> CellCost:
     settings = options.protocol.selection
-    prompt_style = prompt_style_for(
-        entry, asked=asked, overrides=options.protocol.prompts, shot_images=options.protocol.shot_images
-    )
+    prompt_style = _style(entry, options, asked)
     tried = candidates(
         prompt_style, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from medbench_local.engine.memory import refuse_what_does_not_fit
+from dataclasses import replace
+
+from medbench_local.acquire.prepare import PreparedModel
+from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.memory import gigabytes, memory_available, refuse_what_does_not_fit
 from medbench_local.errors import DoesNotFitError, UsageError
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.record import ROLES
-from medbench_local.study.plan import Outline
+from medbench_local.study.pictures import encoding_memory
+from medbench_local.study.plan import Outline, Plan
 from medbench_local.study.thinking_room import thinking_room
 
 INSTEAD = (
@@ -32,7 +37,7 @@ NOTHING_FULLER = (
 
 
 def refuse_plan(plan: Outline) -> None:
-    """Refuse a plan with a model that does not fit before anything is computed.
+    """Refuse a plan with a model that does not fit, or whose pictures cannot be encoded, before anything is computed.
 
     Full precision is asked for with ``check="full"`` only; elsewhere a verdict that cannot be checked says so.
 
@@ -49,7 +54,7 @@ def refuse_plan(plan: Outline) -> None:
         wide = engine.mode == "exact" and engine.cache == "f32"
         refuse_what_does_not_fit(
             [(f"{model.name} ({plan.quant.name})", model.quantised.path)],
-            engine,
+            _seeing(plan, model, engine),
             force=options.force,
             generates=plan.generates,
             thinking=thinking,
@@ -57,6 +62,9 @@ def refuse_plan(plan: Outline) -> None:
         )
     if options.check == "full" and plan.checkable:
         _refuse_references(plan)
+    if isinstance(plan, Plan) and not options.force:
+        for role in ROLES:
+            _refuse_tower(plan, plan.models[role])
 
 
 def obstacle_to_checking(plan: Outline) -> CheckObstacle | None:
@@ -91,13 +99,31 @@ def why_it_does_not_fit(plan: Outline) -> str:
     return ""
 
 
+def _seeing(plan: Outline, model: PreparedModel, engine: EngineOptions) -> EngineOptions:
+    """How a model is decoded, with what it sees pictures with where a question may have some."""
+    if model.vision is None or (isinstance(plan, Plan) and not plan.shows_pictures):
+        return engine
+    return replace(engine, vision=str(model.vision.vision))
+
+
+def _refuse_tower(plan: Plan, model: PreparedModel) -> None:
+    """Refuse to encode pictures, which is done before a model is loaded, where there is no room for the tower."""
+    need, free = encoding_memory(plan, model), memory_available()
+    if need > free:
+        raise DoesNotFitError(
+            f"What looks at pictures for {model.name} needs about {gigabytes(need)} of memory; {gigabytes(free)} are "
+            "free.",
+            advice="Close other programs, or override with `force=True`.",
+        )
+
+
 def _refuse_references(plan: Outline) -> None:
     engine = plan.engine(reference=True)
     for role in ROLES:
         model, thinking = plan.models[role], thinking_room(plan, role)
         refuse_what_does_not_fit(
             [(f"{model.name} ({plan.reference_precision})", plan.reference_file(model).path)],
-            engine,
+            _seeing(plan, model, engine),
             force=plan.options.force,
             generates=plan.generates,
             thinking=thinking,

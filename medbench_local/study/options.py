@@ -13,8 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from medbench_local.acquire.source_types import OWN
-from medbench_local.catalog.names import FULL, Partner, Scoring, full_by_any_name
+from medbench_local.catalog.names import FULL, OWN, Partner, Scoring, full_by_any_name
 from medbench_local.engine.base import MOST_THREADS, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.paths import user_path

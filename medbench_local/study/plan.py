@@ -234,6 +234,12 @@ class Plan(Outline):
     cells: tuple[Cell, ...]
 
     @property
+    def shows_pictures(self) -> bool:
+        """Whether a question has pictures."""
+        tasks = {cell.task.id: cell.task for cell in self.cells}.values()
+        return any(q.pictures for task in tasks for split in task.splits.values() for q in split.questions)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a careful reader must know of the data and the models."""
         said = [warning for cell in self.cells for warning in cell.task.warnings]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from medbench_local.acquire.source import ModelSource
+from medbench_local.acquire.source import HubGguf, LocalCheckpoint, LocalGguf, ModelSource
 from medbench_local.errors import TooFewPicturesError
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.families import FAMILIES
@@ -15,18 +15,27 @@ from medbench_local.tasks.question import Question, Task
 
 
 def refuse_unread_pictures(source: ModelSource, tasks: Sequence[Task]) -> None:
-    """Refuse tasks with pictures for a model of a family that reads text only, before any file of it is fetched.
+    """Refuse tasks with pictures for a model that is known to read text only, before any file of it is fetched or made.
 
-    Of other models their files say what they read: see `medbench_local.study.model_prompts.refuse_prompts`.
+    Of a repository on the hub its files say what it reads: see `medbench_local.study.model_prompts.refuse_prompts`.
 
     Raises:
         UsageError: there is one.
     """
-    if source.entry is None or source.entry.own_template or FAMILIES[source.entry.family].layout is not None:
+    if not _reads_text_only(source):
         return
     for task in tasks:
         if any(question.pictures for split in task.splits.values() for question in split.questions):
             raise blind(source.name, task.id)
+
+
+def _reads_text_only(source: ModelSource) -> bool:
+    entry = source.entry
+    if entry is not None:
+        return not entry.own_template and FAMILIES[entry.family].layout is None
+    if isinstance(source, LocalGguf) and source.vision is not None:
+        return False
+    return isinstance(source, LocalGguf | LocalCheckpoint | HubGguf) and source.projector is None
 
 
 def usable_candidates(

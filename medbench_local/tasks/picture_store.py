@@ -22,15 +22,23 @@ class PictureStore:
 
     Args:
         home: the tool's home; nothing need exist yet.
+
+    Attributes:
+        folder: that folder.
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._folder = home / "pictures"
+        self.folder = home / "pictures"
 
     def path(self, sha256: str) -> Path:
         """Where a picture of this hash lies, whether or not it is there."""
-        return self._folder / sha256[:2] / sha256
+        return self.folder / sha256[:2] / sha256
+
+    def size(self) -> tuple[int, int]:
+        """How many pictures are here, and in how many bytes."""
+        sizes = [file.stat().st_size for file in self.folder.glob("??/" + 64 * "?")]
+        return len(sizes), sum(sizes)
 
     def keep(self, data: bytes) -> tuple[str, int]:
         """Write a picture, if it is not there yet: its hash and size.
@@ -88,7 +96,7 @@ class PictureStore:
 
     @property
     def _sound(self) -> Path:
-        return self._folder / "sound.txt"
+        return self.folder / "sound.txt"
 
     def _record(self, file_sha256: str) -> Path:
-        return self._folder / "places" / f"{content_key(file_sha256)[:32]}.json"
+        return self.folder / "places" / f"{content_key(file_sha256)[:32]}.json"

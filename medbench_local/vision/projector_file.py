@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from PIL import Image
+from typing import TYPE_CHECKING, Literal
 
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import GgufHeader, read_gguf_header
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIDE = 2048
 """Most pixels of a side of the square that a picture becomes; known models have 896."""
@@ -83,6 +84,8 @@ class ProjectorFile:
 
     def fitted(self, picture: Image.Image) -> Image.Image:
         """A picture as the file wants it: all of it, whatever its shape, in a square of red, green and blue."""
+        from PIL import Image  # whoever only asks what a file says does without
+
         return picture.convert("RGB").resize((self.side, self.side), Image.Resampling.BILINEAR)
 
 
@@ -174,8 +177,8 @@ def _kind(header: GgufHeader) -> str:
     towers = any(tensor.name == "v.class_embd" for tensor in header.tensors)
     if kind in _CLIP or (towers and kind not in _REASONS):
         raise UsageError(
-            f"{header.path} holds a CLIP tower ({kind or 'no projector named'}), which llama.cpp computes wrongly: "
-            "every patch of a picture gets its neighbour's position.",
+            f"{header.path} is a projector behind a CLIP tower, which llama.cpp computes wrongly: every patch of a "
+            "picture gets its neighbour's position.",
             advice="Give the folder of the checkpoint (config.json and the weights) instead: its tower is computed "
             "here. To ask about text only, pass the other GGUF file alone.",
         )

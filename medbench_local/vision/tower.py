@@ -163,6 +163,24 @@ def read_tower_config(path: Path) -> TowerConfig:
     return TensorFile.open(path).read_record(TowerConfig)
 
 
+def tower_memory(path: Path) -> int:
+    """Bytes of memory that looking at pictures with a tower takes, about.
+
+    Raises:
+        InputError: it cannot be read, or its record makes no sense.
+    """
+    config = read_tower_config(path)
+    weights = sum(4 * math.prod(shape) for shape in _shapes(config).values())
+    rows = config.rows + 1
+    scores = 2 * config.num_attention_heads * rows
+    numbers = rows * (scores + 3 * config.intermediate_size + 6 * config.hidden_size)
+    return weights + 4 * numbers + _LIBRARIES
+
+
+_LIBRARIES = 100 * 2**20
+"""Bytes of what multiplies matrices."""
+
+
 def write_tower(path: Path, config: TowerConfig, tensors: Mapping[str, NDArray[Any]]) -> str:
     """Write a ``tower.safetensors``, whole or not at all.
 

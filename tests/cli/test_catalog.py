@@ -13,6 +13,7 @@ from medbench_local.catalog.model import models
 from medbench_local.catalog.quantisation import quant_names
 from medbench_local.catalog.task import task_names
 from medbench_local.prompts.export import ExportedPrompt
+from medbench_local.tasks.picture_store import PictureStore
 from tests.cli.command import Command
 
 
@@ -153,3 +154,17 @@ def test_several_partners_are_offered_and_the_only_one_is_taken(command: Command
     assert "Name the model it was built from" in unknown.err
     planned = _json(command, "compare", "demo-med", "--tasks", "demo-anatomy", "--limit", "10", "--dry-run")
     assert planned["base"]["model"] == "demo-base"
+
+
+def test_the_doctor_counts_what_is_kept_of_pictures(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDBENCH_HOME", str(home))
+    for name, size in (("features/tower/rule/a.npy", 1000), ("features/tower/rule/b.npy", 2000)):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_bytes(bytes(size))
+    (home / "features/tower/rule/.lock").write_bytes(b"")
+    PictureStore(home).keep(b"a picture")
+    encoded, stored = _json(command, "doctor")["pictures"]
+    assert encoded == f"2 encoded: {home / 'features'} (3.0 kB)"
+    assert stored == f"1 taken out of tables and archives: {home / 'pictures'} (9 B)"

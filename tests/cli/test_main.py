@@ -93,7 +93,6 @@ def test_the_version(command: Command) -> None:
         (["compare", "demo-med", "demo-base", "--protocol", "absent.yaml"], "absent.yaml"),
         (["compare", "demo-med", "demo-base", "--quant", "q4"], "q4"),
         (["compare", "demo-me", "demo-base"], "Did you mean demo-med"),
-        (["compare", "llava-med-7b", "demo-base"], "not yet runnable"),
         (["compare", "demo-med", "demo-base", "--no-check"], "--no-check"),
         (["check", "demo-med"], "--quant"),
         (["sweep"], "No pair is named"),

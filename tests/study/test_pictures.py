@@ -1,4 +1,4 @@
-"""Every picture that a prompt may show is encoded before the language model is loaded, and no others."""
+"""Which pictures of a plan are encoded, and what memory that takes; what a search costs where pictures are many."""
 
 from __future__ import annotations
 
@@ -9,106 +9,205 @@ from typing import Any
 
 import pytest
 
-from medbench_local.acquire.picture_parts import VisionFiles
-from medbench_local.catalog.names import ShotImages
-from medbench_local.catalog.quantisation import load_quant
-from medbench_local.progress import Silent
-from medbench_local.prompts.rendering import render
-from medbench_local.report.identity import signature
-from medbench_local.results.schema import PairOf
-from medbench_local.study.identification import model_record
-from medbench_local.study.manifest import identity_of
-from medbench_local.study.options import CompareOptions, resolve
+from medbench_local.catalog.protocol import load_protocol
+from medbench_local.engine import memory as engine_memory
+from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.fake import VOCABULARY, FakeEngine
+from medbench_local.errors import DoesNotFitError
+from medbench_local.prompts.prompt import Candidate, Prompt
+from medbench_local.prompts.prompt_style import PromptStyle
+from medbench_local.prompts.rendering import render, shown_pictures
+from medbench_local.scoring.pictures import PictureBook
+from medbench_local.study import memory
+from medbench_local.study.options import CompareOptions, ResolvedOptions, resolve
 from medbench_local.study.pictures import pictures_of
-from medbench_local.study.plan import SAME_FILE, Cell, Plan
-from medbench_local.study.planner import Planner
+from medbench_local.study.plan import Cell
+from medbench_local.study.prompt_search import search_prompts
+from medbench_local.tasks.picture import Picture
 from medbench_local.tasks.question import Question, Split, Task
-from medbench_local.vision.parts import VisionParts
-from tests.prompts.pictures import BLIND, BONE, FEWER, IN_OPTIONS, LUNG, ORGAN, PAIRS, TAGGED, style
-from tests.report.examples import CASES
-from tests.study.conftest import Fakes
+from tests.prompts.pictures import style
+from tests.study.material import Bench, settings
 
 
-def a_cell(test: Question, pool: Sequence[Question]) -> Cell:
-    splits = {
-        "demonstrations": Split(tuple(pool), None, ()),
-        "validation": Split((test,), None, ()),
-        "test": Split((test,), None, ()),
+def a_picture(number: int) -> Picture:
+    return Picture(f"{number:064x}", f"{number}.png")
+
+
+def about(number: int, *pictures: int, text: str = "") -> Question:
+    shown = tuple(map(a_picture, pictures))
+    return Question(f"q{number}", text or f"What is {number}?", ("yes", "no"), 0, pictures=shown)
+
+
+def a_task(test: Sequence[Question], pool: Sequence[Question]) -> Task:
+    return Task(
+        "seen",
+        "Seen",
+        {
+            "demonstrations": Split(tuple(pool), None, ()),
+            "validation": Split((about(0, 0),), None, ()),
+            "test": Split(tuple(test), None, ()),
+        },
+    )
+
+
+POOL = [about(i, i) for i in range(100, 140)]
+TEST = [about(1, 1), about(2, 1), about(3, 3)]
+
+
+def asked(protocol: str, **more: Any) -> ResolvedOptions:
+    return resolve(CompareOptions(protocol=protocol, **more))
+
+
+def numbers(task: Task, shots: int, options: ResolvedOptions, *families: Any, mode: Any = "all") -> set[int]:
+    styles = [style(family, mode) for family in families]
+    return {int(one.sha256, 16) for one in pictures_of([Cell(task, shots)], options, styles)}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
+
+
+def test_each_picture_that_may_be_shown_once() -> None:
+    options = asked("laptop")
+    assert numbers(a_task(TEST, POOL), 0, options, "llava-v0") == {0, 1, 3}
+    few_shot = numbers(a_task(TEST, POOL), 2, options, "llava-v0")
+    assert {0, 1, 3} < few_shot
+    # eleven sets of two at most: the ten that are searched, and the one where nothing is
+    assert 15 <= len(few_shot - {0, 1, 3}) <= 22
+    assert numbers(a_task(TEST, POOL), 0, asked("laptop", limit=1), "llava-v0") == {0, 1}
+
+
+def test_where_nothing_is_searched_validation_pictures_are_not_looked_at() -> None:
+    options = asked("laptop")
+    selection = options.protocol.selection.model_copy(update={"method": "none"})
+    options = replace(options, protocol=options.protocol.model_copy(update={"selection": selection}))
+    assert numbers(a_task(TEST, POOL), 0, options, "llava-v0") == {1, 3}
+
+
+def test_in_the_studys_way_a_llava_sees_the_question_alone() -> None:
+    task, options = a_task(TEST, POOL), asked("emnlp2024")
+    assert numbers(task, 2, options, "llava-med", "llava-v0", mode="paper") == {0, 1, 3}
+    for others in (("med-flamingo", "open-flamingo"), ("llava-v0", "open-flamingo"), ("llava-v1.5",)):
+        assert len(numbers(task, 2, options, *others, mode="paper")) > 10, others
+
+
+@pytest.mark.parametrize("family", ["llava-v0", "llava-v1.5", "med-flamingo"])
+@pytest.mark.parametrize("mode", ["all", "paper"])
+def test_what_prompts_show_is_encoded(family: Any, mode: Any) -> None:
+    """Questions without pictures, with several, and with pictures that the options name: nothing shown is missing."""
+    pool = [about(50, 50), about(51), about(52, 52, 53), about(54, 54, text="<image> and again <image>")]
+    test = [about(1), about(2, 1), about(3, 3, 4), about(5, 5, 6, text="<image> or <image>?")]
+    options = asked("emnlp2024" if mode == "paper" else "laptop")
+    found = set(pictures_of([Cell(a_task(test, pool), 2)], options, [style(family, mode)]))
+    lenient = style(family, mode).to_be_looked_at()
+    from medbench_local.prompts.demonstrations import demonstration_rows
+
+    for seed in range(10):
+        shown = [pool[row] for row in demonstration_rows(seed, len(pool), 2)]
+        for question in test:
+            expected = shown_pictures(style(family, mode), question, shown)
+            assert set(expected) <= found
+            rendered: Prompt = render(lenient, "seen", question, shown, 0)
+            assert not expected or expected == rendered.pictures
+
+
+def test_the_laptop_search_has_an_end_whatever_the_task() -> None:
+    """PathVQA has 3,135 validation questions: exhaustively a search takes ten times as many prompts."""
+    laptop, study = (load_protocol(name).selection for name in ("laptop", "emnlp2024"))
+    formats, sets = 1 + len(study.formats), len(study.demonstration_seeds)
+    assert study.validation_questions == laptop.validation_questions == 500
+    assert search_prompts(formats * sets, 500, study) == 55_000
+    assert search_prompts(formats * sets, 500, laptop) == 5_400
+    assert search_prompts(formats, 500, laptop) == 1_815
+
+
+# --- with the fake engine
+
+
+def bench(
+    folder: Path, task: Task, *, shots: int = 0, mode: Any = "all", engine: FakeEngine | None = None
+) -> Bench:
+    engine = engine or FakeEngine(picture_tokens=4)
+    every = {
+        picture: Path(f"/f/t/r/{picture.sha256}.npy")
+        for split in task.splits.values()
+        for question in split.questions
+        for picture in question.pictures
     }
-    return Cell(Task("mmmu-pharmacy", "Pharmacy", splits), len(pool))  # type: ignore[arg-type]
+    given = replace(settings(), pictures=PictureBook(engine.info, every))
+    prompt_style: PromptStyle = style("llava-v0", mode)
+    return Bench(folder, task=task, engine=engine, shots=shots, given=given, prompt_style=prompt_style)
 
 
-@pytest.mark.parametrize("family", PAIRS)
-@pytest.mark.parametrize("shot_images", ["paper", "all"])
-@pytest.mark.parametrize("test", [LUNG, IN_OPTIONS, FEWER, BLIND])
-@pytest.mark.parametrize(
-    "pool", [(BONE, ORGAN), (BONE, FEWER), (IN_OPTIONS, BONE), (BLIND, BONE), (TAGGED, BONE)]
-)
-def test_what_prompts_show_is_encoded(
-    family: str, shot_images: ShotImages, test: Question, pool: tuple[Question, ...]
-) -> None:
-    cell = a_cell(test, pool)
-    last_only = family.startswith("llava") and shot_images == "paper"
-    encoded = set(pictures_of([cell], resolve(CompareOptions()), last_only=last_only))
-    prompt_style = style(family, shot_images).to_be_looked_at()  # type: ignore[arg-type]
-    for demonstrations in (pool, pool[::-1], pool[1:]):
-        prompt = render(prompt_style, "mmmu-pharmacy", test, demonstrations, None)
-        assert set(prompt.pictures) <= encoded
+def test_questions_are_answered_and_found_again_in_another_order(tmp_path: Path) -> None:
+    task = a_task(TEST, POOL)
+    one = bench(tmp_path, task, shots=2)
+    candidate = Candidate(None, 0)
+    answers = one.scorer.answers(candidate, "test", [0, 1, 2])
+    assert len({answer.logprobs for answer in answers}) == 3
+    one.store.close()
+    # The prompts are looked up by their tokens only: as after a release, what was tokenised before is not known.
+    again = bench(tmp_path, task, shots=2)
+    again.builder.recall = lambda *_: {}  # type: ignore[method-assign]
+    assert again.scorer.answers(candidate, "test", [2, 1, 0]) == answers[::-1]
+    assert (again.meter.prompts_scored, again.meter.prompts_reused) == (0, 3)
 
 
-def test_demonstrations_that_leave_only_room_are_not_encoded() -> None:
-    """1,025 pictures of VQA-RAD's pool would be encoded for nothing."""
-    cell = a_cell(LUNG, (BONE, ORGAN))
-    assert pictures_of([cell], resolve(CompareOptions()), last_only=True) == LUNG.pictures
-    assert len(pictures_of([cell], resolve(CompareOptions()))) == 3
+def test_another_picture_is_another_prompt_of_the_same_text(tmp_path: Path) -> None:
+    before, after = (a_task([about(1, number)], POOL) for number in (1, 2))
+    for number, task in enumerate((before, after, before)):
+        one = bench(tmp_path, task)
+        one.scorer.answers(Candidate(None, None), "test", [0])
+        assert one.meter.prompts_scored == (number < 2)
+        one.store.close()
 
 
-@pytest.fixture
-def plan(fakes: Fakes, tmp_path: Path) -> Plan:
-    """A plan whose models have one language model, and see pictures."""
-    options = resolve(CompareOptions(tasks=["./made-up"], shots=[0], limit=2, quant="full"))
-    planner = Planner("demo-med", "demo-base", options, Silent())
-    found = planner.plan(planner.quants[0])
-    model = replace(found.medical, entry=None, vision=seeing())
-    return replace(found, medical=model, base=model)
+def test_a_picture_in_its_own_colours_is_another_prompt(tmp_path: Path) -> None:
+    """What a model sees of it is in another file, though the hash of the prompt is the same."""
+    plain = about(1, 1)
+    own = replace(plain, pictures=tuple(replace(one, own_colours=True) for one in plain.pictures))
+    for question in (plain, own):
+        one = bench(tmp_path, a_task([question], POOL))
+        files = {
+            p: Path(f"/f/t/{'own' if p.own_colours else 'rgb'}/{p.sha256}.npy") for p in question.pictures
+        }
+        given = replace(settings(), pictures=PictureBook(one.engine.info, files))
+        one = Bench(tmp_path, task=one.task, engine=one.engine, given=given, prompt_style=style("llava-v0"))
+        one.scorer.answers(Candidate(None, None), "test", [0])
+        assert one.meter.prompts_scored == 1
+        one.store.close()
 
 
-def seeing(**changes: Any) -> VisionFiles:
-    parts = VisionParts(
-        "llava", "1" * 64, -2, "floor", "crop", 16, 64, projector="linear", patch="<im_patch>"
-    )
-    made = VisionFiles(
-        vision=Path("vision"),
-        vision_sha256="a" * 64,
-        tower=Path("tower"),
-        tower_sha256="1" * 64,
-        parts=parts,
-        family="llava-med",
-        size=9,
-    )
-    return replace(made, **changes)
+def test_demonstrations_of_the_study_show_nothing_and_are_shared(tmp_path: Path) -> None:
+    """Their places are ordinary tokens, so that all questions share them."""
+    paper = bench(tmp_path, a_task(TEST, POOL), shots=2, mode="paper")
+    prepared = paper.builder.prompts(Candidate(None, 0), "test", [0, 1, 2])
+    (prefix,) = prepared.prefixes.values()
+    assert max(prefix) < VOCABULARY
+    assert sum(max(p.request.context) >= VOCABULARY for p in prepared.prompts.values() if p.request) == 3
 
 
-@pytest.mark.parametrize("change", [{"vision_sha256": "b" * 64}, {"tower_sha256": "2" * 64}])
-def test_models_that_see_otherwise_are_not_the_same(plan: Plan, change: dict[str, str]) -> None:
-    assert plan.same_file
-    assert SAME_FILE in plan.warnings
-    other = replace(plan, base=replace(plan.base, vision=seeing(**change)))
-    assert not other.same_file
-    assert SAME_FILE not in other.warnings
+# --- memory
 
 
-def test_how_a_folder_says_its_model_is_prompted_decides_which_run_it_is(plan: Plan) -> None:
-    """Where the note in a folder is lost, the same files are prompted otherwise."""
-    other = replace(plan, medical=replace(plan.medical, vision=seeing(family="llava-v0")))
-    quants = [load_quant("full")]
-    assert identity_of(plan, quants) == identity_of(replace(plan), quants)
-    assert identity_of(plan, quants) != identity_of(other, quants)
+def test_what_a_model_sees_with_counts_and_so_does_the_tower(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen:
+        vision = Path("vision.safetensors")
 
+    class Reader:
+        name, vision = "reader", Seen()
 
-def test_the_signature_names_what_pictures_are_seen_with(plan: Plan) -> None:
-    results = CASES["one comparison"]
-    both = PairOf(medical=model_record(plan.medical), base=model_record(replace(plan.base, vision=None)))
-    medical, base = signature(results.model_copy(update={"models": both})).split("|")[2:4]
-    assert medical == f"medical:demo-med@{plan.medical.quantised.sha256[:12]}+{'a' * 12}"
-    assert base == f"base:demo-med@{plan.medical.quantised.sha256[:12]}"
+    engine = EngineOptions()
+    plan: Any = type("Outline", (), {})()
+    reader: Any = Reader()
+    assert memory._seeing(plan, reader, engine).vision == "vision.safetensors"
+    reader.vision = None
+    assert memory._seeing(plan, reader, engine) == engine
+    monkeypatch.setattr(memory, "encoding_memory", lambda *_: 2**31)
+    monkeypatch.setattr(memory, "memory_available", lambda: 2**30)
+    with pytest.raises(DoesNotFitError, match=r"looks at pictures for reader needs about 2\.0 GiB"):
+        memory._refuse_tower(plan, reader)
+    monkeypatch.setattr(memory, "encoding_memory", lambda *_: 0)
+    memory._refuse_tower(plan, reader)
+    assert engine_memory.gigabytes(2**31) == "2.0 GiB"

@@ -120,15 +120,16 @@ def test_of_other_models_the_files_say_it_before_anything_is_scored(fakes: Fakes
 @pytest.fixture
 def paper_plan(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A plan whose models are prompted like LLaVA, as the study's code did."""
-    medical, base = own(tmp_path / "mine", DAYS, "demo-med"), own(tmp_path / "theirs", DAYS)
+    mine, theirs = own(tmp_path / "mine", DAYS, "demo-med"), own(tmp_path / "theirs", DAYS)
     options = resolve(CompareOptions(**(FEW | {"protocol": "emnlp2024", "shots": [2]})))
-    planner = Planner(str(medical), str(base), options, Silent())
+    planner = Planner(str(mine), str(theirs), options, Silent())
     plan = planner.plan(planner.quants[0])
     monkeypatch.setattr(
         model_prompts, "prompt_style_of", lambda *_, shot_images, **__: style("llava-v0", shot_images)
     )
-    monkeypatch.setattr(model_prompts, "reads_pictures", lambda _: True)
-    return replace(plan, cells=(Cell(a_visual_task(), 2), Cell(a_task(), 2)))
+    seen_with: Any = object()
+    medical, base = (replace(model, vision=seen_with) for model in (plan.medical, plan.base))
+    return replace(plan, medical=medical, base=base, cells=(Cell(a_visual_task(), 2), Cell(a_task(), 2)))
 
 
 def test_what_is_left_out_is_said(paper_plan: Plan) -> None:
