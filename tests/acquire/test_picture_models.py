@@ -40,12 +40,14 @@ from tests.vision_toys import (
     SIZE,
     Toys,
     base_state,
+    changed,
     edit_config,
     flamingo_state,
     llava_15_state,
     pieces,
     serve,
     tower_state,
+    write_base,
     write_exported,
     write_flamingo,
     write_tower,
@@ -545,6 +547,25 @@ def test_what_was_warned_of_at_the_conversion_is_said_in_every_run(tmp_path: Pat
     )
     assert any("was trained with the tower clip-vit-large-patch14" in one for one in warnings)
     assert set(warnings) <= set(prepare(tmp_path / "mine", tmp_path / "home").warnings)
+
+
+@pytest.mark.parametrize("other", ["Llama 2", "Vicuna"])
+def test_a_base_of_the_same_shape_that_is_another_model_is_told(
+    tmp_path: Path, toys: Toys, other: str
+) -> None:
+    """It makes noise without an error, and no tensor is of another size."""
+    weights = base_state(pieces(None))
+    weights = changed(weights, seed=7) if other == "Vicuna" else base_state(pieces(None), seed=7)
+    base = write_base(tmp_path / "another", weights)
+    for number, source in enumerate((toys.llava_med, toys.llava_v0)):
+        right, wrong = (
+            api.convert(
+                str(source), tmp_path / f"{number}-{one.name}", base=str(one), vision_tower=str(toys.tower)
+            )
+            for one in (toys.base, base)
+        )
+        assert right == ()
+        assert [f"was probably not made from {base}" in one for one in wrong] == [True]
 
 
 def test_what_is_missing_or_too_much_is_said(tmp_path: Path, toys: Toys) -> None:

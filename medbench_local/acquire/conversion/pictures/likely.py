@@ -21,6 +21,13 @@ _FACTOR = 4.0
 """By how much training changes the mean size of weights at most, by far."""
 _LARGEST = 65000.0
 
+_MATRICES = 4
+"""Of the layers, that are looked at."""
+_MATRIX_ROWS = 128
+_BETWEEN = 1e-3
+"""Share of differences between 16-bit numbers that no rounding explains: with the right base there are none, with a
+model that was trained on from it a hundredth, with another model a quarter."""
+
 
 def refuse_whole_weights(base: Checkpoint, delta: Checkpoint) -> None:
     """Refuse weights that are as large as the base's where differences to it are expected.
@@ -80,6 +87,49 @@ def refuse_unlikely_sum(base: Checkpoint, merged: Checkpoint, delta: Checkpoint)
                 "is not the model that these are differences to",
                 advice="LLaVA's first releases belong to LLaMA-1 7B, neither to Llama 2 nor to Vicuna.",
             )
+
+
+def warn_of_other_base(base: Checkpoint, delta: Checkpoint) -> tuple[str, ...]:
+    """A warning where differences cannot have been made from the base.
+
+    The difference of two numbers of 16 bits is a multiple of the step between such numbers near the smaller of the two.
+    Near the weights of another model the step is another one, and many differences fall between.
+    """
+    names = [
+        name
+        for name, tensor in sorted(delta.tensors.items())
+        if ".layers." in name and name in base.tensors and _alike_in_16_bits(base.tensors[name], tensor)
+    ]
+    share = max(
+        (_between(base.tensors[name], delta.tensors[name]) for name in names[:_MATRICES]), default=0.0
+    )
+    if share <= _BETWEEN:
+        return ()
+    return (
+        f"{delta.origin} was probably not made from {base.origin}: {share:.1%} of the differences lie between what 16 "
+        "bits can tell apart there, and none do with the right model. The sum would be noise. LLaVA's first releases "
+        "belong to LLaMA-1 7B, neither to Llama 2 nor to Vicuna.",
+    )
+
+
+def _alike_in_16_bits(base: Tensor, delta: Tensor) -> bool:
+    return (
+        delta.dtype == "F16"
+        and base.dtype in ("F16", "F32")
+        and base.shape == delta.shape
+        and len(base.shape) == 2
+    )
+
+
+def _between(base: Tensor, delta: Tensor) -> float:
+    """The share of differences that are no multiples of the step of 16-bit numbers near both terms."""
+    rows = min(_MATRIX_ROWS, base.shape[0])
+    before, more = (
+        widened(tensor.rows(0, rows), tensor.dtype).astype(np.float16) for tensor in (base, delta)
+    )
+    with np.errstate(all="ignore"):  # what is no number is told of elsewhere
+        step = np.minimum(np.spacing(np.abs(before)), np.spacing(np.abs(before + more))).astype(np.float64)
+        return float((np.mod(np.abs(more.astype(np.float64)), step) != 0).mean())
 
 
 def _tensor(checkpoint: Checkpoint, name: str) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from medbench_local.acquire.conversion.architectures import architectures
@@ -25,6 +25,7 @@ from medbench_local.acquire.conversion.pictures.likely import (
     refuse_difference,
     refuse_unlikely_sum,
     refuse_whole_weights,
+    warn_of_other_base,
 )
 from medbench_local.acquire.conversion.pictures.llava_config import LlavaConfig, read_llava_config
 from medbench_local.acquire.conversion.pictures.taken_apart import NO_TOWER, TakenApart
@@ -104,7 +105,8 @@ def take_apart_difference(base: Checkpoint, delta: Checkpoint) -> TakenApart:
         grown_tokenizer(base, base_rows, added),
         rest.language,
     )
-    return _made(delta, said, language, projector, rest.tower, patch=PATCH, marked=said.marked)
+    made = _made(delta, said, language, projector, rest.tower, patch=PATCH, marked=said.marked)
+    return replace(made, warnings=(*made.warnings, *warn_of_other_base(base, delta)))
 
 
 def take_apart_whole(checkpoint: Checkpoint) -> TakenApart:
