@@ -27,6 +27,7 @@ class PictureBook:
         self._features = features
         self._first: dict[tuple[Picture, ...], int] = {}
         self._shown: list[tuple[Picture, ...]] = []
+        self._names: dict[int, str] = {}
 
     def parts(self, parts: Parts) -> tuple[str | int | None, ...]:
         """The parts of a prompt as `medbench_local.engine.base.Engine.tokenize_parts` takes them."""
@@ -58,8 +59,9 @@ class PictureBook:
     def _name(self, token: int) -> str:
         """What a file of features is called says all that decides them: the tower, the rule, the picture."""
         number = self._number(token)
-        files = ("/".join(file.parts[-3:]) for file in self._files(number))
-        return f"{' '.join(files)} {token - self._vocabulary - number * self._each}"
+        if number not in self._names:  # asked for each of hundreds of ids
+            self._names[number] = " ".join("/".join(file.parts[-3:]) for file in self._files(number))
+        return f"{self._names[number]} {token - self._vocabulary - number * self._each}"
 
     def _files(self, number: int) -> list[Path]:
         shown = self._shown[number]

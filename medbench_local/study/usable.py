@@ -61,9 +61,14 @@ def usable_candidates(
     )
     found = tuple(one for one in candidates if one.demonstrations not in left_out)
     if not found:
+        whichever = (
+            ", whichever demonstrations are shown"
+            if shots
+            else ": a question's text names one more than once"
+        )
         raise TooFewPicturesError(
             f"{task.id}, {shots}-shot: the study's code hands {prompt_style.name} fewer pictures than its prompts have "
-            "places, whichever demonstrations are shown.",
+            f"places{whichever}.",
             advice="Name a protocol with `shot_images: all`, or leave the task out with `tasks=`.",
         )
     return found

@@ -150,3 +150,12 @@ def test_where_nothing_is_searched_the_one_prompt_must_be_one_that_can_be_asked(
     refuse_prompts(searching_nothing(min(set(range(10)) - set(TWO_SEEN))))
     with pytest.raises(TooFewPicturesError, match="mmmu-pharmacy, 2-shot"):
         refuse_prompts(searching_nothing(TWO_SEEN[0]))
+
+
+def test_without_demonstrations_it_is_a_question_that_cannot_be_asked() -> None:
+    with pytest.raises(
+        TooFewPicturesError, match=r"0-shot: .* places: a question's text names one more than once"
+    ):
+        usable_candidates(
+            style("llava-v0", "paper"), a_visual_task(MORE), 0, [Candidate(None, None)], drops=False
+        )
