@@ -23,7 +23,7 @@ from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
 from medbench_local.acquire.source import HubGguf, LocalGguf, resolve_model
-from medbench_local.catalog.model import model_names
+from medbench_local.catalog.model import FamilyName, model_names
 from medbench_local.catalog.names import Scoring, VisionLnPost
 from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant, quant_names
@@ -536,6 +536,7 @@ def convert(
     adapter_base: str | None = None,
     base: str | None = None,
     vision_tower: str | None = None,
+    family: FamilyName | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
@@ -554,6 +555,8 @@ def convert(
             ``source``; None for what the adapter or the catalog says.
         vision_tower: what looks at pictures: the folder of a CLIP model, or ``hf:owner/name``; None for what the
             catalog or the model's configuration says.
+        family: how a model with pictures is prompted: "llava-v0", "llava-med", "llava-v1.5", "llava-mistral",
+            "open-flamingo" or "med-flamingo"; None for what the catalog says, or else its files as far as they can.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
@@ -590,10 +593,12 @@ def convert(
             checkpoint.pictures,
             output,
             file_type=type,
-            entry=meant.entry,
+            family=family or (meant.entry.family if meant.entry else None),
             home=options.home,
             progress=listener,
         )
+    if family is not None:
+        raise UsageError(f"{source} has no pictures: `family=` says how models with pictures are prompted.")
     made = convert_checkpoint(checkpoint.checkpoint(), output, file_type=type, progress=listener)
     return checkpoint.warnings + made.warnings
 

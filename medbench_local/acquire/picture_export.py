@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 from medbench_local.acquire.checkpoint_files import CheckpointFiles
 from medbench_local.acquire.locations import CONVERSION, VISION_FORMAT
 from medbench_local.acquire.picture_folders import LANGUAGE, TOWER, VISION
-from medbench_local.acquire.picture_parts import NOTE, PictureParts, made_of
-from medbench_local.catalog.model import ModelEntry
+from medbench_local.acquire.picture_parts import (
+    NOTE,
+    PictureParts,
+    guessed_family,
+    made_of,
+    refuse_other_family,
+)
+from medbench_local.catalog.model import FamilyName
 from medbench_local.errors import UsageError
 from medbench_local.files.hashes import content_key, file_sha256, write_record
 from medbench_local.progress import Progress
@@ -25,7 +31,7 @@ def write_picture_folder(
     output: Path,
     *,
     file_type: FileType,
-    entry: ModelEntry | None,
+    family: FamilyName | None,
     home: Path,
     progress: Progress,
 ) -> tuple[str, ...]:
@@ -36,7 +42,7 @@ def write_picture_folder(
         parts: what it is put together from.
         output: the folder; made if it is not there.
         file_type: of the language model's weights; as for `convert_checkpoint`.
-        entry: what the catalog knows of it, or None.
+        family: how it is prompted; None if nobody says, so that its files do as far as they can.
         home: MEDBENCH_HOME.
         progress: told of every step.
 
@@ -46,16 +52,19 @@ def write_picture_folder(
     Raises:
         AcquireError, InputError: the model cannot be read or converted.
         StoreError: the folder cannot be written to.
-        UsageError: ``output`` holds something else.
+        UsageError: ``output`` holds something else, or a model of this kind cannot be prompted so.
     """
     refuse_other_folder(output)
+    if family is not None:
+        refuse_other_family(family, parts)
     files = sorted((file.path, file.sha256) for file in checkpoint.files)
     key = content_key(CONVERSION, VISION_FORMAT, file_type, parts.every, files)
     before = made_of(output)
     complete: dict[str, str] = dict(before.files) if before.key == key else {}
     noted: dict[str, Any] = {
         "name": parts.name,
-        "family": entry.family if entry else None,
+        "family": family,
+        "family_given": family is not None,
         "key": key,
         "made_of": [{"path": path, "sha256": sha256} for path, sha256 in files],
     }
@@ -84,6 +93,10 @@ def write_picture_folder(
     tower_sha256 = once(TOWER, parts.write_tower)
     once(VISION, vision)
     once(LANGUAGE, language)
+    if (before.family, before.family_given) != (noted["family"], noted["family_given"]):
+        write_record(output / NOTE, {**noted, "files": complete, "warnings": warnings})
+    if not noted["family_given"] and (guessed := guessed_family(parts.name, noted["family"])):
+        warnings.append(guessed)
     return (*checkpoint.warnings, *dict.fromkeys(warnings))
 
 

@@ -356,11 +356,13 @@ class MadeOf:
         key: a hash of everything that the files were made from.
         family: how the model is prompted; None if that is not noted.
         files: those of the folder that are complete, by name, with their hashes.
+        family_given: somebody said so, or the catalog; else the files did, as far as they can.
         warnings: what was warned of when they were made.
     """
 
     key: str = ""
     family: FamilyName | None = None
+    family_given: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -372,6 +374,7 @@ def made_of(folder: Path) -> MadeOf:
     return MadeOf(
         key=str(noted.get("key", "")),
         family=family if family in get_args(FamilyName) else None,
+        family_given=noted.get("family_given") is True,
         files=files if isinstance(files, dict) else {},
         warnings=tuple(map(str, noted.get("warnings", ()))),
     )
@@ -415,15 +418,17 @@ def files_in_folder(folder: Path, name: str, home: Path, progress: Progress, *, 
             f"is not the file that was made with {LANGUAGE} of {name}, as {NOTE} says",
             advice="Convert the model again.",
         )
+    family = made.family or _family_by_parts(parts)
+    guessed = guessed_family(name, family)
     return VisionFiles(
         vision=vision,
         vision_sha256=vision_sha256,
         tower=tower,
         tower_sha256=tower_sha256,
         parts=parts,
-        family=made.family or _family_by_parts(parts),
+        family=family,
         size=vision.stat().st_size + tower.stat().st_size,
-        warnings=made.warnings,
+        warnings=made.warnings if made.family_given else (*made.warnings, *filter(None, [guessed])),
     )
 
 
@@ -442,6 +447,41 @@ def refuse_other_language(parts: VisionParts, folder: Path, header: GgufHeader) 
         problem = f"has {layers} layers, {VISION} beside it has a block before layer {parts.blocks[-1]}"
     if problem:
         raise InputError(header.path, "", problem, advice=f"Convert the model into {folder} again.")
+
+
+_RELATED: tuple[tuple[FamilyName, FamilyName], ...] = (
+    ("llava-v0", "llava-med"),
+    ("open-flamingo", "med-flamingo"),
+    ("llava-v1.5", "llava-mistral"),
+)
+"""Families whose models have files of one kind."""
+
+_ALIKE = dict(_RELATED[:2])
+"""What files are taken for that do not say which of two families they are of, and the other one."""
+
+
+def guessed_family(name: str, family: FamilyName) -> str:
+    """A warning where the files of a model cannot say which of two ways of prompting is its own; "" where they can."""
+    if family not in _ALIKE:
+        return ""
+    return (
+        f"{name} is prompted as {family} is, because its files do not say how; if it was trained as {_ALIKE[family]} "
+        f'was, convert it with `family="{_ALIKE[family]}"`.'
+    )
+
+
+def refuse_other_family(family: FamilyName, parts: PictureParts) -> None:
+    """Refuse a way of prompting that belongs to models of another kind.
+
+    Raises:
+        UsageError: it does.
+    """
+    own = next(related for related in _RELATED if parts.family() in related)
+    if family not in own:
+        raise UsageError(
+            f"{parts.name} cannot be prompted as {family} is: its files are of another kind.",
+            advice=f"Give `family=` {' or '.join(own)}, or nothing.",
+        )
 
 
 def _family_by_parts(parts: VisionParts) -> FamilyName:

@@ -24,6 +24,17 @@ class TypeName(str, Enum):
     bf16 = "bf16"
 
 
+class PictureFamily(str, Enum):
+    """How models with pictures are prompted."""
+
+    llava_v0 = "llava-v0"
+    llava_med = "llava-med"
+    llava_15 = "llava-v1.5"
+    llava_mistral = "llava-mistral"
+    open_flamingo = "open-flamingo"
+    med_flamingo = "med-flamingo"
+
+
 @takes(CompareOptions, "adapter_base", "offline")
 def convert(
     source: Annotated[
@@ -47,6 +58,12 @@ def convert(
         str | None,
         typer.Option(help="The folder of the CLIP model that looks at pictures, or hf:owner/name."),
     ] = None,
+    family: Annotated[
+        PictureFamily | None,
+        typer.Option(
+            help="How a model with pictures is prompted, where its files and the catalog do not say."
+        ),
+    ] = None,
 ) -> None:
     """Convert a checkpoint to GGUF, without torch and without running any of its code.
 
@@ -69,6 +86,7 @@ def convert(
         adapter_base=asked.adapter_base,
         base=base,
         vision_tower=vision_tower,
+        family=None if family is None else family.value,
         offline=asked.offline,
         progress=progress(),
     )

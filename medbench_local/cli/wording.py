@@ -39,6 +39,7 @@ ARGUMENTS = {one.name for one in fields(CompareOptions)} | {
     "confidence",
     "device",
     "dtype",
+    "family",
     "filter",
     "images",
     "items",

@@ -17,7 +17,7 @@ from medbench_local.acquire.inventory import fetched_twice, list_models, made_tw
 from medbench_local.acquire.picture_parts import VisionFiles
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.source import PictureModel, resolve_model
-from medbench_local.catalog.model import models, pairs
+from medbench_local.catalog.model import FamilyName, models, pairs
 from medbench_local.catalog.quantisation import load_quant
 from medbench_local.errors import (
     AcquireError,
@@ -429,6 +429,7 @@ def test_local_parts_become_a_folder_that_is_the_model(
         output,
         base=str(toys.base) if based else None,
         vision_tower=str(toys.tower_336 if "1.5" in name else toys.tower),
+        family=models()[name].family,
     )
     assert warnings == ()
     assert {path.name for path in output.iterdir()} == {
@@ -444,7 +445,7 @@ def test_local_parts_become_a_folder_that_is_the_model(
     assert given.quantised.sha256 == by_name.quantised.sha256
     assert given.vision.vision_sha256 == by_name.vision.vision_sha256
     assert given.vision.tower_sha256 == by_name.vision.tower_sha256
-    assert given.vision.family == by_name.vision.family
+    assert given.vision.family == models()[name].family
     assert (given.name, given.precision, given.vision.vision.parent) == ("mine", "full", output)
     assert {file.path for file in given.files} == {"model.gguf", "vision.safetensors", "tower.safetensors"}
     smaller = prepare(output, tmp_path / "home", "q8_0")
@@ -453,6 +454,33 @@ def test_local_parts_become_a_folder_that_is_the_model(
     noted = json.loads((output / "made-of.json").read_text(encoding="utf-8"))
     assert {one["path"].split("/")[0] for one in noted["made_of"]} >= {"tower"}
     assert not any(str(tmp_path) in one["path"] for one in noted["made_of"])
+
+
+def test_files_that_do_not_say_how_they_are_prompted_are_warned_of(tmp_path: Path, toys: Toys) -> None:
+    output = tmp_path / "mine"
+
+    def converted(family: FamilyName | None) -> tuple[str, ...]:
+        tower, base = str(toys.tower), str(toys.base)
+        return api.convert(str(toys.llava_med), output, base=base, vision_tower=tower, family=family)
+
+    def prompted() -> tuple[FamilyName | None, bool]:
+        made = prepare(output, tmp_path / "home")
+        assert made.vision is not None
+        return made.vision.family, any("do not say how" in warning for warning in made.warnings)
+
+    assert any('`family="llava-med"`' in warning for warning in converted(None))
+    assert prompted() == ("llava-v0", True)
+    written = {path.name: path.stat().st_mtime_ns for path in output.iterdir() if path.suffix != ".json"}
+    assert not converted("llava-med")
+    assert prompted() == ("llava-med", False)
+    assert written == {
+        path.name: path.stat().st_mtime_ns for path in output.iterdir() if path.name in written
+    }
+    with pytest.raises(UsageError, match="cannot be prompted as med-flamingo"):
+        converted("med-flamingo")
+    text = tmp_path / "text.gguf"
+    with pytest.raises(UsageError, match="has no pictures"):
+        api.convert(str(toys.base), text, family="llava-med")
 
 
 def test_a_folder_is_finished_where_it_was_left(
