@@ -571,7 +571,11 @@ def test_a_quantised_language_model_may_take_its_place(tmp_path: Path, toys: Toy
 def test_what_was_warned_of_at_the_conversion_is_said_in_every_run(tmp_path: Path, toys: Toys) -> None:
     tower = shutil.copytree(toys.tower_336, tmp_path / "clip-vit-large-patch14-336")
     warnings = api.convert(
-        str(toys.llava_v0), tmp_path / "mine", base=str(toys.base), vision_tower=str(tower)
+        str(toys.llava_v0),
+        tmp_path / "mine",
+        base=str(toys.base),
+        vision_tower=str(tower),
+        family="llava-v0",
     )
     assert any("was trained with the tower clip-vit-large-patch14" in one for one in warnings)
     assert set(warnings) <= set(prepare(tmp_path / "mine", tmp_path / "home").warnings)
@@ -588,7 +592,11 @@ def test_a_base_of_the_same_shape_that_is_another_model_is_told(
     for number, source in enumerate((toys.llava_med, toys.llava_v0)):
         right, wrong = (
             api.convert(
-                str(source), tmp_path / f"{number}-{one.name}", base=str(one), vision_tower=str(toys.tower)
+                str(source),
+                tmp_path / f"{number}-{one.name}",
+                base=str(one),
+                vision_tower=str(toys.tower),
+                family="llava-v0",
             )
             for one in (toys.base, base)
         )
