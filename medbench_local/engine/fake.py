@@ -25,7 +25,7 @@ from medbench_local.engine.base import (
 from medbench_local.errors import EngineError, WorkerDied
 
 BOS, EOS = 1, 2
-VOCABULARY = 3 + 2**32
+VOCABULARY = 3 + 2**30
 PLACE = "<image>"
 """What is written where nothing is shown; in a text it is refused, as control-token text is."""
 _CONTROL = {"<s>": BOS, "</s>": EOS}
@@ -43,7 +43,7 @@ _TEXTS: dict[int, str] = {}
 
 @lru_cache(maxsize=100_000)
 def _token(piece: str) -> int:
-    token = 3 + _hash(piece)
+    token = 3 + _hash(piece) // 4  # as small as tokens of llama.cpp are
     _TEXTS[token] = piece
     return token
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import pytest
 
-from medbench_local import read_results, verdict
 from medbench_local.catalog.protocol import BootstrapSettings
-from medbench_local.files.rows import Row
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.results.checks import Check
 from medbench_local.results.samples import sample_rows
@@ -22,8 +18,7 @@ from medbench_local.statistics.paired import paired_bootstrap
 from medbench_local.study.prompt_search import unsearched
 from medbench_local.study.verdicts import AtFullPrecision, Side, comparison, over_pictures
 from medbench_local.tasks.picture import Picture
-from medbench_local.tasks.question import Question, question_of
-from tests.study.conftest import Fakes
+from medbench_local.tasks.question import Question
 from tests.study.material import answers_of, known, questions
 
 SETTINGS = BootstrapSettings(confidence=0.95)
@@ -163,22 +158,3 @@ def test_samples_have_the_hashes_of_pictures_where_there_are_any() -> None:
     assert first["images"] == [picture("a").sha256, picture("b").sha256]
     assert "images" not in second
     assert [name for name in first if name != "images"] == list(second)
-
-
-def test_from_questions_with_pictures_to_a_run_and_the_verdict_of_its_folder(
-    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def with_pictures(row: Row, **fields: Any) -> Question:
-        question = question_of(row, **fields)
-        number = int(question.id.rpartition("-")[2])
-        return replace(question, pictures=(picture(number // 3),))
-
-    monkeypatch.setattr("medbench_local.tasks.readers.own.question_of", with_pictures)
-    run = fakes.compare(tasks=["./made-up"], shots=[0])
-    assert read_results(run.folder.results_file) == run.results
-    (found,) = run.results.comparisons
-    assert found.clusters is not None
-    assert {kind.questions for kind in found.clusters.kinds} == {3}
-    (row,) = verdict(run.folder.path, run.folder.path).rows
-    assert row.clusters is not None
-    assert (row.clusters.by, row.clusters.n, row.clusters.ci) == ("picture", 20, found.clusters.ci)

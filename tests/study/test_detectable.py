@@ -8,7 +8,7 @@ from math import sqrt
 import pytest
 
 from medbench_local import plan
-from medbench_local.catalog.protocol import Scoring
+from medbench_local.catalog.protocol import Scoring, load_protocol
 from medbench_local.study.detectable import detectable_beforehand
 
 
@@ -32,8 +32,18 @@ def test_tasks_of_a_size_are_said_together() -> None:
 @pytest.mark.usefixtures("fakes")
 def test_only_where_models_think() -> None:
     asked: list[tuple[Scoring, int]] = [("thinking", 1), ("constrained", 0)]
+    thinking = load_protocol("laptop").thinking.model_copy(update={"budget": 64})
+    protocol = load_protocol("laptop").model_copy(update={"thinking": thinking})
     for scoring, expected in asked:
-        cost = plan("demo-med", "demo-base", tasks=["./made-up"], shots=[0], scoring=scoring, quant="none")
+        cost = plan(
+            "demo-med",
+            "demo-base",
+            tasks=["./made-up"],
+            shots=[0],
+            scoring=scoring,
+            quant="none",
+            protocol=protocol,
+        )
         assert len(cost.detectable) == expected
         assert ("With 60 questions of made-up" in str(cost)) == bool(expected)
         assert ("detectable" in cost.to_dict()) == bool(expected)

@@ -18,7 +18,7 @@ import pytest
 from huggingface_hub import close_session, constants
 from PIL import Image
 
-from medbench_local import Protocol, check, compare, plan, read_results, sweep
+from medbench_local import Protocol, check, compare, plan, read_results, sweep, verdict
 from medbench_local.errors import UsageError
 from medbench_local.progress import Advance, Silent
 from medbench_local.results.folder import Run
@@ -409,6 +409,9 @@ def test_questions_about_one_picture_are_counted_together_beside(
     seen = next(one for one in runs[medical].results.comparisons if one.task == "seen")
     assert seen.clusters is not None
     assert (seen.clusters.by, seen.clusters.n) == ("picture", SIZES["test"] // SHARED)
+    folder = runs[medical].folder
+    again = [row.clusters for row in verdict(folder.path, folder.path).rows if row.clusters is not None]
+    assert (again[0].by, again[0].n) == (seen.clusters.by, seen.clusters.n)
 
 
 @pytest.fixture(scope="module")
