@@ -131,7 +131,7 @@ def write_llama(folder: Path, added: Sequence[str]) -> Path:
     for name, shape in shapes(values).items():
         noise = torch.randn(shape, generator=generator)
         state[name] = (
-            1 + 0.2 * noise if len(shape) == 1 else noise * (1.2 if "proj" in name else 3) / shape[-1] ** 0.5
+            1 + 0.2 * noise if len(shape) == 1 else noise * (1 if "proj" in name else 3) / shape[-1] ** 0.5
         )
     write_weights(folder, state)
     (folder / "tokenizer.model").write_bytes(small_sentencepiece())
