@@ -83,7 +83,7 @@ class _Held:
 
 def _held_a_question(work: Callable[[int, _Held], None]) -> float:
     """Bytes that a question more takes; ``work`` is done with that many."""
-    work(FEW, _Held())  # imports, and the words that the fake engine knows
+    work(MANY, _Held())  # imports, and all words that the fake engine will know
     gc.freeze()  # collecting is looked at among what is new only, which takes a tenth of the time
     found = []
     for count in (FEW, MANY):
