@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -79,11 +80,14 @@ class Layout(Protocol):
         """What stands before an answer that nothing introduces, and not at the end of a prompt."""
 
     def stop(self, template: Template) -> tuple[str, ...]:
-        """Strings that end a generated answer."""
+        """Strings that end a generated answer: usually those of its format."""
+        return template.stop
 
-    def lacking(self, draft: Draft) -> int:
-        """How many pictures the study's code would miss, which then fails; 0 where it does not."""
+    def lacking(self, draft: Draft) -> int:  # noqa: ARG002
+        """How many pictures the study's code would miss, which then fails; 0 where it does not, as mostly."""
+        return 0
 
+    @abstractmethod
     def write(self, draft: Draft) -> Parts:
         """The parts of the prompt.
 
@@ -93,21 +97,13 @@ class Layout(Protocol):
 
 
 @dataclass(frozen=True)
-class PlainText:
+class PlainText(Layout):
     """Questions and answers one after the other, as the template separates them."""
 
     shows_pictures = False
     special = False
     place_tokens = 0
     gap = ""
-
-    def stop(self, template: Template) -> tuple[str, ...]:
-        """See `Layout.stop`."""
-        return template.stop
-
-    def lacking(self, draft: Draft) -> int:  # noqa: ARG002
-        """See `Layout.lacking`."""
-        return 0
 
     def write(self, draft: Draft) -> Parts:
         """See `Layout.write`."""
@@ -116,7 +112,7 @@ class PlainText:
 
 
 @dataclass(frozen=True)
-class Conversation:
+class Conversation(Layout):
     """Questions as what the user says, answers as what the assistant says.
 
     Attributes:
@@ -129,14 +125,6 @@ class Conversation:
     special = True
     place_tokens = 260
     gap = ""
-
-    def stop(self, template: Template) -> tuple[str, ...]:
-        """See `Layout.stop`."""
-        return template.stop
-
-    def lacking(self, draft: Draft) -> int:  # noqa: ARG002
-        """See `Layout.lacking`."""
-        return 0
 
     def write(self, draft: Draft) -> Parts:
         """See `Layout.write`; all pictures of a question stand where the chat puts those of a turn."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medbench_local.prompts.layout import Draft, Item, Parts, joined
+from medbench_local.prompts.layout import Draft, Item, Layout, Parts, joined
 from medbench_local.prompts.prompt import Shown
 from medbench_local.prompts.template import Template
 from medbench_local.tasks.picture import Picture
@@ -20,7 +20,7 @@ _NAMED = re.compile(r"<image (\d+)>")
 
 
 @dataclass(frozen=True)
-class HumanAssistant:
+class HumanAssistant(Layout):
     """LLaVA of the first release and LLaVA-Med: the pictures stand behind the question and its options.
 
     A question has as many places as its data set tags in its text. In the study's code only the last place of a prompt
@@ -66,7 +66,7 @@ class HumanAssistant:
 
 
 @dataclass(frozen=True)
-class Chunks:
+class Chunks(Layout):
     """Flamingo: as many places before a question as it has pictures; a demonstration ends in a control token.
 
     In the study's code the places of a prompt go with the pictures handed over, one by one; what stands behind a place
@@ -81,10 +81,6 @@ class Chunks:
     def stop(self, template: Template) -> tuple[str, ...]:  # noqa: ARG002
         """See `Layout.stop`."""
         return ("Question:", "<|endofchunk|>")
-
-    def lacking(self, draft: Draft) -> int:  # noqa: ARG002
-        """See `Layout.lacking`."""
-        return 0
 
     def write(self, draft: Draft) -> Parts:
         """See `Layout.write`."""
@@ -110,7 +106,7 @@ class Chunks:
 
 
 @dataclass(frozen=True)
-class Turns:
+class Turns(Layout):
     """LLaVA 1.5 and its kin: the pictures of a question stand before it, each on a line; all of them are shown.
 
     Attributes:
@@ -137,10 +133,6 @@ class Turns:
     def stop(self, template: Template) -> tuple[str, ...]:
         """See `Layout.stop`."""
         return (*template.stop, *self.stops)
-
-    def lacking(self, draft: Draft) -> int:  # noqa: ARG002
-        """See `Layout.lacking`."""
-        return 0
 
     def write(self, draft: Draft) -> Parts:
         """See `Layout.write`."""

@@ -16,7 +16,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.errors import InputError
 from medbench_local.vision.arithmetic import Floats, attention, gelu, layer_norm, one_thread
 from medbench_local.vision.parts import HEAD, VisionFile, VisionParts
 
@@ -64,12 +63,7 @@ class GatedBlocks:
         Raises:
             InputError: as `VisionFile.open`; or the model is of another kind.
         """
-        file = VisionFile.open(path)
-        if file.parts.kind != "flamingo":
-            raise InputError(
-                path, "record", f"a model of kind '{file.parts.kind}', which has no gated blocks"
-            )
-        return cls(file, threads)
+        return cls(VisionFile.of_kind(path, "flamingo", "gated blocks"), threads)
 
     def media(self, latents: Floats) -> Media:
         """What the blocks need of a picture.

@@ -15,6 +15,9 @@ from pydantic import ConfigDict
 from medbench_local.errors import InputError
 from medbench_local.vision.tensor_file import MappedTensor, TensorFile, write_tensors
 
+Kind = Literal["llava", "flamingo"]
+"""How a model is shown pictures; see `VisionParts.kind`."""
+
 HEAD = 64
 """Numbers of one attention head in resampler and gated blocks."""
 
@@ -43,7 +46,7 @@ class VisionParts:
         ValueError: that makes no sense.
     """
 
-    kind: Literal["llava", "flamingo"]
+    kind: Kind
     tower_sha256: str
     layer: int
     crop: Literal["floor", "bankers"]
@@ -113,6 +116,23 @@ class VisionFile:
             if sizes.get(inner, 0) % HEAD:
                 raise InputError(path, "header", f"{inner} of {sizes[inner]} is no multiple of {HEAD}")
         return cls(path, parts, sizes, layers, file.tensors)
+
+    @classmethod
+    def of_kind(cls, path: Path, kind: Kind, part: str) -> VisionFile:
+        """Open and check the file of a model that has a part.
+
+        Args:
+            path: the file.
+            kind: of the models that have it.
+            part: for people ("resampler").
+
+        Raises:
+            InputError: as `open`; or the model is of another kind.
+        """
+        file = cls.open(path)
+        if file.parts.kind != kind:
+            raise InputError(path, "record", f"a model of kind '{file.parts.kind}', which has no {part}")
+        return file
 
     def stored(self, name: str) -> MappedTensor:
         """A tensor, mapped."""

@@ -29,10 +29,7 @@ class Projector:
         Raises:
             InputError: as `VisionFile.open`; or the model is of another kind.
         """
-        file = VisionFile.open(path)
-        if file.parts.kind != "llava":
-            raise InputError(path, "record", f"a model of kind '{file.parts.kind}', which has no projector")
-        return cls(file)
+        return cls(VisionFile.of_kind(path, "llava", "projector"))
 
     def rows(self, features: Floats) -> Floats:
         """The rows of a picture, the same bits whenever they are asked for.

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from medbench_local.errors import InputError
 from medbench_local.vision.arithmetic import Floats, attention, gelu, layer_norm, one_thread
 from medbench_local.vision.parts import HEAD, VisionFile, VisionParts
 from medbench_local.vision.projector import check_features
@@ -36,10 +35,7 @@ class Resampler:
         Raises:
             InputError: as `VisionFile.open`; or the model is of another kind.
         """
-        file = VisionFile.open(path)
-        if file.parts.kind != "flamingo":
-            raise InputError(path, "record", f"a model of kind '{file.parts.kind}', which has no resampler")
-        return cls(file)
+        return cls(VisionFile.of_kind(path, "flamingo", "resampler"))
 
     def latents(self, features: Floats, ln_post: LnPost) -> Floats:
         """The latents of a picture, the same bits whenever they are asked for.
