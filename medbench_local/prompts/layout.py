@@ -10,12 +10,9 @@ from typing import NamedTuple, Protocol
 from medbench_local.catalog.names import ShotImages
 from medbench_local.errors import InputError
 from medbench_local.prompts.chat import Chat, PictureTurn, Turn
-from medbench_local.prompts.prompt import Shown
+from medbench_local.prompts.prompt import Parts, Shown
 from medbench_local.prompts.template import Template, write_plain
 from medbench_local.tasks.question import Question
-
-Parts = tuple[str | Shown, ...]
-"""As of a `Prompt`: texts, none empty but a single one, and places of pictures."""
 
 
 class Item(NamedTuple):

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medbench_local.prompts.layout import Draft, Item, Layout, Parts, joined
-from medbench_local.prompts.prompt import Shown
+from medbench_local.prompts.layout import Draft, Item, Layout, joined
+from medbench_local.prompts.prompt import Parts, Shown
 from medbench_local.prompts.template import Template
 from medbench_local.tasks.picture import Picture
 

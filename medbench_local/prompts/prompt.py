@@ -95,20 +95,6 @@ class Prompt:
     gap: str = ""
     marks: ThinkingMarks = ThinkingMarks()
 
-    @classmethod
-    def of_text(
-        cls,
-        text: str,
-        *,
-        special: bool,
-        labels: tuple[str, ...],
-        stop: tuple[str, ...],
-        gap: str = "",
-        marks: ThinkingMarks = ThinkingMarks(),
-    ) -> Prompt:
-        """A prompt without pictures."""
-        return cls((text,), special=special, labels=labels, stop=stop, gap=gap, marks=marks)
-
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """Its pictures, each once, in the order in which they are shown."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from medbench_local.errors import InputError, TooFewPicturesError, UsageError
 from medbench_local.prompts import template as pieces
-from medbench_local.prompts.layout import Draft, Item, Layout, Parts
+from medbench_local.prompts.layout import Draft, Item, Layout
 from medbench_local.prompts.picture_layouts import HumanAssistant
-from medbench_local.prompts.prompt import Prompt, Shown
+from medbench_local.prompts.prompt import Parts, Prompt, Shown
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.prompts.template import Template
 from medbench_local.tasks.picture import CONTROL, TAG, Picture

@@ -22,7 +22,7 @@ def shown(*parts: str | Picture | Shown) -> Prompt:
 
 @given(st.text())
 def test_the_hash_of_a_text_is_that_of_its_utf_8(text: str) -> None:
-    prompt = Prompt.of_text(text, special=False, labels=(), stop=())
+    prompt = Prompt((text,), special=False, labels=(), stop=())
     assert prompt.parts == (text,)
     assert prompt.text == str(prompt) == text
     assert prompt.sha256 == hashlib.sha256(text.encode()).hexdigest()
