@@ -537,6 +537,7 @@ def convert(
     base: str | None = None,
     vision_tower: str | None = None,
     family: FamilyName | None = None,
+    force: bool = False,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
@@ -557,6 +558,7 @@ def convert(
             catalog or the model's configuration says.
         family: how a model with pictures is prompted: "llava-v0", "llava-med", "llava-v1.5", "llava-mistral",
             "open-flamingo" or "med-flamingo"; None for what the catalog says, or else its files as far as they can.
+        force: replace the GGUF file ``output`` if it is there.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
@@ -564,8 +566,10 @@ def convert(
         Warnings: what a person should know before trusting the file.
 
     Raises:
+        UsageError: ``output`` is a file that is there, without ``force``.
         MedbenchError: the checkpoint cannot be had, read or written.
     """
+    _need_no_file(output, force=force)
     from medbench_local.acquire.checkpoint_files import find_checkpoint
     from medbench_local.acquire.conversion.convert import convert_checkpoint  # slow to import
     from medbench_local.acquire.picture_export import write_picture_folder
@@ -609,6 +613,7 @@ def quantize(
     *,
     quant: str | Path | QuantConfig,
     threads: int | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Quantise a GGUF file; the same input gives the same bytes.
@@ -618,16 +623,27 @@ def quantize(
         output: the GGUF file to write.
         quant: a quantisation config, its name or its file.
         threads: CPU threads; the bytes do not depend on them.
+        force: replace ``output`` if it is there.
         progress: listens to the work.
 
     Returns:
         Warnings: what a person should know before trusting the file.
 
     Raises:
+        UsageError: ``output`` is there, without ``force``.
         MedbenchError: the file cannot be read, quantised or written.
     """
+    _need_no_file(output, force=force)
     config = quant if isinstance(quant, QuantConfig) else load_quant(quant)
     return quantise(source, config, output, threads=threads, progress=progress or Silent()).warnings
+
+
+def _need_no_file(output: Path, *, force: bool) -> None:
+    """Hours of work must not take the place of hours of work by a slip."""
+    if not force and output.is_file():
+        raise UsageError(
+            f"{output} is there already.", advice="Replace it with `force=True`, or name another file."
+        )
 
 
 def export_prompts(

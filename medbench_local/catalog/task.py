@@ -214,7 +214,7 @@ def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UsageError: nothing is named, or a name is not known.
     """
-    groups = _groups()
+    groups = task_groups()
     found: dict[str, None] = {}
     for name in (name.strip() for name in names):
         if name in groups:
@@ -241,7 +241,7 @@ def _catalog() -> TaskFile:
 
 
 def _advice(name: str) -> str:
-    known = (*task_names(), *_groups())
+    known = (*task_names(), *task_groups())
     near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=3)
     if near:
         return f"Did you mean {' or '.join(near)}?"
@@ -249,11 +249,11 @@ def _advice(name: str) -> str:
 
 
 def _known() -> str:
-    return f"Known are {', '.join(task_names())}, and the groups {', '.join(_groups())}"
+    return f"Known are {', '.join(task_names())}, and the groups {', '.join(task_groups())}"
 
 
-def _groups() -> dict[str, tuple[str, ...]]:
-    """Names that stand for several tasks."""
+def task_groups() -> dict[str, tuple[str, ...]]:
+    """Names that stand for several tasks, and these."""
     return {
         "all": study_tasks(),
         "mmlu": tuple(name for name in study_tasks() if name.startswith("mmlu-")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from medbench_local.cli import (
+    cache,
     check,
     compare,
     convert,
@@ -39,4 +40,5 @@ def register(app: typer.Typer) -> None:
     app.add_typer(runs.app)
     app.command()(report.report)
     app.add_typer(validate.reference_app)
+    app.command()(cache.cache)
     app.command()(doctor.doctor)

@@ -15,6 +15,9 @@ from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
 
 
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")]
+
+
 class TypeName(str, Enum):
     """Number type of a converted model's weights."""
 
@@ -64,6 +67,7 @@ def convert(
             help="How a model with pictures is prompted, where its files and the catalog do not say."
         ),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Convert a checkpoint to GGUF, without torch and without running any of its code.
 
@@ -87,6 +91,7 @@ def convert(
         base=base,
         vision_tower=vision_tower,
         family=None if family is None else family.value,
+        force=force,
         offline=asked.offline,
         progress=progress(),
     )
@@ -106,6 +111,7 @@ def quantize(
     quant: Annotated[str, typer.Option(help="A quantisation config or its file.")],
     output: Annotated[Path, typer.Option(help="The GGUF file to write.")],
     threads: Annotated[int | None, typer.Option(help="CPU threads; the bytes do not depend on them.")] = None,
+    force: Force = False,
 ) -> None:
     """Quantise a GGUF file; the same input gives the same bytes.
 
@@ -116,6 +122,7 @@ def quantize(
 
     read = gguf_files(source) if source.is_file() else []
     target = output_file(output, inputs=[*read, *quant_files(quant)])
-    for warning in api.quantize(source, target, quant=quant, threads=threads, progress=progress()):
+    warnings = api.quantize(source, target, quant=quant, threads=threads, force=force, progress=progress())
+    for warning in warnings:
         warn(warning)
     err().print(f"{output}: {quant}, {amount(output.stat().st_size, 'B')}", markup=False)

@@ -1,4 +1,4 @@
-"""``models list|show|fetch``: what the catalog knows and what is on this machine."""
+"""``models list|show|fetch|rm``: what the catalog knows and what is on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from medbench_local.cli.options import MODEL_HELP, takes
-from medbench_local.cli.output import out, print_json, warn
+from medbench_local.cli.output import agreed, err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
 from medbench_local.text import plain
@@ -175,6 +175,27 @@ def fetch(
     if prepared.vision is not None:
         for path, _ in prepared.vision.files.values():
             out().print(f"{path} ({amount(path.stat().st_size, 'B')})", markup=False)
+
+
+@app.command("rm")
+def remove_command(
+    model: Annotated[str, typer.Argument(help="The name of a model, as `cache` lists it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove the GGUF files that were made of a model; its download in the hub's cache stays.
+
+    Example: medbench-local models rm meditron-7b
+    """
+    from medbench_local.acquire.removal import of_model, remove
+    from medbench_local.settings import read_settings
+
+    found = of_model(model, read_settings().home)
+    for one in found:
+        err().print(f"{one.path} ({amount(one.size, 'B')})", markup=False)
+    agreed(f"Remove what was made of {model}?", yes=yes)
+    for one in found:
+        remove(one)
+    err().print(f"removed {amount(sum(one.size for one in found), 'B')}", markup=False)
 
 
 def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -22,9 +23,15 @@ def list_command(json: Json = False) -> None:
 
     Example: medbench-local tasks list
     """
-    from medbench_local.catalog.task import task_entry, task_names
+    from medbench_local.catalog.task import task_names
 
-    entries = [task_entry(name) for name in task_names()]
+    _list(task_names(), json=json)
+
+
+def _list(names: Sequence[str], *, json: bool) -> None:
+    from medbench_local.catalog.task import task_entry
+
+    entries = [task_entry(name) for name in names]
     if json:
         print_json(
             [
@@ -56,16 +63,24 @@ def list_command(json: Json = False) -> None:
 @app.command()
 @takes(CompareOptions, "data_dir", "offline")
 def show(
-    task: Annotated[str, typer.Argument(help="A task id, or a folder of your own questions.")],
+    task: Annotated[str, typer.Argument(help="A task id, a group, or a folder of your own questions.")],
     asked: CompareOptions,
     item: Annotated[int, typer.Option(help="Which test question to print, from 0.")] = 0,
     json: Json = False,
 ) -> None:
     """Show a task: its splits, its files, and one of its questions, with the names and sizes of its pictures.
 
+    Of a group (all, mmlu, visual, mmmu, demo) the tasks that it stands for are listed.
+
     Example: medbench-local tasks show mmlu-anatomy --data-dir data
     """
     from string import ascii_uppercase
+
+    from medbench_local.catalog.task import task_groups
+
+    if (group := task_groups().get(task)) is not None:
+        _list(group, json=json)
+        return
 
     from medbench_local import api
     from medbench_local.errors import UsageError
