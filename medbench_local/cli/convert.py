@@ -14,7 +14,6 @@ from medbench_local.cli.output import err, warn
 from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
 
-
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")]
 
 
