@@ -54,6 +54,7 @@ from medbench_local.prompts.export import ExportedPrompt, exported_prompts
 from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.folder import Run, RunFolder, find_run, list_runs
 from medbench_local.results.model_check import ModelCheck
+from medbench_local.results.presented import Drawing, draw_with
 from medbench_local.results.reading import read_results
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
@@ -114,6 +115,7 @@ __all__ = [
     "Results",
     "Run",
     "RunFolder",
+    "Silent",
     "StoreError",
     "Sweep",
     "UnreachableError",
@@ -163,11 +165,30 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_LOADED_WHEN_USED[name]), name)
 
 
+def _drawn(result: Any) -> str:
+    from medbench_local.report.notebook import html  # only notebooks need it
+
+    return html(result)
+
+
+def _rows(result: Any) -> Sequence[Mapping[str, Any]]:
+    from medbench_local.report.notebook import rows
+
+    return rows(result)
+
+
+draw_with(Drawing(_drawn, _rows))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Heard:
     """The argument of everything that takes long."""
 
-    progress: Progress | None = option(None, "Listens to the work.", unset="silence")
+    progress: Progress | None = option(
+        None,
+        "Listens to the work; Silent() for silence.",
+        unset="bars in a terminal, a line in a notebook, silence elsewhere",
+    )
 
 
 @dataclass(frozen=True)
@@ -183,7 +204,7 @@ class _Pair(_Heard, CompareOptions):
 
     def sides(self) -> tuple[str, str]:
         """Both models."""
-        return self.medical, self.base or only_partner(self.medical, self.progress or Silent())
+        return self.medical, self.base or only_partner(self.medical, _listener(self.progress))
 
 
 @dataclass(frozen=True)
@@ -414,7 +435,7 @@ def score_requests(
     Raises:
         MedbenchError: the model cannot be had, loaded or used.
     """
-    listener = progress or Silent()
+    listener = _listener(progress)
     options = resolve(
         CompareOptions(
             chat_template=chat_template,
@@ -492,7 +513,7 @@ def score_file(
         MedbenchError: the model cannot be had, loaded or used, or the file cannot be written.
     """
     asked = read_requests(requests)
-    listener = progress or Silent()
+    listener = _listener(progress)
     options = resolve(
         CompareOptions(
             chat_template=chat_template,
@@ -576,7 +597,7 @@ def convert(
     from medbench_local.acquire.picture_source import resolve_with_parts
 
     options = resolve(CompareOptions(offline=offline))
-    listener = progress or Silent()
+    listener = _listener(progress)
     if base is not None and adapter_base is not None:
         raise UsageError("`base=` and `adapter_base=` mean the same.", advice="Give one of them.")
     below = base or adapter_base
@@ -635,7 +656,16 @@ def quantize(
     """
     _need_no_file(output, force=force)
     config = quant if isinstance(quant, QuantConfig) else load_quant(quant)
-    return quantise(source, config, output, threads=threads, progress=progress or Silent()).warnings
+    return quantise(source, config, output, threads=threads, progress=_listener(progress)).warnings
+
+
+def _listener(progress: Progress | None) -> Progress:
+    """What is told of the work: what was given, or what a person at a terminal or a notebook sees."""
+    if progress is not None:
+        return progress
+    from medbench_local.report.live import shown_to_people  # slow to import
+
+    return shown_to_people()
 
 
 def _need_no_file(output: Path, *, force: bool) -> None:
@@ -670,7 +700,7 @@ def export_prompts(
     options = resolve(CompareOptions(data_dir=data_dir, offline=offline))
     folder = run.folder if isinstance(run, Run) else find_run(str(run))
     return prompts_of_run(
-        folder, data_dir=options.data_dir, offline=options.offline, progress=progress or Silent()
+        folder, data_dir=options.data_dir, offline=options.offline, progress=_listener(progress)
     )
 
 
@@ -741,7 +771,7 @@ def task_prompts(
         think_open=options.think_open,
         think_close=options.think_close,
     )
-    listener = progress or Silent()
+    listener = _listener(progress)
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
     for warning in loaded.warnings:
         listener.note(f"warning: {warning}")
@@ -913,4 +943,4 @@ def tools_for(progress: Progress | None = None) -> Tools:
 
         write(folder, results)
 
-    return Tools(start_engine, progress or Silent(), write_reports)
+    return Tools(start_engine, _listener(progress), write_reports)
