@@ -50,15 +50,17 @@ def folder_size(folder: Path) -> int:
 
 def kept_models(home: Path) -> list[Kept]:
     """The folders of converted and quantised models, by name."""
-    return sorted(_models(home), key=lambda one: (one.name, one.path.name))
+    found = (Kept("model", name, path, folder_size(path)) for name, path in model_folders(home))
+    return sorted(found, key=lambda one: (one.name, one.path.name))
 
 
-def _models(home: Path) -> Iterator[Kept]:
+def model_folders(home: Path) -> Iterator[tuple[str, Path]]:
+    """The folders of converted and quantised models with the models' names, in no order."""
     folder = home / "models"
     for path in folder.iterdir() if folder.is_dir() else ():
         named = _FOLDER.fullmatch(path.name)
         if named and path.is_dir() and not path.is_symlink():
-            yield Kept("model", named["name"], path, folder_size(path))
+            yield named["name"], path
 
 
 def kept(home: Path) -> list[Kept]:

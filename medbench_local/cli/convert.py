@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from medbench_local.cli import complete
 from medbench_local.cli.inputs import gguf_files, model_files, quant_files
 from medbench_local.cli.options import takes
 from medbench_local.cli.output import err, warn
@@ -107,7 +108,9 @@ def convert(
 
 def quantize(
     source: Annotated[Path, typer.Argument(help="A GGUF file in f32, f16 or bf16.")],
-    quant: Annotated[str, typer.Option(help="A quantisation config or its file.")],
+    quant: Annotated[
+        str, typer.Option(help="A quantisation config or its file.", autocompletion=complete.quants)
+    ],
     output: Annotated[Path, typer.Option(help="The GGUF file to write.")],
     threads: Annotated[int | None, typer.Option(help="CPU threads; the bytes do not depend on them.")] = None,
     force: Force = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from medbench_local.cli import complete
 from medbench_local.cli.options import MODEL_HELP, takes
 from medbench_local.cli.output import agreed, err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
@@ -126,10 +127,13 @@ def _list_pairs(wanted: Mapping[str, ModelEntry], *, json: bool) -> None:
 @app.command()
 @takes(CompareOptions, "adapter_base", "offline")
 def show(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete.models)],
     asked: CompareOptions,
     quant: Annotated[
-        str | None, typer.Option(help=f"A quantisation config or its file, or full. {_CHOSEN}")
+        str | None,
+        typer.Option(
+            help=f"A quantisation config or its file, or full. {_CHOSEN}", autocompletion=complete.quants
+        ),
     ] = None,
     context: Annotated[int, typer.Option(help="Context in tokens, for the memory needed.")] = 2048,
     json: Json = False,
@@ -151,11 +155,14 @@ def show(
 @app.command()
 @takes(CompareOptions, "adapter_base", "offline")
 def fetch(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete.models)],
     asked: CompareOptions,
     quant: Annotated[
         str | None,
-        typer.Option(help=f"The precision to prepare: a quantisation config or its file, or full. {_CHOSEN}"),
+        typer.Option(
+            help=f"The precision to prepare: a quantisation config or its file, or full. {_CHOSEN}",
+            autocompletion=complete.quants,
+        ),
     ] = None,
 ) -> None:
     """Fetch, convert and quantise a model now, so that comparing needs no network later.
@@ -179,7 +186,9 @@ def fetch(
 
 @app.command("rm")
 def remove_command(
-    model: Annotated[str, typer.Argument(help="The name of a model, as `cache` lists it.")],
+    model: Annotated[
+        str, typer.Argument(help="The name of a model, as `cache` lists it.", autocompletion=complete.made)
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove the GGUF files that were made of a model; its download in the hub's cache stays.

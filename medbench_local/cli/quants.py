@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from medbench_local.cli import complete
 from medbench_local.cli.output import out, print_json
 from medbench_local.text import plain_lines
 
@@ -47,7 +48,10 @@ def list_command(json: Json = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A built-in name or a YAML file of your own.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A built-in name or a YAML file of your own.", autocompletion=complete.quants),
+    ],
     json: Json = False,
 ) -> None:
     """Show a quantisation config; a file of your own is checked this way.

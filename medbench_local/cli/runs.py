@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medbench_local.cli import complete
 from medbench_local.cli.output import agreed, err, listing, out, print_json
 from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import MedbenchError
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 app = typer.Typer(name="runs", help="Runs on this machine.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Option(help="Where runs lie.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
-RunName = Annotated[str, typer.Argument(help="A run's folder, or its name (or the beginning or end of it).")]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        help="A run's folder, or its name (or the beginning or end of it).", autocompletion=complete.runs
+    ),
+]
 _RATES = ("win_rate", "tie_rate", "loss_rate")
 
 
@@ -127,7 +133,10 @@ def show(run: RunName, folder: Folder = Path("runs"), json: Json = False) -> Non
 @app.command("rm")
 def remove_command(
     runs: Annotated[
-        list[str], typer.Argument(help="Runs: folders, or names (or the beginning or end of one).")
+        list[str],
+        typer.Argument(
+            help="Runs: folders, or names (or the beginning or end of one).", autocompletion=complete.runs
+        ),
     ],
     folder: Folder = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

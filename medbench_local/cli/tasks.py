@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from medbench_local.cli import complete
 from medbench_local.cli.options import takes
 from medbench_local.cli.output import out, print_json, warn
 from medbench_local.cli.progress import progress
@@ -63,7 +64,12 @@ def _list(names: Sequence[str], *, json: bool) -> None:
 @app.command()
 @takes(CompareOptions, "data_dir", "offline")
 def show(
-    task: Annotated[str, typer.Argument(help="A task id, a group, or a folder of your own questions.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="A task id, a group, or a folder of your own questions.", autocompletion=complete.task
+        ),
+    ],
     asked: CompareOptions,
     item: Annotated[int, typer.Option(help="Which test question to print, from 0.")] = 0,
     json: Json = False,

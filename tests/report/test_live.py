@@ -33,9 +33,9 @@ def cell(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setitem(
         sys.modules,
         "IPython",
-        SimpleNamespace(get_ipython=lambda: kernel, display=screen),  # type: ignore[arg-type]
+        SimpleNamespace(get_ipython=lambda: kernel, display=screen),
     )
-    monkeypatch.setitem(sys.modules, "IPython.display", screen)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython.display", screen)
     return shown
 
 

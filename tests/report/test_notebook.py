@@ -47,8 +47,13 @@ def run(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def frames(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Any]]:
     """What a library of the name pandas is given to make data frames of."""
     made: list[Sequence[Any]] = []
-    pandas = SimpleNamespace(DataFrame=lambda rows: made.append(rows) or rows)
-    monkeypatch.setitem(sys.modules, "pandas", pandas)  # type: ignore[arg-type]
+
+    def frame(rows: Sequence[Any]) -> Sequence[Any]:
+        made.append(rows)
+        return rows
+
+    pandas = SimpleNamespace(DataFrame=frame)
+    monkeypatch.setitem(sys.modules, "pandas", pandas)
     return made
 
 
