@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from medbench_local.cli.output import listing, out, print_json
+from medbench_local.cli.output import Listing, out, print_json
 from medbench_local.cli.progress import amount
 from medbench_local.text import plain
 
@@ -34,5 +34,5 @@ def cache(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout."
     if json:
         print_json([one.__dict__ | {"path": str(one.path)} for one in found])
         return
-    rows = [(one.kind, plain(one.name), amount(one.size, "B"), plain(str(one.path))) for one in found]
-    out().print(listing(("kind", "name", "size", "folder"), rows, right=("size",)))
+    rows = [(plain(one.name), one.kind, amount(one.size, "B"), plain(str(one.path))) for one in found]
+    out().print(Listing(("name", "kind", "size", "folder"), rows, right=("size",)))

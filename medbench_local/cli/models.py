@@ -8,11 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from medbench_local.cli import complete
 from medbench_local.cli.options import MODEL_HELP, takes
-from medbench_local.cli.output import agreed, err, out, print_json, warn
+from medbench_local.cli.output import Listing, agreed, err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
 from medbench_local.text import plain
@@ -64,23 +63,22 @@ def list_command(
             ]
         )
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("model", "role", "reads", "repository", "gate"):
-        table.add_column(name, no_wrap=name != "repository", overflow="fold")
-    for name in ("size", "here"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for status in found:
         entry = status.entry
-        table.add_row(
-            entry.name,
-            entry.role,
-            "with mmproj" if entry.takes_projector else "text" if entry.vision is None else "pictures",
-            entry.repository or "embedded",
-            entry.gate,
-            amount(entry.fetched, "B"),
-            amount(status.size, "B") if status.ggufs else status.checkpoint,
+        rows.append(
+            (
+                entry.name,
+                entry.role,
+                "with mmproj" if entry.takes_projector else "text" if entry.vision is None else "pictures",
+                entry.repository or "embedded",
+                entry.gate,
+                amount(entry.fetched, "B"),
+                amount(status.size, "B") if status.ggufs else status.checkpoint,
+            )
         )
-    out().print(table)
+    names = ("model", "role", "reads", "repository", "gate", "size", "here")
+    out().print(Listing(names, rows, whole=("repository",), right=("size", "here")))
 
 
 def _wanted(up_to: float | None, fits: bool) -> Mapping[str, ModelEntry]:
@@ -104,24 +102,22 @@ def _list_pairs(wanted: Mapping[str, ModelEntry], *, json: bool) -> None:
     if json:
         print_json([pair.model_dump(mode="json") for pair in found])
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("medical", "base"):
-        table.add_column(name, overflow="fold")
-    table.add_column("weights", justify="right", no_wrap=True)
-    for name in ("asked about", "gates", "the base is"):
-        table.add_column(name)
+    rows = []
     for pair in found:
         medical, base = wanted[pair.medical], wanted[pair.base]
         relation = PARTNER_WORDS[pair.partner] + (" (unconfirmed)" if pair.unconfirmed else "")
-        table.add_row(
-            pair.medical,
-            pair.base,
-            f"{medical.parameters / 1e9:.1f} billion",
-            pair.modality,
-            " / ".join(dict.fromkeys([medical.gate, base.gate])),
-            relation,
+        rows.append(
+            (
+                pair.medical,
+                pair.base,
+                f"{medical.parameters / 1e9:.1f} billion",
+                pair.modality,
+                " / ".join(dict.fromkeys([medical.gate, base.gate])),
+                relation,
+            )
         )
-    out().print(table)
+    names = ("medical", "base", "weights", "asked about", "gates", "the base is")
+    out().print(Listing(names, rows, whole=("base",), right=("weights",)))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medbench_local.cli import complete
-from medbench_local.cli.output import agreed, err, listing, out, print_json
+from medbench_local.cli.output import Listing, agreed, err, out, print_json
 from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import MedbenchError
 from medbench_local.text import plain
@@ -57,7 +57,7 @@ def list_command(folder: Folder = Path("runs"), json: Json = False) -> None:
         for row in rows
     ]
     names = ("run", "date", "state", "tasks", "win", "tie", "loss", "precision")
-    out().print(listing(names, texts, right=("win", "tie", "loss")))
+    out().print(Listing(names, texts, right=("win", "tie", "loss")))
 
 
 def _row(run: RunFolder) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from medbench_local.cli import complete
 from medbench_local.cli.options import takes
-from medbench_local.cli.output import out, print_json, warn
+from medbench_local.cli.output import Listing, out, print_json, warn
 from medbench_local.cli.progress import progress
 from medbench_local.study.options import CompareOptions
 
@@ -48,17 +47,13 @@ def _list(names: Sequence[str], *, json: bool) -> None:
             ]
         )
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("task", "title", "options", "images"):
-        table.add_column(name)
-    for name in ("demonstrations", "validation", "test"):
-        table.add_column(name, justify="right")
-    table.add_column("licence")
+    rows = []
     for entry in entries:
         sizes = [f"{size:,}" for size in entry.sizes] if entry.sizes else ["embedded", "", ""]
         images = "yes" if entry.images else ""
-        table.add_row(entry.id, entry.title, str(entry.options or ""), images, *sizes, entry.licence)
-    out().print(table)
+        rows.append((entry.id, entry.title, str(entry.options or ""), images, *sizes, entry.licence))
+    sizes = ["demonstrations", "validation", "test"]
+    out().print(Listing(("task", "title", "options", "images", *sizes, "licence"), rows, right=sizes))
 
 
 @app.command()
