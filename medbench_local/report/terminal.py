@@ -148,10 +148,7 @@ def _hours(seconds: float) -> str:
 
 def show_plan(cost: ComparisonCost) -> RenderableType:
     """What a comparison would fetch, make and compute."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("cell", no_wrap=True)
-    for name in ("candidates", "validation prompts", "test prompts", "check", "tokens, at most"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows: list[tuple[str, ...]] = []
     parts: list[RenderableType] = []
     for model in (cost.medical, cost.base):
         here = "ready" if model.ready else f"{model.download / 1e9:.2f} GB to fetch"
@@ -159,14 +156,18 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
             Text(f"{model.name} at {model.precision}: {here}, {model.disk / 1e9:.2f} GB of disk still needed")
         )
     for medical, base in zip(cost.medical.cells, cost.base.cells, strict=True):
-        table.add_row(
-            Text(f"{words.plain(medical.task)}, {medical.shots}-shot"),
-            f"{medical.candidates} / {base.candidates}",
-            f"{medical.selection_prompts:,} / {base.selection_prompts:,}",
-            f"{medical.test_prompts:,} / {base.test_prompts:,}",
-            f"{medical.check_expected:,} to {medical.check_most:,}" if medical.check_most else "none",
-            f"{medical.tokens + medical.written + base.tokens + base.written:,}",
+        rows.append(
+            (
+                f"{words.plain(medical.task)}, {medical.shots}-shot",
+                f"{medical.candidates} / {base.candidates}",
+                f"{medical.selection_prompts:,} / {base.selection_prompts:,}",
+                f"{medical.test_prompts:,} / {base.test_prompts:,}",
+                f"{medical.check_expected:,} to {medical.check_most:,}" if medical.check_most else "none",
+                f"{medical.tokens + medical.written + base.tokens + base.written:,}",
+            )
         )
+    numbers = ("candidates", "validation prompts", "test prompts", "check", "tokens, at most")
+    columns = (Column("cell", name_of_row=True), *(Column(name, numeric=True) for name in numbers))
     total = cost.medical.tokens + cost.base.tokens
     expected = cost.medical.tokens_expected + cost.base.tokens_expected
     if cost.seconds is not None and cost.seconds_expected is not None:
@@ -179,7 +180,7 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
     over = f" over {tried} precisions" if tried > 1 else ""
     written = sum(c.written for model in (cost.medical, cost.base) for c in model.cells)
     parts += [
-        table,
+        FittedTable(Section("", "", columns, tuple(rows))),
         Text(
             f"about {expected:,} tokens, {total:,} at most{over} (estimated from the texts' length); {hours}"
         ),
