@@ -18,8 +18,8 @@ _NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "options": (
         (
-            "options", "choices", "answer options", "answer choices", "answers", "optionen", "antworten", "alternatives",
-            "antwortmöglichkeiten", "antwortmoeglichkeiten", "antwortoptionen", "endings", "candidates",
+            "options", "choices", "answer options", "answer choices", "answers", "optionen", "antworten",
+            "alternatives", "antwortmöglichkeiten", "antwortmoeglichkeiten", "antwortoptionen", "endings", "candidates",
         ),
     ),
     "answer": (
@@ -40,12 +40,12 @@ _NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
         ),
     ),
     "passage": (
-        ("passage", "context", "vignette", "case", "abstract", "kontext", "fall", "fallbeschreibung", "case description"),
+        ("passage", "context", "vignette", "case", "abstract", "kontext", "fall", "fallbeschreibung"),
     ),
     "images": (("images", "image", "picture", "pictures", "image file", "image files", "bild", "bilder", "figure"),),
     "split": (("split", "partition", "aufteilung"),),
 }  # fmt: skip
-"""Names by role, in lower case and with single blanks: the usual ones, then those that mean it if none of these is there."""
+"""Names by role, in lower case with single blanks: the usual ones, then those that do if none of these is there."""
 
 _OPTION = re.compile(
     r"(?P<stem>option|opt|op|choice|answer option|answer choice|answer|ans|antwortoption|antwortmöglichkeit|antwort"

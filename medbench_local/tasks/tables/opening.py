@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from medbench_local.catalog.task import QUESTION_FILES
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import read_json
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
 from medbench_local.tasks.tables.columns import Columns, UnclearColumns, find_columns
 from medbench_local.tasks.tables.delimited import SEPARATORS, decoded, grid
-from medbench_local.tasks.tables.table import Defect, GridRow, Record, Table, below_header, text_of
+from medbench_local.tasks.tables.table import GridRow, Record, Table, below_header, text_of
 from medbench_local.tasks.tables.workbook import sheets
-
-KINDS = (".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".json")
-"""Endings of files that questions are read from; of those that are text, with ".gz" after them, too."""
 
 HEADER_WITHIN = 10
 """Rows among which the header is looked for: spreadsheets may begin with a title."""
@@ -56,7 +54,7 @@ def open_table(file: SourceFile, named: Named, *, sheet: str | None, encoding: s
         return _records(file, [Record(row.where, row.fields) for row in json_lines(file)], named)
     if file.kind == ".json":
         return _records(file, _json(file), named)
-    known = ", ".join(KINDS)
+    known = ", ".join(QUESTION_FILES)
     raise InputError(file.path, "", f"not a kind of file that questions are read from ({known})")
 
 
@@ -155,6 +153,3 @@ def _above(rows: Sequence[GridRow], at: int) -> tuple[str, ...]:
 def _first(problems: Sequence[tuple[int, str]]) -> str:
     """What is said of the way to read a file that finds the most columns."""
     return max(problems, key=lambda problem: problem[0])[1]
-
-
-__all__ = ["ADVICE", "KINDS", "Defect", "Named", "Opened", "open_table"]

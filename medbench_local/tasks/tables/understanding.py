@@ -1,4 +1,4 @@
-"""The rows of a table as questions of one's own: what each says, how that was understood, and everything that is wrong."""
+"""The rows of a table as questions of one's own: what each says, how that was read, and all that is wrong."""
 
 from __future__ import annotations
 
