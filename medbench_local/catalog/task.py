@@ -43,8 +43,8 @@ Part = Literal[
     "table-validation",
     "table-test",
 ]
-"""Which questions of files belong to a split. Those from "all-closed" on are of data sets with pictures and of tables of
-one's own: their readers know them, the others are in `medbench_local.tasks.parts`."""
+"""Which questions of files belong to a split. Those from "all-closed" on are of data sets with pictures and of
+tables: their readers know them, the others are in `medbench_local.tasks.parts`."""
 Name = Annotated[StrictStr, Field(min_length=1)]
 Size = Annotated[StrictInt, Field(ge=1)]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench_local.catalog.protocol import default_protocol
+from medbench_local.catalog.protocol import load_protocol
 from medbench_local.errors import InputError, QuestionsError, UsageError
 from medbench_local.files.atomic import whole_file, write_lines
 from medbench_local.files.rows import Row, SourceFile
@@ -91,7 +91,7 @@ def import_file(
     if path.parent.resolve() != folder.resolve():
         _copy_pictures(folder, [question for split in questions.values() for question in split])
     count = len(questions["test"])
-    confidence = default_protocol().bootstrap.confidence
+    confidence = load_protocol("laptop").bootstrap.confidence
     (detectable,) = detectable_beforehand({folder.resolve().name: count}, confidence=confidence)
     return ImportedQuestions(
         folder,
