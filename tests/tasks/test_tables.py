@@ -106,7 +106,7 @@ def test_numbers_that_may_count_from_0_or_1_are_refused_until_somebody_says_it(t
     assert "answers=" in caught.value.advice
     for how, first in (("from 0", "x0"), ("from 1", "w0")):
         found = import_questions(path, answers=how, force=True)  # type: ignore[arg-type]
-        rows = [json.loads(line) for file in found.task.glob("*.jsonl") for line in file.open()]
+        rows = [row for file in found.task.glob("*.jsonl") for row in lines_of(file)]
         row = next(row for row in rows if row["question"] == "Question 0?")
         assert row["options"][row["answer"]] == first
 
@@ -156,7 +156,7 @@ def test_four_and_five_options_a_passage_an_id_and_unused_columns(tmp_path: Path
     path = tmp_path / "q.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
     found = import_questions(path)
-    rows = {row["id"]: row for f in found.task.glob("*.jsonl") for row in map(json.loads, f.open())}
+    rows = {row["id"]: row for f in found.task.glob("*.jsonl") for row in lines_of(f)}
     assert rows["Q3"] == {
         "id": "Q3",
         "question": "A man, 3 years.\n\nWhat now?",
@@ -260,7 +260,7 @@ def test_what_stands_twice_stays_in_one_split(tmp_path: Path) -> None:
     found = import_questions(path)
     seen: dict[int, set[str]] = {}
     for file in found.task.glob("*.jsonl"):
-        for row in map(json.loads, file.open()):
+        for row in lines_of(file):
             seen.setdefault(int(row["id"]) % 30, set()).add(file.name)
     assert len(seen) == 30
     assert all(len(files) == 1 for files in seen.values())
