@@ -30,7 +30,7 @@ def read_part(files: Sequence[SourceFile], part: str, options: int | None, album
     split = next(name for name in SPLITS if part == f"table-{name}")
     read = _known(file)
     questions = [question_in(Row(file, row.where, row.fields), options, album) for row in read.splits[split]]
-    return SplitRead(questions, (*read.notes, *read.warnings) if split == "test" else ())
+    return SplitRead(questions, (" ".join(read.notes), *read.warnings) if split == "test" else ())
 
 
 def _known(file: SourceFile) -> TableRead:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from dataclasses import dataclass
 
 from medbench_local.errors import InputError
@@ -71,15 +72,20 @@ def decoded(file: SourceFile, encoding: str | None) -> Text:
             problem = "neither UTF-8 nor Windows-1252 text"
             advice = 'Save it as UTF-8, or say what it is: `encoding="mac-roman"`.'
             raise InputError(str(file), f"line {line}", problem, advice=advice) from error
-        example = next(word for word in text.splitlines()[line - 1].split() if not word.isascii())
+        example = _beyond_ascii(text.split("\n")[line - 1])
         warnings = (
-            f"It is not UTF-8 (line {line}) and was read as Windows-1252: {example.strip(',;|')[:40]!r} stands there. "
+            f"It is not UTF-8 (line {line}) and was read as Windows-1252: {example!r} stands there. "
             "If that is wrong, say `encoding=`.",
         )
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise InputError(str(file), f"line {line}", "a NUL character; expected csv text")
     return Text(text, notes, warnings)
+
+
+def _beyond_ascii(line: str) -> str:
+    """The first word, or sign, of a line that holds more than ASCII."""
+    return next(word for word in re.findall(r"\w+|\W", line) if not word.isascii())[:40]
 
 
 def grid(text: str, separator: str) -> tuple[list[GridRow], list[Defect]]:

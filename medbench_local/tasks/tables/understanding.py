@@ -162,7 +162,6 @@ def _answers(
         raise unclear
     places: dict[str, int] = {}
     source: dict[str, str] = {}
-    known = {defect.where for defect in defects}
     for column, answers in settled.items():
         for where, place in answers.items():
             if places.setdefault(where, place) != place:
@@ -170,7 +169,7 @@ def _answers(
                 defects.append(Defect(where, column, f"the answer is {letters}"))
             source.setdefault(where, column)
     for record in records:
-        if record.where not in places and record.where not in known:
+        if not any(text_of(record.cells.get(column)) for column in columns.answers):
             defects.append(Defect(record.where, columns.answers[0], "there is no answer"))
     return _Answers(places, tuple(notes))
 
