@@ -90,7 +90,8 @@ def _beyond_ascii(line: str) -> str:
 
 def grid(text: str, separator: str) -> tuple[list[GridRow], list[Defect]]:
     """The rows of ``text`` that are not blank; what is not csv after a row ends the reading and is a defect."""
-    rows, skipped = [], 0
+    rows: list[GridRow] = []
+    skipped = 0
     if text[:4].lower() == "sep=" and text[5:6] in ("\n", "\r"):
         end = text.index("\n") + 1 if "\n" in text else len(text)
         text, skipped = text[end:], 1

@@ -99,9 +99,14 @@ def understand(table: Table, columns: Columns, notation: Notation | None) -> Und
     good = tuple(row for row in rows if row.where not in bad)
     said = [f"Columns: {columns}.", *table.notes, *settled.notes, *notes, *_about(table, columns, good)]
     warnings = (*table.warnings, *_garbled(good))
-    places = {record.where: place for place, record in enumerate(table.records)}
-    order = sorted(defects, key=lambda defect: places.get(defect.where, len(places)))
+    order = sorted(defects, key=_place)
     return Understood(good, tuple(said), warnings, tuple(order))
+
+
+def _place(defect: Defect) -> int:
+    """Where rows are counted, their number: "line 12" is 12."""
+    number = re.fullmatch(r"\w+ (\d+)", defect.where)
+    return int(number[1]) if number else 0
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,8 @@ def _answers(
     for record in records:
         if not any(text_of(record.cells.get(column)) for column in columns.answers):
             defects.append(Defect(record.where, columns.answers[0], "there is no answer"))
+        elif unclear is not None and record.where in options and record.where not in places:
+            defects.append(Defect(record.where, "", f"its answer is not clear: {unclear}"))
     return _Answers(places, tuple(notes))
 
 
