@@ -85,7 +85,8 @@ def decoded(file: SourceFile, encoding: str | None) -> Text:
 
 def _beyond_ascii(line: str) -> str:
     """The first word, or sign, of a line that holds more than ASCII."""
-    return next(word for word in re.findall(r"\w+|\W", line) if not word.isascii())[:40]
+    words: list[str] = re.findall(r"\w+|\W", line)
+    return next(word for word in words if not word.isascii())[:40]
 
 
 def grid(text: str, separator: str) -> tuple[list[GridRow], list[Defect]]:
