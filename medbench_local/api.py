@@ -41,6 +41,7 @@ from medbench_local.errors import (
     MedbenchError,
     NotFoundError,
     OfflineError,
+    QuestionsError,
     StoreError,
     UnreachableError,
     UnsupportedArchitectureError,
@@ -67,6 +68,7 @@ from medbench_local.study.arguments import arguments_of
 from medbench_local.study.check_model import run_check
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.cost import plan_comparison
+from medbench_local.study.importing import ImportedQuestions, import_file
 from medbench_local.study.manifest import describe_task as describe_task
 from medbench_local.study.options import (
     MODEL,
@@ -84,6 +86,8 @@ from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pa
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SplitName
+from medbench_local.tasks.tables.answers import Notation
+from medbench_local.tasks.tables.reading import HowToRead
 
 if TYPE_CHECKING:
     from medbench_local.reference.file_verdicts import FileVerdicts
@@ -103,6 +107,7 @@ __all__ = [
     "ExportedPrompt",
     "FileVerdicts",
     "GatedError",
+    "ImportedQuestions",
     "InputError",
     "MedbenchError",
     "ModelCheck",
@@ -111,6 +116,7 @@ __all__ = [
     "PreparedModel",
     "Protocol",
     "QuantConfig",
+    "QuestionsError",
     "ReferenceRun",
     "Results",
     "Run",
@@ -129,6 +135,7 @@ __all__ = [
     "convert",
     "export_prompts",
     "fetch_model",
+    "import_questions",
     "list_runs",
     "load_protocol",
     "load_quant",
@@ -309,6 +316,59 @@ def check(asked: _Model) -> ModelCheck:
         MedbenchError: as `compare`.
     """
     return run_check(asked.model, resolve(asked), tools_for(asked.progress))
+
+
+def import_questions(
+    questions: str | Path,
+    *,
+    output: str | Path | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    answers: Notation | None = None,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ImportedQuestions:
+    """Make a task of a file with questions of one's own.
+
+    `compare`, `check` and `sweep` take such a file as a task, too; here more can be said of it, and the task becomes
+    a folder.
+
+        from medbench_local import import_questions
+        print(import_questions("questions.xlsx", output="cardiology"))
+
+    Args:
+        questions: CSV (commas, semicolons, tabs or bars; UTF-8, UTF-16 or Windows-1252), Excel (.xlsx), JSON or JSON
+            Lines, with a question, its options (a column each, or one that lists them) and the answer (letter, number
+            or text) in each row, and perhaps an id, a subject, a passage, names of pictures and a split.
+        output: the task's folder; by default one beside the file, called as the file.
+        columns: which column is what, where their names do not say: "question", "options", "answer", "id", "subject",
+            "passage", "images" or "split" to one name or several.
+        answers: how these are written, where the file does not show it: "letters", "from 0", "from 1" or "texts".
+        sheet: of a workbook with several that hold questions.
+        encoding: of a CSV that is neither UTF-8 nor Windows-1252.
+        force: replace the questions that are in the folder.
+        progress: listens to the reading of pictures; silence by default.
+
+    Returns:
+        What was understood, the size of each split, and which differences so many questions can show.
+
+    Raises:
+        QuestionsError: rows are not what they should be; its ``defects`` are all of them.
+        InputError: the file cannot be read, or it is not clear what its columns or answers mean.
+        UsageError: the folder holds questions already, or Excel is to be read without openpyxl.
+        StoreError: the folder cannot be written.
+    """
+    named = {
+        role: (name,) if isinstance(name, str) else tuple(name) for role, name in (columns or {}).items()
+    }
+    return import_file(
+        questions,
+        None if output is None else Path(output),
+        HowToRead(named, answers, sheet, encoding),
+        force=force,
+        progress=progress or Silent(),
+    )
 
 
 def verdict(

@@ -10,6 +10,7 @@ from medbench_local.cli import (
     compare,
     convert,
     doctor,
+    importing,
     models,
     prompts,
     quants,
@@ -26,6 +27,7 @@ from medbench_local.cli import (
 def register(app: typer.Typer) -> None:
     """Add every command to ``app``, in the order in which help lists them."""
     app.command()(compare.compare)
+    app.command("import")(importing.import_)
     app.command()(sweep.sweep)
     app.command()(check.check)
     app.command()(validate.validate)

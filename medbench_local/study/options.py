@@ -88,7 +88,7 @@ class CompareOptions:
 
     tasks: Sequence[str] | None = option(
         None,
-        "Task ids, groups (all, mmlu, visual, mmmu, demo) or folders of your own questions.",
+        "Task ids, groups (all, mmlu, visual, mmmu, demo), or files or folders of your own questions.",
         unset="the thirteen of the study; those of the embedded pair",
         decides="as planned",
         example=("demo-anatomy",),
