@@ -22,8 +22,8 @@ from pathlib import Path
 import psutil
 
 from medbench_local.api import tools_for
-from medbench_local.cli.progress import Pace
 from medbench_local.progress import Advance
+from medbench_local.report.live import Pace
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.options import CompareOptions, resolve
 

@@ -41,6 +41,7 @@ from medbench_local.errors import (
     MedbenchError,
     NotFoundError,
     OfflineError,
+    QuestionsError,
     StoreError,
     UnreachableError,
     UnsupportedArchitectureError,
@@ -54,6 +55,7 @@ from medbench_local.prompts.export import ExportedPrompt, exported_prompts
 from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.folder import Run, RunFolder, find_run, list_runs
 from medbench_local.results.model_check import ModelCheck
+from medbench_local.results.presented import Drawing, draw_with
 from medbench_local.results.reading import read_results
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
@@ -66,6 +68,7 @@ from medbench_local.study.arguments import arguments_of
 from medbench_local.study.check_model import run_check
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.cost import plan_comparison
+from medbench_local.study.importing import ImportedQuestions, import_file
 from medbench_local.study.manifest import describe_task as describe_task
 from medbench_local.study.options import (
     MODEL,
@@ -83,6 +86,8 @@ from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pa
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SplitName
+from medbench_local.tasks.tables.answers import Notation
+from medbench_local.tasks.tables.reading import HowToRead
 
 if TYPE_CHECKING:
     from medbench_local.reference.file_verdicts import FileVerdicts
@@ -102,6 +107,7 @@ __all__ = [
     "ExportedPrompt",
     "FileVerdicts",
     "GatedError",
+    "ImportedQuestions",
     "InputError",
     "MedbenchError",
     "ModelCheck",
@@ -110,10 +116,12 @@ __all__ = [
     "PreparedModel",
     "Protocol",
     "QuantConfig",
+    "QuestionsError",
     "ReferenceRun",
     "Results",
     "Run",
     "RunFolder",
+    "Silent",
     "StoreError",
     "Sweep",
     "UnreachableError",
@@ -127,6 +135,7 @@ __all__ = [
     "convert",
     "export_prompts",
     "fetch_model",
+    "import_questions",
     "list_runs",
     "load_protocol",
     "load_quant",
@@ -163,11 +172,30 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_LOADED_WHEN_USED[name]), name)
 
 
+def _drawn(result: Any) -> str:
+    from medbench_local.report.notebook import html  # only notebooks need it
+
+    return html(result)
+
+
+def _rows(result: Any) -> Sequence[Mapping[str, Any]]:
+    from medbench_local.report.notebook import rows
+
+    return rows(result)
+
+
+draw_with(Drawing(_drawn, _rows))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Heard:
     """The argument of everything that takes long."""
 
-    progress: Progress | None = option(None, "Listens to the work.", unset="silence")
+    progress: Progress | None = option(
+        None,
+        "Listens to the work; Silent() for silence.",
+        unset="bars in a terminal, a line in a notebook, silence elsewhere",
+    )
 
 
 @dataclass(frozen=True)
@@ -183,7 +211,7 @@ class _Pair(_Heard, CompareOptions):
 
     def sides(self) -> tuple[str, str]:
         """Both models."""
-        return self.medical, self.base or only_partner(self.medical, self.progress or Silent())
+        return self.medical, self.base or only_partner(self.medical, _listener(self.progress))
 
 
 @dataclass(frozen=True)
@@ -288,6 +316,59 @@ def check(asked: _Model) -> ModelCheck:
         MedbenchError: as `compare`.
     """
     return run_check(asked.model, resolve(asked), tools_for(asked.progress))
+
+
+def import_questions(
+    questions: str | Path,
+    *,
+    output: str | Path | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    answers: Notation | None = None,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ImportedQuestions:
+    """Make a task of a file with questions of one's own.
+
+    `compare`, `check` and `sweep` take such a file as a task, too; here more can be said of it, and the task becomes
+    a folder.
+
+        from medbench_local import import_questions
+        print(import_questions("questions.xlsx", output="cardiology"))
+
+    Args:
+        questions: CSV (commas, semicolons, tabs or bars; UTF-8, UTF-16 or Windows-1252), Excel (.xlsx), JSON or JSON
+            Lines, with a question, its options (a column each, or one that lists them) and the answer (letter, number
+            or text) in each row, and perhaps an id, a subject, a passage, names of pictures and a split.
+        output: the task's folder; by default one beside the file, called as the file.
+        columns: which column is what, where their names do not say: "question", "options", "answer", "id", "subject",
+            "passage", "images" or "split" to one name or several.
+        answers: how these are written, where the file does not show it: "letters", "from 0", "from 1" or "texts".
+        sheet: of a workbook with several that hold questions.
+        encoding: of a CSV that is neither UTF-8 nor Windows-1252.
+        force: replace the questions that are in the folder.
+        progress: listens to the reading of pictures; silence by default.
+
+    Returns:
+        What was understood, the size of each split, and which differences so many questions can show.
+
+    Raises:
+        QuestionsError: rows are not what they should be; its ``defects`` are all of them.
+        InputError: the file cannot be read, or it is not clear what its columns or answers mean.
+        UsageError: the folder holds questions already, or Excel is to be read without openpyxl.
+        StoreError: the folder cannot be written.
+    """
+    named = {
+        role: (name,) if isinstance(name, str) else tuple(name) for role, name in (columns or {}).items()
+    }
+    return import_file(
+        questions,
+        None if output is None else Path(output),
+        HowToRead(named, answers, sheet, encoding),
+        force=force,
+        progress=progress or Silent(),
+    )
 
 
 def verdict(
@@ -414,7 +495,7 @@ def score_requests(
     Raises:
         MedbenchError: the model cannot be had, loaded or used.
     """
-    listener = progress or Silent()
+    listener = _listener(progress)
     options = resolve(
         CompareOptions(
             chat_template=chat_template,
@@ -492,7 +573,7 @@ def score_file(
         MedbenchError: the model cannot be had, loaded or used, or the file cannot be written.
     """
     asked = read_requests(requests)
-    listener = progress or Silent()
+    listener = _listener(progress)
     options = resolve(
         CompareOptions(
             chat_template=chat_template,
@@ -537,6 +618,7 @@ def convert(
     base: str | None = None,
     vision_tower: str | None = None,
     family: FamilyName | None = None,
+    force: bool = False,
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
@@ -557,6 +639,7 @@ def convert(
             catalog or the model's configuration says.
         family: how a model with pictures is prompted: "llava-v0", "llava-med", "llava-v1.5", "llava-mistral",
             "open-flamingo" or "med-flamingo"; None for what the catalog says, or else its files as far as they can.
+        force: replace the GGUF file ``output`` if it is there.
         offline: never touch the network; None for what HF_HUB_OFFLINE says.
         progress: listens to the work.
 
@@ -564,15 +647,17 @@ def convert(
         Warnings: what a person should know before trusting the file.
 
     Raises:
+        UsageError: ``output`` is a file that is there, without ``force``.
         MedbenchError: the checkpoint cannot be had, read or written.
     """
+    _need_no_file(output, force=force)
     from medbench_local.acquire.checkpoint_files import find_checkpoint
     from medbench_local.acquire.conversion.convert import convert_checkpoint  # slow to import
     from medbench_local.acquire.picture_export import write_picture_folder
     from medbench_local.acquire.picture_source import resolve_with_parts
 
     options = resolve(CompareOptions(offline=offline))
-    listener = progress or Silent()
+    listener = _listener(progress)
     if base is not None and adapter_base is not None:
         raise UsageError("`base=` and `adapter_base=` mean the same.", advice="Give one of them.")
     below = base or adapter_base
@@ -609,6 +694,7 @@ def quantize(
     *,
     quant: str | Path | QuantConfig,
     threads: int | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Quantise a GGUF file; the same input gives the same bytes.
@@ -618,16 +704,36 @@ def quantize(
         output: the GGUF file to write.
         quant: a quantisation config, its name or its file.
         threads: CPU threads; the bytes do not depend on them.
+        force: replace ``output`` if it is there.
         progress: listens to the work.
 
     Returns:
         Warnings: what a person should know before trusting the file.
 
     Raises:
+        UsageError: ``output`` is there, without ``force``.
         MedbenchError: the file cannot be read, quantised or written.
     """
+    _need_no_file(output, force=force)
     config = quant if isinstance(quant, QuantConfig) else load_quant(quant)
-    return quantise(source, config, output, threads=threads, progress=progress or Silent()).warnings
+    return quantise(source, config, output, threads=threads, progress=_listener(progress)).warnings
+
+
+def _listener(progress: Progress | None) -> Progress:
+    """What is told of the work: what was given, or what a person at a terminal or a notebook sees."""
+    if progress is not None:
+        return progress
+    from medbench_local.report.live import shown_to_people  # slow to import
+
+    return shown_to_people()
+
+
+def _need_no_file(output: Path, *, force: bool) -> None:
+    """Hours of work must not take the place of hours of work by a slip."""
+    if not force and output.is_file():
+        raise UsageError(
+            f"{output} is there already.", advice="Replace it with `force=True`, or name another file."
+        )
 
 
 def export_prompts(
@@ -654,7 +760,7 @@ def export_prompts(
     options = resolve(CompareOptions(data_dir=data_dir, offline=offline))
     folder = run.folder if isinstance(run, Run) else find_run(str(run))
     return prompts_of_run(
-        folder, data_dir=options.data_dir, offline=options.offline, progress=progress or Silent()
+        folder, data_dir=options.data_dir, offline=options.offline, progress=_listener(progress)
     )
 
 
@@ -725,7 +831,7 @@ def task_prompts(
         think_open=options.think_open,
         think_close=options.think_close,
     )
-    listener = progress or Silent()
+    listener = _listener(progress)
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
     for warning in loaded.warnings:
         listener.note(f"warning: {warning}")
@@ -897,4 +1003,4 @@ def tools_for(progress: Progress | None = None) -> Tools:
 
         write(folder, results)
 
-    return Tools(start_engine, progress or Silent(), write_reports)
+    return Tools(start_engine, _listener(progress), write_reports)

@@ -4,6 +4,7 @@
   * UsageError                         a value or a combination of options that makes no sense
     * TooFewPicturesError              a prompt that the study's code cannot ask, in a protocol that does as it did
   * InputError                         a file from outside is not what it should be: file, place, expectation
+    * QuestionsError                   rows of a table of questions are not what they should be: all of them
   * AcquireError                       a model or data set cannot be had
     * GatedError                       its authors ask who downloads it, and have not let this account in
     * NotFoundError                    the hub has no such repository, revision or file
@@ -24,6 +25,7 @@ flags and commands; no message of the library has either.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -68,6 +70,25 @@ class InputError(MedbenchError):
         self.path = str(path)
         self.where = where
         self.problem = problem
+
+
+class QuestionsError(InputError):
+    """Rows of a table of questions are not what they should be.
+
+    Args:
+        path: the file.
+        defects: what is wrong with each, with its place and column: at least one.
+    """
+
+    SAID = 5
+    """How many the message names."""
+
+    def __init__(self, path: str | Path, defects: Sequence[str]) -> None:
+        count = "1 defect" if len(defects) == 1 else f"{len(defects):,} defects"
+        more = f"; and {len(defects) - self.SAID:,} more" if len(defects) > self.SAID else ""
+        advice = "`import_questions()` lists all of them." if more else "Correct it, and read the file again."
+        super().__init__(path, "", f"{count}: {'; '.join(defects[: self.SAID])}{more}.", advice=advice)
+        self.defects = tuple(defects)
 
 
 class AcquireError(MedbenchError):

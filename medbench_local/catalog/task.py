@@ -12,6 +12,7 @@ from pydantic import Field, StrictInt, StrictStr, model_validator
 
 from medbench_local.catalog.load import DATA, StrictModel, read_built_in
 from medbench_local.errors import UsageError
+from medbench_local.paths import user_path
 
 FILE = DATA / "tasks.yaml"
 """The catalog of tasks."""
@@ -38,9 +39,12 @@ Part = Literal[
     "pathvqa-test",
     "mmmu-validation",
     "mmmu-test",
+    "table-demonstrations",
+    "table-validation",
+    "table-test",
 ]
-"""Which questions of files belong to a split. Those from "all-closed" on are of data sets with pictures: their readers
-know them, the others are in `medbench_local.tasks.parts`."""
+"""Which questions of files belong to a split. Those from "all-closed" on are of data sets with pictures and of
+tables: their readers know them, the others are in `medbench_local.tasks.parts`."""
 Name = Annotated[StrictStr, Field(min_length=1)]
 Size = Annotated[StrictInt, Field(ge=1)]
 
@@ -209,17 +213,17 @@ def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
 
     Groups are ``all`` (the study's thirteen of text), ``mmlu`` (its nine), ``visual`` (the study's eight about
     pictures), ``mmmu`` (five of these) and ``demo`` (the embedded ones). A folder of the user's own (a name with a
-    path separator, or an existing folder) is passed on as it is.
+    path separator, or an existing folder) and a file with questions are passed on as they are.
 
     Raises:
         UsageError: nothing is named, or a name is not known.
     """
-    groups = _groups()
+    groups = task_groups()
     found: dict[str, None] = {}
     for name in (name.strip() for name in names):
         if name in groups:
             found.update(dict.fromkeys(groups[name]))
-        elif name in task_names() or is_folder(name):
+        elif name in task_names() or is_own(name):
             found[name] = None
         elif name:
             raise UsageError(f"There is no task {name!r}.", advice=_advice(name))
@@ -228,11 +232,21 @@ def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def is_folder(name: str) -> bool:
-    """Whether a task's name means a folder of the user's own rather than a task of the catalog."""
+QUESTION_FILES = (".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".json")
+"""Endings of files that questions of one's own are read from; of those that are text, with ".gz" after them, too."""
+
+
+def is_own(name: str) -> bool:
+    """Whether a task's name means a folder or a file of the user's own rather than a task of the catalog."""
     if not name or name in task_names():
         return False
-    return "/" in name or "\\" in name or Path(name).is_dir()
+    return "/" in name or "\\" in name or is_table(name) or Path(name).is_dir()
+
+
+def is_table(name: str) -> bool:
+    """Whether a task's name means a file of questions: by its ending, unless it is a folder."""
+    ending = Path(name.removesuffix(".gz")).suffix.lower()
+    return name not in task_names() and ending in QUESTION_FILES and not user_path(name).is_dir()
 
 
 @cache
@@ -241,19 +255,19 @@ def _catalog() -> TaskFile:
 
 
 def _advice(name: str) -> str:
-    known = (*task_names(), *_groups())
+    known = (*task_names(), *task_groups())
     near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=3)
     if near:
         return f"Did you mean {' or '.join(near)}?"
-    return f"{_known()}; or give a folder with your own questions."
+    return f"{_known()}; or give a file or a folder with your own questions."
 
 
 def _known() -> str:
-    return f"Known are {', '.join(task_names())}, and the groups {', '.join(_groups())}"
+    return f"Known are {', '.join(task_names())}, and the groups {', '.join(task_groups())}"
 
 
-def _groups() -> dict[str, tuple[str, ...]]:
-    """Names that stand for several tasks."""
+def task_groups() -> dict[str, tuple[str, ...]]:
+    """Names that stand for several tasks, and these."""
     return {
         "all": study_tasks(),
         "mmlu": tuple(name for name in study_tasks() if name.startswith("mmlu-")),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from medbench_local.cli import complete
 from medbench_local.cli.errors import DOES_NOT_HOLD, UNSETTLED
 from medbench_local.cli.options import MODEL_HELP, Json, given, takes
 from medbench_local.cli.output import out, print_json
@@ -15,7 +16,7 @@ from medbench_local.study.options import CheckOptions
 
 @takes(CheckOptions)
 def check(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete.models)],
     asked: CheckOptions,
     json: Json = False,
 ) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 
 from medbench_local.cli import (
+    cache,
     check,
     compare,
     convert,
     doctor,
+    importing,
     models,
     prompts,
     quants,
@@ -25,6 +27,7 @@ from medbench_local.cli import (
 def register(app: typer.Typer) -> None:
     """Add every command to ``app``, in the order in which help lists them."""
     app.command()(compare.compare)
+    app.command("import")(importing.import_)
     app.command()(sweep.sweep)
     app.command()(check.check)
     app.command()(validate.validate)
@@ -39,4 +42,5 @@ def register(app: typer.Typer) -> None:
     app.add_typer(runs.app)
     app.command()(report.report)
     app.add_typer(validate.reference_app)
+    app.command()(cache.cache)
     app.command()(doctor.doctor)

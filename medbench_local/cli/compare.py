@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from medbench_local.cli import complete
 from medbench_local.cli.options import MODEL_HELP, Json, given, takes
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
@@ -17,12 +18,15 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its c
 
 @takes(CompareOptions)
 def compare(
-    medical: Annotated[str, typer.Argument(help=f"The medical model. {MODEL_HELP}")],
+    medical: Annotated[
+        str, typer.Argument(help=f"The medical model. {MODEL_HELP}", autocompletion=complete.models)
+    ],
     asked: CompareOptions,
     base: Annotated[
         str | None,
         typer.Argument(
-            help="The model it was built from; likewise. Without it the medical model's partner in the catalog."
+            help="The model it was built from; likewise. Without it the medical model's partner in the catalog.",
+            autocompletion=complete.models,
         ),
     ] = None,
     dry_run: DryRun = False,

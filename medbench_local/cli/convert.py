@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
+from medbench_local.cli import complete
 from medbench_local.cli.inputs import gguf_files, model_files, quant_files
 from medbench_local.cli.options import takes
 from medbench_local.cli.output import err, warn
 from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
+
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")]
 
 
 class TypeName(str, Enum):
@@ -64,6 +67,7 @@ def convert(
             help="How a model with pictures is prompted, where its files and the catalog do not say."
         ),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Convert a checkpoint to GGUF, without torch and without running any of its code.
 
@@ -87,6 +91,7 @@ def convert(
         base=base,
         vision_tower=vision_tower,
         family=None if family is None else family.value,
+        force=force,
         offline=asked.offline,
         progress=progress(),
     )
@@ -103,9 +108,12 @@ def convert(
 
 def quantize(
     source: Annotated[Path, typer.Argument(help="A GGUF file in f32, f16 or bf16.")],
-    quant: Annotated[str, typer.Option(help="A quantisation config or its file.")],
+    quant: Annotated[
+        str, typer.Option(help="A quantisation config or its file.", autocompletion=complete.quants)
+    ],
     output: Annotated[Path, typer.Option(help="The GGUF file to write.")],
     threads: Annotated[int | None, typer.Option(help="CPU threads; the bytes do not depend on them.")] = None,
+    force: Force = False,
 ) -> None:
     """Quantise a GGUF file; the same input gives the same bytes.
 
@@ -116,6 +124,7 @@ def quantize(
 
     read = gguf_files(source) if source.is_file() else []
     target = output_file(output, inputs=[*read, *quant_files(quant)])
-    for warning in api.quantize(source, target, quant=quant, threads=threads, progress=progress()):
+    warnings = api.quantize(source, target, quant=quant, threads=threads, force=force, progress=progress())
+    for warning in warnings:
         warn(warning)
     err().print(f"{output}: {quant}, {amount(output.stat().st_size, 'B')}", markup=False)

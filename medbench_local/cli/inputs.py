@@ -73,7 +73,7 @@ def run_files(run: RunFolder) -> list[Path]:
 def question_files(task: str, protocol: str) -> list[Path]:
     """What a task and a protocol are read from where that is the user's own."""
     from medbench_local.catalog.protocol import protocol_names
-    from medbench_local.catalog.task import is_folder
+    from medbench_local.catalog.task import is_own
 
-    found = [user_path(task)] if is_folder(task) else []
+    found = [user_path(task)] if is_own(task) else []
     return found if protocol in protocol_names() else [*found, user_path(protocol)]

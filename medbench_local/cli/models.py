@@ -1,4 +1,4 @@
-"""``models list|show|fetch``: what the catalog knows and what is on this machine."""
+"""``models list|show|fetch|rm``: what the catalog knows and what is on this machine."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from medbench_local.cli import complete
 from medbench_local.cli.options import MODEL_HELP, takes
-from medbench_local.cli.output import out, print_json, warn
+from medbench_local.cli.output import Listing, agreed, err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
 from medbench_local.text import plain
@@ -63,23 +63,22 @@ def list_command(
             ]
         )
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("model", "role", "reads", "repository", "gate"):
-        table.add_column(name, no_wrap=name != "repository", overflow="fold")
-    for name in ("size", "here"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for status in found:
         entry = status.entry
-        table.add_row(
-            entry.name,
-            entry.role,
-            "with mmproj" if entry.takes_projector else "text" if entry.vision is None else "pictures",
-            entry.repository or "embedded",
-            entry.gate,
-            amount(entry.fetched, "B"),
-            amount(status.size, "B") if status.ggufs else status.checkpoint,
+        rows.append(
+            (
+                entry.name,
+                entry.role,
+                "with mmproj" if entry.takes_projector else "text" if entry.vision is None else "pictures",
+                entry.repository or "embedded",
+                entry.gate,
+                amount(entry.fetched, "B"),
+                amount(status.size, "B") if status.ggufs else status.checkpoint,
+            )
         )
-    out().print(table)
+    names = ("model", "role", "reads", "repository", "gate", "size", "here")
+    out().print(Listing(names, rows, whole=("repository",), right=("size", "here")))
 
 
 def _wanted(up_to: float | None, fits: bool) -> Mapping[str, ModelEntry]:
@@ -103,33 +102,34 @@ def _list_pairs(wanted: Mapping[str, ModelEntry], *, json: bool) -> None:
     if json:
         print_json([pair.model_dump(mode="json") for pair in found])
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("medical", "base"):
-        table.add_column(name, overflow="fold")
-    table.add_column("weights", justify="right", no_wrap=True)
-    for name in ("asked about", "gates", "the base is"):
-        table.add_column(name)
+    rows = []
     for pair in found:
         medical, base = wanted[pair.medical], wanted[pair.base]
         relation = PARTNER_WORDS[pair.partner] + (" (unconfirmed)" if pair.unconfirmed else "")
-        table.add_row(
-            pair.medical,
-            pair.base,
-            f"{medical.parameters / 1e9:.1f} billion",
-            pair.modality,
-            " / ".join(dict.fromkeys([medical.gate, base.gate])),
-            relation,
+        rows.append(
+            (
+                pair.medical,
+                pair.base,
+                f"{medical.parameters / 1e9:.1f} billion",
+                pair.modality,
+                " / ".join(dict.fromkeys([medical.gate, base.gate])),
+                relation,
+            )
         )
-    out().print(table)
+    names = ("medical", "base", "weights", "asked about", "gates", "the base is")
+    out().print(Listing(names, rows, whole=("base",), right=("weights",)))
 
 
 @app.command()
 @takes(CompareOptions, "adapter_base", "offline")
 def show(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete.models)],
     asked: CompareOptions,
     quant: Annotated[
-        str | None, typer.Option(help=f"A quantisation config or its file, or full. {_CHOSEN}")
+        str | None,
+        typer.Option(
+            help=f"A quantisation config or its file, or full. {_CHOSEN}", autocompletion=complete.quants
+        ),
     ] = None,
     context: Annotated[int, typer.Option(help="Context in tokens, for the memory needed.")] = 2048,
     json: Json = False,
@@ -151,11 +151,14 @@ def show(
 @app.command()
 @takes(CompareOptions, "adapter_base", "offline")
 def fetch(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete.models)],
     asked: CompareOptions,
     quant: Annotated[
         str | None,
-        typer.Option(help=f"The precision to prepare: a quantisation config or its file, or full. {_CHOSEN}"),
+        typer.Option(
+            help=f"The precision to prepare: a quantisation config or its file, or full. {_CHOSEN}",
+            autocompletion=complete.quants,
+        ),
     ] = None,
 ) -> None:
     """Fetch, convert and quantise a model now, so that comparing needs no network later.
@@ -175,6 +178,29 @@ def fetch(
     if prepared.vision is not None:
         for path, _ in prepared.vision.files.values():
             out().print(f"{path} ({amount(path.stat().st_size, 'B')})", markup=False)
+
+
+@app.command("rm")
+def remove_command(
+    model: Annotated[
+        str, typer.Argument(help="The name of a model, as `cache` lists it.", autocompletion=complete.made)
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove the GGUF files that were made of a model; its download in the hub's cache stays.
+
+    Example: medbench-local models rm meditron-7b
+    """
+    from medbench_local.acquire.removal import of_model, remove
+    from medbench_local.settings import read_settings
+
+    found = of_model(model, read_settings().home)
+    for one in found:
+        err().print(f"{one.path} ({amount(one.size, 'B')})", markup=False)
+    agreed(f"Remove what was made of {model}?", yes=yes)
+    for one in found:
+        remove(one)
+    err().print(f"removed {amount(sum(one.size for one in found), 'B')}", markup=False)
 
 
 def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import typer
 from rich.markup import escape
 
-from medbench_local.cli import parse
+from medbench_local.cli import complete, parse
 from medbench_local.study.options import (
     MODEL,
     CompareOptions,
@@ -100,7 +100,13 @@ def _parameter(one: Field[Any], type_: Any) -> inspect.Parameter:
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
         annotation=Annotated[
-            shown, typer.Option(names, help=help, metavar="<str>" if is_per_model(type_) else None)
+            shown,
+            typer.Option(
+                names,
+                help=help,
+                metavar="<str>" if is_per_model(type_) else None,
+                autocompletion=complete.OPTIONS.get(one.name),
+            ),
         ],
     )
 

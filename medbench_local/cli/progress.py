@@ -1,148 +1,22 @@
-"""How progress looks: a live display on a terminal, plain lines elsewhere."""
+"""Progress on the command line: a live display on a terminal, plain lines elsewhere, in the words of commands."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, Task, TaskProgressColumn, TextColumn
-from rich.progress import (
-    Progress as RichProgress,
-)
-from rich.text import Text
 
 from medbench_local.cli.wording import on_command_line
-from medbench_local.progress import Advance, Progress
+from medbench_local.progress import Progress
+from medbench_local.report.live import LiveProgress, PlainProgress
+from medbench_local.report.live import amount as amount
+from medbench_local.report.live import duration as duration
 from medbench_local.text import plain
 
-_SECONDS_BETWEEN_LINES = 15.0
-_LATELY = 300.0
-"""Seconds over which speed is measured: long enough for prompts of all lengths, short enough to notice a change."""
 
-
-def amount(value: float, unit: str) -> str:
-    """``value`` of ``unit`` for people: "12.3 MB", "4,096 tokens"."""
-    if unit == "B":
-        for name, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-            if value >= size:
-                return f"{value / size:.1f} {name}"
-        return f"{value:.0f} B"
-    return f"{value:,.0f} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: "8 s", "3 min", "2 h 05 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:02.0f} min"
-
-
-class Pace:
-    """How fast a piece of work has got on lately, and how long it still takes at that speed.
-
-    Args:
-        total: amount of work, or None if unknown.
-        clock: seconds, from any moment on.
-    """
-
-    def __init__(self, total: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._total, self._clock = total, clock
-        self._started = clock()
-        self._worked = 0.0
-        self._marks = deque([(0.0, 0.0)])
-        self.done = 0.0
-
-    def advance(self, amount: float, *, known: bool = False) -> None:
-        """See `medbench_local.progress.Advance`."""
-        self.done += amount
-        if known:
-            return
-        self._worked += amount
-        now = self.seconds
-        if now - self._marks[-1][0] >= 1:
-            self._marks.append((now, self._worked))
-        while len(self._marks) > 2 and now - self._marks[1][0] > _LATELY:
-            self._marks.popleft()
-
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return self._clock() - self._started
-
-    @property
-    def speed(self) -> float | None:
-        """Amount of work a second in the last minutes, what was known not counted; None before any was done."""
-        since, before = self._marks[0]
-        seconds, worked = self.seconds - since, self._worked - before
-        return worked / seconds if worked > 0 and seconds > 0 else None
-
-    @property
-    def left(self) -> float | None:
-        """Seconds to the end at this speed; None if that cannot be said."""
-        if self._total is None or self.speed is None:
-            return None
-        return max(self._total - self.done, 0.0) / self.speed
-
-
-class _Speed(ProgressColumn):
-    max_refresh = 0.5
-
-    def render(self, task: Task) -> Text:
-        """Speed and time left."""
-        pace: Pace = task.fields["pace"]
-        if pace.speed is None:
-            return Text("")
-        text = f"{amount(pace.speed, task.fields['unit'])}/s"
-        if pace.left is not None:
-            text += f", {duration(pace.left)} left"
-        return Text(text, style="progress.data.speed")
-
-
-class LiveProgress:
-    """Bars with speed and time left, on stderr."""
-
-    def __init__(self, console: Console) -> None:
-        self._display = RichProgress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            _Speed(),
-            console=console,
-            transient=True,
-        )
-        self._open = 0
-
-    @contextmanager
-    def step(self, label: str, *, total: float | None, unit: str) -> Iterator[Advance]:
-        """See `medbench_local.progress.Progress.step`."""
-        if self._open == 0:
-            self._display.start()
-        self._open += 1
-        pace = Pace(total)
-        task = self._display.add_task(label, total=total, unit=unit, pace=pace)
-
-        def advance(amount: float, *, known: bool = False) -> None:
-            pace.advance(amount, known=known)
-            self._display.update(task, completed=pace.done)
-
-        try:
-            yield advance
-        finally:
-            self._display.remove_task(task)
-            self._open -= 1
-            if self._open == 0:
-                self._display.stop()
-
-    def note(self, text: str) -> None:
-        """See `medbench_local.progress.Progress.note`."""
-        self._display.console.print(plain(on_command_line(text)), markup=False)
+class AskingProgress(LiveProgress):
+    """Bars, and somebody who can be asked."""
 
     def confirm(self, question: str) -> bool:
         """See `medbench_local.progress.Asking.confirm`."""
@@ -151,39 +25,8 @@ class LiveProgress:
         return typer.confirm(plain(question), err=True)
 
 
-class PlainProgress:
-    """A line now and then, on stderr."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    @contextmanager
-    def step(self, label: str, *, total: float | None, unit: str) -> Iterator[Advance]:
-        """See `medbench_local.progress.Progress.step`."""
-        pace = Pace(total)
-        last = 0.0
-
-        def advance(more: float, *, known: bool = False) -> None:
-            nonlocal last
-            pace.advance(more, known=known)
-            if pace.seconds - last < _SECONDS_BETWEEN_LINES or pace.speed is None:
-                return
-            last = pace.seconds
-            text = f"{label}: {amount(pace.done, unit)}, {amount(pace.speed, unit)}/s"
-            if total and pace.left is not None:
-                text += f", {min(pace.done / total, 1):.0%}, {duration(pace.left)} left"
-            self.note(text)
-
-        yield advance
-        if pace.seconds >= 1:
-            self.note(f"{label}: {amount(pace.done, unit)} in {duration(pace.seconds)}")
-
-    def note(self, text: str) -> None:
-        """See `medbench_local.progress.Progress.note`."""
-        self._console.print(plain(on_command_line(text)), markup=False)
-
-
 def progress() -> Progress:
     """The listener that fits where stderr goes."""
     console = Console(file=sys.stderr, highlight=False, soft_wrap=not (sys.stderr and sys.stderr.isatty()))
-    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+    kind = AskingProgress if console.is_terminal else PlainProgress
+    return kind(console, on_command_line)

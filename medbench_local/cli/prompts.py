@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from medbench_local.catalog.names import Scoring
-from medbench_local.cli import parse
+from medbench_local.cli import complete, parse
 from medbench_local.cli.inputs import model_files, prompting_files, question_files, run_files
 from medbench_local.cli.options import MODEL_HELP, flag, takes
 from medbench_local.cli.output import err, out, print_json
@@ -31,8 +31,10 @@ class SplitOption(str, Enum):
     demonstrations = "demonstrations"
 
 
-Model = Annotated[str, typer.Option(help=MODEL_HELP)]
-TaskId = Annotated[str, typer.Option(help="A task id, or a folder of your own questions.")]
+Model = Annotated[str, typer.Option(help=MODEL_HELP, autocompletion=complete.models)]
+TaskId = Annotated[
+    str, typer.Option(help="A task id, or a folder of your own questions.", autocompletion=complete.task)
+]
 Split = Annotated[SplitOption, typer.Option(help="Which questions are asked.")]
 Shots = Annotated[int, typer.Option(help="Demonstrations in a prompt.")]
 Formats = Annotated[str, typer.Option("--format", help="all, default, or seeds such as default,0,1.")]
@@ -44,7 +46,11 @@ AskedScoring = Annotated[
     typer.Option(help="Prompts as this scoring asks them; rows say what else it needs.  [default: none]"),
 ]
 ProtocolOption = Annotated[
-    str, typer.Option(help="Its own system prompts are used, and what it says of thinking.")
+    str,
+    typer.Option(
+        help="Its own system prompts are used, and what it says of thinking.",
+        autocompletion=complete.protocols,
+    ),
 ]
 SHARED = ("chat_template", "system_prompt", "think_open", "think_close", "data_dir", "offline")
 
@@ -54,11 +60,17 @@ SHARED = ("chat_template", "system_prompt", "think_open", "think_close", "data_d
 def export(
     output: Annotated[Path, typer.Option(help="The JSON Lines file to write.")],
     asked: CompareOptions,
-    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
-    task: Annotated[str | None, typer.Option(help="A task id, or a folder of your own questions.")] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP, autocompletion=complete.models)] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="A task id, or a folder of your own questions.", autocompletion=complete.task),
+    ] = None,
     run: Annotated[
         str | None,
-        typer.Option(help="Instead of a model and a task: the test prompts of a finished run, both models."),
+        typer.Option(
+            help="Instead of a model and a task: the test prompts of a finished run, both models.",
+            autocompletion=complete.runs,
+        ),
     ] = None,
     split: Split = SplitOption.test,
     shots: Shots = 0,

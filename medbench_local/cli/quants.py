@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from medbench_local.cli.output import out, print_json
+from medbench_local.cli import complete
+from medbench_local.cli.output import Listing, out, print_json
 from medbench_local.text import plain_lines
 
 app = typer.Typer(name="quants", help="Quantisation configs.", no_args_is_help=True)
@@ -27,27 +26,26 @@ def list_command(json: Json = False) -> None:
     if json:
         print_json([config.model_dump(mode="json") for config in configs])
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name")
-    table.add_column("bits per weight", justify="right")
-    table.add_column("7B model", justify="right")
-    table.add_column("next up")
-    table.add_column("summary")
-    for config in configs:
-        size = config.bits_per_weight * 6.74 / 8
-        table.add_row(
+    rows = [
+        (
             config.name,
             f"{config.bits_per_weight:.2f}",
-            f"{size:.1f} GB",
+            f"{config.bits_per_weight * 6.74 / 8:.1f} GB",
             config.next or "",
-            Text(config.summary),
+            config.summary,
         )
-    out().print(table)
+        for config in configs
+    ]
+    numbers = ("bits per weight", "7B model")
+    out().print(Listing(("name", *numbers, "next up", "summary"), rows, whole=("next up",), right=numbers))
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A built-in name or a YAML file of your own.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A built-in name or a YAML file of your own.", autocompletion=complete.quants),
+    ],
     json: Json = False,
 ) -> None:
     """Show a quantisation config; a file of your own is checked this way.

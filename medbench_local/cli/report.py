@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from medbench_local.cli import complete
 from medbench_local.cli.inputs import run_files
 from medbench_local.cli.output import err, out
 from medbench_local.errors import UsageError
@@ -15,7 +16,12 @@ from medbench_local.report.files import FORMATS
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="A run's folder, or its name (or the beginning or end of it).")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run's folder, or its name (or the beginning or end of it).", autocompletion=complete.runs
+        ),
+    ],
     format: Annotated[
         str | None,
         typer.Option(

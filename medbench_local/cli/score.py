@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from medbench_local.cli import complete
 from medbench_local.cli.inputs import model_files, prompting_files, quant_files
 from medbench_local.cli.options import MODEL_HELP, takes
 from medbench_local.cli.progress import progress
@@ -25,13 +26,15 @@ class LnPostName(str, Enum):
 
 @takes(CompareOptions, "mode", "threads", "gpu_layers", "adapter_base", "mmproj", "offline", "force")
 def score(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete.models)],
     requests: Annotated[
         Path, typer.Argument(help="JSON Lines with id, prompt, options (continuations), maybe images.")
     ],
     asked: CompareOptions,
     output: Annotated[Path | None, typer.Option(help="Where results go.  [default: stdout]")] = None,
-    quant: Annotated[str, typer.Option(help="A quantisation config or its file, or full.")] = "full",
+    quant: Annotated[
+        str, typer.Option(help="A quantisation config or its file, or full.", autocompletion=complete.quants)
+    ] = "full",
     special: Annotated[
         bool, typer.Option("--special", help="Control-token text in prompts becomes control tokens.")
     ] = False,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from medbench_local.cli import complete
 from medbench_local.cli.compare import DryRun
 from medbench_local.cli.options import Json, given, takes
 from medbench_local.cli.output import out, print_json
@@ -18,7 +19,10 @@ def sweep(
     asked: SweepOptions,
     pairs: Annotated[
         list[str] | None,
-        typer.Argument(help="Medical models of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for your own."),
+        typer.Argument(
+            help="Medical models of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for your own.",
+            autocompletion=complete.models,
+        ),
     ] = None,
     all_pairs: Annotated[bool, typer.Option("--all", help="The ten pairs of the study.")] = False,
     catalog: Annotated[

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
+from medbench_local.cli import complete
 from medbench_local.cli.options import takes
-from medbench_local.cli.output import out, print_json, warn
+from medbench_local.cli.output import Listing, out, print_json, warn
 from medbench_local.cli.progress import progress
 from medbench_local.study.options import CompareOptions
 
@@ -22,9 +23,15 @@ def list_command(json: Json = False) -> None:
 
     Example: medbench-local tasks list
     """
-    from medbench_local.catalog.task import task_entry, task_names
+    from medbench_local.catalog.task import task_names
 
-    entries = [task_entry(name) for name in task_names()]
+    _list(task_names(), json=json)
+
+
+def _list(names: Sequence[str], *, json: bool) -> None:
+    from medbench_local.catalog.task import task_entry
+
+    entries = [task_entry(name) for name in names]
     if json:
         print_json(
             [
@@ -40,32 +47,41 @@ def list_command(json: Json = False) -> None:
             ]
         )
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("task", "title", "options", "images"):
-        table.add_column(name)
-    for name in ("demonstrations", "validation", "test"):
-        table.add_column(name, justify="right")
-    table.add_column("licence")
+    rows = []
     for entry in entries:
         sizes = [f"{size:,}" for size in entry.sizes] if entry.sizes else ["embedded", "", ""]
         images = "yes" if entry.images else ""
-        table.add_row(entry.id, entry.title, str(entry.options or ""), images, *sizes, entry.licence)
-    out().print(table)
+        rows.append((entry.id, entry.title, str(entry.options or ""), images, *sizes, entry.licence))
+    sizes = ["demonstrations", "validation", "test"]
+    out().print(Listing(("task", "title", "options", "images", *sizes, "licence"), rows, right=sizes))
 
 
 @app.command()
 @takes(CompareOptions, "data_dir", "offline")
 def show(
-    task: Annotated[str, typer.Argument(help="A task id, or a folder of your own questions.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="A task id, a group, or a folder of your own questions.", autocompletion=complete.task
+        ),
+    ],
     asked: CompareOptions,
     item: Annotated[int, typer.Option(help="Which test question to print, from 0.")] = 0,
     json: Json = False,
 ) -> None:
     """Show a task: its splits, its files, and one of its questions, with the names and sizes of its pictures.
 
+    Of a group (all, mmlu, visual, mmmu, demo) the tasks that it stands for are listed.
+
     Example: medbench-local tasks show mmlu-anatomy --data-dir data
     """
     from string import ascii_uppercase
+
+    from medbench_local.catalog.task import task_groups
+
+    if (group := task_groups().get(task)) is not None:
+        _list(group, json=json)
+        return
 
     from medbench_local import api
     from medbench_local.errors import UsageError

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from medbench_local.cli import complete
 from medbench_local.cli.errors import DOES_NOT_HOLD, DONE, UNSETTLED
 from medbench_local.cli.options import Json
 from medbench_local.cli.output import err, out, print_json
@@ -37,7 +38,7 @@ class BosName(str, Enum):
 
 
 def validate(
-    run: Annotated[str, typer.Argument(help="A run's folder or name.")],
+    run: Annotated[str, typer.Argument(help="A run's folder or name.", autocompletion=complete.runs)],
     reference: Annotated[
         list[Path],
         typer.Option(

@@ -19,6 +19,7 @@ COMMANDS = {
     "convert": "convert",
     "export_prompts": "prompts export",
     "fetch_model": "models fetch",
+    "import_questions": "import",
     "list_runs": "runs list",
     "model_names": "models list",
     "plan": "compare --dry-run",
@@ -35,16 +36,20 @@ COMMANDS = {
 """The command that does what a Python function does."""
 
 ARGUMENTS = {one.name for one in fields(CompareOptions)} | {
+    "answers",
     "base",
     "confidence",
+    "columns",
     "device",
     "dtype",
+    "encoding",
     "family",
     "filter",
     "images",
     "items",
     "metric",
     "model",
+    "sheet",
     "task",
     "type",
     "vision_tower",

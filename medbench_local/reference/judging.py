@@ -8,16 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medbench_local.reference.labels import MOST_OPTIONS, fold, no_answer
 from medbench_local.reference.no_options import with_options_only
 from medbench_local.reference.notation import (
-    ENOUGH,
     FEW,
-    NUMBERS,
     Golds,
     Pair,
-    Reading,
-    Token,
     Written,
     possible_pairs,
     readings_of_answers,
@@ -26,6 +21,8 @@ from medbench_local.reference.notation import (
 )
 from medbench_local.reference.reading_choice import ADVICE, Unclear, decided, quoted, share, uncontradicted
 from medbench_local.reference.respelling import respelled
+from medbench_local.tasks.labels import MOST_OPTIONS, fold, no_answer
+from medbench_local.tasks.notation import ENOUGH, NUMBERS, Reading, Token
 
 MOST_EMPTY = 0.5
 """Share of predictions that may be empty and count as wrong."""

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from medbench_local.reference.labels import MOST_OPTIONS, letter, number
-from medbench_local.reference.notation import ENOUGH, FEW, Pair, Token, Written
+from medbench_local.reference.notation import FEW, Pair, Written
+from medbench_local.tasks.labels import MOST_OPTIONS, letter, number
+from medbench_local.tasks.notation import ENOUGH, Token
 
 _FAMILIES = (frozenset(("yes", "no", "maybe")), frozenset(("true", "false")))
 """Answers to closed questions that belong together, whether or not each of them is the answer to one in the file."""

@@ -12,13 +12,13 @@ from medbench_local.errors import InputError
 from medbench_local.files.hashes import prompt_sha256
 from medbench_local.files.rows import Row, listed, plain
 from medbench_local.reference.judging import Gold, judge
-from medbench_local.reference.labels import Value, fold, options_of
 from medbench_local.reference.notation import Written
 from medbench_local.reference.question_keys import QuestionKey, question_keys, task_of
 from medbench_local.reference.readers.reading import Results
 from medbench_local.reference.readers.record import EVERYTHING, Record, Selection
 from medbench_local.reference.reading_choice import Unclear
 from medbench_local.reference.shared import Shared, shared_of
+from medbench_local.tasks.labels import Value, fold, options_of
 
 _ENCODER = json.JSONEncoder(sort_keys=True)
 

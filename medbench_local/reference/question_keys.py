@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medbench_local.reference.labels import options_of, tidy
 from medbench_local.reference.readers import lm_eval
 from medbench_local.reference.readers.record import Record, id_text
 from medbench_local.results.record import thinkers_said
+from medbench_local.tasks.labels import options_of, tidy
 
 QuestionKey = tuple[str, str]
 """Task, "" where there is none, and id."""

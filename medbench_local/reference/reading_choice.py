@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 
-from medbench_local.reference.labels import Value, bare, written
-from medbench_local.reference.notation import ENOUGH, FEW, NUMBERS, Pair, Written, number_of, rows_with_answer
+from medbench_local.reference.notation import FEW, Pair, Written, rows_with_answer
+from medbench_local.tasks.labels import Value, bare, written
+from medbench_local.tasks.notation import ENOUGH, NUMBERS, number_of
 
 ADVICE = (
     "Write predictions as the answers are written (from a sentence, take the option alone), or list 'options' with "

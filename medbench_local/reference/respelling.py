@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from medbench_local.reference.labels import Value, fold, written
 from medbench_local.reference.notation import FEW, Written
+from medbench_local.tasks.labels import Value, fold, written
 
 _COLON = re.compile(r"\s*[\"'`*(\[{]*([A-Za-z])[\"'`*)\]}]*:[\"'`*]*[ \t]+(\S.*)")
 _TRUTH = {"t": "true", "f": "false"}

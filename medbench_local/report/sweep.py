@@ -12,6 +12,7 @@ from rich.text import Text
 
 from medbench_local.reference.published import published_rates
 from medbench_local.report import words
+from medbench_local.report.section import Column, Section
 from medbench_local.report.terminal import show_results
 from medbench_local.results.summary import counted
 from medbench_local.results.sweep import AblationTable, ShotsSummary, Sweep
@@ -58,6 +59,21 @@ def _rates_table(summary: ShotsSummary, thinking: Mapping[str, str]) -> Table:
     table.add_row("pooled over all comparisons", str(pooled.n), *_shares(pooled), style="bold")
     table.add_row("mean of the pairs' rates", str(mean.n), *_shares(mean), style="bold")
     return table
+
+
+def summaries(found: Sweep) -> list[Section]:
+    """The study's tables, one for each number of shots."""
+    columns = (
+        Column("pair", name_of_row=True),
+        *(Column(name, numeric=True) for name in ("comparisons", "win", "tie", "loss")),
+    )
+    tables = []
+    for summary in found.summaries:
+        named = [(words.plain(label), rates) for label, rates in summary.pairs.items()]
+        named += [("pooled over all comparisons", summary.pooled), ("mean of the pairs' rates", summary.mean)]
+        rows = tuple((name, str(rates.n), *_shares(rates)) for name, rates in named)
+        tables.append(Section(f"{summary.shots}-shot", "", columns, rows))
+    return tables
 
 
 def _ablation_table(shots: int, ablation: AblationTable) -> Table:

@@ -41,17 +41,25 @@ def as_csv(results: Results) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns(), lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    models = results.models
-    run = {
-        name: getattr(results, name) for name in OF_THE_RUN if name not in ("medical", "base", "llama_cpp")
-    }
-    run |= {"medical": models.medical.name, "base": models.base.name}
-    run["llama_cpp"] = results.llama_cpp.build if results.llama_cpp else None
-    run = {name: _cell(value) for name, value in run.items()}
+    run = {name: _cell(value) for name, value in of_run(results).items()}
     for comparison in results.comparisons:
-        cells = dict(_cells(comparison, ""))
+        cells = {name: _cell(value) for name, value in raw_cells(comparison)}
         writer.writerow(run | {"reported": comparison.reported} | cells)
     return text.getvalue()
+
+
+def of_run(results: Results) -> dict[str, Any]:
+    """The columns `OF_THE_RUN`."""
+    models = results.models
+    found = {name: getattr(results, name, None) for name in OF_THE_RUN}
+    build = results.llama_cpp.build if results.llama_cpp else None
+    return found | {"medical": models.medical.name, "base": models.base.name, "llama_cpp": build}
+
+
+def raw_cells(comparison: Comparison) -> Iterator[tuple[str, Any]]:
+    """The columns of a comparison: numbers and texts as results.json has them, without lists."""
+    known = set(_columns(Comparison, ""))
+    return ((name, value) for name, value in _cells(comparison, "") if name in known)
 
 
 def _columns(model: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -75,7 +83,7 @@ def _cells(value: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
                 (f"{prefix}{name}_{end}", bound) for end, bound in zip(PAIRS[name], part, strict=True)
             )
         else:
-            yield prefix + name, _cell(part)
+            yield prefix + name, part
 
 
 def _cell(value: Any) -> Any:

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from medbench_local.report import clusters, sections, words
+from medbench_local.report import checked, clusters, sections, words
 from medbench_local.report.identity import signature
-from medbench_local.report.section import Section
-from medbench_local.results.checks import EquivalenceRecord
+from medbench_local.report.section import Column, Section
 from medbench_local.results.cost import ComparisonCost
-from medbench_local.results.model_check import STANDING, ModelCheck
+from medbench_local.results.model_check import ModelCheck
 from medbench_local.results.schema import Results
 
 STYLES = {
@@ -74,7 +74,7 @@ def _titled(section: Section) -> Iterator[RenderableType]:
 
 @dataclass(frozen=True)
 class FittedTable:
-    """A section that closes its gaps before it folds names, and folds names before it loses a number."""
+    """A section that closes its gaps before it folds names, folds names before numbers, and loses neither."""
 
     section: Section
 
@@ -82,15 +82,35 @@ class FittedTable:
         """Draw with the widest gap that fits."""
         roomy = self._table(gap=2)
         wanted = Measurement.get(console, options.update(max_width=10_000), roomy).maximum
-        yield roomy if wanted <= options.max_width else self._table(gap=1)
+        if wanted <= options.max_width:
+            yield roomy
+        elif self._least <= options.max_width:
+            yield self._table(gap=1)
+        else:
+            yield self._table(gap=1, whole=False)
 
-    def _table(self, *, gap: int) -> Table:
+    @property
+    def _least(self) -> int:
+        """Columns of the terminal that numbers need in one line, and names in pieces."""
+        kept = [self._kept(column) for column in self.section.columns]
+        widths = [
+            max((cell_len(row[i]) for row in self.section.rows), default=1) if kept[i] else 8
+            for i in range(len(kept))
+        ]
+        return sum(widths) + len(widths) - 1
+
+    @staticmethod
+    def _kept(column: Column) -> bool:
+        """Whether what is in it stays in one line."""
+        return column.numeric or column.name == "verdict"
+
+    def _table(self, *, gap: int, whole: bool = True) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
         for column in self.section.columns:
             table.add_column(
                 column.name.replace(" ", "\n") if column.numeric or column.state else column.name,
                 justify="right" if column.numeric else "left",
-                no_wrap=column.numeric or column.name == "verdict",
+                no_wrap=whole and self._kept(column),
                 overflow="fold",
                 vertical="top",
             )
@@ -112,60 +132,13 @@ def _closing(results: Results, folder: Path) -> Iterator[str]:
 
 def show_check(found: ModelCheck) -> RenderableType:
     """A check of precisions: task by task, over all, and what it means."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in (
-        "task",
-        "n",
-        "flips",
-        "correct→wrong",
-        "wrong→correct",
-        "accuracy",
-        "difference",
-        "interval",
-        "mean KL",
-        "outcome",
-    ):
-        table.add_column(name, justify="left" if name in ("task", "outcome") else "right", no_wrap=True)
-    for check in found.tasks:
-        table.add_row(Text(f"{words.plain(check.task)}, {check.shots}-shot"), *_check_row(check.equivalence))
-    table.add_row("all", *_check_row(found.overall), style="bold")
-    reference = "full precision" if found.reference_precision == "full" else found.reference_precision
-    overall = found.overall
-    why = f"accuracy {words.points(overall.difference)} {words.interval(overall.ci)} points, "
-    why += f"margin ±{overall.margin * 100:g}: {overall.outcome}"
-    if overall.outcome == "inconclusive" and overall.questions_needed:
-        why += f"; questions needed: about {overall.questions_needed:,}"
-    moved = [
-        f"{words.plain(c.task)}, {c.shots}-shot"
-        for c in found.tasks
-        if c.equivalence.outcome == "different" or abs(c.equivalence.difference) > c.equivalence.margin
-    ]
-    if moved:
-        why += f"; moved by more than the margin on {', '.join(moved)}"
+    said, differ, near = checked.meaning(found)
     return Group(
-        Text(f"{found.model}: {found.precision} against {reference}", style="bold"),
-        table,
-        Text(f"{found.precision} {STANDING[found.outcome]} {reference} ({why})"),
-        Text(
-            f"{overall.flips} of {overall.n} answers differ "
-            f"({words.percent(overall.flip_ci[0])} to {words.percent(overall.flip_ci[1])}): equal accuracy is not "
-            "equal answers"
-        ),
-        Text(f"{overall.near_ties} of {overall.n} questions are near-ties at {reference}", style="dim"),
-    )
-
-
-def _check_row(found: EquivalenceRecord) -> tuple[RenderableType, ...]:
-    return (
-        f"{found.n:,}",
-        str(found.flips),
-        f"{found.correct_to_wrong:,}",
-        f"{found.wrong_to_correct:,}",
-        f"{words.percent(found.accuracy_full)} → {words.percent(found.accuracy_quantised)}",
-        words.points(found.difference),
-        words.interval(found.ci),
-        "" if found.kl_mean is None else f"{found.kl_mean:.2g}",
-        Text(found.outcome, style=STYLES[found.outcome]),
+        Text(checked.headline(found), style="bold"),
+        FittedTable(checked.section(found)),
+        Text(said),
+        Text(differ),
+        Text(near, style="dim"),
     )
 
 
@@ -175,10 +148,7 @@ def _hours(seconds: float) -> str:
 
 def show_plan(cost: ComparisonCost) -> RenderableType:
     """What a comparison would fetch, make and compute."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("cell", no_wrap=True)
-    for name in ("candidates", "validation prompts", "test prompts", "check", "tokens, at most"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows: list[tuple[str, ...]] = []
     parts: list[RenderableType] = []
     for model in (cost.medical, cost.base):
         here = "ready" if model.ready else f"{model.download / 1e9:.2f} GB to fetch"
@@ -186,14 +156,18 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
             Text(f"{model.name} at {model.precision}: {here}, {model.disk / 1e9:.2f} GB of disk still needed")
         )
     for medical, base in zip(cost.medical.cells, cost.base.cells, strict=True):
-        table.add_row(
-            Text(f"{words.plain(medical.task)}, {medical.shots}-shot"),
-            f"{medical.candidates} / {base.candidates}",
-            f"{medical.selection_prompts:,} / {base.selection_prompts:,}",
-            f"{medical.test_prompts:,} / {base.test_prompts:,}",
-            f"{medical.check_expected:,} to {medical.check_most:,}" if medical.check_most else "none",
-            f"{medical.tokens + medical.written + base.tokens + base.written:,}",
+        rows.append(
+            (
+                f"{words.plain(medical.task)}, {medical.shots}-shot",
+                f"{medical.candidates} / {base.candidates}",
+                f"{medical.selection_prompts:,} / {base.selection_prompts:,}",
+                f"{medical.test_prompts:,} / {base.test_prompts:,}",
+                f"{medical.check_expected:,} to {medical.check_most:,}" if medical.check_most else "none",
+                f"{medical.tokens + medical.written + base.tokens + base.written:,}",
+            )
         )
+    numbers = ("candidates", "validation prompts", "test prompts", "check", "tokens, at most")
+    columns = (Column("cell", name_of_row=True), *(Column(name, numeric=True) for name in numbers))
     total = cost.medical.tokens + cost.base.tokens
     expected = cost.medical.tokens_expected + cost.base.tokens_expected
     if cost.seconds is not None and cost.seconds_expected is not None:
@@ -206,7 +180,7 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
     over = f" over {tried} precisions" if tried > 1 else ""
     written = sum(c.written for model in (cost.medical, cost.base) for c in model.cells)
     parts += [
-        table,
+        FittedTable(Section("", "", columns, tuple(rows))),
         Text(
             f"about {expected:,} tokens, {total:,} at most{over} (estimated from the texts' length); {hours}"
         ),

@@ -16,8 +16,11 @@ from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.atomic import disk_error, write_atomic, write_lines
 from medbench_local.files.json_objects import read_json_object
+from medbench_local.files.rows import SourceFile
 from medbench_local.paths import user_path
+from medbench_local.results.presented import Presented
 from medbench_local.results.reading import read_results
+from medbench_local.results.record import ROLES, samples_name
 from medbench_local.results.schema import Results
 
 RUNS = Path("runs")
@@ -111,6 +114,16 @@ class RunFolder:
         except OSError as error:
             raise disk_error(folder, error) from error
 
+    def read_samples(self, name: str) -> list[dict[str, Any]]:
+        """The rows of ``samples/<name>.jsonl``.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        from medbench_local.files.readers import json_lines  # only who looks at samples needs it
+
+        return [dict(row.fields) for row in json_lines(SourceFile(self.samples_file(name)))]
+
     def write_samples(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write ``samples/<name>.jsonl``, one line a question."""
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -118,7 +131,7 @@ class RunFolder:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Presented):
     """A finished comparison.
 
     Attributes:
@@ -130,6 +143,21 @@ class Run:
     folder: RunFolder
     results: Results
     computed: bool
+
+    def samples(self) -> list[dict[str, Any]]:
+        """One row a question of each model in each comparison, as reported; see `medbench_local.results.samples`.
+
+        Raises:
+            InputError: a file of them is missing or damaged.
+        """
+        return [
+            row
+            for comparison in self.results.comparisons
+            for role in ROLES
+            for row in self.folder.read_samples(
+                samples_name(role, comparison.task, comparison.shots, comparison.thinkers)
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.results}\nfiles: {self.folder.path}"

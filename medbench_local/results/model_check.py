@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from medbench_local.results.checks import EquivalenceRecord
+from medbench_local.results.presented import Presented
 
 Outcome = Literal["equivalent", "different", "inconclusive"]
 
@@ -28,7 +29,7 @@ class TaskCheck:
 
 
 @dataclass(frozen=True)
-class ModelCheck:
+class ModelCheck(Presented):
     """What a check found.
 
     Attributes:
@@ -37,6 +38,7 @@ class ModelCheck:
         reference_precision: against what.
         tasks: task by task.
         overall: over all checked questions together.
+        rows: what was answered; see `samples`.
     """
 
     model: str
@@ -44,6 +46,11 @@ class ModelCheck:
     reference_precision: str
     tasks: tuple[TaskCheck, ...]
     overall: EquivalenceRecord
+    rows: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
+
+    def samples(self) -> list[dict[str, Any]]:
+        """One row a question at each of both precisions, as in the samples of a comparison."""
+        return [dict(row) for row in self.rows]
 
     @property
     def outcome(self) -> Outcome:

@@ -30,6 +30,15 @@ def thinkers_said(thinkers: str) -> str:
     return {str(one): words for one, words in THINKERS.items()}.get(thinkers, thinkers)
 
 
+_FILES: Mapping[Thinkers, str] = {"both": "both-think", "medical": "medical-thinks", "none": "none-think"}
+
+
+def samples_name(role: Role, task: str, shots: int, thinkers: Thinkers | None) -> str:
+    """The name of the file of one model's samples in one comparison, without its folder and its ending."""
+    name = f"{role}.{task}.{shots}-shot"
+    return name if thinkers is None else f"{name}.{_FILES[thinkers]}"
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(ge=0)]

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from medbench_local.files.hashes import text_sha256
-from medbench_local.results.record import Role, Thinkers
+from medbench_local.results.record import Thinkers
+from medbench_local.results.record import samples_name as samples_name
 from medbench_local.scoring.answers import Answer
 from medbench_local.tasks.question import Question
 
@@ -22,15 +23,6 @@ def _thinking(answer: Answer) -> dict[str, Any]:
         return {}
     said = {"tokens": thought.tokens, "end": thought.end, "loops": thought.loops, "text": thought.text}
     return {"thinking": said}
-
-
-_FILES: Mapping[Thinkers, str] = {"both": "both-think", "medical": "medical-thinks", "none": "none-think"}
-
-
-def samples_name(role: Role, task: str, shots: int, thinkers: Thinkers | None) -> str:
-    """The name of the file of one model's samples in one comparison, without its folder and its ending."""
-    name = f"{role}.{task}.{shots}-shot"
-    return name if thinkers is None else f"{name}.{_FILES[thinkers]}"
 
 
 def sample_rows(

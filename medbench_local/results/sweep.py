@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from medbench_local.results.folder import Run
+from medbench_local.results.presented import Presented
 from medbench_local.results.record import Verdict
 from medbench_local.results.schema import Comparison
 from medbench_local.results.summary import counted
@@ -51,7 +53,7 @@ class AblationTable:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Presented):
     """What a sweep found.
 
     Attributes:
@@ -63,6 +65,11 @@ class Sweep:
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
     summaries: tuple[ShotsSummary, ...]
+
+    def samples(self) -> list[dict[str, Any]]:
+        """The rows of every run; ``pair`` says of which. Raises as `Run.samples`."""
+        pairs = zip(self.labels, self.runs, strict=True)
+        return [{"pair": label, **row} for label, run in pairs for row in run.samples()]
 
     def __str__(self) -> str:
         lines = [str(run) for run in self.runs]

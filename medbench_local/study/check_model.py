@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
@@ -17,6 +18,7 @@ from medbench_local.files.lock import only_process
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.results.folder import RUNS, SCORES, RunFolder, neighbouring_stores
 from medbench_local.results.model_check import ModelCheck, TaskCheck
+from medbench_local.results.samples import sample_rows
 from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
@@ -38,6 +40,7 @@ from medbench_local.study.per_model import need_one_model
 from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
+from medbench_local.tasks.question import Question
 
 BEGUN = "checks.json"
 """The checks that were begun in a folder, which may be one of several that was named."""
@@ -224,4 +227,26 @@ def _judge(
         reference_precision=plan.reference_precision,
         tasks=tasks,
         overall=record(overall, settings),
+        rows=tuple(_rows(plan, asked, full, plan.reference_precision))
+        + tuple(_rows(plan, asked, quantised, plan.quant.name)),
     )
+
+
+def _rows(
+    plan: Plan,
+    asked: Mapping[CellKey, Sequence[Question]],
+    answers: Mapping[CellKey, Sequence[Answer]],
+    precision: str,
+) -> Iterator[Mapping[str, Any]]:
+    """One row a question, as in a comparison's samples."""
+    for cell in plan.cells:
+        yield from sample_rows(
+            asked[cell.key],
+            answers[cell.key],
+            model=plan.medical.name,
+            role="medical",
+            precision=precision,
+            task=cell.task.id,
+            shots=cell.shots,
+            scoring=plan.rule_of(cell, "medical"),
+        )

@@ -88,7 +88,7 @@ class CompareOptions:
 
     tasks: Sequence[str] | None = option(
         None,
-        "Task ids, groups (all, mmlu, visual, mmmu, demo) or folders of your own questions.",
+        "Task ids, groups (all, mmlu, visual, mmmu, demo), or files or folders of your own questions.",
         unset="the thirteen of the study; those of the embedded pair",
         decides="as planned",
         example=("demo-anatomy",),
@@ -299,6 +299,8 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
     from medbench_local.catalog.protocol import Protocol, load_protocol
     from medbench_local.scoring.rules import RULES
 
+    if isinstance(options.tasks, str):  # which is a sequence of texts, too: its letters
+        options = replace(options, tasks=[name.strip() for name in options.tasks.split(",") if name.strip()])
     check_ranges(options)
     settings = read_settings()
     named = protocol if options.protocol is None else options.protocol

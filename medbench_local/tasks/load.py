@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medbench_local.catalog.task import EMBEDDED, is_folder, task_entry, task_names
+from medbench_local.catalog.task import EMBEDDED, is_own, is_table, task_entry, task_names
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress, Silent
 from medbench_local.settings import read_settings
-from medbench_local.tasks.locations import DataLocation, in_data_dir, in_folder, on_the_hub
+from medbench_local.tasks.locations import DataLocation, in_data_dir, in_folder, in_table, on_the_hub
 from medbench_local.tasks.question import SPLITS, Question, Split, SplitName, Task
 from medbench_local.tasks.reading import read_splits
 from medbench_local.tasks.repeats import repeats
+from medbench_local.tasks.tables.naming import table_name
 
 LONGEST_NAME = 80
 """Characters of a task's name: run folders and sample files are named after it."""
@@ -72,13 +73,14 @@ def load_task(
     progress: Progress | None = None,
     splits: Sequence[SplitName] = SPLITS,
 ) -> Task:
-    """Read a task: one of the catalog's, or a folder with questions of one's own.
+    """Read a task: one of the catalog's, or a file or a folder with questions of one's own.
 
     A folder of one's own holds ``demonstrations.jsonl``, ``validation.jsonl`` and ``test.jsonl`` (see
-    `medbench_local.tasks.readers.own`) and gives the task its name.
+    `medbench_local.tasks.readers.own`) and gives the task its name. A file is a table (see
+    `medbench_local.tasks.tables`), whose questions are split here; the task is called as the file, without its ending.
 
     Args:
-        task_id: a name of the catalog, or a folder.
+        task_id: a name of the catalog, a file, or a folder.
         data_dir: folder with the data sets' official files; None reads them from the hub. Embedded tasks and
             folders of one's own need neither.
         offline: use only what the hub's cache has.
@@ -104,9 +106,19 @@ def locate_task(
     wanted = tuple(name for name in SPLITS if name in splits)
     if not wanted:
         raise ValueError("load_task: no split is wanted")
-    if is_folder(task_id):
+    if is_table(task_id):
+        path = user_path(task_id)
+        if not path.is_file():
+            raise InputError(path, "", "no such file")
+        name = table_name(path)
+        return LocatedTask(name, name, None, {}, in_table(path), wanted)
+    if is_own(task_id):
         folder = user_path(task_id)
-        name = _own_name(folder)
+        if not folder.is_dir():
+            raise UsageError(
+                f"There is no folder {folder}.", advice="Name a task, or a file or folder of questions."
+            )
+        name = own_name(folder)
         return LocatedTask(name, name, None, {}, in_folder(folder, "local"), wanted)
     entry = task_entry(task_id)
     sizes = dict(zip(SPLITS, entry.sizes, strict=True)) if entry.sizes else {}
@@ -125,15 +137,13 @@ def _names_images(path: Path) -> bool:
         return any(b'"images"' in line for line in stream)
 
 
-def _own_name(folder: Path) -> str:
+def own_name(folder: Path) -> str:
     """The name a folder gives its task.
 
     Raises:
-        UsageError: there is no such folder, or its name cannot serve.
+        UsageError: its name cannot serve.
     """
     name = folder.resolve().name
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.", advice="Name a task, or a folder of questions.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(
             f"The folder's name {name!r} cannot name a task.",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench_local.catalog.task import Format, HubLayout, Layout, Source, SplitFiles, TaskEntry
+from medbench_local.catalog.task import Format, HubLayout, Layout, Part, Source, SplitFiles, TaskEntry
 from medbench_local.errors import AcquireError, InputError, UnreachableError
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
@@ -46,6 +46,21 @@ def in_folder(folder: Path, source: str) -> DataLocation:
     pictures = None if source == "embedded" else (SourceFile(folder),)
     advice = "Names of pictures are relative to the folder of the questions."
     return DataLocation("own", splits, files, source, pictures=pictures, obtain=advice)
+
+
+def in_table(path: Path) -> DataLocation:
+    """A file whose questions are split here; pictures are looked up in its folder."""
+    parts: dict[SplitName, Part] = {
+        "demonstrations": "table-demonstrations",
+        "validation": "table-validation",
+        "test": "table-test",
+    }
+    splits = {name: SplitFiles(files=(path.name,), part=part) for name, part in parts.items()}
+    advice = "Names of pictures are relative to the folder of the file with the questions."
+    pictures = (SourceFile(path.parent),)
+    return DataLocation(
+        "table", splits, {path.name: SourceFile(path)}, "local", pictures=pictures, obtain=advice
+    )
 
 
 def in_data_dir(

@@ -68,16 +68,17 @@ def _said(
 
 
 def _answer(question: Question) -> str:
-    return _normal(question.options[question.answer])
+    return normal(question.options[question.answer])
 
 
 def _key(question: Question) -> Key:
-    return _normal(question.text), frozenset(map(_normal, question.options)), question.pictures
+    return normal(question.text), frozenset(map(normal, question.options)), question.pictures
 
 
 def _beginning(text: str) -> str:
-    return _normal(text[:_LOOKED_AT])[:_BEGINNING]
+    return normal(text[:_LOOKED_AT])[:_BEGINNING]
 
 
-def _normal(text: str) -> str:
+def normal(text: str) -> str:
+    """A text without what makes no difference between two questions: case, blanks, punctuation."""
     return _PUNCTUATION.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()

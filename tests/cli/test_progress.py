@@ -8,8 +8,9 @@ import time
 import pytest
 from rich.console import Console
 
-from medbench_local.cli.progress import LiveProgress, Pace, PlainProgress
+from medbench_local.cli.progress import AskingProgress
 from medbench_local.progress import Asking
+from medbench_local.report.live import LiveProgress, Pace, PlainProgress
 
 
 class Clock:
@@ -119,7 +120,7 @@ def test_who_sits_at_a_terminal_is_asked(
     typed = io.StringIO(answer)
     monkeypatch.setattr(typed, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", typed)
-    progress = LiveProgress(Console(file=io.StringIO(), force_terminal=True))
+    progress = AskingProgress(Console(file=io.StringIO(), force_terminal=True))
     assert isinstance(progress, Asking)
     assert progress.confirm("Go on?") is expected
 
@@ -127,5 +128,5 @@ def test_who_sits_at_a_terminal_is_asked(
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for stdin in (io.StringIO("n\n"), None):
         monkeypatch.setattr("sys.stdin", stdin)
-        assert LiveProgress(Console(file=io.StringIO(), force_terminal=True)).confirm("Go on?")
+        assert AskingProgress(Console(file=io.StringIO(), force_terminal=True)).confirm("Go on?")
     assert not isinstance(PlainProgress(Console(file=io.StringIO())), Asking)

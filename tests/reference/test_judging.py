@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from medbench_local.reference.judging import Gold, Judged, judge
-from medbench_local.reference.labels import Value, options_of
 from medbench_local.reference.notation import Written
 from medbench_local.reference.reading_choice import Unclear
+from medbench_local.tasks.labels import Value, options_of
 
 Notation = Callable[[int, Sequence[str]], Value]
 

@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from medbench_local.report import sections, words
-from medbench_local.report.terminal import show_results
+from medbench_local.report.section import Column, Section
+from medbench_local.report.terminal import FittedTable, show_results
 from medbench_local.results.schema import Results
 from tests.report.examples import CASES, LONG
 
@@ -105,3 +106,19 @@ def test_escape_sequences_of_a_name_do_not_reach_the_terminal() -> None:
 
 def test_headline_of_the_run_is_first() -> None:
     assert shown(CASES["every kind"], 160).splitlines()[0] == words.headline(CASES["every kind"])
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_table_on_a_narrow_terminal_loses_no_character(width: int) -> None:
+    names = ("n", "flips", "correct→wrong", "accuracy", "interval")
+    columns = (Column("task", name_of_row=True), *(Column(name, numeric=True) for name in names))
+    row = ("mmlu-college-medicine, 0-shot", "1,273", "123", "45", "71.2 % → 70.9 %", "[-1.25, +0.75]")
+    file = io.StringIO()
+    Console(file=file, width=width).print(
+        FittedTable(Section("", "", (*columns, Column("outcome")), ((*row, "inconclusive"),)))
+    )
+    shown = file.getvalue()
+    assert "…" not in shown
+    for character in set("".join(row) + "inconclusive") - {" "}:
+        heads = "".join(("task", "outcome", *names))
+        assert shown.count(character) == ("".join(row) + "inconclusive" + heads).count(character)

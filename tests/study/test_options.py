@@ -209,7 +209,7 @@ def test_runs_of_the_first_release_are_found_by_the_same_options(
         ({"gpu_layers": -2}, "`gpu_layers=` must be at least -1"),
         ({"shots": []}, "`shots=` must be a list of at least one value"),
         ({"shots": [-1]}, "`shots=` must be at least 0"),
-        ({"tasks": "medqa"}, "`tasks=` must be a list"),
+        ({"tasks": ","}, "`tasks=` must be a list of at least one value"),
         ({"tasks": [Path("own")]}, "`tasks=` must be text"),
         ({"shots": 3}, "`shots=` must be a list"),
         ({"limit": True}, "`limit=` must be a whole number, not True"),

@@ -32,29 +32,34 @@ def read(file: SourceFile, options: int | None, album: Album | None = None) -> I
         InputError: with the line.
     """
     for row in json_lines(file):
-        id, text, choices = row.text("id"), row.text("question"), row.texts("options")
-        if not id.strip():
-            raise row.error("it is empty", name="id")
-        if not text.strip():
-            raise row.error("it is empty", name="question")
-        for index, choice in enumerate(choices):
-            if not choice.strip():
-                raise row.error(f"option {LETTERS[index % 26]} is empty", name="options")
-            if choice in choices[:index]:
-                raise row.error(f"the option {choice[:40]!r} is given twice", name="options")
-        subject = row.optional_text("subject")
-        text, pictures = _pictures(row, text, choices, album)
-        answer = _answer(row, len(choices))
-        yield question_of(
-            row,
-            text=text,
-            options=choices,
-            answer=answer,
-            expected=options,
-            id=id,
-            subject=subject,
-            pictures=pictures,
-        )
+        yield question_in(row, options, album)
+
+
+def question_in(row: Row, options: int | None, album: Album | None) -> Question:
+    """The question of one row, whose keys are those that `read` names. Arguments and errors as there."""
+    id, text, choices = row.text("id"), row.text("question"), row.texts("options")
+    if not id.strip():
+        raise row.error("it is empty", name="id")
+    if not text.strip():
+        raise row.error("it is empty", name="question")
+    for index, choice in enumerate(choices):
+        if not choice.strip():
+            raise row.error(f"option {LETTERS[index % 26]} is empty", name="options")
+        if choice in choices[:index]:
+            raise row.error(f"the option {choice[:40]!r} is given twice", name="options")
+    subject = row.optional_text("subject")
+    text, pictures = _pictures(row, text, choices, album)
+    answer = _answer(row, len(choices))
+    return question_of(
+        row,
+        text=text,
+        options=choices,
+        answer=answer,
+        expected=options,
+        id=id,
+        subject=subject,
+        pictures=pictures,
+    )
 
 
 def _pictures(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from medbench_local.reference.labels import (
+from medbench_local.tasks.labels import (
     Options,
     Value,
     bare,

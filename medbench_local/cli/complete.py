@@ -1,0 +1,83 @@
+"""What a shell offers while a command is typed: names of models, tasks, precisions, protocols and runs.
+
+A shell asks at every press of the key: nothing that computes is imported, and what cannot be read offers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from medbench_local.errors import MedbenchError
+
+Complete = Callable[[str], list[str]]
+
+
+def _offers(names: Callable[[], Iterable[str]]) -> Complete:
+    def complete(incomplete: str) -> list[str]:
+        try:
+            return [name for name in names() if name.startswith(incomplete)]
+        except (MedbenchError, OSError):
+            return []
+
+    return complete
+
+
+def _models() -> Iterable[str]:
+    from medbench_local.catalog.model import model_names
+
+    return model_names()
+
+
+def _tasks() -> Iterable[str]:
+    from medbench_local.catalog.task import task_groups, task_names
+
+    return [*task_names(), *task_groups()]
+
+
+def _quants() -> Iterable[str]:
+    from medbench_local.catalog.quantisation import FULL, quant_names
+
+    return [*quant_names(), FULL, "auto"]
+
+
+def _protocols() -> Iterable[str]:
+    from medbench_local.catalog.protocol import protocol_names
+
+    return protocol_names()
+
+
+def _runs() -> Iterable[str]:
+    runs = Path("runs")  # as medbench_local.results.folder, which takes longer to import, has it
+    return sorted(file.parent.name for file in runs.glob("*/manifest.json"))
+
+
+def _made() -> Iterable[str]:
+    from medbench_local.acquire.removal import model_folders
+    from medbench_local.settings import read_settings
+
+    return sorted({name for name, _ in model_folders(read_settings().home)})
+
+
+models = _offers(_models)
+task = _offers(_tasks)
+quants = _offers(_quants)
+protocols = _offers(_protocols)
+runs = _offers(_runs)
+made = _offers(_made)
+
+
+def tasks(incomplete: str) -> list[str]:
+    """Names behind the last comma; those before it stay."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in task(last) if name not in before.split(",")]
+
+
+OPTIONS: dict[str, Complete] = {
+    "adapter_base": models,
+    "check_precision": quants,
+    "protocol": protocols,
+    "quant": quants,
+    "tasks": tasks,
+}
+"""Of the options of a comparison, by their names in Python."""

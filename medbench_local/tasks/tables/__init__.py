@@ -1,0 +1,1 @@
+"""Tables of questions of one's own, as spreadsheets and programs write them, into questions."""

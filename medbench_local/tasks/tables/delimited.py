@@ -1,0 +1,110 @@
+"""CSV as it is found: in several encodings, separated by commas, semicolons, tabs or bars."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from dataclasses import dataclass
+
+from medbench_local.errors import InputError
+from medbench_local.files.readers import MAX_CSV
+from medbench_local.files.rows import SourceFile
+from medbench_local.files.streams import open_bytes
+from medbench_local.tasks.tables.table import Defect, GridRow
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What may stand between cells, the likeliest first."""
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text of a file, and what is to be said of how it was read.
+
+    Attributes:
+        text: without a byte order mark.
+        notes, warnings: sentences.
+    """
+
+    text: str
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def decoded(file: SourceFile, encoding: str | None) -> Text:
+    """The text of a file: UTF-8, UTF-16 with a mark, else Windows-1252, which is said.
+
+    Args:
+        file: what is read.
+        encoding: where somebody says so.
+
+    Raises:
+        InputError: it is too large, or not text of that encoding.
+    """
+    with open_bytes(file) as stream:
+        data = stream.read(MAX_CSV + 1)
+    if len(data) > MAX_CSV:
+        raise InputError(str(file), "", f"larger than {MAX_CSV // 2**20} MiB")
+    marked = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), None)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    if encoding is not None:
+        name, data = encoding, data.removeprefix(marked[0] if marked else b"")
+        notes = (f"Read as {encoding}, as was said.",)
+    elif marked:
+        name, data = marked[1], data.removeprefix(marked[0])
+    else:
+        name = "utf-8"
+    try:
+        text = data.decode(name)
+    except LookupError as error:
+        raise InputError(str(file), "", f"there is no encoding {name!r}") from error
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        if encoding is not None or marked:
+            raise InputError(str(file), f"line {line}", f"not {name} text") from error
+        try:
+            text = data.decode("cp1252")
+        except UnicodeDecodeError as error:
+            problem = "neither UTF-8 nor Windows-1252 text"
+            advice = 'Save it as UTF-8, or say what it is: `encoding="mac-roman"`.'
+            raise InputError(str(file), f"line {line}", problem, advice=advice) from error
+        example = _beyond_ascii(text.split("\n")[line - 1])
+        warnings = (
+            f"It is not UTF-8 (line {line}) and was read as Windows-1252: {example!r} stands there. "
+            "If that is wrong, say `encoding=`.",
+        )
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise InputError(str(file), f"line {line}", "a NUL character; expected csv text")
+    return Text(text, notes, warnings)
+
+
+def _beyond_ascii(line: str) -> str:
+    """The first word, or sign, of a line that holds more than ASCII."""
+    words: list[str] = re.findall(r"\w+|\W", line)
+    return next(word for word in words if not word.isascii())[:40]
+
+
+def grid(text: str, separator: str) -> tuple[list[GridRow], list[Defect]]:
+    """The rows of ``text`` that are not blank; what is not csv after a row ends the reading and is a defect."""
+    rows: list[GridRow] = []
+    skipped = 0
+    if text[:4].lower() == "sep=" and text[5:6] in ("\n", "\r"):
+        end = text.index("\n") + 1 if "\n" in text else len(text)
+        text, skipped = text[end:], 1
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    while True:
+        where = f"line {reader.line_num + 1 + skipped}"
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return rows, []
+        except csv.Error as error:
+            return rows, [Defect(where, "", f"not valid csv: {error}; the rows after it were not read")]
+        row = GridRow(where, tuple(cells))
+        if not row.blank:
+            rows.append(row)

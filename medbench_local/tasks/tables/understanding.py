@@ -1,0 +1,248 @@
+"""The rows of a table as questions of one's own: what each says, how that was read, and all that is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from medbench_local.tasks.labels import Options, Value
+from medbench_local.tasks.question import SplitName
+from medbench_local.tasks.tables.answers import Asked, Notation, Settled, UnclearAnswers, settle
+from medbench_local.tasks.tables.columns import Columns
+from medbench_local.tasks.tables.items import (
+    BadCell,
+    as_options,
+    options_apart,
+    options_listed,
+    picture_names,
+    without_labels,
+)
+from medbench_local.tasks.tables.table import Defect, Record, Table, text_of
+from medbench_local.text import is_whole
+
+SPLIT_NAMES: Mapping[str, SplitName] = {
+    "test": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "demonstrations": "demonstrations",
+    "demonstration": "demonstrations",
+    "train": "demonstrations",
+    "training": "demonstrations",
+}
+"""What a column "split" may say."""
+
+_GARBLED = re.compile("\ufffd|Ã[\x80-\xbf¤¶¼Ÿ„–œ©¨]|â€")
+"""Signs of a text that was once read in a wrong encoding."""
+
+
+@dataclass(frozen=True)
+class OwnRow:
+    """One question as a JSON Lines file of one's own has it.
+
+    Attributes:
+        where: its place in the table.
+        fields: id, question, options, answer (index) and, where there are any, subject and images.
+        split: where the table says which it belongs to.
+    """
+
+    where: str
+    fields: dict[str, object]
+    split: SplitName | None = None
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What was made of a table; with defects there are no more than the rows without any."""
+
+    rows: tuple[OwnRow, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    defects: tuple[Defect, ...]
+
+
+def understand(table: Table, columns: Columns, notation: Notation | None) -> Understood:
+    """The questions of a table.
+
+    Args:
+        table: its rows.
+        columns: what its columns are.
+        notation: how answers are written, where somebody says so.
+
+    Raises:
+        UnclearAnswers: nothing in the file shows how its answers are to be read.
+    """
+    defects = list(table.defects)
+    cells = {defect.where for defect in table.defects}
+    records = [record for record in table.records if record.where not in cells]
+    options = _options(records, columns, defects)
+    stripped, notes = _labels_off(options)
+    settled = _answers(records, columns, stripped, notation, defects)
+    rows, ids = [], dict[str, str]()
+    for record in records:
+        fields = _fields(record, columns, defects)
+        id = str(fields["id"])
+        if id in ids:
+            defects.append(Defect(record.where, columns.id, f"the id {id[:40]!r} is that of {ids[id]}, too"))
+        ids.setdefault(id, record.where)
+        split = _split(record, columns, defects)
+        if record.where in settled.places:
+            fields |= {
+                "options": list(stripped[record.where].texts or ()),
+                "answer": settled.places[record.where],
+            }
+            rows.append(OwnRow(record.where, fields, split))
+    bad = {defect.where for defect in defects}
+    good = tuple(row for row in rows if row.where not in bad)
+    said = [f"Columns: {columns}.", *table.notes, *settled.notes, *notes, *_about(table, columns, good)]
+    warnings = (*table.warnings, *_garbled(good))
+    order = sorted(defects, key=_place)
+    return Understood(good, tuple(said), warnings, tuple(order))
+
+
+def _place(defect: Defect) -> int:
+    """Where rows are counted, their number: "line 12" is 12."""
+    number = re.fullmatch(r"\w+ (\d+)", defect.where)
+    return int(number[1]) if number else 0
+
+
+@dataclass(frozen=True)
+class _Answers:
+    places: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def _options(records: Sequence[Record], columns: Columns, defects: list[Defect]) -> dict[str, Options]:
+    found = {}
+    one = len(columns.options) == 1
+    for record in records:
+        cells = [record.cells.get(name) for name in columns.options]
+        try:
+            texts, labels = options_listed(cells[0]) if one else (options_apart(cells), None)
+            found[record.where] = as_options(texts, labels)
+        except BadCell as error:
+            defects.append(Defect(record.where, columns.options[0] if one else "", str(error)))
+    return found
+
+
+def _labels_off(found: dict[str, Options]) -> tuple[dict[str, Options], tuple[str, ...]]:
+    """The options without the letters before them, if all questions of the file have these."""
+    bare = {where: without_labels(options.texts or ()) for where, options in found.items()}
+    if not found or not all(texts is not None and len({*texts}) == len(texts) for texts in bare.values()):
+        return found, ()
+    shorter = {where: Options(found[where].labels, tuple(texts or ())) for where, texts in bare.items()}
+    return shorter, ("The letters before the options were taken off: prompts write their own.",)
+
+
+def _answers(
+    records: Sequence[Record],
+    columns: Columns,
+    options: Mapping[str, Options],
+    notation: Notation | None,
+    defects: list[Defect],
+) -> _Answers:
+    """The places of the correct options; several columns have to agree."""
+    settled: dict[str, dict[str, int]] = {}
+    notes, unclear = [], None
+    for column in columns.answers:
+        rows = [
+            Asked(record.where, _value(record.cells.get(column)), options[record.where])
+            for record in records
+            if record.where in options and text_of(record.cells.get(column))
+        ]
+        try:
+            found: Settled = settle(column, rows, notation)
+        except UnclearAnswers as error:
+            unclear = unclear or error
+            continue
+        notes.append(found.note)
+        defects += found.defects
+        settled[column] = {
+            row.where: place for row, place in zip(rows, found.places, strict=True) if place is not None
+        }
+    if not any(settled.values()) and unclear is not None:
+        raise unclear
+    places: dict[str, int] = {}
+    source: dict[str, str] = {}
+    for column, answers in settled.items():
+        for where, place in answers.items():
+            if places.setdefault(where, place) != place:
+                letters = f"{_letter(place)}, but '{source[where]}' says {_letter(places[where])}"
+                defects.append(Defect(where, column, f"the answer is {letters}"))
+            source.setdefault(where, column)
+    for record in records:
+        if not any(text_of(record.cells.get(column)) for column in columns.answers):
+            defects.append(Defect(record.where, columns.answers[0], "there is no answer"))
+        elif unclear is not None and record.where in options and record.where not in places:
+            defects.append(Defect(record.where, "", f"its answer is not clear: {unclear}"))
+    return _Answers(places, tuple(notes))
+
+
+def _letter(place: int) -> str:
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place]
+
+
+def _value(cell: object) -> Value:
+    return cell if isinstance(cell, int | float) and not isinstance(cell, bool) else text_of(cell)
+
+
+def _fields(record: Record, columns: Columns, defects: list[Defect]) -> dict[str, object]:
+    texts = {}
+    for role in ("question", "passage", "id", "subject"):
+        name = getattr(columns, role)
+        cell = record.cells.get(name)
+        if isinstance(cell, dict | list):
+            defects.append(Defect(record.where, name, f"expected text, found {type(cell).__name__}"))
+        texts[role] = text_of(cell)
+        if "\0" in texts[role] or not is_whole(texts[role]):
+            defects.append(Defect(record.where, name, "characters that are no text"))
+    if not texts["question"]:
+        defects.append(Defect(record.where, columns.question, "there is no question"))
+    question = "\n\n".join(part for part in (texts["passage"], texts["question"]) if part)
+    fields: dict[str, object] = {"id": texts["id"] or re.sub(r"\W+", "-", record.where), "question": question}
+    if texts["subject"]:
+        fields["subject"] = texts["subject"]
+    images = picture_names(record.cells.get(columns.images)) if columns.images else []
+    return fields | ({"images": images} if images else {})
+
+
+def _split(record: Record, columns: Columns, defects: list[Defect]) -> SplitName | None:
+    if not columns.split:
+        return None
+    said = text_of(record.cells.get(columns.split))
+    found = SPLIT_NAMES.get(said.casefold())
+    if found is None:
+        problem = f"expected test, validation or demonstrations, found {said[:40]!r}"
+        defects.append(Defect(record.where, columns.split, problem))
+    return found
+
+
+def _about(table: Table, columns: Columns, rows: Sequence[OwnRow]) -> list[str]:
+    counts = Counter(len(options) for row in rows if isinstance(options := row.fields["options"], list))
+    found = []
+    if len(counts) > 1:
+        parts = [f"{count:,} with {options}" for options, count in sorted(counts.items())]
+        found.append(f"Questions have different numbers of options: {', '.join(parts)}.")
+    unused = [name for name in table.columns if name and name not in columns.used()]
+    if unused:
+        found.append(f"Not used: {', '.join(repr(name) for name in unused)}.")
+    if not columns.id:
+        found.append("There is no column of ids; questions are named after their places in the file.")
+    return found
+
+
+def _garbled(rows: Sequence[OwnRow]) -> list[str]:
+    bad = [row.where for row in rows if any(map(_GARBLED.search, _texts(row)))]
+    if not bad:
+        return []
+    return [
+        f"{len(bad):,} questions hold characters that were lost or garbled in a wrong encoding, first {bad[0]}."
+    ]
+
+
+def _texts(row: OwnRow) -> list[str]:
+    options = row.fields["options"]
+    return [str(row.fields["question"]), *(options if isinstance(options, list) else [])]
