@@ -75,20 +75,23 @@ class InputError(MedbenchError):
 class QuestionsError(InputError):
     """Rows of a table of questions are not what they should be.
 
-    Args:
-        path: the file.
-        defects: what is wrong with each, with its place and column: at least one.
+    Attributes:
+        defects: what is wrong with each, with its place and column.
     """
 
     SAID = 5
     """How many the message names."""
+    defects: tuple[str, ...] = ()
 
-    def __init__(self, path: str | Path, defects: Sequence[str]) -> None:
+    @classmethod
+    def of(cls, path: str | Path, defects: Sequence[str]) -> QuestionsError:
+        """The error of a file with these defects, at least one."""
         count = "1 defect" if len(defects) == 1 else f"{len(defects):,} defects"
-        more = f"; and {len(defects) - self.SAID:,} more" if len(defects) > self.SAID else ""
+        more = f"; and {len(defects) - cls.SAID:,} more" if len(defects) > cls.SAID else ""
         advice = "`import_questions()` lists all of them." if more else "Correct it, and read the file again."
-        super().__init__(path, "", f"{count}: {'; '.join(defects[: self.SAID])}{more}.", advice=advice)
-        self.defects = tuple(defects)
+        error = cls(path, "", f"{count}: {'; '.join(defects[: cls.SAID])}{more}.", advice=advice)
+        error.defects = tuple(defects)
+        return error
 
 
 class AcquireError(MedbenchError):

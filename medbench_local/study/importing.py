@@ -117,7 +117,7 @@ def _checked(path: Path, read: TableRead, progress: Progress) -> dict[SplitName,
                 except InputError as error:
                     defects.append(f"{error.where}: {error.problem}")
         if defects:
-            raise QuestionsError(path, defects)
+            raise QuestionsError.of(path, defects)
         album.check(
             picture for split in found.values() for question in split for picture in question.pictures
         )

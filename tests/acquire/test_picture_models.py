@@ -619,8 +619,9 @@ def test_what_is_missing_or_too_much_is_said(tmp_path: Path, toys: Toys) -> None
         api.convert(str(toys.llava_15), tmp_path / "full", vision_tower=str(toys.tower))
     with pytest.raises(UsageError, match="would be a GGUF file; a model with pictures becomes a folder"):
         api.convert(str(toys.llava_15), tmp_path / "x.gguf", vision_tower=str(toys.tower))
+    thesis = tmp_path / "full" / "thesis.docx"
     with pytest.raises(UsageError, match="is a file; a model with pictures becomes a folder"):
-        api.convert(str(toys.llava_15), tmp_path / "full" / "thesis.docx", vision_tower=str(toys.tower))
+        api.convert(str(toys.llava_15), thesis, vision_tower=str(toys.tower), force=True)
 
 
 def test_a_folder_of_llava_is_a_model_of_its_own(hosted: HubServer, tmp_path: Path, toys: Toys) -> None:

@@ -68,7 +68,7 @@ def read_table(file: SourceFile, how: HowToRead) -> TableRead:
     except UnclearAnswers as error:
         raise InputError(str(file), "", str(error), advice=ANSWERS_ADVICE) from error
     if found.defects:
-        raise QuestionsError(str(file), [str(defect) for defect in found.defects])
+        raise QuestionsError.of(str(file), [str(defect) for defect in found.defects])
     if not found.rows:
         raise InputError(str(file), "", "there are no questions in it")
     splits, said = split_rows(file, found.rows)
