@@ -105,7 +105,7 @@ def in_folder(words: Sequence[str], folder: Path) -> tuple[int, str, str]:
     """Run our command line in ``folder``: its exit code, what it wrote to stdout, what to stderr."""
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
-    with _entered(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with entered(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(list(words))
         except SystemExit as ended:
@@ -115,7 +115,8 @@ def in_folder(words: Sequence[str], folder: Path) -> tuple[int, str, str]:
 
 
 @contextlib.contextmanager
-def _entered(folder: Path) -> Iterator[None]:
+def entered(folder: Path) -> Iterator[None]:
+    """Be in ``folder`` for a while."""
     before = Path.cwd()
     os.chdir(folder)
     try:
