@@ -23,6 +23,8 @@ from medbench_local.cli.main import app
 
 PAGE = Path(__file__).with_suffix(".md")
 
+EXAMPLE = "<!-- needs: what the example names -->\n"
+
 HEAD = """\
 # All commands
 
@@ -76,8 +78,11 @@ class Parameter:
     @property
     def flags(self) -> list[str]:
         """How an option is written, the negative form of a switch last."""
-        written = "/".join(self.info.param_decls or [f"--{self.name.replace('_', '-')}"])
-        return [f"--{part.lstrip('-')}" if len(part.lstrip("-")) > 1 else part for part in written.split("/")]
+        first = (
+            self.info.default
+        )  # where Annotated is used, the first name stands in the place of the default
+        names = [*([first] if isinstance(first, str) else []), *self.info.param_decls]
+        return "/".join(names or [f"--{self.name.replace('_', '-')}"]).split("/")
 
     @property
     def values(self) -> str:
@@ -133,7 +138,7 @@ def _section(command: Command) -> str:
     parts = [f"## {' '.join(command.path)}\n", f"```\n{usage}\n```\n"]
     for text in command.paragraphs:
         example = re.fullmatch(r"Example: (medbench-local .+)", text)
-        parts.append(f"```sh\n{example[1]}\n```\n" if example else f"{text}\n")
+        parts.append(f"{EXAMPLE}```sh\n{example[1]}\n```\n" if example else f"{text}\n")
     for title, found in (("argument", arguments), ("option", options)):
         if found:
             parts += [f"| {title} | |", "|---|---|", *(_row(one, title) for one in found), ""]

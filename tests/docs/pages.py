@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]))
 """Every page, the change log and the rules for contributors included."""
 
+PLAIN = "text"
+"""The language of what is no code."""
+
 _FENCE = re.compile(r"^(`{3,})\s*(\S*)\s*$")
 _COMMENT = re.compile(r"^<!--\s*(needs|file|exits|output):\s*(.+?)\s*-->$")
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
@@ -29,7 +32,7 @@ class Block:
         page: its file.
         line: of its first line of code, from 1.
         lines: all lines that belong to it, from 1, fences included.
-        language: as the fence says; "" where it does not, or where the block is indented.
+        language: as the fence says, `PLAIN` where it does not; "" where the block is indented.
         text: the code.
         said: what comments right above it say: "needs", why its commands cannot be run here; "file", the name under
             which readers keep it; "exits", the exit code of its commands; "output", of which command it is the output.
@@ -83,7 +86,7 @@ def blocks(page: Path) -> Iterator[Block]:
         elif fence := _FENCE.match(line.strip()):
             end = next(n for n in range(number + 1, len(lines)) if lines[n].strip() == fence[1])
             text = "\n".join(lines[number + 1 : end]) + "\n"
-            yield Block(page, number + 2, range(number + 1, end + 2), fence[2], text, said)
+            yield Block(page, number + 2, range(number + 1, end + 2), fence[2] or PLAIN, text, said)
             said, number = {}, end
         elif line.startswith("    ") and line.strip() and not lines[number - 1].strip():
             end = number

@@ -155,7 +155,9 @@ def _known(found: Parsed, command: str) -> None:
         check_ranges(CompareOptions(**{name: value for name, value in found.named.items() if name in own}))
         named = [one for one in found.given if isinstance(one, str)] or list(found.given[0] or ())
         for name in [part for one in named for part in re.split(r"=|-vs-", one)]:
-            assert name in {*models(), "catalog"} or _elsewhere(name), f"the catalog has no model {name}"
+            assert name in {*models(), "all", "catalog"} or _elsewhere(name), (
+                f"the catalog has no model {name}"
+            )
     for task in found.named.get("tasks") or ():
         assert task in {*task_names(), *task_groups()} or _elsewhere(task), f"there is no task {task}"
     for option in ("quant", "check_precision"):

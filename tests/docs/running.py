@@ -95,7 +95,7 @@ class Tutorial:
         return self.done[number]
 
     def _run(self, command: ShellCommand) -> str:
-        words = [self.run.name if word == "RUN" else word for word in command.words[1:]]
+        words = [re.sub(r"(^|/)RUN$", rf"\g<1>{self.run.name}", word) for word in command.words[1:]]
         code, out, err = in_folder(words, self.folder)
         assert code == int(command.said.get("exits", 0)), f"{command}\nended with {code}:\n{err}{out}"
         return out

@@ -56,7 +56,7 @@ def test_the_first_block_of_the_readme_has_two_commands() -> None:
 def test_enough_are_run(tmp_path: Path) -> None:
     """A reading that takes everything for something that cannot be run would be seen."""
     runnable = {one.words[1] for *_, one in CASES if why_not_run(one, tmp_path) is None}
-    assert runnable >= {"compare", "report", "runs", "prompts", "quants", "tasks"}
+    assert runnable >= {"compare", "check", "sweep", "report", "runs", "prompts", "quants", "verdict"}
 
 
 @pytest.mark.parametrize(

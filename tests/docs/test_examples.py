@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of, table_rows
+from tests.docs.pages import PAGES, PLAIN, ROOT, Block, blocks, name_of, table_rows
 from tests.docs.running import Tutorial, entered
 
 OF_THEIR_OWN = {"docs/python.md"}
 """Pages whose examples have tests that say more."""
 
-EXAMPLES = [
-    (block, following)
-    for page in PAGES
-    if name_of(page) not in OF_THEIR_OWN
-    for block, following in zip(list(blocks(page)), [*list(blocks(page))[1:], None], strict=True)
-    if block.language == "python"
-]
+
+def examples() -> Iterator[tuple[Block, Block | None]]:
+    """Every example, with the block that follows it."""
+    for page in PAGES:
+        if name_of(page) not in OF_THEIR_OWN:
+            found = list(blocks(page))
+            yield from (
+                (one, after) for one, after in zip_longest(found, found[1:]) if one.language == "python"
+            )
+
+
+EXAMPLES = list(examples())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +50,7 @@ def test_an_example_runs(
         exec(code, {})  # noqa: S102
     printed = capsys.readouterr().out
     assert printed
-    if following is not None and following.language == "" and following.lines[0] - block.lines[-1] <= 4:
+    if following is not None and following.language == PLAIN and following.lines[0] - block.lines[-1] <= 4:
         assert printed == following.text
 
 
