@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from medbench_local.catalog.load import DATA
 from tests.docs.pages import PAGES, PLAIN, ROOT, Block, blocks, name_of, table_rows
 from tests.docs.running import Tutorial, entered
 
@@ -86,3 +88,21 @@ def test_the_readme_s_results_are_real(demo_run: Path) -> None:
         numbers = [medical, base, *re.findall(r"[+-]?\d+\.\d", difference)]
         exact = [real["accuracy"]["medical"], real["accuracy"]["base"], real["difference"], *real["ci"]]
         assert [float(one) for one in numbers] == pytest.approx([100 * one for one in exact], abs=1.0)
+
+
+def test_the_files_of_data_sets_are_those_that_are_looked_for() -> None:
+    """Those of docs/offline.md against the layouts of the catalog."""
+    layouts = yaml.safe_load((DATA / "tasks.yaml").read_text(encoding="utf-8"))
+
+    def texts(value: Any) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            for one in value.values() if isinstance(value, dict) else value:
+                yield from texts(one)
+
+    known = set(texts(layouts["sources"]))
+    page = (ROOT / "docs" / "offline.md").read_text(encoding="utf-8").partition("## Data from a folder")[2]
+    named = re.findall(r"`([a-z_]+/[^`]+)`", page)
+    assert len(named) >= 19
+    assert [name for name in named if name not in known] == []
