@@ -56,9 +56,7 @@ def _one(c: Comparison, results: Results) -> str:
 
 def _several(comparisons: Sequence[Comparison], results: Results) -> str:
     sound = [
-        c
-        for c in comparisons
-        if doubt(c.verdict, c.n, c.mcnemar_p, confidence=results.confidence) is None
+        c for c in comparisons if doubt(c.verdict, c.n, c.mcnemar_p, confidence=results.confidence) is None
     ]
     total, doubtful = len(comparisons), len(comparisons) - len(sound)
     by = {name: [c for c in sound if c.verdict == name] for name in ("win", "loss", "tie")}

@@ -73,29 +73,27 @@ def _facts(results: Results, evidence: Evidence) -> Table:
 
 
 def _data(results: Results) -> Table | None:
-    rows = [
-        (
-            words.isolated(words.plain(task)),
-            words.plain(name),
-            f"{split.questions:,}" if file is split.files[0] else "",
-            "" if split.expected is None or file is not split.files[0] else f"{split.expected:,}",
-            words.plain(file.name),
-            words.plain(file.source),
-            words.plain(file.sha256),
-        )
-        for task, splits in (results.data or {}).items()
-        for name, split in splits.items()
-        for file in split.files
+    splits = [
+        (words.isolated(words.plain(task)), words.plain(name), split)
+        for task, its in (results.data or {}).items()
+        for name, split in its.items()
     ]
+    official = any(split.expected is not None for _, _, split in splits)
+    rows: list[tuple[str, ...]] = []
+    for task, name, split in splits:
+        counts = [f"{split.questions:,}"]
+        if official:
+            counts.append("" if split.expected is None else f"{split.expected:,}")
+        for file in split.files:
+            rows.append((task, name, *counts, *map(words.plain, (file.name, file.source, file.sha256))))
+            counts = ["" for _ in counts]
     if not rows:
         return None
-    if not any(row[3] for row in rows):
-        rows = [(*row[:3], *row[4:]) for row in rows]
     columns = (
         Column("task", name_of_row=True),
         Column("split"),
         Column("questions", numeric=True),
-        *([Column("officially", numeric=True)] if len(rows[0]) == 7 else []),
+        *([Column("officially", numeric=True)] if official else []),
         Column("file"),
         Column("from"),
         Column("sha256"),

@@ -110,7 +110,9 @@ def interval(drawn: Interval, on: Scale) -> Markup:
     parts.append(_line("zero", x(0), -BEYOND, x(0), HEIGHT + BEYOND))
     state = f"{drawn.state} {'sure' if drawn.sure else 'open'}"
     parts.append(_line(f"bar {state}", x(drawn.low), middle, x(drawn.high), middle))
-    parts += [_line(f"end {state}", x(end), middle - 4, x(end), middle + 4) for end in (drawn.low, drawn.high)]
+    parts += [
+        _line(f"end {state}", x(end), middle - 4, x(end), middle + 4) for end in (drawn.low, drawn.high)
+    ]
     place = x(drawn.value)
     parts.append(_element("rect", f"mark {state}", x=place - 4, y=middle - 4, width=8, height=8))
     return _svg("plot", HEIGHT, parts)
@@ -135,7 +137,9 @@ def strip(choice: PromptChoice, role: str, on: Scale) -> Markup:
     for place in sorted({on.x(value) for value, c in scored if c.format == "default"}):
         parts.append(_line("default", place, middle - 8, place, middle + 8))
     if choice.validation_accuracy is not None:
-        parts.append(_element("circle", "chosen", cx=on.x(choice.validation_accuracy * 100), cy=middle, r=6.5))
+        parts.append(
+            _element("circle", "chosen", cx=on.x(choice.validation_accuracy * 100), cy=middle, r=6.5)
+        )
     return _svg("plot", HEIGHT, parts)
 
 

@@ -84,9 +84,7 @@ def table(section: Section, plot: plots.Plot | None = None) -> Table:
     if plot is not None:
         headings.insert(place, (plot.heading, "drawing"))
     axis = None if plot is None else plot.axis
-    return Table(
-        section.title, tuple(headings), tuple(rows), axis, place, len(names) - place, section.note
-    )
+    return Table(section.title, tuple(headings), tuple(rows), axis, place, len(names) - place, section.note)
 
 
 LONGEST = 24
@@ -202,5 +200,7 @@ def prompts(section: Section, results: Results) -> Table:
         return table(section)
     on = plots.scale(values)
     rows = tuple(plots.strip(choice, role, on) for role, choice in choices)
-    plot = plots.Plot("validation accuracy of every candidate, %", "validation*", rows, plots.axis(on, signed=False))
+    plot = plots.Plot(
+        "validation accuracy of every candidate, %", "validation*", rows, plots.axis(on, signed=False)
+    )
     return table(section, plot)
