@@ -1,11 +1,11 @@
-"""A run in one plain sentence, and what a reader must know of single intervals."""
+"""A run in one plain sentence, and how much hung on the choice of its prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from medbench_local.report import words
-from medbench_local.results.record import Thinkers, Verdict
+from medbench_local.results.record import Thinkers
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.summary import counted as counted_comparisons
 from medbench_local.statistics.doubt import doubt
@@ -97,27 +97,6 @@ def _unsure(comparisons: Sequence[Comparison], results: Results) -> str:
     if len(unsure) == len(comparisons):
         return f" ({at}, {missing})"
     return f" ({len(unsure)} of these {at} and {missing})"
-
-
-def touching(results: Results) -> list[str]:
-    """What counts where an interval ends at zero, or so close to it that it reads as zero."""
-    return [
-        f"{words.cell(c)}: {said}"
-        for c in results.comparisons
-        for bound in c.ci
-        if words.points(bound) == "0.0" and any(end != 0 for end in c.ci)
-        for said in [_touch(bound, c.verdict)]
-    ]
-
-
-def _touch(bound: float, verdict: Verdict) -> str:
-    if bound == 0:
-        return (
-            f"the interval ends exactly at 0, which counts as a {verdict}; only an interval wholly above or below 0 is "
-            "a win or a loss"
-        )
-    side = "above" if bound > 0 else "below"
-    return f"the interval ends at {bound * 100:+.3g} points, {side} 0; unrounded, it counts as a {verdict}"
 
 
 def choice_mattered(results: Results) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from medbench_local.report import citation
-from medbench_local.report.lead import choice_mattered, lead, touching
+from medbench_local.report.lead import choice_mattered, lead
 from medbench_local.results.record import Discordant, Thinkers
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.statistics.bootstrap import bootstrap_bounds
@@ -110,19 +110,6 @@ def test_every_example_has_its_sentence() -> None:
         said = lead(found)
         assert said.endswith(".")
         assert "  " not in said
-
-
-def test_an_interval_that_touches_zero_says_what_counts() -> None:
-    exact = counted(100, 5, 0).model_copy(update={"ci": (0.0, 0.1), "verdict": "tie"})
-    near = comparison(verdict="win").model_copy(update={"ci": (0.0004, 0.05)})
-    assert touching(results([exact])) == [
-        "medqa, 3-shot: the interval ends exactly at 0, which counts as a tie; only an interval wholly above or below "
-        "0 is a win or a loss"
-    ]
-    assert touching(results([near])) == [
-        "medqa, 3-shot: the interval ends at +0.04 points, above 0; unrounded, it counts as a win"
-    ]
-    assert touching(results([comparison(), counted(100, 0, 0)])) == []
 
 
 def test_how_much_the_choice_of_prompts_mattered() -> None:

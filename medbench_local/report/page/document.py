@@ -84,7 +84,7 @@ def _content(results: Results, evidence: Evidence) -> dict[str, Any]:
         "warnings": [words.plain(line) for line in results.warnings],
         "verdicts": verdicts,
         "terms": _terms(results),
-        "facts": [*_rates(results), *clusters.differences(results), *lead.touching(results)],
+        "facts": [*_rates(results), *clusters.differences(results)],
         "evidence": [
             *map(tables.table, sections.evidence(results)),
             *map(tables.table, clusters.sections(results)),
@@ -179,14 +179,16 @@ def _terms(results: Results) -> list[tuple[str, str]]:
     said = " ".join(words.verdict(c, results.confidence) for c in results.comparisons)
     known = dict(HOW_TO_READ)
     terms = [(name, known[name]) for name in ("win", "loss", "tie", "doubtful") if name in said]
-    if "unverified" in said:
-        terms.append(("unverified", f"{known['unverified']} {'; '.join(_unverified(results))}."))
+    unsure = [c for c in results.comparisons if not c.verified]
+    if unsure:
+        name = "not checked" if all(c.check.state == "none" for c in unsure) else "unverified"
+        terms.append((name, f"{known['unverified']} {'; '.join(_unverified(results))}."))
     return terms
 
 
 def _unverified(results: Results) -> list[str]:
     """Why verdicts are not verified, and what would settle them."""
-    return [line for line in words.verification(results) if "not verified" in line]
+    return [line for line in words.verification(results) if "not verified" in line or "not checked" in line]
 
 
 def _prompt(prompt: ChosenPrompt) -> dict[str, str]:
