@@ -84,6 +84,7 @@ def evidence(questions: Sequence[AskedQuestion], results: Results) -> Evidence:
         "--protocol laptop --quant q8_0 --check sample",
         started="2026-01-02T03:04:05+00:00",
         facts={"machine": "2 cores, 8 GB", "Python": "3.11"},
+        notes=("Probabilities are of the options' letters.",),
         thumbnails={PICTURE: jpeg()},
     )
 
@@ -119,4 +120,6 @@ def hostile(results: Results) -> Evidence:
     ]
     prompts = tuple(ChosenPrompt("medical", text, 3, None, text) for text in BREAKING_OUT)
     everything = " ".join(BREAKING_OUT)
-    return Evidence(tuple(asked), prompts, everything, everything, {text: text for text in BREAKING_OUT})
+    return Evidence(
+        tuple(asked), prompts, everything, everything, {text: text for text in BREAKING_OUT}, {}, BREAKING_OUT
+    )

@@ -115,6 +115,14 @@ def test_without_questions_the_page_says_so() -> None:
         assert 'id="packed"' not in text
 
 
+def test_what_the_evidence_says_of_its_questions_stands_above_them() -> None:
+    text = html(CASES["one comparison"], asked.some(CASES["one comparison"], 1))
+    questions = text[text.index('<section id="questions">') :]
+    assert questions.index("Probabilities are of the options&#39; letters.") < questions.index('id="packed"')
+    missing = html(CASES["one comparison"], Evidence(notes=("They were left out: --no-questions.",)))
+    assert "They were left out: --no-questions." in missing
+
+
 def test_what_is_copied_is_one_line() -> None:
     evidence = asked.some(CASES["every kind"], 1)
     text = html(CASES["every kind"], evidence)

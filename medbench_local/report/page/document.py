@@ -99,6 +99,7 @@ def _content(results: Results, evidence: Evidence) -> dict[str, Any]:
         "verification": words.verification(results),
         "check": [*filter(None, check), *map(tables.table, sections.ladder(results))],
         "packed": packed(results, evidence),
+        "about_questions": [words.plain(line) for line in evidence.notes],
         "notes": words.notes(results),
         "origin": origin(results, evidence),
         "reading": HOW_TO_READ,
