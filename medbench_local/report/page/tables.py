@@ -146,7 +146,7 @@ def equivalence(results: Results) -> Table | None:
     )
     rows = tuple(
         (
-            name,
+            name if place == 0 or found[place - 1][0] != name else "",
             role,
             f"{side.n:,}",
             f"{side.flips:,}",
@@ -154,7 +154,7 @@ def equivalence(results: Results) -> Table | None:
             f"±{side.margin * 100:.1f}",
             side.outcome,
         )
-        for name, role, side in found
+        for place, (name, role, side) in enumerate(found)
     )
     drawn = [
         plots.Interval(
