@@ -73,7 +73,17 @@ class Fact:
 
 
 def facts(results: Results) -> list[Fact]:
-    """What made the results, for people."""
+    """What made the results, and of what data, for people."""
+    found = facts_of_run(results)
+    found += [
+        Fact(f"data of {isolated(plain(task))}", _data(splits))
+        for task, splits in (results.data or {}).items()
+    ]
+    return found
+
+
+def facts_of_run(results: Results) -> list[Fact]:
+    """What made the results, for people, without the data."""
     unsaid = "not known: the file is of a release that did not write it down"
     engine, models = results.llama_cpp, results.models
     found = [
@@ -98,10 +108,6 @@ def facts(results: Results) -> list[Fact]:
             Fact(f"prompts of {role}", _written_by(record))
             for role, record in (results.chat_templates or {}).items()
         ]
-    found += [
-        Fact(f"data of {isolated(plain(task))}", _data(splits))
-        for task, splits in (results.data or {}).items()
-    ]
     return found
 
 

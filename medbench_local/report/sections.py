@@ -10,15 +10,18 @@ from medbench_local.results.choices import PromptChoice
 from medbench_local.results.schema import Comparison, Results, Thinking
 
 
-def _number(name: str) -> Column:
-    return Column(name, numeric=True)
+def _number(name: str, full: str = "") -> Column:
+    return Column(name, numeric=True, full=full)
 
 
 def verdicts(results: Results) -> list[Section]:
     """One table for each number of shots, as the study keeps them."""
     columns = (
         Column("task", name_of_row=True),
-        *map(_number, ("n", "medical", "base", "difference")),
+        _number("n", "questions"),
+        _number("medical", "medical, % right"),
+        _number("base", "base, % right"),
+        _number("difference", f"difference [{results.confidence * 100:g} % interval], points"),
         Column("verdict", state=True),
     )
     note = f"Accuracies in %, differences in percentage points with their {results.confidence * 100:g} % interval."
@@ -56,7 +59,11 @@ def evidence(results: Results) -> list[Section]:
         return []
     columns = (
         Column("comparison", name_of_row=True),
-        *map(_number, ("medical only", "base only", "McNemar p", "Holm p", "detectable")),
+        _number("medical only", "only medical right"),
+        _number("base only", "only base right"),
+        _number("McNemar p", "p (exact McNemar)"),
+        _number("Holm p", "p, adjusted (Holm)"),
+        _number("detectable", "detectable difference, points"),
     )
     rows = tuple(
         (
@@ -105,7 +112,9 @@ def thinking(results: Results) -> list[Section]:
     columns = (
         Column("comparison", name_of_row=True),
         Column("model"),
-        *map(_number, ("questions", "median tokens", "truncated", "not closed", "loops")),
+        _number("questions"),
+        _number("median tokens", "tokens of thinking, median"),
+        *map(_number, ("truncated", "not closed", "loops")),
     )
     note = (
         "Tokens that a model wrote before it answered. Truncated: the budget was used up, and the thinking was closed "
@@ -132,7 +141,10 @@ def prompts(results: Results) -> list[Section]:
         Column("comparison", name_of_row=True),
         Column("model"),
         Column("prompt"),
-        *map(_number, ("validation*", "estimated gain", "prompts scored", "selection error")),
+        _number("validation*", "validation accuracy*, %"),
+        _number("estimated gain", "estimated gain, points"),
+        _number("prompts scored"),
+        _number("selection error"),
     )
     rows: list[tuple[str, ...]] = []
     for comparison in results.comparisons:
@@ -174,11 +186,15 @@ def checks(results: Results) -> list[Section]:
     fuller = "full precision" if against == "full" else f"{against}, standing in for full precision"
     columns = (
         Column("comparison", name_of_row=True),
-        _number("checked"),
+        _number("checked", "questions checked"),
         Column("status"),
-        Column(precision, state=True),
-        _number(f"difference at {precision}"),
-        Column("full precision" if against == "full" else against, state=True),
+        Column(precision, state=True, full=f"verdict at {precision}"),
+        _number(f"difference at {precision}", f"difference at {precision}, points"),
+        Column(
+            "full precision" if against == "full" else against,
+            state=True,
+            full=f"verdict at {'full precision' if against == 'full' else against}",
+        ),
     )
     return [
         Section(
@@ -209,7 +225,11 @@ def _changes(checked: Sequence[Comparison], precision: str, fuller: str) -> list
     columns = (
         Column("comparison", name_of_row=True),
         Column("model"),
-        *map(_number, ("questions", "flips", "correct→wrong", "wrong→correct", "mean KL")),
+        _number("questions"),
+        _number("flips", "other predictions (flips)"),
+        _number("correct→wrong", "right became wrong"),
+        _number("wrong→correct", "wrong became right"),
+        _number("mean KL", "mean divergence (KL), nats"),
     )
     rows: list[tuple[str, ...]] = []
     for comparison in checked:
@@ -239,11 +259,11 @@ def ablations(results: Results) -> list[Section]:
         return []
     columns = (
         Column("comparison", name_of_row=True),
-        Column("own, interval", state=True),
-        Column("own, sign", state=True),
-        Column("shared, interval", state=True),
-        Column("shared, sign", state=True),
-        _number("base, shared"),
+        Column("own, interval", state=True, full="own prompts, by interval"),
+        Column("own, sign", state=True, full="own prompts, by sign"),
+        Column("shared, interval", state=True, full="shared prompt, by interval"),
+        Column("shared, sign", state=True, full="shared prompt, by sign"),
+        _number("base, shared", "base with shared prompt, % right"),
     )
     rows = tuple(
         (

@@ -101,16 +101,26 @@ THINKERS: Mapping[Thinkers, str] = {
 
 def task(comparison: Comparison) -> str:
     """A comparison's task, with who thinks where some models do: "medqa, both think"."""
-    return _with_thinkers(isolated(plain(comparison.task)), comparison)
+    return _with_thinkers(isolated(plain(comparison.task)), comparison.thinkers)
 
 
 def cell(comparison: Comparison) -> str:
     """A comparison's name: "medqa, 3-shot"."""
-    return _with_thinkers(f"{isolated(plain(comparison.task))}, {comparison.shots}-shot", comparison)
+    return named(comparison.task, comparison.shots, comparison.thinkers)
 
 
-def _with_thinkers(name: str, comparison: Comparison) -> str:
-    return name if comparison.thinkers is None else f"{name}, {THINKERS[comparison.thinkers]}"
+def named(task: str, shots: int, thinkers: Thinkers | None) -> str:
+    """The name of the comparison on a task: "medqa, 3-shot, both think"."""
+    return _with_thinkers(f"{isolated(plain(task))}, {shots}-shot", thinkers)
+
+
+def _with_thinkers(name: str, thinkers: Thinkers | None) -> str:
+    return name if thinkers is None else f"{name}, {THINKERS[thinkers]}"
+
+
+def lines(text: str) -> str:
+    """A text of several lines as it can be shown: each line `plain`, none added and none lost."""
+    return "\n".join(map(plain, text.replace("\r\n", "\n").split("\n")))
 
 
 def names(results: Results) -> tuple[str, str]:

@@ -13,7 +13,10 @@ import pytest
 import medbench_local
 from tests.cli.command import Command
 
-REPORT = sorted(path.stem for path in (Path(medbench_local.__file__).parent / "report").glob("[a-z]*.py"))
+_FOLDER = Path(medbench_local.__file__).parent / "report"
+REPORT = sorted(
+    ".".join(path.relative_to(_FOLDER).with_suffix("").parts) for path in _FOLDER.rglob("[a-z]*.py")
+)
 
 RUN = """
 import json, pathlib, sys
@@ -54,7 +57,7 @@ def _loaded(what: str, *words: str, heavy: tuple[str, ...] = ENGINES) -> list[st
 
 
 def test_no_report_needs_the_engine(home: Path) -> None:
-    assert {"figures", "files", "sweep", "terminal", "validation"} <= set(REPORT)
+    assert {"page.document", "files", "sweep", "terminal", "validation"} <= set(REPORT)
     assert _loaded(f"import {', '.join(f'medbench_local.report.{module}' for module in REPORT)}") == []
 
 

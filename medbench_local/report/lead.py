@@ -1,0 +1,130 @@
+"""A run in one plain sentence, and how much hung on the choice of its prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medbench_local.report import words
+from medbench_local.results.record import Thinkers
+from medbench_local.results.schema import Comparison, Results
+from medbench_local.results.summary import counted as counted_comparisons
+from medbench_local.statistics.doubt import doubt
+
+_WHO: dict[Thinkers, str] = {
+    "both": "With both models thinking, ",
+    "medical": "With the medical model thinking, ",
+    "none": "Without thinking, ",
+}
+
+
+def lead(results: Results) -> str:
+    """What the run found, for somebody who reads one sentence.
+
+    One comparison is told with its size; of several it is told how many turned out which way. Where models think, the
+    comparisons that count are told (see `medbench_local.results.summary.counted`).
+    """
+    comparisons = counted_comparisons(results.comparisons)
+    if not comparisons:
+        return "No comparison was made."
+    said = _one(comparisons[0], results) if len(comparisons) == 1 else _several(comparisons, results)
+    who = {c.thinkers for c in comparisons}
+    thinkers = who.pop() if len(who) == 1 else None
+    return said if thinkers is None else f"{_WHO[thinkers]}{said[0].lower()}{said[1:]}"
+
+
+def _one(c: Comparison, results: Results) -> str:
+    asked = f"on {words.counted(c.n, 'question')}"
+    low, high = (words.points(bound) for bound in c.ci)
+    interval = f"{results.confidence * 100:g} % interval {low} to {high}"
+    size = words.points(abs(c.difference)).lstrip("+")
+    why = doubt(c.verdict, c.n, c.mcnemar_p, confidence=results.confidence)
+    if why == "too few questions":
+        return f"Nothing can be shown {asked}: no outcome of so few would be a result."
+    if why == "exact test":
+        side = "medical" if c.verdict == "win" else "base"
+        return (
+            f"The {side} model looks better by {size} points {asked} ({interval}), but an exact test does not support "
+            "it: treat it as no verdict."
+        )
+    if c.verdict == "tie":
+        said = f"No difference shown {asked}{_missed([c])}"
+    else:
+        model = "medical" if c.verdict == "win" else "base"
+        said = f"The {model} model is better by {size} points {asked} ({interval})"
+    return f"{said}{_unsure([c], results)}."
+
+
+def _several(comparisons: Sequence[Comparison], results: Results) -> str:
+    sound = [
+        c for c in comparisons if doubt(c.verdict, c.n, c.mcnemar_p, confidence=results.confidence) is None
+    ]
+    total, doubtful = len(comparisons), len(comparisons) - len(sound)
+    by = {name: [c for c in sound if c.verdict == name] for name in ("win", "loss", "tie")}
+    if len(by["tie"]) == total:
+        said = f"No difference shown in any of {total} comparisons{_missed(by['tie'])}"
+    else:
+        said_of = {"win": "better in", "loss": "worse in", "tie": "not shown to differ in"}
+        parts = [f"{text} {len(by[name])}" for name, text in said_of.items() if by[name]]
+        parts += [f"without a sound result in {doubtful}"] if doubtful else []
+        said = f"Of {total} comparisons, the medical model is {_listed(parts)}"
+        said += f"; in a tie{_missed(by['tie'])[1:]}" if by["tie"] else ""
+    return f"{said}{_unsure(comparisons, results)}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _missed(ties: Sequence[Comparison]) -> str:
+    """The differences that ties would not have shown."""
+    sizes = [c.minimum_detectable_difference for c in ties]
+    known = [size * 100 for size in sizes if size is not None]
+    if not known:
+        return "; both got the same questions right" if len(ties) == 1 else ""
+    low, high = f"{min(known):.1f}", f"{max(known):.1f}"
+    size = low if low == high else f"{low} to {high}"
+    return f"; anything under {size} points could have been missed"
+
+
+def _unsure(comparisons: Sequence[Comparison], results: Results) -> str:
+    """What stands between the verdicts and full precision; nothing where all are verified."""
+    unsure = [c for c in comparisons if not c.verified]
+    if not unsure:
+        return ""
+    checked = any(c.check.checked for c in unsure)
+    at = f"scored at {words.plain(results.precision)}"
+    missing = "not verified at full precision" if checked else "not checked against full precision"
+    if len(unsure) == len(comparisons):
+        return f" ({at}, {missing})"
+    return f" ({len(unsure)} of these {at} and {missing})"
+
+
+def choice_mattered(results: Results) -> list[str]:
+    """How much hung on the choice of the prompts, in sentences; nothing where none was chosen."""
+    gains = [
+        (choice.estimated_gain, words.cell(c), role)
+        for c in results.comparisons
+        for role, choice in (("medical", c.prompt.medical), ("base", c.prompt.base))
+        if choice.estimated_gain is not None
+    ]
+    said = []
+    if gains:
+        most, where, role = max(gains, key=lambda gain: gain[0])
+        typical = sorted(gain for gain, _, _ in gains)[len(gains) // 2]
+        said.append(
+            f"A chosen prompt is expected to beat the default one by {words.points(typical)} points (median of "
+            f"{words.counted(len(gains), 'choice')}; {words.points(most)} at most: {where}, {role})"
+        )
+    shared = [c for c in results.comparisons if c.ablation and c.ablation.shared_prompt]
+    if shared:
+        other = [
+            words.cell(c)
+            for c in shared
+            if c.ablation and c.ablation.shared_prompt != (c.quantised.verdict if c.quantised else c.verdict)
+        ]
+        where = f" ({'; '.join(other)})" if other else ""
+        said.append(
+            f"With the medical model's prompt for both models, {len(other)} of "
+            f"{words.counted(len(shared), 'verdict')} would have been another one{where}"
+        )
+    return said
