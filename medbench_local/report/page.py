@@ -9,14 +9,15 @@ from medbench_local.report.figures import figures
 from medbench_local.report.identity import signature
 from medbench_local.report.reading import HOW_TO_READ
 from medbench_local.report.tabular import as_csv
+from medbench_local.results.evidence import Evidence
 from medbench_local.results.schema import Results
 
 TEMPLATE = Path(__file__).with_name("page.html")
 STATES = ("win", "tie", "loss", "not verified", "equivalent", "different", "inconclusive")
 
 
-def html(results: Results) -> str:
-    """The text of ``report.html``."""
+def html(results: Results, evidence: Evidence | None = None) -> str:
+    """The text of ``report.html``; of the evidence its notes so far."""
     from jinja2 import StrictUndefined  # slow to import
     from jinja2.sandbox import ImmutableSandboxedEnvironment
     from markupsafe import Markup
@@ -38,7 +39,7 @@ def html(results: Results) -> str:
             for figure in figures(results)
         ],
         details=sections.details(results),
-        notes=words.notes(results),
+        notes=[*words.notes(results), *(evidence.notes if evidence else ())],
         provenance=sections.provenance(results),
         signature=signature(results),
         csv="\n".join(words.plain(line) for line in as_csv(results).splitlines()),

@@ -81,7 +81,7 @@ class ChosenPrompt:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a run's folder says beside its ``results.json``.
+    """All that a run's folder says beside its ``results.json``; `medbench_local.results.evidence_reading` reads it.
 
     Attributes:
         questions: in the order of the comparisons and of the data; empty where the folder has none.
@@ -90,6 +90,7 @@ class Evidence:
         started: when, ISO 8601 with the zone; "" where nobody wrote it down.
         facts: label to value of what else the manifest says of where it was computed: machine, device, versions.
         thumbnails: by a picture's SHA-256 the bytes of a small JPEG.
+        notes: sentences that a reader must see: why questions or pictures are missing, what probabilities are of.
     """
 
     questions: tuple[AskedQuestion, ...] = ()
@@ -98,3 +99,4 @@ class Evidence:
     started: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
