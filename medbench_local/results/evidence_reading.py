@@ -26,7 +26,7 @@ CITATION = (
 )
 """Of the method."""
 
-ABSENT = "This run's folder holds no questions and no prompts: it was made by a release that kept none, or they were removed."
+ABSENT = "This run's folder has no questions and no prompts: a release made it that kept none, or they were removed."
 LEFT_OUT = "Questions, prompts and what the models wrote were left out, as was asked for."
 NO_PICTURES = "Pictures were left out, as was asked for."
 PER_BYTE = (

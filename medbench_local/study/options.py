@@ -206,14 +206,12 @@ class CompareOptions:
         "Keep the questions and the chosen prompts in the run's folder and show them, with what the models wrote, in "
         "report.html; without, only hashes of them are there, for data that may not leave.",
         switch=True,
-        example=False,
     )
     pictures: bool = option(
         True,
         "Keep small copies of the questions' pictures in the run's folder and show them in report.html; models see the "
         "pictures either way.",
         switch=True,
-        example=False,
     )
     force: bool = option(False, "Run even if memory seems too small.")
     retries: int = option(0, "How often a worker process that died is started again.", least=0)
