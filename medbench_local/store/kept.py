@@ -33,7 +33,9 @@ def kept_scores(path: Path) -> KeptScores:
     if not path.is_file():
         raise StoreError(f"{path}: no such file.")
     try:
-        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+        # Without a log beside it nobody is writing; then no file is left beside it either.
+        alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{alone}", uri=True, timeout=5)
         try:
             texts = frozenset(
                 str(text)

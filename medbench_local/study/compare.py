@@ -15,7 +15,7 @@ from medbench_local.errors import CancelledError, StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
 from medbench_local.progress import Asking, Progress
-from medbench_local.results.asked import clear_asked, clear_thumbnails, has_questions
+from medbench_local.results.asked import clear_asked
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_stores
 from medbench_local.results.record import ROLES, Role
@@ -24,7 +24,7 @@ from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.asked_files import write_asked
+from medbench_local.study.asked_files import leave_out_as_asked, write_asked
 from medbench_local.study.assembly import assemble, timing_of
 from medbench_local.study.begun import in_begun_mode
 from medbench_local.study.cell_answers import (
@@ -88,7 +88,7 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     identity = identity_with(outline, cells, quants)
     folder = _folder(outline, identity)
     if (finished := _finished(folder, outline, identity)) is not None:
-        _leave_out_as_asked(folder, finished, options, tools)
+        leave_out_as_asked(folder, finished, options, tools.write_reports)
         return Run(folder, finished, computed=False)
     first = planner.plan(quants[0])
     if first.same_file:
@@ -160,27 +160,6 @@ def _ask_about_same_file(progress: Progress) -> None:
     progress.note(SAME_FILE)
     if isinstance(progress, Asking) and not progress.confirm("Compare it with itself?"):
         raise CancelledError("Nothing was computed.")
-
-
-def _leave_out_as_asked(folder: RunFolder, results: Results, options: ResolvedOptions, tools: Tools) -> None:
-    """Take out of a finished run's folder and its reports what is not to be kept, as if it never had been.
-
-    Raises:
-        StoreError: that cannot be done.
-        InputError: what is left of the folder is damaged.
-    """
-    without_questions = not options.questions and (has_questions(folder) or folder.prompts_file.is_file())
-    if not without_questions and (options.pictures or not folder.thumbnails_folder.is_dir()):
-        return
-    with only_process(folder.path):
-        if without_questions:
-            clear_asked(folder)
-        else:
-            clear_thumbnails(folder)
-        manifest = folder.manifest()
-        manifest["kept"] = {"questions": not without_questions, "pictures": False}
-        folder.write_manifest(manifest)
-        tools.write_reports(folder.path, results)
 
 
 def _folder(outline: Outline, identity: str) -> RunFolder:

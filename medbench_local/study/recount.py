@@ -11,12 +11,13 @@ from medbench_local._version import __version__
 from medbench_local.catalog.protocol import BootstrapSettings
 from medbench_local.engine.base import NEAR_TIE
 from medbench_local.results.checks import Check, ComparisonEquivalence, EquivalenceRecord
-from medbench_local.results.record import ROLES, THINKERS, VERDICTS, Role
+from medbench_local.results.record import ROLES, VERDICTS, Role
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.scoring.answers import Answer
 from medbench_local.statistics.verification import CONFIDENCE
 from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.equivalence import CheckSettings, compare_precisions, precision_changes, record
+from medbench_local.study.run_checks import label_of
 from medbench_local.study.sampled_answers import SampledSide, answer_of, questions_of
 from medbench_local.study.verdicts import AtFullPrecision, Side, comparison
 from medbench_local.tasks.question import Question
@@ -204,7 +205,7 @@ class Recount:
         check = CellVerification(
             self.questions,
             self._scored,
-            key=f"{plan.identity} {plan.quant} {_label(claimed)}",
+            key=f"{plan.identity} {plan.quant} {label_of(claimed)}",
             settings=BootstrapSettings(confidence=self._results.confidence),
             share=plan.share,
             error=(1 - CONFIDENCE) / plan.precisions,
@@ -249,12 +250,6 @@ def _unknown(claimed: Comparison) -> Check:
         of=claimed.n,
         possible_verdicts=VERDICTS,
     )
-
-
-def _label(claimed: Comparison) -> str:
-    """As `medbench_local.study.plan.Cell.label`."""
-    label = f"{claimed.task}, {claimed.shots}-shot"
-    return label if claimed.thinkers is None else f"{label}, {THINKERS[claimed.thinkers]}"
 
 
 def unequal(said: Any, found: Any, key: str = "") -> Iterator[str]:

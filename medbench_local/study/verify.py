@@ -2,66 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from medbench_local._version import __version__
-from medbench_local.errors import InputError, MedbenchError, StoreError, UsageError
+from medbench_local.errors import InputError, MedbenchError, UsageError
 from medbench_local.files.json_objects import read_json
 from medbench_local.progress import Progress
-from medbench_local.results.asked import KeptQuestion, has_questions, read_prompts, read_questions
-from medbench_local.results.evidence_reading import hold_together
 from medbench_local.results.folder import RunFolder
-from medbench_local.results.record import ROLES, THINKERS, Role
+from medbench_local.results.record import ROLES
 from medbench_local.results.run_verification import Checked, Verification
-from medbench_local.results.schema import SCHEMA, Comparison, Results
+from medbench_local.results.schema import SCHEMA, Comparison
 from medbench_local.results.summary import summary
-from medbench_local.scoring.rules import RULES
-from medbench_local.store.kept import kept_scores
-from medbench_local.store.scores import StoredScore
 from medbench_local.study.at_hand import data_at_hand, models_at_hand
 from medbench_local.study.recount import CheckPlan, Recount, unequal
-from medbench_local.study.sampled_answers import SampledSide, both_sides, problems, unlike
+from medbench_local.study.run_checks import RunChecks, label_of
+from medbench_local.study.sampled_answers import both_sides, problems, unlike
 from medbench_local.study.verdicts import adjusted
 from medbench_local.study.verification import LADDER_SHARE
-from medbench_local.tasks.question import Question
+from medbench_local.study.verify_kept import check_prompts, check_questions, check_store
 
 Rebuild = Callable[[RunFolder], int]
 """Writes the prompts of a run anew and holds them against the hashes of its samples; how many those are."""
 
-MOST_SAID = 5
-"""Defects of one kind that are told one by one."""
-
 SEARCH = "the search for prompts"
 SHARED = "the base model with the medical model's prompts"
-
-
-@dataclass
-class _Run:
-    """A run with what was found so far."""
-
-    folder: RunFolder
-    results: Results
-    manifest: Mapping[str, Any]
-    checks: list[Checked] = field(default_factory=list)
-    sides: dict[int, Mapping[Role, SampledSide]] = field(default_factory=dict)
-    computed: dict[int, Comparison] = field(default_factory=dict)
-
-    def add(self, what: str, state: Any, said: str) -> None:
-        """Note a check."""
-        self.checks.append(Checked(what, state, said))
-
-    def judge(self, what: str, defects: Iterator[str], sound: str) -> bool:
-        """Note what is wrong, or that nothing is."""
-        found = list(defects)
-        if found:
-            more = f"; and {len(found) - MOST_SAID:,} more" if len(found) > MOST_SAID else ""
-            self.add(what, "does not hold", "; ".join(found[:MOST_SAID]) + more)
-        else:
-            self.add(what, "holds", sound)
-        return not found
 
 
 def verify_run(folder: RunFolder, *, rebuild: Rebuild, home: Path, progress: Progress) -> Verification:
@@ -93,13 +59,13 @@ def verify_run(folder: RunFolder, *, rebuild: Rebuild, home: Path, progress: Pro
         return Verification(folder.name, None, 0, 0, (contradicted,))
     assert results is not None, "the file is there"
     has_manifest = folder.manifest_file.is_file()
-    run = _Run(folder, results, folder.manifest() if has_manifest else {})
+    run = RunChecks(folder, results, folder.manifest() if has_manifest else {})
     _check_file(run, raw)
     whole = sum(_recomputed(run, index) for index in range(len(results.comparisons)))
     _check_over_all(run)
-    _check_questions(run)
-    _check_prompts(run)
-    _check_store(run)
+    check_questions(run)
+    check_prompts(run)
+    check_store(run)
     if has_manifest:
         _check_at_hand(run, home, progress)
     else:
@@ -110,7 +76,7 @@ def verify_run(folder: RunFolder, *, rebuild: Rebuild, home: Path, progress: Pro
     return Verification(folder.name, results.identity, len(results.comparisons), whole, tuple(run.checks))
 
 
-def _check_file(run: _Run, raw: Any) -> None:
+def _check_file(run: RunChecks, raw: Any) -> None:
     """What results.json says of itself and of its rates, and what the manifest says of it."""
     rates = raw.get("summary")
     expected = summary(run.results.comparisons).model_dump(mode="json")
@@ -137,14 +103,14 @@ def _check_file(run: _Run, raw: Any) -> None:
         run.add("identity", "holds", f"results.json and manifest.json are of run {told}")
 
 
-def _recomputed(run: _Run, index: int) -> bool:
+def _recomputed(run: RunChecks, index: int) -> bool:
     """Whether one comparison could be computed again; what does not hold is noted."""
     claimed = run.results.comparisons[index]
-    where = _label(claimed)
+    where = label_of(claimed)
     try:
         sides = both_sides(run.folder, claimed)
     except InputError as error:
-        gone = not error_file_exists(error)
+        gone = not _file_is_there(error)
         run.add(f"samples of {where}", "not checked" if gone else "does not hold", error.message)
         return False
     models = run.results.models
@@ -187,7 +153,7 @@ def _recomputed(run: _Run, index: int) -> bool:
     return True
 
 
-def error_file_exists(error: InputError) -> bool:
+def _file_is_there(error: InputError) -> bool:
     """Whether the file of an error is there, so that it is damaged and not missing."""
     return "no such file" not in error.message
 
@@ -201,7 +167,7 @@ def _check_said(claimed: Comparison, plan: CheckPlan | None) -> str:
     return f"{again}; flips are those of the samples{rest}"
 
 
-def _check_plan(run: _Run) -> CheckPlan | None:
+def _check_plan(run: RunChecks) -> CheckPlan | None:
     """How far verdicts were to be checked; None if the manifest does not say."""
     manifest, results = run.manifest, run.results
     quant, settings, tried = (manifest.get(name) for name in ("quantisation", "settings", "precisions"))
@@ -216,7 +182,7 @@ def _check_plan(run: _Run) -> CheckPlan | None:
     )
 
 
-def _check_over_all(run: _Run) -> None:
+def _check_over_all(run: RunChecks) -> None:
     """What is adjusted over all comparisons, and what samples do not hold."""
     comparisons = run.results.comparisons
     what = "Holm's p-values"
@@ -224,7 +190,7 @@ def _check_over_all(run: _Run) -> None:
         again = adjusted([run.computed[index] for index in range(len(comparisons))])
         pairs = zip(comparisons, again, strict=True)
         defects = (
-            f"{_label(said)}: {problem}"
+            f"{label_of(said)}: {problem}"
             for said, found in pairs
             for problem in unequal(said.holm_p, found.holm_p, "holm_p")
         )
@@ -237,137 +203,12 @@ def _check_over_all(run: _Run) -> None:
         run.add(SHARED, "not checked", "its answers are in scores.sqlite by keys only")
 
 
-def _check_questions(run: _Run) -> None:
-    """The questions that were kept, against the samples; generated answers, against the questions."""
-    if not has_questions(run.folder):
-        run.add("questions", "not checked", "the folder has none")
-        if any(RULES[c.scoring].generates for c in run.results.comparisons):
-            run.add(
-                "generated answers",
-                "not checked",
-                "which option a text names follows from the question's options",
-            )
-        return
-    read: dict[str, tuple[KeptQuestion, ...] | str] = {}
-    for index, sides in run.sides.items():
-        comparison = run.results.comparisons[index]
-        task = comparison.task
-        if task not in read:
-            try:
-                read[task] = read_questions(run.folder, task)
-            except InputError as error:
-                read[task] = error.message
-        questions = read[task]
-        what = f"questions of {_label(comparison)}"
-        if isinstance(questions, str):
-            run.add(what, "does not hold", questions)
-            continue
-        run.judge(
-            what,
-            _unlike_samples(questions, comparison, sides),
-            f"{len(questions):,} questions have the hashes and answers of the samples",
-        )
-        if RULES[comparison.scoring].generates:
-            run.judge(
-                f"generated answers of {_label(comparison)}",
-                _unlike_texts(run.folder, questions, comparison, sides),
-                "every prediction is the option that its text names",
-            )
-
-
-def _unlike_samples(
-    questions: tuple[KeptQuestion, ...], comparison: Comparison, sides: Mapping[Role, SampledSide]
-) -> Iterator[str]:
-    if len(questions) != comparison.n:
-        yield f"expected {comparison.n:,} questions, found {len(questions):,}"
-    for question, sample in zip(questions, sides["medical"].reported, strict=False):
-        try:
-            hold_together(question, sample)
-        except InputError as error:
-            yield error.message
-
-
-def _unlike_texts(
-    folder: RunFolder,
-    questions: tuple[KeptQuestion, ...],
-    comparison: Comparison,
-    sides: Mapping[Role, SampledSide],
-) -> Iterator[str]:
-    protocol, rule = folder.protocol(), RULES[comparison.scoring]
-    by_id = {one.id: Question(one.id, one.text, one.options, one.answer) for one in questions}
-    for side in sides.values():
-        for sample in (*side.reported, *side.other):
-            if sample.text is None or sample.id not in by_id:
-                continue
-            choice = rule.choose(by_id[sample.id], (), StoredScore((), None, sample.text, 0), protocol)
-            if choice.prediction != sample.prediction:
-                yield sample.row.error(
-                    f"question {sample.id}: the text names {choice.prediction}, found {sample.prediction}",
-                    name="prediction",
-                ).message
-
-
-def _check_prompts(run: _Run) -> None:
-    if not run.folder.prompts_file.is_file():
-        run.add("chosen prompts", "not checked", "the folder has none")
-        return
-    try:
-        prompts = read_prompts(run.folder)
-    except InputError as error:
-        run.add("chosen prompts", "does not hold", error.message)
-        return
-    sent = {
-        (role, c.task, c.shots, c.thinkers): side.reported[0].prompt_sha256
-        for index, sides in run.sides.items()
-        for role, side in sides.items()
-        if (c := run.results.comparisons[index]) and side.reported
-    }
-    kept = {(one.role, one.task, one.shots, one.thinkers): one for one in prompts}
-    defects = (
-        f"{task}, {shots}-shot, {role}: "
-        + (
-            "prompts.jsonl has none"
-            if one is None
-            else f"the prompt of {one.where} is not the first that was sent"
-        )
-        for (role, task, shots, who), sha256 in sent.items()
-        if (one := kept.get((role, task, shots, who))) is None or one.sha256 != sha256
-    )
-    run.judge("chosen prompts", defects, f"{len(prompts)} prompts have the hashes of the first samples")
-
-
-def _check_store(run: _Run) -> None:
-    """Every answer must be one that was computed; which prompt it belongs to, only the model's tokens would tell."""
-    what = "scores.sqlite"
-    try:
-        kept = kept_scores(run.folder.scores_file)
-    except StoreError as error:
-        run.add(what, "not checked", error.message)
-        return
-
-    def strange() -> Iterator[str]:
-        for sides in run.sides.values():
-            for side in sides.values():
-                for sample in (*side.reported, *side.other):
-                    if sample.logprobs and sample.logprobs not in kept.logprobs:
-                        problem = f"question {sample.id}: no such log-probabilities were computed"
-                        yield sample.row.error(problem, name="logprobs").message
-                    if sample.text is not None and sample.text not in kept.texts:
-                        problem = f"question {sample.id}: no such text was generated"
-                        yield sample.row.error(problem, name="text").message
-
-    if run.sides:
-        run.judge(what, strange(), "every answer of the samples is among the scores")
-    else:
-        run.add(what, "not checked", "there are no samples to hold against it")
-
-
-def _check_at_hand(run: _Run, home: Path, progress: Progress) -> None:
+def _check_at_hand(run: RunChecks, home: Path, progress: Progress) -> None:
     run.checks += models_at_hand(run.manifest, run.results, home, progress)
     run.checks += data_at_hand(run.manifest, run.results, home, progress)
 
 
-def _rebuild_prompts(run: _Run, rebuild: Rebuild) -> None:
+def _rebuild_prompts(run: RunChecks, rebuild: Rebuild) -> None:
     """Write all prompts anew, where the data are at hand; another release may write others."""
     what = "prompts written anew"
     if not run.sides or not run.manifest:
@@ -387,8 +228,3 @@ def _rebuild_prompts(run: _Run, rebuild: Rebuild) -> None:
         run.add(what, "not checked", error.message)
     else:
         run.add(what, "holds", f"{count:,} prompts have the hashes of the samples")
-
-
-def _label(comparison: Comparison) -> str:
-    label = f"{comparison.task}, {comparison.shots}-shot"
-    return label if comparison.thinkers is None else f"{label}, {THINKERS[comparison.thinkers]}"
