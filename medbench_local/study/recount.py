@@ -268,6 +268,6 @@ def unequal(said: Any, found: Any, key: str = "") -> Iterator[str]:
             yield from unequal(one, other, f"{key}.{place}")
     elif isinstance(said, float | int) and isinstance(found, float | int) and not isinstance(said, bool):
         if not math.isclose(said, found, rel_tol=_CLOSE, abs_tol=_CLOSE):
-            yield f"key '{key}': the samples give {found:.10g}, found {said:.10g}"
+            yield f"key '{key}': expected {found:.10g}, found {said:.10g}"
     elif said != found:
-        yield f"key '{key}': the samples give {found}, found {said}"
+        yield f"key '{key}': expected {found}, found {said}"

@@ -9,6 +9,7 @@ from typing import Any
 from medbench_local._version import __version__
 from medbench_local.errors import InputError, MedbenchError, UsageError
 from medbench_local.files.json_objects import read_json
+from medbench_local.paths import without_home
 from medbench_local.progress import Progress
 from medbench_local.results.folder import RunFolder
 from medbench_local.results.record import ROLES
@@ -101,6 +102,12 @@ def _check_file(run: RunChecks, raw: Any) -> None:
         )
     else:
         run.add("identity", "holds", f"results.json and manifest.json are of run {told}")
+    protocol = run.manifest.get("protocol")
+    if protocol is not None and run.results.protocol_content is not None:
+        said = without_home(run.results.protocol_content)  # as a manifest has texts
+        run.judge(
+            "protocol", unequal(said, protocol, "protocol_content"), "results.json and manifest.json agree"
+        )
 
 
 def _recomputed(run: RunChecks, index: int) -> bool:

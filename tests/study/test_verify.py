@@ -170,6 +170,10 @@ def change_flips(folder: Path) -> None:
     change_results(folder, lambda data: data["comparisons"][0]["check"]["changes"]["medical"].update(flips=1))
 
 
+def change_protocol(folder: Path) -> None:
+    change_results(folder, lambda data: data["protocol_content"]["check"].update(seed=77))
+
+
 def change_model(folder: Path) -> None:
     change_results(folder, lambda data: data["models"]["medical"].update(sha256="0" * 64))
 
@@ -192,6 +196,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], None], str]] = {
     "numbers that agree with each other": (change_everything_alike, r"verdict of .*key 'accuracy\.medical'"),
     "a rate": (change_rates, r"summary\.win_rate"),
     "a flip": (change_flips, r"check\.changes\.medical\.flips"),
+    "another protocol": (change_protocol, r"protocol: .*protocol_content\.check\.seed"),
     "another hash of a model": (change_model, r"files of demo-med \(medical\)"),
     "an edited question": (edit(QUESTIONS, 5, text="What else?"), r"questions of .*line 5.*test-3"),
     "edited options": (edit(QUESTIONS, 5, options=["a", "b", "c", "d"]), r"questions of .*line 5.*test-3"),
