@@ -33,8 +33,9 @@ def kept_scores(path: Path) -> KeptScores:
     if not path.is_file():
         raise StoreError(f"{path}: no such file.")
     try:
-        # Without a log beside it nobody is writing; then no file is left beside it either.
-        alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+        # With nothing in the log beside it all is in the file itself; read as such, it leaves no file beside it.
+        log = path.with_name(f"{path.name}-wal")
+        alone = "" if log.is_file() and log.stat().st_size else "&immutable=1"
         database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{alone}", uri=True, timeout=5)
         try:
             texts = frozenset(
@@ -44,7 +45,7 @@ def kept_scores(path: Path) -> KeptScores:
             return KeptScores(frozenset(_logprobs(database)), texts)
         finally:
             database.close()
-    except (sqlite3.Error, struct.error) as error:
+    except (sqlite3.Error, struct.error, OSError) as error:
         raise StoreError(f"{path}: cannot be read ({error}).") from error
 
 
