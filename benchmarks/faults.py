@@ -78,7 +78,7 @@ class Outcome:
     Attributes:
         seconds: from start to end.
         prompts: in its store.
-        files: results (without timing) and samples by name.
+        files: results (without timing), samples, questions and prompts by name.
     """
 
     seconds: float
@@ -144,8 +144,10 @@ class Comparison:
         """What the finished run's folder holds."""
         text = (self.run / "results.json").read_bytes()
         files = {"results.json": text[: text.index(b'"timing"')]}
-        for path in sorted((self.run / "samples").iterdir()):
-            files[f"samples/{path.name}"] = path.read_bytes()
+        for folder in ("samples", "questions"):
+            for path in sorted((self.run / folder).iterdir()):
+                files[f"{folder}/{path.name}"] = path.read_bytes()
+        files["prompts.jsonl"] = (self.run / "prompts.jsonl").read_bytes()
         return Outcome(seconds, self.committed(), files)
 
     def committed(self) -> int:

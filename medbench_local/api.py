@@ -57,6 +57,7 @@ from medbench_local.results.folder import Run, RunFolder, find_run, list_runs
 from medbench_local.results.model_check import ModelCheck
 from medbench_local.results.presented import Drawing, draw_with
 from medbench_local.results.reading import read_results
+from medbench_local.results.run_verification import Verification
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.opened import open_model
@@ -129,6 +130,7 @@ __all__ = [
     "UsageError",
     "UserRequest",
     "Validation",
+    "Verification",
     "WorkerDied",
     "check",
     "compare",
@@ -154,6 +156,7 @@ __all__ = [
     "task_prompts",
     "validate",
     "verdict",
+    "verify",
 ]
 """The public names: all of them can be imported from `medbench_local`."""
 
@@ -444,6 +447,36 @@ def validate(
     return compare_with(
         read_samples(folder.path), rows, thresholds=rules.reference, bootstrap=rules.bootstrap
     )
+
+
+def verify(
+    run: str | Path | Run, *, data_dir: Path | None = None, progress: Progress | None = None
+) -> Verification:
+    """Compute a finished run's results again from its samples, and compare its hashes with the files at hand.
+
+    Nothing is fetched and no model is loaded. The result's ``outcome`` is "holds", "does not hold" or "not settled";
+    its ``checks`` say what was looked at, what does not hold and where, and what could not be checked and why.
+
+    Args:
+        run: its folder or name, or what `compare` returned.
+        data_dir: folder of the data sets' official files, of which prompts are written anew; None for MEDBENCH_DATA, or
+            what the hub's cache has.
+        progress: hears of large files being hashed.
+
+    Raises:
+        UsageError: there is no such run, or it is not finished.
+        InputError: its results.json or manifest.json cannot be read.
+    """
+    from medbench_local.reference.exporting import prompts_of_run
+    from medbench_local.study.verify import verify_run
+
+    options, listener = resolve(CompareOptions(data_dir=data_dir, offline=True)), _listener(progress)
+
+    def rebuild(folder: RunFolder) -> int:
+        return len(prompts_of_run(folder, data_dir=options.data_dir, offline=True, progress=listener))
+
+    folder = run.folder if isinstance(run, Run) else find_run(str(run))
+    return verify_run(folder, rebuild=rebuild, home=options.home, progress=listener)
 
 
 def score_requests(

@@ -21,6 +21,7 @@ from medbench_local.cli import (
     tasks,
     validate,
     verdict,
+    verify,
 )
 
 
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command()(sweep.sweep)
     app.command()(check.check)
     app.command()(validate.validate)
+    app.command()(verify.verify)
     app.command()(verdict.verdict)
     app.command()(score.score)
     app.add_typer(prompts.app)

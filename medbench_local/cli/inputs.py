@@ -67,7 +67,15 @@ def gguf_files(path: Path) -> list[Path]:
 
 def run_files(run: RunFolder) -> list[Path]:
     """What a run consists of and nothing can make again without computing; its reports are not among it."""
-    return [run.manifest_file, run.results_file, run.scores_file, run.path / "samples"]
+    return [
+        run.manifest_file,
+        run.results_file,
+        run.scores_file,
+        run.path / "samples",
+        run.questions_folder,
+        run.prompts_file,
+        run.thumbnails_folder,
+    ]
 
 
 def question_files(task: str, protocol: str) -> list[Path]:

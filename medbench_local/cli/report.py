@@ -12,7 +12,7 @@ from medbench_local.cli import complete
 from medbench_local.cli.inputs import run_files
 from medbench_local.cli.output import err, out
 from medbench_local.errors import UsageError
-from medbench_local.report.files import FORMATS
+from medbench_local.report.files import FORMATS, report_text
 
 
 def report(
@@ -30,6 +30,19 @@ def report(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="File to write, instead of stdout.")] = None,
     folder: Annotated[Path, typer.Option(help="Where runs lie.")] = Path("runs"),
+    questions: Annotated[
+        bool,
+        typer.Option(
+            "--questions/--no-questions",
+            help="Of html: show the questions, the chosen prompts and what the models wrote, if the run kept them.",
+        ),
+    ] = True,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures", help="Of html: show small copies of the questions' pictures."
+        ),
+    ] = True,
 ) -> None:
     """Show a finished run again, or write it as a file.
 
@@ -54,7 +67,12 @@ def report(
     if chosen is None:
         out().print(show_results(results, found.path))
         return
-    text = FORMATS[chosen](results)
+    evidence = None
+    if chosen == "html":
+        from medbench_local.results.evidence_reading import read_evidence
+
+        evidence = read_evidence(found, results, questions=questions, pictures=pictures)
+    text = report_text(chosen, results, evidence)
     if target is None:
         sys.stdout.write(text)
     else:

@@ -32,6 +32,7 @@ COMMANDS = {
     "task_prompts": "prompts export",
     "validate": "validate",
     "verdict": "verdict",
+    "verify": "verify",
 }
 """The command that does what a Python function does."""
 

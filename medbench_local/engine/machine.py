@@ -69,15 +69,26 @@ class MachineNotes:
         }
 
 
+def processor_name() -> str:
+    """What the processor is called, for people; "" where the system does not tell."""
+    known = _processor_fields()
+    return platform.processor() if known is None else known[0]
+
+
 def _processor() -> str:
     """Its name and, where the system tells, its instruction sets."""
+    known = _processor_fields()
+    return platform.processor() if known is None else f"{known[0]} {content_key(*known[1:])[:8]}"
+
+
+def _processor_fields() -> list[str] | None:
+    """Its name and two lists of instruction sets, as Linux has them; None elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return platform.processor()
+        return None
     fields = dict(line.split("\t", 1) for line in lines if "\t" in line)
-    known = [fields.get(name, "").lstrip("\t: ") for name in ("model name", "flags", "Features")]
-    return f"{known[0]} {content_key(*known[1:])[:8]}"
+    return [fields.get(name, "").lstrip("\t: ") for name in ("model name", "flags", "Features")]
 
 
 def _libraries() -> Iterator[tuple[str, int]]:

@@ -20,6 +20,7 @@ from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.files.hashes import text_sha256
 from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import SourceFile
+from medbench_local.paths import user_path
 from medbench_local.progress import Progress
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.export import ExportedPrompt, ExportedThinking, exported_prompt
@@ -167,7 +168,7 @@ def _prompt_style(folder: RunFolder, manifest: Mapping[str, Any], role: Role) ->
     """How the run spoke to the model: the catalog's way, or the chat template of the file that was scored."""
     try:
         model = manifest["models"][role]
-        name, known, path = str(model["name"]), model["catalog"], Path(model["scored"]["path"])
+        name, known, path = str(model["name"]), model["catalog"], user_path(model["scored"]["path"])
         settings = manifest["settings"]
         others = (settings.get(name) for name in ("think_open", "think_close"))
         asked = prompting_of(role, settings.get("chat_template"), settings["system_prompt"], *others)
@@ -198,7 +199,7 @@ def _task_name(folder: RunFolder, manifest: Mapping[str, Any], task: str) -> str
     if task in task_names():
         return task
     try:
-        return str(Path(manifest["data"][task]["test"]["files"][0]["path"]).parent)
+        return str(user_path(manifest["data"][task]["test"]["files"][0]["path"]).parent)
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(folder.manifest_file, f"key {error}", f"says nothing of the task {task}") from error
 

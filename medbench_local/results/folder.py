@@ -60,6 +60,25 @@ class RunFolder:
         """Every scored prompt."""
         return self.path / SCORES
 
+    @property
+    def questions_folder(self) -> Path:
+        """One file a task with its questions that were asked; absent in runs of earlier releases, or as asked for."""
+        return self.path / "questions"
+
+    def questions_file(self, task: str) -> Path:
+        """The questions of one task; see `medbench_local.results.asked`."""
+        return self.questions_folder / f"{task}.jsonl"
+
+    @property
+    def prompts_file(self) -> Path:
+        """The chosen prompts; see `medbench_local.results.asked`."""
+        return self.path / "prompts.jsonl"
+
+    @property
+    def thumbnails_folder(self) -> Path:
+        """Small JPEGs, each named by the hash of its picture; see `medbench_local.vision.thumbnails`."""
+        return self.path / "thumbnails"
+
     def samples_file(self, name: str) -> Path:
         """One line a question of one model in one cell; ``name`` is "[<precision>/]" and a `samples_name`."""
         return self.path / "samples" / f"{name}.jsonl"

@@ -7,6 +7,7 @@ import shutil
 from medbench_local.errors import UsageError
 from medbench_local.files.atomic import disk_error
 from medbench_local.files.lock import only_process
+from medbench_local.results.asked import clear_asked
 from medbench_local.results.folder import SCORES, RunFolder
 
 _FILES = ("results.json", "report.md", "report.html", "checks.json", SCORES, f"{SCORES}-wal", f"{SCORES}-shm")
@@ -34,6 +35,7 @@ def remove_run(run: RunFolder) -> bool:
                 samples.unlink()
             elif samples.is_dir():
                 shutil.rmtree(samples)
+            clear_asked(run)
             for name in _FILES:
                 (folder / name).unlink(missing_ok=True)
         for name in _LAST:

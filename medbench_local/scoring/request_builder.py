@@ -15,7 +15,7 @@ from medbench_local.engine.packs import common_prefix, new_tokens
 from medbench_local.engine.support import inexact
 from medbench_local.errors import UsageError
 from medbench_local.prompts.demonstrations import demonstration_rows
-from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompt import Candidate, Prompt
 from medbench_local.prompts.prompt_style import PromptStyle
 from medbench_local.scoring.rule import AskedPrompt, ScoringSettings, ThinkingRequest
 from medbench_local.store.scores import StoredRequest, score_key
@@ -200,6 +200,18 @@ class RequestBuilder:
         prompts = self._render_rows(candidate, split, together, beginnings=beginnings, kept=set(rows))
         prefixes = self._prefixes[candidate, split, number] = beginnings.shared()
         return PreparedPrompts(prompts, prefixes)
+
+    def prompt(self, candidate: Candidate, split: SplitName, row: int, *, dropped: int = 0) -> Prompt:
+        """One prompt as a model is sent it.
+
+        Args:
+            candidate: how the question is asked.
+            split: of the question.
+            row: the question.
+            dropped: demonstrations that were left out, the first ones, because it was longer than the context.
+        """
+        shown = self._demonstrations(candidate)[dropped:]
+        return self._ask(self._task.questions(split)[row], shown, candidate).prompt
 
     def need_exact(self, candidate: Candidate, split: SplitName, rows: Sequence[int]) -> None:
         """Look at prompts only whether they are computed right, before hours are spent on others.

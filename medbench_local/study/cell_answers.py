@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medbench_local.errors import WorkerDied
 from medbench_local.progress import Advance, Progress
-from medbench_local.prompts.prompt import Candidate
+from medbench_local.prompts.prompt import Candidate, Prompt
 from medbench_local.prompts.prompt_style import PromptStyle, candidates
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.record import Role
@@ -29,11 +29,13 @@ class CellAnswers:
         candidate: the prompt it was asked with.
         choice: how that prompt was chosen.
         answers: to the test questions, in their order.
+        first_prompt: the one that asked the first of them.
     """
 
     candidate: Candidate
     choice: PromptChoice
     answers: tuple[Answer, ...]
+    first_prompt: Prompt
 
 
 def answer_all(
@@ -70,7 +72,9 @@ def answer_all(
             )
             rows = range(len(test_questions(plan, cell)))
             answers = scorer.answers(candidate, "test", rows)
-            found[cell.key] = CellAnswers(candidate, choice, tuple(answers))
+            builder = builder_of(session, plan, cell, role, prompt_style)
+            first = builder.prompt(candidate, "test", 0, dropped=answers[0].dropped)
+            found[cell.key] = CellAnswers(candidate, choice, tuple(answers), first)
             count.end()
     return found
 

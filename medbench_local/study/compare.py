@@ -15,6 +15,7 @@ from medbench_local.errors import CancelledError, StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
 from medbench_local.progress import Asking, Progress
+from medbench_local.results.asked import clear_asked
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_stores
 from medbench_local.results.record import ROLES, Role
@@ -23,6 +24,7 @@ from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
+from medbench_local.study.asked_files import leave_out_as_asked, write_asked
 from medbench_local.study.assembly import assemble, timing_of
 from medbench_local.study.begun import in_begun_mode
 from medbench_local.study.cell_answers import (
@@ -32,6 +34,7 @@ from medbench_local.study.cell_answers import (
     with_retries,
 )
 from medbench_local.study.cell_verification import CellVerification
+from medbench_local.study.command import command_of
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.equivalence import check_settings
 from medbench_local.study.identification import LoadedModel, identification, loaded
@@ -85,6 +88,7 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     identity = identity_with(outline, cells, quants)
     folder = _folder(outline, identity)
     if (finished := _finished(folder, outline, identity)) is not None:
+        leave_out_as_asked(folder, finished, options, tools.write_reports)
         return Run(folder, finished, computed=False)
     first = planner.plan(quants[0])
     if first.same_file:
@@ -105,7 +109,9 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         if (finished := _finished(folder, first, identity)) is not None:
             return Run(folder, finished, computed=False)
         chosen = None if choice is None else choice.record()
-        folder.write_manifest(describe(first, quants, started, identification(first, quants, {}), {}, chosen))
+        command = command_of(medical, base, options, quant=None if choice is None else choice.quant.name)
+        said = identification(first, quants, {})
+        folder.write_manifest(describe(first, quants, started, said, {}, chosen, command))
         meter = Meter()
         with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
             work = _Work(folder, store, meter, tools, identity)
@@ -119,7 +125,7 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
             timing=timing_of(meter, started=started, seconds=time.monotonic() - clock),
         )
         models = {role: asdict(model) for role, model in work.models.items()}
-        folder.write_manifest(describe(outcome.plan, quants, started, said, models, chosen))
+        folder.write_manifest(describe(outcome.plan, quants, started, said, models, chosen, command))
         tools.write_reports(folder.path, results)
         folder.write_results(results)
     return Run(folder, results, computed=True)
@@ -238,6 +244,7 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
         precisions: how many may be tried one after the other.
     """
     work.folder.clear_samples()  # of a precision that was tried before
+    clear_asked(work.folder)
     obstacle = obstacle_to_checking(plan)
     if obstacle == "does-not-fit":
         work.tools.progress.note(why_it_does_not_fit(plan))
@@ -271,6 +278,7 @@ def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _O
     _with_model(plan, "medical", plan.medical.quantised, answer_medical, work)
     _with_model(plan, "base", plan.base.quantised, answer_base, work)
     findings = _findings(plan, sides, obstacle, share, precisions, work)
+    write_asked(work.folder, plan, sides)
     comparisons = []
     for cell in plan.cells:
         key = cell.key

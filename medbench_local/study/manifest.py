@@ -14,7 +14,9 @@ from medbench_local.acquire.checkpoint_files import Origin
 from medbench_local.acquire.picture_parts import ProjectorFiles, VisionFiles
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
+from medbench_local.engine.machine import processor_name
 from medbench_local.files.hashes import file_sha256
+from medbench_local.paths import without_home
 from medbench_local.results.folder import identity
 from medbench_local.results.identification import Identification
 from medbench_local.results.record import ROLES, Role
@@ -129,8 +131,9 @@ def describe(
     said: Identification,
     models: Mapping[str, Mapping[str, object]],
     chosen: Mapping[str, str] | None,
+    command: str,
 ) -> dict[str, Any]:
-    """The manifest of a run.
+    """The manifest of a run; paths below the user's home folder begin with ``~``.
 
     Args:
         plan: at the precision that is reported (at first: the one that is tried first).
@@ -139,12 +142,15 @@ def describe(
         said: what results.json says of the run.
         models: what was noted of each loaded model (device, features, first prompt), by role.
         chosen: the precision that was taken because none was asked for, and why; None if one was.
+        command: that computes the run anew; "" if it cannot be typed.
     """
     options = plan.options
-    return {
+    found = {
         "schema": SCHEMA,
         "identity": said.identity,
         "started": started.isoformat(timespec="seconds"),
+        "command": command,
+        "kept": {"questions": options.questions, "pictures": options.questions and options.pictures},
         "versions": {
             "medbench-local": said.version,
             "llama-cpp-python": metadata.version("llama-cpp-python"),
@@ -152,6 +158,7 @@ def describe(
             "python": platform.python_version(),
             "platform": platform.platform(),
         },
+        "processor": processor_name(),
         "models": {role: _describe_model(plan, role) | dict(models.get(role, {})) for role in ROLES},
         "data": {cell.task.id: describe_task(cell.task) for cell in plan.cells},
         "quantisation": plan.quant.model_dump(mode="json"),
@@ -179,6 +186,8 @@ def describe(
         },
         "warnings": [*plan.warnings, *prompt_warnings(plan)],
     }
+    told: dict[str, Any] = without_home(found)
+    return told
 
 
 def _describe_model(plan: Plan, role: Role) -> dict[str, Any]:

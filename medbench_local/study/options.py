@@ -201,6 +201,18 @@ class CompareOptions:
         decides="as given",
         example="</think>",
     )
+    questions: bool = option(
+        True,
+        "Keep the questions and the chosen prompts in the run's folder and show them, with what the models wrote, in "
+        "report.html; without, only hashes of them are there, for data that may not leave.",
+        switch=True,
+    )
+    pictures: bool = option(
+        True,
+        "Keep small copies of the questions' pictures in the run's folder and show them in report.html; models see the "
+        "pictures either way.",
+        switch=True,
+    )
     force: bool = option(False, "Run even if memory seems too small.")
     retries: int = option(0, "How often a worker process that died is started again.", least=0)
     mode: Mode | None = option(
@@ -255,6 +267,8 @@ class CheckOptions(CompareOptions):
         "How many questions are asked: as many as the quantisation config names (sample), or all (full).",
     )
     ablation: bool = field(init=False, default=False)
+    questions: bool = field(init=False, default=False)  # a check leaves scores only
+    pictures: bool = field(init=False, default=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,8 +276,11 @@ class ResolvedOptions(CompareOptions):
     """Checked options, completed from the environment, the protocol and the files they name; `resolve` makes them.
 
     Attributes:
+        asked: as they were given.
         home: where converted models lie.
     """
+
+    asked: CompareOptions
 
     protocol: Protocol
     check_precision: str
@@ -323,7 +340,7 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         "data_dir": Path(options.data_dir) if options.data_dir else settings.data_dir,
         "offline": bool(options.offline) or settings.offline,
     }
-    return ResolvedOptions(**values, home=settings.home)
+    return ResolvedOptions(**values, asked=options, home=settings.home)
 
 
 def _projector(given: str | Path) -> str:

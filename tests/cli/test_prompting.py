@@ -153,6 +153,7 @@ def test_a_run_with_a_prompt_for_each_model_says_so_and_gives_its_prompts_again(
     assert (medical["chat_template"]["source"], medical["chat_template"]["text"]) == ("given", MARKED)
     assert base["chat_template"] == {"source": "study", "sha256": None, "day": None, "text": None}
     assert medical["first_prompt"]["first_tokens"][0] == 1, "one BOS"
+    assert str(marked) in manifest.pop("command")
     assert str(marked) not in json.dumps(manifest)
     results = json.loads((home / "run/results.json").read_text(encoding="utf-8"))
     assert results["system_prompt"] == {"medical": "Be brief.", "base": ""}

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from medbench_local.cli.report import report
 from medbench_local.errors import UsageError
-from medbench_local.report.files import FORMATS
+from medbench_local.report.files import FORMATS, report_text
+from medbench_local.results.evidence_reading import LEFT_OUT, read_evidence
 from medbench_local.results.folder import RunFolder
 from tests.report.examples import CASES
 
@@ -35,10 +36,15 @@ def called(*arguments: str) -> str:
     return done.stdout
 
 
+def expected(runs: Path, ending: str) -> str:
+    """The report of the finished run, with what its folder says beside its results."""
+    return report_text(ending, RESULTS, read_evidence(RunFolder(runs / "a-vs-b-01234567"), RESULTS))
+
+
 @pytest.mark.parametrize("ending", ["html", "md", "csv", "json"])
 def test_stdout_is_the_report_and_nothing_else(runs: Path, ending: str) -> None:
     text = called("a-vs-b", "--folder", str(runs), "--format", ending)
-    assert text == FORMATS[ending](RESULTS)
+    assert text == expected(runs, ending)
 
 
 def test_json_is_the_run_s_own_file(runs: Path) -> None:
@@ -51,7 +57,7 @@ def test_json_is_the_run_s_own_file(runs: Path) -> None:
 def test_the_ending_of_the_output_says_the_format(runs: Path, name: str) -> None:
     output = runs / name
     assert called("01234567", "--folder", str(runs), "--output", str(output)) == ""
-    assert output.read_text(encoding="utf-8") == FORMATS[name.split(".")[1].lower()](RESULTS)
+    assert output.read_text(encoding="utf-8") == expected(runs, name.split(".")[1].lower())
 
 
 def test_without_a_format_the_run_is_shown_uncut_in_a_pipe(runs: Path) -> None:
@@ -71,4 +77,11 @@ def test_an_unfinished_run_and_an_unknown_ending_are_refused(runs: Path) -> None
 
 
 def test_the_help_names_every_format() -> None:
-    assert f"One of {', '.join(FORMATS)}." in " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    shown = CliRunner().invoke(app, ["--help"]).output.replace("│", " ")
+    assert f"One of {', '.join(FORMATS)}." in " ".join(shown.split())
+
+
+def test_questions_are_left_out_where_they_are_not_wanted(runs: Path) -> None:
+    given = ("a-vs-b", "--folder", str(runs), "--format", "html")
+    assert LEFT_OUT in called(*given, "--no-questions")
+    assert LEFT_OUT not in called(*given)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medbench_local.errors import StoreError
-from medbench_local.store.scores import ScoreStore, StoredScore, StoredTrace, score_key
+from medbench_local.store.kept import kept_scores
+from medbench_local.store.scores import ScoreStore, StoredRequest, StoredScore, StoredTrace, score_key
 
 PARTS = st.lists(
     st.one_of(
@@ -146,3 +147,18 @@ def test_a_trace_of_what_are_no_tokens_counts_as_absent(tmp_path: Path, damaged:
             {b"sound": StoredTrace((5, 0), "closed"), b"damaged": StoredTrace(damaged, "closed")}
         )
         assert store.get_traces([b"sound", b"damaged"]) == {b"sound": StoredTrace((5, 0), "closed")}
+
+
+def test_all_scores_are_read_without_keys_and_nothing_is_left_beside_them(tmp_path: Path) -> None:
+    path = tmp_path / "scores.sqlite"
+    with ScoreStore(path) as store:
+        store.put({b"a": StoredScore((-1.0, -4.0), 0.4, None, 7), b"b": StoredScore((), None, "B.", 3)})
+        store.put_requests({b"r": StoredRequest(b"a", 7, 2, (2, 8))})
+        found = kept_scores(path)  # while its log is not written back
+        assert found.logprobs == {(-1.0, -4.0), (-0.5, -0.5)}
+    assert kept_scores(path) == found
+    assert found.texts == {"B."}
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.sqlite"]
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(StoreError, match="cannot be read"):
+        kept_scores(path)

@@ -140,7 +140,7 @@ def test_what_decides_the_result_changes_the_identity_and_nothing_else_does(
     other = known.example
     if known.decides == "nothing":
         type_ = without_none(get_type_hints(CompareOptions)[one.name])
-        other = {bool: True, int: 2, Path: tmp_path}[type_]
+        other = {bool: not one.default, int: 2, Path: tmp_path}[type_]
     assert other != one.default
     changed = identity(home, **{**few, one.name: other})
     assert (changed != identity(home, **few)) == (known.decides != "nothing")

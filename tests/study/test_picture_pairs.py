@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -18,9 +19,10 @@ import pytest
 from huggingface_hub import close_session, constants
 from PIL import Image
 
-from medbench_local import Protocol, check, compare, plan, read_results, sweep, verdict
+from medbench_local import Protocol, check, compare, plan, read_results, sweep, verdict, verify
 from medbench_local.errors import UsageError
 from medbench_local.progress import Advance, Silent
+from medbench_local.results.evidence_reading import read_evidence
 from medbench_local.results.folder import Run
 from medbench_local.vision.features import FeatureCache
 from tests.cli.command import Command
@@ -450,3 +452,17 @@ def test_real_questions_about_real_pictures(vqa_rad: Path, medical: str, protoco
     hashes = {hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures.iterdir()}
     assert all(set(row["images"]) < hashes and len(row["images"]) == 1 for row in rows)
     assert all(abs(sum(np.exp(row["logprobs"])) - row["mass"]) < 1e-6 for row in rows)
+
+
+def test_the_folder_has_small_copies_of_the_pictures(runs: Mapping[str, Run]) -> None:
+    """Each once, whichever questions share it; questions, prompts and samples name them by their hashes."""
+    run = runs["llava-med-7b"]
+    found = read_evidence(run.folder, run.results)
+    shown = {sha256 for question in found.questions for sha256 in question.pictures}
+    assert set(found.thumbnails) == shown
+    assert len(shown) < len({question.id for question in found.questions}) * len(TASKS)
+    for data in found.thumbnails.values():
+        assert Image.open(io.BytesIO(data)).format == "JPEG"
+    assert all("<image>" in prompt.text for prompt in found.prompts)
+    assert read_evidence(run.folder, run.results, pictures=False).thumbnails == {}
+    assert verify(run).outcome == "holds", str(verify(run))

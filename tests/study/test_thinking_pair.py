@@ -15,12 +15,22 @@ import pytest
 import torch
 from rich.console import Console
 
-from medbench_local import check, compare, export_prompts, read_results, run_reference, task_prompts, validate
+from medbench_local import (
+    check,
+    compare,
+    export_prompts,
+    read_results,
+    run_reference,
+    task_prompts,
+    validate,
+    verify,
+)
 from medbench_local.catalog.protocol import Protocol, ThinkingSettings
 from medbench_local.errors import InputError, UsageError
 from medbench_local.progress import Advance, Silent
 from medbench_local.report.sweep import show_sweep
 from medbench_local.report.tabular import as_csv
+from medbench_local.results.evidence_reading import read_evidence
 from medbench_local.results.folder import Run
 from medbench_local.results.sweep import Sweep, summarise
 from tests.cli.command import Command
@@ -142,6 +152,18 @@ def test_samples_say_what_was_thought_and_who_thinks(run: Run) -> None:
     rows = _samples(run, "base.clues.0-shot.medical-thinks")
     assert {row["scoring"] for row in rows} == {"constrained"}
     assert not any("thinking" in row for row in rows)
+
+
+def test_thoughts_are_in_the_evidence_and_the_run_verifies(run: Run) -> None:
+    found = read_evidence(run.folder, run.results)
+    thoughts: dict[str, set[bool]] = {}
+    for question in found.questions:
+        thoughts.setdefault(str(question.thinkers), set()).add(bool(question.medical.thought))
+        assert question.text
+    assert thoughts == {"both": {True}, "medical": {True}, "none": {False}}
+    assert len(found.prompts) == 2 * len(run.results.comparisons)
+    verified = verify(run)
+    assert verified.outcome == "holds", str(verified)
 
 
 def test_the_same_command_finds_its_run(run: Run) -> None:
