@@ -73,7 +73,7 @@ def table(section: Section) -> Iterator[str]:
     """The lines of a table, its columns padded to one width."""
     columns = section.columns
     rows = [[escaped(text.strip()) for text in row] for row in section.rows]
-    names = [escaped(column.name) for column in columns]
+    names = [escaped(column.heading) for column in columns]
     widths = [max(3, *(cell_len(row[i]) for row in (names, *rows))) for i in range(len(columns))]
     yield _row(names, widths, columns)
     yield _row(

@@ -14,12 +14,19 @@ class Column:
         numeric: set to the right.
         name_of_row: says what a row is about; a blank repeats the row above.
         state: holds a verdict or an outcome, which is coloured.
+        full: its heading where there is room for whole words; "" if it is the name.
     """
 
     name: str
     numeric: bool = False
     name_of_row: bool = False
     state: bool = False
+    full: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The heading where there is room."""
+        return self.full or self.name
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,9 @@ def find_report(name: str, root: Path = RUNS) -> RunFolder | SweepFolder:
     direct = SweepFolder(user_path(name))
     if direct.file.is_file():
         return direct
-    sweeps = [sweep for sweep in list_sweeps(root) if sweep.name.startswith(name) or sweep.name.endswith(name)]
+    sweeps = [
+        sweep for sweep in list_sweeps(root) if sweep.name.startswith(name) or sweep.name.endswith(name)
+    ]
     exact = [sweep for sweep in sweeps if sweep.name == name]
     try:
         run = find_run(name, root)
