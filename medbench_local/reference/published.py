@@ -28,8 +28,8 @@ class PublishedRate(StrictModel):
         tie_rate: share of ties.
         loss_rate: share of losses.
         win_rate_above: all that is known of the win rate.
-        counterpart: what of a sweep goes with it: the rates over "all" comparisons, those of the "pair", or those with a
-            "shared prompt"; None for what this tool does not compute.
+        counterpart: what of a sweep goes with it: the rates over "all" comparisons, those of the "pair", or those with
+            a "shared prompt"; None for what this tool does not compute.
         certainty: "read" in the paper itself, or "secondary", in somebody else's summary.
         source: where it was read.
         note: what is uncertain about it.

@@ -1,4 +1,4 @@
-"""One line for a README: what was found, on what, when; a badge that says no more than that, and where the report is."""
+"""One line for a README: what was found, on what, when; a badge that says no more, and where the report is."""
 
 from __future__ import annotations
 

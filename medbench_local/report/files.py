@@ -77,7 +77,9 @@ def write_figures(folder: Path, found: Sweep) -> list[Path]:
     Raises:
         StoreError: the folder cannot be written.
     """
-    from medbench_local.report.paper_figures import paper_figures  # draws with matplotlib, which is slow to import
+    from medbench_local.report.paper_figures import (
+        paper_figures,  # draws with matplotlib, which is slow to import
+    )
 
     written = []
     for figure in paper_figures(found):

@@ -12,7 +12,6 @@ from medbench_local.report import sweep_sections, words
 from medbench_local.report.identity import signature, sweep_signature
 from medbench_local.report.study import beside_the_study
 from medbench_local.results.schema import Comparison, Results
-from medbench_local.results.summary import counted
 from medbench_local.results.sweep import ShotsSummary, Sweep
 from medbench_local.statistics.summary import Rates
 from medbench_local.text import BIDI_CONTROLS
@@ -32,10 +31,9 @@ _ESCAPED = {
     "|": r"\textbar{}",
     "`": r"\textasciigrave{}",
     '"': r"\char34{}",
-    "'": r"\char39{}",
     "…": r"\ldots{}",
     **{char: f"\\{char}" for char in "&%$#_{}"},
-    **{char: f"{{{char}}}" for char in "[]*-,"},  # arguments after a row's end; ligatures
+    **{char: f"{{{char}}}" for char in "[]*-,'"},  # arguments after a row's end; ligatures
     "\u2068": "",
     "\u2069": "",
 }
@@ -45,8 +43,10 @@ def escaped(text: str) -> str:
     """A line of text so that LaTeX sets it and acts on nothing in it."""
     plain = "".join("" if char in BIDI_CONTROLS else char for char in text)
     found = "".join(_ESCAPED.get(char, char) for char in words.plain(plain))
-    for alone in ("-", ","):  # one of them is no ligature
-        found = found.replace(f"{{{alone}}}{{{alone}}}", f"{alone}{{}}{alone}{{}}").replace(f"{{{alone}}}", alone)
+    for alone in "-,'":  # one of them is no ligature
+        found = found.replace(f"{{{alone}}}{{{alone}}}", f"{alone}{{}}{alone}{{}}").replace(
+            f"{{{alone}}}", alone
+        )
     return found
 
 
@@ -112,13 +112,16 @@ def _how(several: Sequence[Results]) -> str:
     open_ones = [c for r in several for c in r.comparisons if not c.verified]
     if open_ones:
         total = sum(len(r.comparisons) for r in several)
-        text += f" {len(open_ones)} of {words.counted(total, 'verdict')} {words.open_word(open_ones)} at full precision."
+        text += f" {len(open_ones)} of {words.counted(total, 'verdict')} {_open_said(open_ones)}."
     return text
 
 
 def _sweep(found: Sweep) -> Iterator[str]:
     several = [run.results for run in found.runs]
-    names = [*(name for r in several for name in words.names(r)), *(c.task for r in several for c in r.comparisons)]
+    names = [
+        *(name for r in several for name in words.names(r)),
+        *(c.task for r in several for c in r.comparisons),
+    ]
     yield from _head([sweep_signature(found), *map(signature, several)], names, packages="booktabs,graphicx")
     for label in found.missing:
         yield f"% not finished, and not in these tables: {words.plain(label)}"
@@ -135,8 +138,8 @@ def _differences(found: Sweep, summary: ShotsSummary) -> Iterator[str]:
     asked = {task: sorted({c.n for c in grid.of_task(task)}) for task in grid.tasks}
     caption = (
         f"Accuracy of the medical model minus that of its base model, {shots}-shot, in percentage points. "
-        f"\\textuparrow\\ win and \\textdownarrow\\ loss: the {confidences}\\,\\% interval of a paired bootstrap over the "
-        f"questions lies above or below 0; all others are ties. ?: {_open_said(grid.comparisons)}. $n$: test questions. "
+        f"\\textuparrow\\ win and \\textdownarrow\\ loss: the {confidences}\\,\\% interval of a paired bootstrap over "
+        f"the questions lies above or below 0; all others are ties. $n$: test questions. {_open_mark(grid.comparisons)}"
         f"{_how([run.results for run in found.runs])}{_partial(found)}"
     )
     yield from _begin("table*", caption, f"differences-{shots}-shot-{found.identity or 'sweep'}")
@@ -157,6 +160,12 @@ def _differences(found: Sweep, summary: ShotsSummary) -> Iterator[str]:
 
 def _open_said(comparisons: Sequence[Comparison]) -> str:
     return f"{words.open_word(comparisons)} at full precision"
+
+
+def _open_mark(comparisons: Sequence[Comparison]) -> str:
+    """What the question mark means, where there is one."""
+    open_ones = [c for c in comparisons if not c.verified]
+    return f"?: {_open_said(open_ones)}. " if open_ones else ""
 
 
 def _cell(comparison: Comparison | None) -> str:
@@ -194,9 +203,11 @@ def _rates(found: Sweep, summary: ShotsSummary) -> Iterator[str]:
     yield _rates_row("pooled over all comparisons", summary.pooled)
     yield _rates_row("mean of the pairs' rates", summary.mean)
     yield r"\midrule"
-    for name, rates in sweep_sections.ablation_rows(summary.ablation):
-        name = escaped(name)
-        yield f"{name} & \\multicolumn{{4}}{{r}}{{not scored}} \\\\" if rates is None else _rates_row(name, rates)
+    for name, ablated in sweep_sections.ablation_rows(summary.ablation):
+        if ablated is None:
+            yield f"{escaped(name)} & \\multicolumn{{4}}{{r}}{{not scored}} \\\\"
+        else:
+            yield _rates_row(escaped(name), ablated)
     yield from _end("table")
 
 

@@ -2,7 +2,7 @@
 
 They are as wide as a page's text, or a column's, and have no colour that a grey print needs: numbers, marks and their
 filling say what the colour says. Equal results give the same bytes. Matplotlib draws them, which every installation has
-for the page of a run as well; a converter of SVG files would be one more library, with libraries of the system below it.
+for the page of a run as well; a converter of SVG files would be one more library, with others of the system below it.
 """
 
 from __future__ import annotations
@@ -161,7 +161,13 @@ def _heat_map(cells: Grid, level: str) -> Canvas:
         axes.text(-0.12, y + 0.7, text, ha="right", va="center", fontsize=5.5, color=QUIET)
     for x, task in enumerate(cells.tasks):
         axes.text(
-            x + 0.5, -0.12, _short(task, TASK_LABEL), rotation=45, rotation_mode="anchor", ha="left", fontsize=6.5
+            x + 0.5,
+            -0.12,
+            _short(task, TASK_LABEL),
+            rotation=45,
+            rotation_mode="anchor",
+            ha="left",
+            fontsize=6.5,
         )
     canvas.text(0.05 / width, 0.05 / height, note, va="bottom", fontsize=6, color=QUIET)
     return canvas
@@ -180,7 +186,14 @@ def _field(axes: Axes, x: int, y: int, comparison: Comparison | None, colours: A
     settled = comparison.verdict != "tie" and comparison.verified
     weight = "bold" if settled else "normal"
     axes.text(
-        x + 0.5, y + 0.36, words.points(value / 100), ha="center", va="center", color=ink, weight=weight, fontsize=6.5
+        x + 0.5,
+        y + 0.36,
+        words.points(value / 100),
+        ha="center",
+        va="center",
+        color=ink,
+        weight=weight,
+        fontsize=6.5,
     )
     said = comparison.verdict + ("" if comparison.verified else "?")
     axes.text(x + 0.5, y + 0.74, said, ha="center", va="center", color=ink, weight=weight, fontsize=5.5)
@@ -217,10 +230,9 @@ def _forest(cells: Grid, level: str) -> Canvas:
         _panel(axes, pair, own, max(reach, 0.5), lowest=lowest)
         if x == 0:
             for line, task in enumerate(cells.tasks):
-                axes.text(
-                    -0.03, line, _short(task, TASK_LABEL), transform=axes.get_yaxis_transform(), ha="right", va="center",
-                    fontsize=6,
-                )  # fmt: skip
+                beside = axes.get_yaxis_transform()
+                name = _short(task, TASK_LABEL)
+                axes.text(-0.03, line, name, transform=beside, ha="right", va="center", fontsize=6)
     canvas.text(0.05 / width, 0.05 / height, note, va="bottom", fontsize=6, color=QUIET)
     return canvas
 

@@ -78,7 +78,8 @@ def _source(rate: PublishedRate) -> str:
 
 def _published(rate: PublishedRate) -> tuple[str, str, str]:
     win, tie, loss = (
-        "" if share is None else words.percent(share) for share in (rate.win_rate, rate.tie_rate, rate.loss_rate)
+        "" if share is None else words.percent(share)
+        for share in (rate.win_rate, rate.tie_rate, rate.loss_rate)
     )
     return (win if rate.win_rate_above is None else f"> {words.percent(rate.win_rate_above)}"), tie, loss
 
@@ -88,11 +89,11 @@ def _ours(rate: PublishedRate, found: Sweep) -> Iterator[tuple[str, Rates]]:
         if rate.shots not in (None, summary.shots) or rate.counterpart is None:
             continue
         shots = "" if rate.shots is not None else f"{summary.shots}-shot, "
-        for how, rates in _counterparts(rate, found, summary):
+        for how, rates in _counterparts(rate, summary):
             yield shots + how, rates
 
 
-def _counterparts(rate: PublishedRate, found: Sweep, summary: ShotsSummary) -> Iterator[tuple[str, Rates]]:
+def _counterparts(rate: PublishedRate, summary: ShotsSummary) -> Iterator[tuple[str, Rates]]:
     if rate.counterpart == "all":
         yield "pooled", summary.pooled
         yield "mean of pairs", summary.mean
@@ -142,7 +143,9 @@ def _shared(ours: set[str] | set[tuple[str, str]], study: set[str] | set[tuple[s
     """How many of the study's are among ours: "2 of the study's 13, and 3 others"."""
     both = len(set(ours) & set(study))
     others = len(ours) - both
-    return f"{both} of the study's {len(study)}" + (f", and {others} others" if others else "")
+    return f"{both} of the study's {len(study)}" + (
+        f", and {words.counted(others, 'other')}" if others else ""
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

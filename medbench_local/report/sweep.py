@@ -22,7 +22,11 @@ def show_sweep(found: Sweep) -> RenderableType:
     parts: list[RenderableType] = []
     for run in found.runs:
         parts += [show_results(run.results, run.folder.path, brief=True), Text("")]
-    for section in (*sweep_sections.rates(found), *sweep_sections.ablations(found), sweep_sections.study(found)):
+    for section in (
+        *sweep_sections.rates(found),
+        *sweep_sections.ablations(found),
+        sweep_sections.study(found),
+    ):
         parts += [Text(section.title, style="bold underline"), FittedTable(section)]
         if section.note:
             parts.append(Text(section.note, style="yellow" if "bounds" in section.note else "dim"))

@@ -29,7 +29,13 @@ def _lines(found: Sweep) -> Iterator[str]:
     ):
         yield from section_lines(section)
     for run in found.runs:
-        yield from ["", f"## {escaped(words.title(run.results))}", "", f"{escaped(words.settings(run.results))}.", ""]
+        yield from [
+            "",
+            f"## {escaped(words.title(run.results))}",
+            "",
+            f"{escaped(words.settings(run.results))}.",
+            "",
+        ]
         yield from listed([*words.rates(run.results), *words.verification(run.results)])
         for section in sections.verdicts(run.results):
             yield from section_lines(section, level=3)

@@ -1,7 +1,7 @@
 """A sweep as one HTML file: nothing from outside, no script, every name escaped.
 
-What a browser may use is in the file: its policy names the hash of the one style sheet. Hence no style attributes: colours
-are classes, and the bars of the forest plots are numbers in attributes of SVG elements.
+What a browser may use is in the file: its policy names the hash of the one style sheet. Hence no style attributes:
+colours are classes, and the bars of the forest plots are numbers in attributes of SVG elements.
 """
 
 from __future__ import annotations

@@ -178,7 +178,9 @@ def runs(found: Sweep) -> Section:
     """Which runs it is made of."""
     columns = tuple(
         Column(name, name_of_row=place == 0)
-        for place, name in enumerate(("pair", "run", "date", "precision", "protocol", "medbench-local", "llama.cpp"))
+        for place, name in enumerate(
+            ("pair", "run", "date", "precision", "protocol", "medbench-local", "llama.cpp")
+        )
     )
     rows = tuple(
         (
@@ -192,4 +194,6 @@ def runs(found: Sweep) -> Section:
         )
         for run in found.runs
     )
-    return Section("Runs", "Each has a report with its questions and prompts in its own folder.", columns, rows)
+    return Section(
+        "Runs", "Each has a report with its questions and prompts in its own folder.", columns, rows
+    )

@@ -88,6 +88,13 @@ class Sweep(Presented):
         return "\n".join(lines)
 
 
+def of_one(run: Run) -> Sweep:
+    """A run as a sweep of one pair."""
+    models = run.results.models
+    labels = (pair_label(models.medical.name, models.base.name),)
+    return Sweep((run,), labels, summarise(labels, [run.results.comparisons]))
+
+
 def pair_label(medical: str, base: str) -> str:
     """A pair for people: "meditron-7b against llama-2-7b"."""
     return f"{medical} against {base}"

@@ -55,7 +55,7 @@ def _measured(task: str, n: int, gain: float, rng: np.random.Generator) -> Compa
 
 
 def study_sized(pairs_of: int = 12) -> Sweep:
-    """Twelve pairs on thirteen tasks, with every verdict, some of them not verified, and some tasks that a pair lacks."""
+    """Twelve pairs on thirteen tasks, with every verdict, some not verified, and some tasks that a pair lacks."""
     rng = np.random.default_rng(7)
     named = [(pair.medical, pair.base) for pair in pairs() if pair.studies][:pairs_of]
     found = []
@@ -67,7 +67,10 @@ def study_sized(pairs_of: int = 12) -> Sweep:
                 medical,
                 base,
                 results(
-                    [_measured(task, SIZES[task], float(g), rng) for task, g in zip(tasks, gains, strict=True)],
+                    [
+                        _measured(task, SIZES[task], float(g), rng)
+                        for task, g in zip(tasks, gains, strict=True)
+                    ],
                     medical=medical,
                     base=base,
                 ),
@@ -79,7 +82,11 @@ def study_sized(pairs_of: int = 12) -> Sweep:
 def sweep_of(found: Sequence[tuple[str, str, Results]], missing: Sequence[str] = ()) -> Sweep:
     """A sweep of these results, which lies nowhere."""
     runs = [
-        Run(RunFolder(Path("runs") / f"run-{i:02d}"), r.model_copy(update={"identity": f"{i:08x}"}), computed=False)
+        Run(
+            RunFolder(Path("runs") / f"run-{i:02d}"),
+            r.model_copy(update={"identity": f"{i:08x}"}),
+            computed=False,
+        )
         for i, (_, _, r) in enumerate(found)
     ]
     labels = [pair_label(medical, base) for medical, base, _ in found]
@@ -103,10 +110,12 @@ def written(found: Sweep, root: Path) -> SweepFolder:
                 identity=run.results.identity,
             )
         )
-    noted += [SweepPair(medical=m, base=b) for m, _, b in (label.partition(" against ") for label in found.missing)]
-    folder = SweepFolder(root / "sweep-01234567")
-    folder.write(SweepRecord(identity="01234567", version="0.2.0", pairs=tuple(noted)))
-    return folder
+    noted += [
+        SweepPair(medical=m, base=b) for m, _, b in (label.partition(" against ") for label in found.missing)
+    ]
+    sweep = SweepFolder(root / "sweep-01234567")
+    sweep.write(SweepRecord(identity="01234567", version="0.2.0", pairs=tuple(noted)))
+    return sweep
 
 
 SWEEPS = {
