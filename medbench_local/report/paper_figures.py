@@ -8,6 +8,7 @@ for the page of a run as well; a converter of SVG files would be one more librar
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
@@ -38,6 +39,9 @@ MAP = ("#b3450b", "#e98e4c", "#f6cfae", "#f7f7f7", "#b9d7ea", "#5aa2cf", "#00619
 
 LEAST_REACH = 10.0
 """Points at which the colours of the heat map end at least: no small difference looks like a large one."""
+
+TURNED = 60
+"""Degrees by which names of tasks are turned."""
 
 CHARACTER = 0.049
 """Inches, the width of a character of a note on average."""
@@ -134,9 +138,10 @@ def _heat_map(cells: Grid, level: str) -> Canvas:
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     left, top = 1.45, 1.35  # inches: names of pairs, of tasks
-    column = min(0.55, (PAGE - left - 0.05) / len(cells.tasks))
+    tasks = [_short(task, TASK_LABEL) for task in cells.tasks]
+    column, right = _columns_that_fit(tasks, PAGE - left)
     row = 0.36
-    width = left + column * len(cells.tasks) + 0.75
+    width = left + column * len(tasks) + right
     note = f"Medical minus base, percentage points; win, loss: the {level} % interval lies above, below 0."
     if open_ones := [c for c in cells.comparisons if not c.verified]:
         note += f" ?: {words.open_word(open_ones)} at full precision."
@@ -159,18 +164,26 @@ def _heat_map(cells: Grid, level: str) -> Canvas:
         axes.text(-0.12, y + 0.32, _short(medical, PAIR_LABEL), ha="right", va="center", fontsize=6.5)
         text = f"against {_short(base, PAIR_LABEL)}"
         axes.text(-0.12, y + 0.7, text, ha="right", va="center", fontsize=5.5, color=QUIET)
-    for x, task in enumerate(cells.tasks):
-        axes.text(
-            x + 0.5,
-            -0.12,
-            _short(task, TASK_LABEL),
-            rotation=45,
-            rotation_mode="anchor",
-            ha="left",
-            fontsize=6.5,
-        )
+    for x, task in enumerate(tasks):
+        axes.text(x + 0.5, -0.12, task, rotation=TURNED, rotation_mode="anchor", ha="left", fontsize=6.5)
     canvas.text(0.05 / width, 0.05 / height, note, va="bottom", fontsize=6, color=QUIET)
     return canvas
+
+
+def _columns_that_fit(tasks: Sequence[str], room: float) -> tuple[float, float]:
+    """Inches of a column of the heat map, and of what turned names need to the right of the last one."""
+    column, right = 0.55, 0.1
+    for _ in range(
+        3
+    ):  # narrower columns leave less of the names above the others; names are larger than notes
+        reaches = [
+            1.15 * len(task) * CHARACTER * math.cos(math.radians(TURNED))
+            - (len(tasks) - place - 0.5) * column
+            for place, task in enumerate(tasks)
+        ]
+        right = max([0.1, *reaches])
+        column = min(0.55, (room - right) / max(len(tasks), 1))
+    return column, right
 
 
 def _field(axes: Axes, x: int, y: int, comparison: Comparison | None, colours: Any, scale: Any) -> None:

@@ -125,7 +125,7 @@ class SweepFolder:
             UsageError: it is not there any more, or another run took its place.
         """
         assert pair.run is not None
-        noted = RunFolder(self.path / pair.run)
+        noted = RunFolder(Path(os.path.normpath(self.path / pair.run)))
         if noted.results_file.is_file() and _identity(noted) == pair.identity:
             return noted
         for place in (noted.path.parent, self.path.parent, self.path):
