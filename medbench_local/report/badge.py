@@ -30,7 +30,7 @@ def badge(results: Results, link: str = LINK) -> str:
         link: address of the report.
     """
     comparisons = counted(results.comparisons)
-    tasks = list(dict.fromkeys(c.task for c in comparisons))
+    tasks = list(dict.fromkeys(words.plain(c.task) for c in comparisons))
     named = ", ".join(tasks) if len(tasks) <= 3 else words.counted(len(tasks), "task")
     shots = "/".join(str(n) for n in sorted({c.shots for c in comparisons}))
     on = f"{named}, {shots}-shot" if comparisons else "no task"

@@ -1,8 +1,8 @@
 """Figures for a paper, as SVG and PDF: a heat map of pairs and tasks, and forest plots.
 
 They are as wide as a page's text, or a column's, and have no colour that a grey print needs: numbers, marks and their
-filling say what the colour says. Equal results give the same bytes. Matplotlib draws them, which every installation has
-for the page of a run as well; a converter of SVG files would be one more library, with others of the system below it.
+filling say what the colour says. Equal results give the same bytes. Matplotlib draws both forms; a converter of SVG
+files would be one more library, with others of the system below it.
 """
 
 from __future__ import annotations

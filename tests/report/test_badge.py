@@ -60,6 +60,9 @@ def test_nothing_in_a_name_ends_a_part_of_the_line(case: str) -> None:
 def test_a_sweep_says_its_pairs() -> None:
     _, shown, _, rest = parts(sweep_badge(study_sized()))
     assert shown["label"] == ["medical models, 12 pairs"]
-    assert shown["message"][0].endswith("10 not verified")
+    assert re.fullmatch(
+        r"\d+ wins, \d+ ties, \d+ losses, \d+ not verified, \d+ doubtful", shown["message"][0]
+    )
+    assert sum(map(int, re.findall(r"\d+", shown["message"][0]))) == 154
     assert rest == "13 tasks, q8_0, 2026-01-02; medbench-local"
     assert parts(sweep_badge(SWEEPS["partial"]))[1]["label"] == ["medical models, 2 of 3 pairs"]

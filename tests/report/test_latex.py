@@ -40,7 +40,8 @@ SPELT = {
     r"\textasciicircum{}": "^",
     r"\textasciitilde{}": "~",
 }
-"""Macros that the parser of the tests does not know."""
+"""Macros that the parser of the tests reads otherwise than LaTeX sets them."""
+HOLDER = {macro: chr(0x10FF00 + place) for place, macro in enumerate(SPELT)}
 
 
 def tables(text: str) -> list[LatexEnvironmentNode]:
@@ -78,12 +79,14 @@ def test_only_commands_that_every_latex_with_booktabs_knows_are_used(case: str) 
     )
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+@given(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=30))
 def test_a_name_comes_back_as_it_was(name: str) -> None:
     wanted = plain("".join(char for char in name if char not in BIDI_CONTROLS))
     shown = escaped(name)
-    bare = re.sub("|".join(map(re.escape, SPELT)), lambda macro: SPELT[macro[0]], shown)
+    bare = re.sub("|".join(map(re.escape, SPELT)), lambda macro: HOLDER[macro[0]], shown)
     found = LatexNodes2Text(strict_latex_spaces=True, keep_comments=True).latex_to_text(bare)
+    for macro, char in SPELT.items():
+        found = found.replace(HOLDER[macro], char)
     assert found == wanted
     assert not re.search(r"(?<!\\)[&%$#_~^]", shown)
     assert not re.search(r"--|''|,,|``|<<|>>|\?`|!`", shown), "ligatures"

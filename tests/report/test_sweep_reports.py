@@ -144,7 +144,9 @@ def test_csv_and_json_have_every_comparison_of_every_pair(case: str) -> None:
         for label, run in zip(found.labels, found.runs, strict=True)
         for c in run.results.comparisons
     ]
-    assert [(row["pair"], float(row["difference"])) for row in rows] == [(l, c.difference) for l, c in wanted]
+    assert [(row["pair"], float(row["difference"])) for row in rows] == [
+        (label, c.difference) for label, c in wanted
+    ]
     assert all(row["signature"].startswith("medbench-local:") for row in rows)
     data = json.loads(SWEEP_FORMATS["json"](found))
     tasks = [c["task"] for pair in data["pairs"] for c in pair["results"]["comparisons"]]
