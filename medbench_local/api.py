@@ -60,6 +60,7 @@ from medbench_local.results.reading import read_results
 from medbench_local.results.run_verification import Verification
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
+from medbench_local.results.sweep_folder import SweepFolder
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_conversations import as_asked
 from medbench_local.scoring.own_prompts import UserRequest, pictures_of, read_requests, score_on
@@ -148,6 +149,7 @@ __all__ = [
     "quantize",
     "read_requests",
     "read_results",
+    "read_sweep",
     "run_reference",
     "score_file",
     "score_requests",
@@ -277,11 +279,28 @@ def sweep(asked: _Pairs) -> Sweep:
 
     {arguments}
 
+    Returns:
+        The sweep: its runs, their rates, and the folder with its reports; finished runs are read. What an interrupted
+        one had finished by then, `read_sweep` reads.
+
     Raises:
         MedbenchError: as `compare`; the comparisons before it are kept.
     """
     options = resolve(asked)
     return run_sweep(_named(asked), options, tools_for(asked.progress))
+
+
+def read_sweep(folder: str | Path) -> Sweep:
+    """A sweep that was computed before, as far as it is finished.
+
+    Args:
+        folder: its folder; the runs are found beside it, also where they were moved.
+
+    Raises:
+        UsageError: a run is missing, or no pair is finished.
+        InputError: a file is missing or damaged.
+    """
+    return SweepFolder(Path(folder)).read()
 
 
 @arguments_of(_Pairs)
@@ -1036,4 +1055,9 @@ def tools_for(progress: Progress | None = None) -> Tools:
 
         write(folder, results)
 
-    return Tools(start_engine, _listener(progress), write_reports)
+    def write_sweep_reports(folder: Path, found: Sweep) -> None:
+        from medbench_local.report.files import write_sweep_reports as write
+
+        write(folder, found)
+
+    return Tools(start_engine, _listener(progress), write_reports, write_sweep_reports)

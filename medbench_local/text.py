@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from math import floor, log10
 
 BIDI_CONTROLS = {
     chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
@@ -45,3 +46,22 @@ def plain(text: str) -> str:
 def plain_lines(text: str) -> str:
     """The same line by line: the breaks between lines stay, for texts such as questions."""
     return "\n".join(plain(line) for line in text.splitlines())
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, with its sign: "+3.1".
+
+    "0.0" is nothing but zero: what would be rounded to it keeps its first digit, "+0.02", since it decides verdicts.
+    """
+    text = f"{value * 100:+.1f}"
+    if text not in ("+0.0", "-0.0"):
+        return text
+    small = abs(value * 100)
+    if small < 1e-6:  # no share of questions: the rounding of a mean
+        return "0.0"
+    return f"{value * 100:+.{-floor(log10(small))}f}"
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """Bounds in percentage points: "[-1.2, +4.0]"."""
+    return f"[{points(bounds[0])}, {points(bounds[1])}]"

@@ -52,6 +52,11 @@ def _runs() -> Iterable[str]:
     return sorted(file.parent.name for file in runs.glob("*/manifest.json"))
 
 
+def _reports() -> Iterable[str]:
+    sweeps = Path("runs").glob("*/sweep.json")
+    return sorted([*_runs(), *(file.parent.name for file in sweeps)])
+
+
 def _made() -> Iterable[str]:
     from medbench_local.acquire.removal import model_folders
     from medbench_local.settings import read_settings
@@ -64,6 +69,7 @@ task = _offers(_tasks)
 quants = _offers(_quants)
 protocols = _offers(_protocols)
 runs = _offers(_runs)
+reports = _offers(_reports)
 made = _offers(_made)
 
 

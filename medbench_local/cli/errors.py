@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 
 import typer
 
-from medbench_local.cli.output import err
+from medbench_local.cli.output import err, unbroken
 from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import MedbenchError
 from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
@@ -70,9 +70,8 @@ def report(error: BaseException, words: Sequence[str]) -> int:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         if sys.stderr is not None:
-            err().print(
-                f"interrupted; to resume, run:\n  {shlex.join(['medbench-local', *words])}", markup=False
-            )
+            command = shlex.join(["medbench-local", *words])
+            err().print(f"interrupted; to resume, run:\n  {command}", markup=False, soft_wrap=True)
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
         error.message = error.message.removeprefix("Value error, ")  # of pydantic, not of the user
@@ -129,4 +128,4 @@ def _say(message: str, advice: str) -> None:
         console.print("[red]error:[/] ", end="")
         console.print(plain(" ".join(message.split())), markup=False)
         if advice:
-            console.print(plain_lines(advice), markup=False)
+            console.print(plain_lines(advice), markup=False, soft_wrap=unbroken(advice) or None)

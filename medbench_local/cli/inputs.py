@@ -10,6 +10,7 @@ from medbench_local.prompts.prompting import PLAIN_TEXT
 
 if TYPE_CHECKING:
     from medbench_local.results.folder import RunFolder
+    from medbench_local.results.sweep_folder import SweepFolder
 
 
 def model_files(model: str, base: str | None = None, tower: str | None = None) -> list[Path]:
@@ -76,6 +77,16 @@ def run_files(run: RunFolder) -> list[Path]:
         run.prompts_file,
         run.thumbnails_folder,
     ]
+
+
+def report_files(place: RunFolder | SweepFolder) -> list[Path]:
+    """What a report of a run or a sweep is made from."""
+    from medbench_local.results.sweep_folder import SweepFolder
+
+    if not isinstance(place, SweepFolder):
+        return run_files(place)
+    runs = [place.run_of(pair) for pair in place.record().pairs if pair.run is not None]
+    return [place.file, *(path for run in runs for path in run_files(run))]
 
 
 def question_files(task: str, protocol: str) -> list[Path]:

@@ -36,7 +36,23 @@ def err() -> Console:
 def _console(file: TextIO) -> Console:
     terminal = file.isatty()
     width = None if terminal else WIDE
-    return Console(file=file, highlight=False, soft_wrap=not terminal, width=width)
+    return _Uncropped(file=file, highlight=False, soft_wrap=not terminal, width=width)
+
+
+class _Uncropped(Console):
+    """Leaves lines alone that say themselves that they must not be broken, such as a command to be copied.
+
+    Everything else is folded to the terminal's width before it comes here.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `Console` does, without cutting what is wider than the terminal."""
+        super().print(*objects, **({"crop": False} | options))
+
+
+def unbroken(text: str) -> bool:
+    """Whether a text holds a command or a path in backquotes, which people copy: the terminal breaks it, not we."""
+    return "medbench-local " in text or "`" in text or "pip install" in text
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,8 @@ def warn(text: str) -> None:
     """One warning line."""
     console = err()
     console.print("[yellow]warning:[/] ", end="")
-    console.print(plain(on_command_line(text)), markup=False)
+    said = plain(on_command_line(text))
+    console.print(said, markup=False, soft_wrap=unbroken(said) or None)
 
 
 def agreed(question: str, *, yes: bool) -> None:

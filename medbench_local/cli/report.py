@@ -1,35 +1,50 @@
-"""``report``: a finished run once more, on the screen or as a file."""
+"""``report``: a finished run or a sweep once more, on the screen, as a file, or as figures."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medbench_local.cli import complete
-from medbench_local.cli.inputs import run_files
+from medbench_local.cli.inputs import report_files
 from medbench_local.cli.output import err, out
 from medbench_local.errors import UsageError
-from medbench_local.report.files import FORMATS, report_text
+from medbench_local.report.files import ENDINGS, FORMATS, SWEEP_FORMATS, report_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from medbench_local.results.folder import Run
+    from medbench_local.results.sweep import Sweep
+
+BADGE = "badge"
+"""Beside the formats: one line, not a report."""
 
 
 def report(
     run: Annotated[
         str,
         typer.Argument(
-            help="A run's folder, or its name (or the beginning or end of it).", autocompletion=complete.runs
+            help="The folder of a run or a sweep, or its name (or the beginning or end of it).",
+            autocompletion=complete.reports,
         ),
     ],
     format: Annotated[
         str | None,
         typer.Option(
-            help=f"One of {', '.join(FORMATS)}.  [default: what --output ends with, else the screen]"
+            help=f"One of {', '.join([*FORMATS, BADGE])}.  [default: what --output ends with, else the screen]"
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="File to write, instead of stdout.")] = None,
-    folder: Annotated[Path, typer.Option(help="Where runs lie.")] = Path("runs"),
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the figures of a paper as SVG and PDF: a heat map, a forest plot."),
+    ] = None,
+    link: Annotated[str | None, typer.Option(help="Where a badge leads.  [default: report.html]")] = None,
+    folder: Annotated[Path, typer.Option(help="Where runs and sweeps lie.")] = Path("runs"),
     questions: Annotated[
         bool,
         typer.Option(
@@ -44,45 +59,81 @@ def report(
         ),
     ] = True,
 ) -> None:
-    """Show a finished run again, or write it as a file.
+    """Show a finished run or a sweep again, or write it as a file.
 
-    Every finished run has report.md and report.html in its folder already; csv has one row a comparison with
-    every number, json is results.json itself.
+    Every finished run has report.md and report.html in its folder already, a sweep also report.csv, rates.csv,
+    report.tex and figures. csv has one row a comparison with every number; latex has tables for a paper, for booktabs;
+    json is results.json itself, of a sweep all of them; badge is a line for a README.
 
-    Example: medbench-local report demo-med-vs-demo-base --format html --output report.html
+    Example: medbench-local report demo-med-vs-demo-base --format latex --output table.tex
     """
-    from medbench_local.files.atomic import output_file, write_atomic
-    from medbench_local.report.terminal import show_results
-    from medbench_local.results.folder import find_run
+    from medbench_local.files.atomic import output_file, output_folder, write_atomic
+    from medbench_local.results.sweep_folder import find_report
 
-    found = find_run(run, folder)
-    target = None if output is None else output_file(output, inputs=run_files(found))
-    results = found.results()
-    if results is None:
-        raise UsageError(
-            f"{found.path} is not finished.",
-            advice="Run its command again: it resumes. Then ask for the report.",
-        )
     chosen = _ending(output) if format is None else _known(format)
-    if chosen is None:
-        out().print(show_results(results, found.path))
-        return
-    evidence = None
-    if chosen == "html":
-        from medbench_local.results.evidence_reading import read_evidence
+    if link is not None and chosen != BADGE:
+        raise UsageError("--link is of --format badge.")
+    if figures is not None and chosen is not None and output is None:
+        raise UsageError("--figures and --format go together with --output only.")
+    place = find_report(run, folder)
+    target = None if output is None else output_file(output, inputs=report_files(place))
+    drawn = None if figures is None else output_folder(figures, inputs=report_files(place))
+    found = place.read()
+    if drawn is not None:
+        from medbench_local.report.files import write_figures
 
-        evidence = read_evidence(found, results, questions=questions, pictures=pictures)
-    text = report_text(chosen, results, evidence)
+        for path in write_figures(drawn, _as_sweep(found)):
+            err().print(f"wrote {path}", markup=False, soft_wrap=True)
+    if chosen is None:
+        if drawn is None:
+            out().print(_shown(found))
+        return
+    text = _text(found, chosen, link, questions=questions, pictures=pictures)
     if target is None:
         sys.stdout.write(text)
     else:
         write_atomic(target, text)
-        err().print(f"wrote {output}", markup=False)
+        err().print(f"wrote {output}", markup=False, soft_wrap=True)
+
+
+def _text(found: Run | Sweep, chosen: str, link: str | None, *, questions: bool, pictures: bool) -> str:
+    from medbench_local.results.folder import Run
+
+    if chosen == BADGE:
+        from medbench_local.report.badge import LINK, badge, sweep_badge
+
+        to = LINK if link is None else link
+        return (badge(found.results, to) if isinstance(found, Run) else sweep_badge(found, to)) + "\n"
+    if not isinstance(found, Run):
+        return SWEEP_FORMATS[chosen](found)
+    if chosen != "html":
+        return FORMATS[chosen](found.results)
+    from medbench_local.results.evidence_reading import read_evidence
+
+    evidence = read_evidence(found.folder, found.results, questions=questions, pictures=pictures)
+    return report_text(chosen, found.results, evidence)
+
+
+def _shown(found: Run | Sweep) -> RenderableType:
+    from medbench_local.report.sweep import show_sweep
+    from medbench_local.report.terminal import show_results
+    from medbench_local.results.folder import Run
+
+    return show_results(found.results, found.folder.path) if isinstance(found, Run) else show_sweep(found)
+
+
+def _as_sweep(found: Run | Sweep) -> Sweep:
+    """A run as a sweep of one pair, which figures are drawn of."""
+    from medbench_local.results.folder import Run
+    from medbench_local.results.sweep import of_one
+
+    return of_one(found) if isinstance(found, Run) else found
 
 
 def _known(format: str) -> str:
-    if format not in FORMATS:
-        raise UsageError(f"--format must be one of {', '.join(FORMATS)}, not {format!r}.")
+    formats = [*FORMATS, BADGE]
+    if format not in formats:
+        raise UsageError(f"--format must be one of {', '.join(formats)}, not {format!r}.")
     return format
 
 
@@ -90,9 +141,9 @@ def _ending(output: Path | None) -> str | None:
     if output is None:
         return None
     ending = output.suffix.lower().lstrip(".")
-    if ending not in FORMATS:
+    if ending not in ENDINGS:
         raise UsageError(
             f"{output}: its ending does not say which format is meant.",
             advice=f"Give --format with one of {', '.join(FORMATS)}.",
         )
-    return ending
+    return ENDINGS[ending]

@@ -16,6 +16,7 @@ from medbench_local.statistics.clusters import cluster_bootstrap, too_few_cluste
 from medbench_local.statistics.doubt import Doubt, doubt, doubt_said
 from medbench_local.statistics.paired import PairedDifference, Verdict, paired_bootstrap
 from medbench_local.statistics.significance import holm, mcnemar_exact, minimum_detectable_difference
+from medbench_local.text import interval, points
 
 MOSTLY = 0.9
 """Share of a file's questions that must be in the other file for a verdict to speak of the file."""
@@ -95,10 +96,9 @@ class FileVerdict:
         return f"{self.verdict} ({self.doubt})" if self.doubt else self.verdict
 
     def __str__(self) -> str:
-        low, high = self.ci
         return (
             f"{self.task or 'all'}: {self.said}; {self.accuracy_medical:.1%} against {self.accuracy_base:.1%} of "
-            f"{self.n:,} question{'s' * (self.n != 1)}, {self.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
+            f"{self.n:,} question{'s' * (self.n != 1)}, {points(self.difference)} points {interval(self.ci)}"
         )
 
 
@@ -310,8 +310,7 @@ def _unlike(row: FileVerdict, beside: OverClusters) -> str:
     name, over = row.task or "all questions", _counted(beside)
     if beside.verdict == row.verdict:
         return f"{name}: the questions are about {over}, which are too few to show a difference."
-    low, high = beside.ci
     return (
-        f"{name}: {row.verdict} over questions, but {beside.verdict} over {over} [{low:+.1%}, {high:+.1%}]: questions "
+        f"{name}: {row.verdict} over questions, but {beside.verdict} over {over} {interval(beside.ci)}: questions "
         f"that share a {beside.by} are not independent."
     )

@@ -28,6 +28,8 @@ class PublishedRate(StrictModel):
         tie_rate: share of ties.
         loss_rate: share of losses.
         win_rate_above: all that is known of the win rate.
+        counterpart: what of a sweep goes with it: the rates over "all" comparisons, those of the "pair", or those with
+            a "shared prompt"; None for what this tool does not compute.
         certainty: "read" in the paper itself, or "secondary", in somebody else's summary.
         source: where it was read.
         note: what is uncertain about it.
@@ -42,6 +44,7 @@ class PublishedRate(StrictModel):
     tie_rate: Rate | None = None
     loss_rate: Rate | None = None
     win_rate_above: Rate | None = None
+    counterpart: Literal["all", "pair", "shared prompt"] | None = None
     certainty: Literal["read", "secondary"]
     source: str
     note: str = ""

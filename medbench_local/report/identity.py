@@ -10,6 +10,7 @@ from medbench_local.report.words import counted, isolated, plain
 from medbench_local.results.identification import ChatTemplateRecord, LlamaCpp, SplitRecord
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import ModelRecord, Results
+from medbench_local.results.sweep import Sweep
 
 UNKNOWN = "unknown"
 """What a file of an earlier release does not say."""
@@ -44,6 +45,17 @@ def signature(results: Results) -> str:
         "device": (engine and engine.device) or UNKNOWN,
     }
     # a name that holds the mark between the parts must not make up a part
+    return "|".join(f"{name}:{plain(value).replace('|', '/')}" for name, value in parts.items())
+
+
+def sweep_signature(found: Sweep) -> str:
+    """The same of a sweep, with the identities of its runs, which have signatures of their own."""
+    parts = {
+        "medbench-local": _several(run.results.version or UNKNOWN for run in found.runs),
+        "sweep": found.identity or UNKNOWN,
+        "pairs": f"{len(found.runs)} of {len(found.runs) + len(found.missing)}",
+        "runs": _several(run.results.identity or UNKNOWN for run in found.runs),
+    }
     return "|".join(f"{name}:{plain(value).replace('|', '/')}" for name, value in parts.items())
 
 

@@ -32,38 +32,40 @@ def _lines(results: Results) -> Iterator[str]:
     yield ""
     yield f"{escaped(words.settings(results))}."
     yield ""
-    yield from _list([*words.rates(results), *words.verification(results), *clusters.differences(results)])
+    yield from listed([*words.rates(results), *words.verification(results), *clusters.differences(results)])
     for section in sections.verdicts(results):
-        yield from _section(section)
+        yield from section_lines(section)
     yield from ["", "## How to read this", ""]
     yield from (f"- **{escaped(term)}**: {escaped(meaning)}" for term, meaning in HOW_TO_READ)
     for section in sections.details(results):
-        yield from _section(section)
+        yield from section_lines(section)
     yield from _named("Notes", words.notes(results))
     yield from _named("Warnings", [words.plain(line) for line in results.warnings])
     for section in sections.provenance(results):
-        yield from _section(section)
-    yield from ["", "## Signature", "", "```text", _fenced(signature(results)), "```", ""]
+        yield from section_lines(section)
+    yield from ["", "## Signature", "", *code(signature(results)), ""]
     yield escaped(words.work(results))
 
 
-def _fenced(text: str) -> str:
-    """A line of a code block, which nothing in it may close."""
-    return text.replace("`", "'")
+def code(line: str) -> list[str]:
+    """A line to be copied, which nothing in it may end."""
+    return ["```text", line.replace("`", "'"), "```"]
 
 
 def _named(title: str, lines: Sequence[str]) -> Iterator[str]:
     if lines:
         yield from ["", f"## {title}", ""]
-        yield from _list(lines)
+        yield from listed(lines)
 
 
-def _list(lines: Sequence[str]) -> Iterator[str]:
+def listed(lines: Sequence[str]) -> Iterator[str]:
+    """Lines of text as a list."""
     return (f"- {escaped(line)}" for line in lines)
 
 
-def _section(section: Section) -> Iterator[str]:
-    yield from ["", f"## {escaped(section.title)}", ""]
+def section_lines(section: Section, *, level: int = 2) -> Iterator[str]:
+    """A section with its heading, table and note."""
+    yield from ["", f"{'#' * level} {escaped(section.title)}", ""]
     yield from table(section)
     if section.note:
         yield from ["", escaped(section.note)]

@@ -7,9 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from medbench_local.report import checked, clusters, sections, words
+from medbench_local.report import checked, clusters, sections, sweep_sections, words
 from medbench_local.report.section import Section
-from medbench_local.report.sweep import summaries
 from medbench_local.report.tabular import of_run, raw_cells
 from medbench_local.results.folder import Run
 from medbench_local.results.model_check import ModelCheck
@@ -33,7 +32,7 @@ def html(found: Run | ModelCheck | Sweep) -> str:
     if isinstance(found, ModelCheck):
         return _div(_check(found))
     parts = [part for run in found.runs for part in _run(run.results, run.folder.path)]
-    return _div([*parts, *(part for section in summaries(found) for part in _table(section))])
+    return _div([*parts, *(part for section in sweep_sections.rates(found) for part in _table(section))])
 
 
 def rows(found: Run | ModelCheck | Sweep) -> list[Mapping[str, Any]]:

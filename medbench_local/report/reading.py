@@ -12,8 +12,8 @@ HOW_TO_READ = (
     ("loss", "The whole interval lies below zero: the base model is better."),
     (
         "tie",
-        "The interval holds zero: these questions cannot tell the two apart, which does not prove them equal. The "
-        "detectable difference of a tie says how large an effect would have been found.",
+        "The interval holds zero, or ends exactly there: these questions cannot tell the two apart, which does not "
+        "prove them equal. The detectable difference of a tie says how large an effect would have been found.",
     ),
     (
         "verified",
@@ -23,7 +23,7 @@ HOW_TO_READ = (
     ),
     (
         "unverified",
-        "The models were scored quantised, and full precision may give another verdict.",
+        "The models were scored quantised, and full precision may give another verdict; not checked: nobody asked.",
     ),
     (
         "doubtful",

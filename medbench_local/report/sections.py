@@ -25,6 +25,8 @@ def verdicts(results: Results) -> list[Section]:
         Column("verdict", state=True),
     )
     note = f"Accuracies in %, differences in percentage points with their {results.confidence * 100:g} % interval."
+    if zero := words.at_zero(results.comparisons):
+        note += f" {zero}"
     full = words.in_full(results)
     if full and len(full) < len(results.comparisons):
         others = words.plain(results.precision)

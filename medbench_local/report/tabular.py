@@ -1,17 +1,21 @@
-"""A run as CSV: one row a comparison, every number as results.json has it."""
+"""A run or a sweep as CSV: one row a comparison, every number as results.json has it."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from medbench_local.report import words
+from medbench_local.report.identity import signature
 from medbench_local.results.schema import Comparison, Results
+from medbench_local.results.sweep import Sweep
+from medbench_local.statistics.summary import Rates
 
 OF_THE_RUN = (
     "identity",
@@ -32,20 +36,52 @@ PAIRS = {"ci": ("low", "high"), "flip_ci": ("low", "high")}
 
 
 def columns() -> list[str]:
-    """The names of the columns: those of the run, the reported verdict, then results.json's keys joined by "_"."""
-    return [*OF_THE_RUN, "reported", *_columns(Comparison, "")]
+    """The names of the columns: those of the run, the reported verdict, then results.json's keys joined by "_", and the
+    run's signature.
+    """
+    return [*OF_THE_RUN, "reported", *_columns(Comparison, ""), "signature"]
 
 
 def as_csv(results: Results) -> str:
     """The table, with a heading; lists (candidates, margins of flipped questions) are left to the JSON."""
+    return _table(columns(), _rows(results))
+
+
+def sweep_csv(found: Sweep) -> str:
+    """The same of all pairs, which the first column names."""
+    pairs = zip(found.labels, found.runs, strict=True)
+    rows = ({"pair": _cell(label), **row} for label, run in pairs for row in _rows(run.results))
+    return _table(["pair", *columns()], rows)
+
+
+def rates_csv(found: Sweep) -> str:
+    """Rates of each pair, pooled, and as the mean of the pairs' rates, as fractions; both bounds of each."""
+    names = [field.name for field in fields(Rates)]
+    rows = (
+        {"shots": summary.shots, "of": of, "pair": _cell(pair), **asdict(rates)}
+        for summary in found.summaries
+        for of, pair, rates in (
+            *(("pair", label, rates) for label, rates in summary.pairs.items()),
+            ("pooled", "", summary.pooled),
+            ("mean of pairs", "", summary.mean),
+        )
+    )
+    return _table(["shots", "of", "pair", *names], rows)
+
+
+def _table(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns(), lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    run = {name: _cell(value) for name, value in of_run(results).items()}
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _rows(results: Results) -> Iterator[dict[str, Any]]:
+    run = {name: _cell(value) for name, value in of_run(results).items()} | {"signature": signature(results)}
     for comparison in results.comparisons:
         cells = {name: _cell(value) for name, value in raw_cells(comparison)}
-        writer.writerow(run | {"reported": comparison.reported} | cells)
-    return text.getvalue()
+        yield run | {"reported": comparison.reported} | cells
 
 
 def of_run(results: Results) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -47,7 +48,7 @@ def show_results(results: Results, folder: Path, *, brief: bool = False) -> Rend
     parts.append(Text(""))
     parts += [Text(f"note: {line}") for line in words.notes(results)]
     parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in results.warnings]
-    parts += [Text(line, style="dim") for line in _closing(results, folder)]
+    parts += _closing(results, folder)
     return Group(*parts)
 
 
@@ -124,10 +125,30 @@ class FittedTable:
         return table
 
 
-def _closing(results: Results, folder: Path) -> Iterator[str]:
-    yield words.work(results)
-    yield f"files: {words.plain(str(folder))}"
-    yield f"signature: {signature(results)}"
+@dataclass(frozen=True)
+class Unbroken:
+    """A line that is meant to be copied: wherever the terminal ends, no line break is put into it.
+
+    The console has to print it without cropping; see `medbench_local.cli.output`.
+    """
+
+    text: str
+    style: str = "dim"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The line as it is."""
+        yield Segment(self.text, console.get_style(self.style))
+        yield Segment.line()
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """It asks for no room of its own."""
+        return Measurement(1, options.max_width)
+
+
+def _closing(results: Results, folder: Path) -> Iterator[RenderableType]:
+    yield Text(words.work(results), style="dim")
+    yield Unbroken(f"files: {words.plain(str(folder))}")
+    yield Unbroken(f"signature: {signature(results)}")
 
 
 def show_check(found: ModelCheck) -> RenderableType:

@@ -12,7 +12,9 @@ from medbench_local.results.summary import counted as counted_comparisons
 from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.clusters import too_few_clusters
 from medbench_local.statistics.doubt import doubt
+from medbench_local.text import interval as interval
 from medbench_local.text import plain as plain
+from medbench_local.text import points as points
 
 LOW_MASS = 0.01
 """Median probability of the options below which a report says so: it may be a slip at the token boundary."""
@@ -33,15 +35,11 @@ def percent(value: float) -> str:
     return f"{value * 100:.1f} %"
 
 
-def points(value: float) -> str:
-    """A difference of shares in percentage points, with its sign: "+3.1"."""
-    text = f"{value * 100:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
-
-
-def interval(bounds: tuple[float, float]) -> str:
-    """Bounds in percentage points: "[-1.2, +4.0]"."""
-    return f"[{points(bounds[0])}, {points(bounds[1])}]"
+def at_zero(comparisons: Iterable[Comparison]) -> str:
+    """What counts where an interval ends at zero; "" where none does."""
+    if not any(0 in c.ci for c in comparisons):
+        return ""
+    return "An interval that ends at exactly 0 holds it: a tie."
 
 
 def p_value(p: float) -> str:
@@ -164,7 +162,8 @@ def headline(results: Results) -> str:
 
 
 def verdict(comparison: Comparison, confidence: float) -> str:
-    """A verdict as a table has it: "win", "win, doubtful" where an exact test stands against it, "win, unverified".
+    """A verdict as a table has it: "win", "win, doubtful" where an exact test stands against it, "win, unverified" or
+    "win, not checked" (nobody asked for a check).
 
     A verdict that another one over pictures stands beside is marked: "win†".
 
@@ -192,12 +191,25 @@ def _verdict(comparison: Comparison, confidence: float) -> str:
     said = comparison.verdict
     if doubt(said, comparison.n, comparison.mcnemar_p, confidence=confidence) is not None:
         return f"{said}, doubtful"
-    return said if comparison.verified else f"{said}, unverified"
+    if comparison.verified:
+        return said
+    return f"{said}, {NOT_CHECKED if not_checked([comparison]) else 'unverified'}"
+
+
+NOT_CHECKED = "not checked"
+"""What is said in place of "not verified" where no check was asked for."""
+
+
+def not_checked(comparisons: Iterable[Comparison]) -> bool:
+    """Whether none of the verdicts that are not verified was to be checked: they are no result of a check."""
+    open_ones = [c for c in comparisons if not c.verified]
+    return bool(open_ones) and all(c.check.state == "none" for c in open_ones)
 
 
 def state(text: str) -> str:
     """What decides the colour of a verdict or an outcome in a table: "not verified" of "win, unverified" or "win†"."""
-    return "not verified" if text.endswith((", unverified", ", doubtful", UNLIKE_CLUSTERS)) else text
+    marks = (", unverified", f", {NOT_CHECKED}", ", doubtful", UNLIKE_CLUSTERS)
+    return "not verified" if text.endswith(marks) else text
 
 
 def rates(results: Results) -> list[str]:
@@ -205,11 +217,12 @@ def rates(results: Results) -> list[str]:
     summary = results.summary
     found = counted_comparisons(results.comparisons)
     lines = [
-        f"{part.shots}-shot{of_whom(c for c in found if c.shots == part.shots)}: {_rates(part)}"
+        f"{part.shots}-shot{of_whom(group)}: {_rates(part, group)}"
         for part in summary.by_shots
+        for group in [[c for c in found if c.shots == part.shots]]
     ]
     if len(lines) > 1:
-        lines.append(f"all{of_whom(found)}: {_rates(summary)}")
+        lines.append(f"all{of_whom(found)}: {_rates(summary, found)}")
     return lines or ["no comparison was made"]
 
 
@@ -231,13 +244,20 @@ def share(low: float, high: float | None) -> str:
     return f"{low * 100:.1f} to {percent(high)}"
 
 
-def _rates(rates: RatesOfSome) -> str:
+def _rates(rates: RatesOfSome, comparisons: Sequence[Comparison]) -> str:
     text = ", ".join(
         f"{name} {share(getattr(rates, f'{name}_rate'), getattr(rates, f'{name}_rate_high'))}"
         for name in ("win", "tie", "loss")
     )
     text += f" of {counted(rates.comparisons, 'comparison')}"
-    return f"{text} ({percent(rates.not_verified_rate)} not verified)" if rates.not_verified_rate else text
+    if not rates.not_verified_rate:
+        return text
+    return f"{text} ({percent(rates.not_verified_rate)} {open_word(comparisons)})"
+
+
+def open_word(comparisons: Iterable[Comparison]) -> str:
+    """What the verdicts are that are not verified: "not checked" if that was not asked for."""
+    return NOT_CHECKED if not_checked(comparisons) else "not verified"
 
 
 def verification(results: Results) -> list[str]:
@@ -262,9 +282,7 @@ def verification(results: Results) -> list[str]:
         if group:
             against = group[0].check.against
             said = text.format(fuller="full precision" if against == "full" else plain(against))
-            lines.append(
-                f"{counted(len(group), 'verdict')} of {len(results.comparisons)} not verified: {said}"
-            )
+            lines.append(f"{counted(len(group), 'verdict')} of {len(results.comparisons)} {said}")
     return lines + [
         f"{cell(c)} is not verified: {_open(c)}" for c in quantised if not c.verified and c.check.checked
     ]
@@ -273,12 +291,12 @@ def verification(results: Results) -> list[str]:
 _UNCHECKED = {
     "none": "not checked against {fuller} (--check sample does that)",
     "no-fuller-file": (
-        "a model was given quantised and there is nothing fuller to check against; name its checkpoint, or a GGUF in "
-        "f16, bf16 or f32"
+        "not verified: a model was given quantised and there is nothing fuller to check against; name its "
+        "checkpoint, or a GGUF in f16, bf16 or f32"
     ),
     "does-not-fit": (
-        "{fuller} does not fit into this machine's memory; --check-precision compares with a stand-in that does, "
-        "--check full on a larger machine settles it"
+        "not verified: {fuller} does not fit into this machine's memory; --check-precision compares with a stand-in "
+        "that does, --check full on a larger machine settles it"
     ),
 }
 """Why nothing was checked, by state or obstacle, and what to do about it."""

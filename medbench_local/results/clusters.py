@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from medbench_local.results.record import LARGEST, Record, Some, VerdictOfInterval
+from medbench_local.text import interval
 
 ClusteredBy = Literal["picture"]
 
@@ -45,8 +46,7 @@ class Clusters(Record):
     kinds: tuple[ClusterKindRecord, ...]
 
     def __str__(self) -> str:
-        low, high = self.ci
-        return f"over {self.n:,} {self.by}s: {self.verdict} [{low:+.1%}, {high:+.1%}]"
+        return f"over {self.n:,} {self.by}s: {self.verdict} {interval(self.ci)}"
 
     @property
     def largest(self) -> int:

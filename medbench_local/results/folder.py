@@ -91,6 +91,21 @@ class RunFolder:
         """
         return read_results(self.results_file) if self.results_file.is_file() else None
 
+    def read(self) -> Run:
+        """The finished run.
+
+        Raises:
+            UsageError: it is not finished.
+            InputError: its results are damaged.
+        """
+        results = self.results()
+        if results is None:
+            raise UsageError(
+                f"{self.path} is not finished.",
+                advice="Run its command again: it resumes. Then ask for the report.",
+            )
+        return Run(self, results, computed=False)
+
     def manifest(self) -> dict[str, Any]:
         """The manifest.
 

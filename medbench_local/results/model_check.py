@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from medbench_local.results.checks import EquivalenceRecord
 from medbench_local.results.presented import Presented
+from medbench_local.text import interval, points
 
 Outcome = Literal["equivalent", "different", "inconclusive"]
 
@@ -69,7 +70,7 @@ class ModelCheck(Presented):
         lines = [f"{self.model}: {self.precision} {STANDING[self.outcome]} {self.reference_precision}"]
         named = [(f"{t.task}, {t.shots}-shot", t.equivalence) for t in self.tasks] + [("all", self.overall)]
         lines += [
-            f"{name}: {found.outcome}; {found.difference:+.1%} [{found.ci[0]:+.1%}, {found.ci[1]:+.1%}], "
+            f"{name}: {found.outcome}; {points(found.difference)} points {interval(found.ci)}, "
             f"{found.flips} of {found.n:,} predictions differ"
             for name, found in named
         ]

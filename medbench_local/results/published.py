@@ -1,18 +1,25 @@
-"""The JSON Schema of results.json, for whoever reads the file without this package.
+"""The JSON Schemas of results.json and sweep.json, for whoever reads the files without this package.
 
-``python -m medbench_local.results.published`` writes it again; a test holds the file to what it would write.
+``python -m medbench_local.results.published`` writes them again; a test holds the files to what it would write.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from medbench_local.results.schema import SCHEMA, Results
+from medbench_local.results.sweep_folder import SWEEP_SCHEMA, SweepRecord
 
 SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
 """The published schema; part of the package."""
+
+SWEEP_SCHEMA_FILE = Path(__file__).with_name("sweep.schema.json")
+"""That of sweep.json."""
 
 
 def results_schema() -> dict[str, Any]:
@@ -21,14 +28,23 @@ def results_schema() -> dict[str, Any]:
     It says what each value may be. What values must have in common (that a verdict is the one of its interval, say) is
     checked by `medbench_local.read_results`.
     """
-    schema = _untitled(Results.model_json_schema(mode="validation"))
+    return _schema(Results, SCHEMA, "results.json of medbench-local")
+
+
+def sweep_schema() -> dict[str, Any]:
+    """That of sweep.json, likewise."""
+    return _schema(SweepRecord, SWEEP_SCHEMA, "sweep.json of medbench-local")
+
+
+def _schema(kind: type[BaseModel], version: int, title: str) -> dict[str, Any]:
+    schema = _untitled(kind.model_json_schema(mode="validation"))
     properties = schema.pop("properties")
     del properties["schema_version"]
-    number = {"const": SCHEMA, "description": "The version of this schema."}
+    number = {"const": version, "description": "The version of this schema."}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
-        "title": "results.json of medbench-local",
+        "title": title,
         "properties": {"schema": number, **properties},
         "required": ["schema", *schema["required"]],
     }
@@ -47,10 +63,11 @@ def _untitled(part: Any) -> Any:
     }
 
 
-def schema_text() -> str:
-    """The text of the file."""
-    return json.dumps(results_schema(), indent=1, ensure_ascii=False) + "\n"
+def schema_text(schema: Mapping[str, Any]) -> str:
+    """The text of a file."""
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8", newline="\n")
+    for file, schema in ((SCHEMA_FILE, results_schema()), (SWEEP_SCHEMA_FILE, sweep_schema())):
+        file.write_text(schema_text(schema), encoding="utf-8", newline="\n")

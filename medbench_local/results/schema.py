@@ -32,6 +32,7 @@ from medbench_local.results.record import (
     Verdict,
     VerdictOfInterval,
 )
+from medbench_local.text import interval, points
 
 SCHEMA = 2
 """Schema 2 adds `Comparison.check` and `Comparison.quantised`; files of schema 1 are still read."""
@@ -223,14 +224,19 @@ class Comparison(Record):
         full = self.check.state == "full" and self.check.against == "full"
         return "full" if full or self.quantised is None else self.quantised.precision
 
+    @property
+    def _unsaid(self) -> str:
+        if self.verified:
+            return ""
+        return " (not checked)" if self.check.state == "none" else " (not verified)"
+
     def __str__(self) -> str:
-        low, high = self.ci
         who = "" if self.thinkers is None else f", {THINKERS[self.thinkers]}"
         beside = "" if self.clusters is None else f"; {self.clusters}"
         return (
-            f"{self.task}, {self.shots}-shot{who}: {self.verdict}{'' if self.verified else ' (not verified)'}; "
+            f"{self.task}, {self.shots}-shot{who}: {self.verdict}{self._unsaid}; "
             f"{self.accuracy.medical:.1%} against "
-            f"{self.accuracy.base:.1%} of {self.n:,} questions, {self.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
+            f"{self.accuracy.base:.1%} of {self.n:,} questions, {points(self.difference)} points {interval(self.ci)}"
             f"{beside}"
         )
 

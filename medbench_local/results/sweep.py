@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from medbench_local.results.folder import Run
@@ -57,14 +58,20 @@ class Sweep(Presented):
     """What a sweep found.
 
     Attributes:
-        runs: one for each pair, in the order asked for.
-        labels: of the pairs, in the same order.
+        runs: one for each pair that is finished, in the order asked for.
+        labels: of these pairs, in the same order.
         summaries: one for each number of shots.
+        missing: labels of the pairs that are not finished: the rates are not over them.
+        folder: where the summary lies; None for one that was not written.
+        identity: eight hexadecimal digits, a hash of what decides the sweep.
     """
 
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
     summaries: tuple[ShotsSummary, ...]
+    missing: tuple[str, ...] = ()
+    folder: Path | None = None
+    identity: str | None = None
 
     def samples(self) -> list[dict[str, Any]]:
         """The rows of every run; ``pair`` says of which. Raises as `Run.samples`."""
@@ -76,7 +83,21 @@ class Sweep(Presented):
         for summary in self.summaries:
             rows = (*summary.pairs.items(), ("pooled", summary.pooled))
             lines += [f"{summary.shots}-shot, {label}: {rates} of {rates.n}" for label, rates in rows]
+        lines += [f"not finished: {label}" for label in self.missing]
+        lines += [f"summary: {self.folder}"] if self.folder else []
         return "\n".join(lines)
+
+
+def of_one(run: Run) -> Sweep:
+    """A run as a sweep of one pair."""
+    models = run.results.models
+    labels = (pair_label(models.medical.name, models.base.name),)
+    return Sweep((run,), labels, summarise(labels, [run.results.comparisons]))
+
+
+def pair_label(medical: str, base: str) -> str:
+    """A pair for people: "meditron-7b against llama-2-7b"."""
+    return f"{medical} against {base}"
 
 
 def summarise(labels: Sequence[str], comparisons: Sequence[Sequence[Comparison]]) -> tuple[ShotsSummary, ...]:

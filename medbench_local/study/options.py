@@ -242,7 +242,11 @@ class SweepOptions(CompareOptions):
     """The options of several comparisons."""
 
     protocol: str | Path | Protocol = option("laptop", _PROTOCOL)
-    output: Path | None = option(None, "Folder for the runs.", unset="runs")
+    output: Path | None = option(
+        None,
+        "Folder for the sweep: its summary, and the runs in 01, 02 and so on.",
+        unset="runs/sweep-<8 hex>, the runs beside it",
+    )
     partner: Partner = option(
         "origin",
         "What a medical model that is named alone is compared with, where the catalog knows two: what it was trained "

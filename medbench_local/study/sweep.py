@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
+from medbench_local._version import __version__
 from medbench_local.catalog.model import Modality, models, pairs
 from medbench_local.catalog.names import Partner
 from medbench_local.errors import UsageError
-from medbench_local.results.sweep import Sweep, summarise
+from medbench_local.files.atomic import need_place
+from medbench_local.results.folder import RUNS, Run
+from medbench_local.results.folder import identity as identity_of
+from medbench_local.results.sweep import Sweep, pair_label
+from medbench_local.results.sweep_folder import SweepFolder, SweepPair, SweepRecord, made_of
 from medbench_local.study.compare import run_comparison
-from medbench_local.study.options import ResolvedOptions
+from medbench_local.study.options import CompareOptions, ResolvedOptions, about
 from medbench_local.study.partners import catalog_pairs, pair_of
 from medbench_local.study.tools import Tools
 
@@ -27,7 +32,7 @@ class PairNames:
     @property
     def label(self) -> str:
         """For people: "meditron-7b against llama-2-7b"."""
-        return f"{self.medical} against {self.base}"
+        return pair_label(self.medical, self.base)
 
 
 def parse_pair(text: str, partner: Partner = "origin") -> PairNames:
@@ -81,15 +86,67 @@ def each_once(wanted: Sequence[PairNames]) -> tuple[PairNames, ...]:
 def run_sweep(wanted: Sequence[PairNames], options: ResolvedOptions, tools: Tools) -> Sweep:
     """Compare every pair and summarise; finished comparisons are read, interrupted ones resume.
 
+    The sweep's folder is written after every pair that was computed, so that what is finished can be reported at any
+    time.
+
     Raises:
         UsageError: no pair, or a folder for a single run was given.
         MedbenchError: of a comparison; those before it are kept.
     """
     wanted = each_once(wanted)
-    runs = []
+    identity = sweep_identity(wanted, options)
+    folder = SweepFolder(options.output or RUNS / f"sweep-{identity}")
+    need_place(folder.path)
+    pairs = _noted(folder, identity, wanted)
+    folder.write(SweepRecord(identity=identity, version=__version__, pairs=tuple(pairs)))
+    runs: list[Run] = []
     for number, pair in enumerate(wanted, start=1):
         tools.progress.note(f"pair {number} of {len(wanted)}: {pair.label}")
         own = replace(options, output=options.output / f"{number:02d}") if options.output else options
-        runs.append(run_comparison(pair.medical, pair.base, own, tools))
-    labels = tuple(pair.label for pair in wanted)
-    return Sweep(tuple(runs), labels, summarise(labels, [run.results.comparisons for run in runs]))
+        run = run_comparison(pair.medical, pair.base, own, tools)
+        runs.append(run)
+        pairs[number - 1] = _finished(pair, folder, run)
+        folder.write(SweepRecord(identity=identity, version=__version__, pairs=tuple(pairs)))
+        labels = [pair.label for pair in wanted]
+        found = made_of(folder, identity, runs, labels[:number], labels[number:])
+        if run.computed or number == len(wanted):
+            tools.write_sweep_reports(folder.path, found)
+    return found
+
+
+def sweep_identity(wanted: Sequence[PairNames], options: ResolvedOptions) -> str:
+    """Eight hexadecimal digits: the same pairs with the same options are the same sweep, whatever its runs are made of.
+
+    Paths, threads and memory are not in it. Data and weights are not, either: they are in the identities of the runs.
+    """
+    asked = {
+        one.name: getattr(options, one.name)
+        for one in fields(CompareOptions)
+        if about(one).decides != "nothing" and one.name != "protocol"
+    }
+    protocol = options.protocol.model_dump(mode="json")
+    return identity_of(
+        {"pairs": [[pair.medical, pair.base] for pair in wanted], **asked, "protocol": protocol}
+    )
+
+
+def _noted(folder: SweepFolder, identity: str, wanted: Sequence[PairNames]) -> list[SweepPair]:
+    """What is known of the pairs before they are looked at: nothing is forgotten of a sweep that goes on.
+
+    Raises:
+        InputError: the folder holds another file of this name, which would be lost.
+    """
+    fresh = [SweepPair(medical=pair.medical, base=pair.base) for pair in wanted]
+    if not folder.file.is_file():
+        return fresh
+    before = folder.record()
+    return list(before.pairs) if before.identity == identity else fresh
+
+
+def _finished(pair: PairNames, folder: SweepFolder, run: Run) -> SweepPair:
+    return SweepPair(
+        medical=pair.medical,
+        base=pair.base,
+        run=folder.relative(run.folder.path),
+        identity=run.results.identity,
+    )

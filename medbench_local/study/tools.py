@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medbench_local.progress import Progress, Silent
 from medbench_local.results.schema import Results
+from medbench_local.results.sweep import Sweep
 from medbench_local.scoring.session import StartEngine
 
 WriteReports = Callable[[Path, Results], None]
@@ -15,6 +16,14 @@ WriteReports = Callable[[Path, Results], None]
 
 
 def no_reports(folder: Path, results: Results) -> None:
+    """For who wants no reports."""
+
+
+WriteSweepReports = Callable[[Path, Sweep], None]
+"""Makes the reports of a sweep in its folder."""
+
+
+def no_sweep_reports(folder: Path, found: Sweep) -> None:
     """For who wants no reports."""
 
 
@@ -26,8 +35,10 @@ class Tools:
         start_engine: loads a model; see `medbench_local.engine.base.Engine`.
         progress: listens.
         write_reports: makes the reports of a finished run.
+        write_sweep_reports: makes those of a sweep, also of one that is not finished yet.
     """
 
     start_engine: StartEngine
     progress: Progress = field(default_factory=Silent)
     write_reports: WriteReports = no_reports
+    write_sweep_reports: WriteSweepReports = no_sweep_reports

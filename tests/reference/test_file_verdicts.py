@@ -214,7 +214,7 @@ def test_questions_that_share_something_have_an_interval_over_it(
     assert (row.verdict, row.doubt, row.unlike_clusters) == ("win", None, True)
     assert row.said == f"win (tie over 62 {by}s)"
     assert found.to_dict()["verdicts"][0]["clusters"]["verdict"] == "tie"
-    assert found.warnings[-1].startswith(f"all questions: win over questions, but tie over 62 {by}s [+0.0%, ")
+    assert found.warnings[-1].startswith(f"all questions: win over questions, but tie over 62 {by}s [0.0, ")
 
 
 def test_without_shared_questions_nothing_stands_beside(tmp_path: Path) -> None:

@@ -103,5 +103,5 @@ def test_nothing_of_it_where_there_are_no_pictures(case: str) -> None:
 
 
 def test_as_text() -> None:
-    assert str(FOUND.comparisons[0]).endswith("; over 895 pictures: tie [-2.3%, +13.7%]")
+    assert str(FOUND.comparisons[0]).endswith("; over 895 pictures: tie [-2.3, +13.7]")
     assert "pictures" not in str(comparison())

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medbench_local.report import words
+from medbench_local.report import sections, words
 from medbench_local.results.schema import Counts
-from tests.report.examples import CASES, EMOJI, RIGHT_TO_LEFT, choice, comparison, results
+from tests.report.examples import CASES, EMOJI, RIGHT_TO_LEFT, checked, choice, comparison, results
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,9 @@ from tests.report.examples import CASES, EMOJI, RIGHT_TO_LEFT, choice, compariso
         (0.031, "+3.1"),
         (-0.1, "-10.0"),
         (0.0, "0.0"),
-        (-0.0004, "0.0"),
-        (0.0004, "0.0"),
+        (-0.0004, "-0.04"),
+        (1 / 4183, "+0.02"),
+        (0.2 + 0.1 - 0.3, "0.0"),
         (0.00051, "+0.1"),
         (1, "+100.0"),
     ],
@@ -113,13 +114,31 @@ def test_every_state_of_a_check_is_said_in_words() -> None:
         "--check full settles it",
     ]
     unchecked, unfit = words.verification(CASES["all not verified"])
-    assert (
-        unchecked
-        == "1 verdict of 2 not verified: not checked against full precision (--check sample does that)"
-    )
+    assert unchecked == "1 verdict of 2 not checked against full precision (--check sample does that)"
     assert unfit.startswith(
         "1 verdict of 2 not verified: full precision does not fit into this machine's memory"
     )
+
+
+def test_what_was_not_to_be_checked_is_not_called_unverified() -> None:
+    found = results([comparison(check=checked("none")), comparison("pubmedqa", "win", check=checked("none"))])
+    assert {words.verdict(c, 0.95) for c in found.comparisons} == {"tie, not checked", "win, not checked"}
+    assert words.state("win, not checked") == "not verified"
+    (rates,) = words.rates(found)
+    assert rates.endswith("(100.0 % not checked)")
+    assert "verified" not in " ".join([rates, *words.verification(found)])
+    mixed = [*found.comparisons, comparison("medqa-4", check=checked("unavailable"))]
+    assert words.rates(results(mixed))[0].endswith("(100.0 % not verified)")
+
+
+def test_an_interval_that_ends_at_zero_says_what_counts() -> None:
+    touching = comparison().model_copy(update={"ci": (0.0, 0.056)})
+    (section,) = sections.verdicts(results([touching]))
+    assert "[0.0, +5.6]" in section.rows[0][4]
+    assert "An interval that ends at exactly 0 holds it: a tie." in section.note
+    (section,) = sections.verdicts(results([comparison()]))
+    assert "exactly 0" not in section.note
+    assert words.interval((0.0002, 0.056)) == "[+0.02, +5.6]", "which is a win, and must not look like a tie"
 
 
 def test_nothing_is_said_of_a_check_where_full_precision_was_scored() -> None:

@@ -11,7 +11,13 @@ from jsonschema import Draft202012Validator
 
 from medbench_local import read_results
 from medbench_local.results.identification import Identification
-from medbench_local.results.published import SCHEMA_FILE, results_schema, schema_text
+from medbench_local.results.published import (
+    SCHEMA_FILE,
+    SWEEP_SCHEMA_FILE,
+    results_schema,
+    schema_text,
+    sweep_schema,
+)
 from tests.report.examples import CASES
 from tests.results.test_reading import _old
 from tests.study.conftest import Fakes
@@ -27,12 +33,14 @@ def _problems(data: object) -> list[str]:
 
 
 def test_the_published_schema_is_what_the_types_say() -> None:
-    found = SCHEMA_FILE.read_text(encoding="utf-8")
-    assert found == schema_text(), "write it again: python -m medbench_local.results.published"
+    for file, schema in ((SCHEMA_FILE, results_schema()), (SWEEP_SCHEMA_FILE, sweep_schema())):
+        found = file.read_text(encoding="utf-8")
+        assert found == schema_text(schema), "write it again: python -m medbench_local.results.published"
 
 
 def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(results_schema())
+    Draft202012Validator.check_schema(sweep_schema())
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from medbench_local import UsageError
+from medbench_local import InputError, UsageError, read_sweep
 from medbench_local.catalog.model import pairs
 from medbench_local.catalog.protocol import BootstrapSettings, Protocol, SelectionSettings
+from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompt import Candidate
+from medbench_local.report.files import write_sweep_reports
 from medbench_local.results.schema import Ablation, Comparison
-from medbench_local.results.sweep import summarise
+from medbench_local.results.sweep import Sweep, summarise
+from medbench_local.results.sweep_folder import SweepFolder
+from medbench_local.study.options import SweepOptions, resolve
 from medbench_local.study.prompt_search import unsearched
-from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pair, study_pairs
+from medbench_local.study.sweep import (
+    PairNames,
+    all_pairs,
+    each_once,
+    parse_pair,
+    run_sweep,
+    study_pairs,
+    sweep_identity,
+)
+from medbench_local.study.tools import Tools
 from medbench_local.study.verdicts import Side, comparison
 from tests.study.conftest import Fakes
 from tests.study.material import answers_of, known, questions
@@ -143,3 +162,108 @@ def test_a_pair_named_twice_is_compared_once() -> None:
 def test_a_sweep_of_nothing_is_refused(fakes: Fakes) -> None:
     with pytest.raises(UsageError, match=r"No pair is named.*all for"):
         fakes.sweep([])
+
+
+OPTIONS: dict[str, Any] = {"protocol": SMALL, "tasks": ["./made-up"], "limit": 12}
+WANTED = [PairNames("demo-med", "demo-base"), PairNames("demo-base", "demo-med")]
+
+
+def _sweep(fakes: Fakes, **options: Any) -> Sweep:
+    asked = resolve(SweepOptions(**(OPTIONS | options)))
+    return run_sweep(WANTED, asked, Tools(fakes.start, write_sweep_reports=write_sweep_reports))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+WHEN = re.compile(rb"\d{4}-\d\d-\d\d|[\d,.]+ s\b")
+
+
+def test_a_sweep_leaves_a_folder_that_the_same_command_finds(fakes: Fakes) -> None:
+    found = _sweep(fakes)
+    assert found.folder is not None
+    assert re.fullmatch(r"sweep-[0-9a-f]{8}", found.folder.name)
+    files = _files(found.folder)
+    wanted = {"sweep.json", "report.html", "report.md", "report.csv", "rates.csv", "report.tex"}
+    pictures = {f"figures/{name}-0-shot.{end}" for name in ("forest", "heat-map") for end in ("svg", "pdf")}
+    assert {name.replace("\\", "/") for name in files} == wanted | pictures
+    again = _sweep(fakes)
+    assert again.folder == found.folder
+    assert _files(found.folder) == files
+    assert read_sweep(found.folder).labels == found.labels
+    other = _sweep(fakes, limit=8)
+    assert other.folder != found.folder
+
+
+def test_threads_and_paths_make_no_other_sweep() -> None:
+    one, same, other = (
+        sweep_identity(WANTED, resolve(SweepOptions(**(OPTIONS | more))))
+        for more in ({}, {"threads": 3, "data_dir": Path("x")}, {"quant": "q4_0"})
+    )
+    assert one == same != other
+    assert sweep_identity(WANTED[::-1], resolve(SweepOptions(**OPTIONS))) != one
+
+
+def test_an_interrupted_sweep_is_reported_as_partial_and_goes_on_to_the_same_bytes(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = _sweep(fakes, output=tmp_path / "at-once")
+    started = 0
+
+    def stop_at_the_second_pair(path: Path, options: EngineOptions) -> FakeEngine:
+        nonlocal started
+        started += 1
+        if started > 4:
+            raise KeyboardInterrupt
+        return start(path, options)
+
+    start = fakes.start
+    monkeypatch.setattr(fakes, "start", stop_at_the_second_pair)
+    with pytest.raises(KeyboardInterrupt):
+        _sweep(fakes, output=tmp_path / "in-two")
+    partial = read_sweep(tmp_path / "in-two")
+    assert (partial.labels, partial.missing) == (
+        ("demo-med against demo-base",),
+        ("demo-base against demo-med",),
+    )
+    page = (tmp_path / "in-two" / "report.html").read_text(encoding="utf-8")
+    assert "partial: 1 of 2 pairs finished; not yet demo-base against demo-med" in page
+    monkeypatch.setattr(fakes, "start", start)
+    done = _sweep(fakes, output=tmp_path / "in-two")
+    assert [run.computed for run in done.runs] == [False, True]
+    assert whole.folder is not None
+    expected, found = _files(whole.folder), _files(tmp_path / "in-two")
+    for name in ("sweep.json", "report.html", "report.md", "report.csv", "rates.csv", "report.tex"):
+        assert WHEN.sub(b"", found[name]) == WHEN.sub(b"", expected[name]), name
+    for name in expected:
+        if "figures" in name:
+            assert found[name] == expected[name]
+    assert {name.split("/")[0].split("\\")[0] for name in found} >= {"01", "02"}
+
+
+def test_what_is_there_is_not_forgotten_while_a_sweep_goes_on(fakes: Fakes, tmp_path: Path) -> None:
+    _sweep(fakes, output=tmp_path / "s")
+    folder = SweepFolder(tmp_path / "s")
+    (tmp_path / "s" / "01" / "results.json").unlink()
+
+    def stop(path: Path, options: EngineOptions) -> FakeEngine:
+        raise KeyboardInterrupt
+
+    stopped = Tools(stop)
+    shutil.rmtree(tmp_path / "s" / "01")
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(WANTED, resolve(SweepOptions(**(OPTIONS | {"output": tmp_path / "s"}))), stopped)
+    assert [pair.run for pair in folder.record().pairs] == ["01", "02"]
+
+
+def test_a_file_of_the_same_name_is_not_written_over(fakes: Fakes, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "sweep.json").write_text('{"my": "own"}')
+    with pytest.raises(InputError, match="schema"):
+        _sweep(fakes, output=tmp_path / "s")
+    assert (tmp_path / "s" / "sweep.json").read_text() == '{"my": "own"}'
