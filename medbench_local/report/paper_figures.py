@@ -217,7 +217,7 @@ def _forest(cells: Grid, level: str) -> Canvas:
     across = min(4, len(cells.pairs))
     down = -(-len(cells.pairs) // across)
     row, head, left, gap = 0.145, 0.36, 1.3, 0.1
-    panel = (PAGE - left - gap * (across - 1)) / max(across, 2)
+    panel = (PAGE - left - 0.05 - gap * (across - 1)) / max(across, 2)
     inner = row * len(cells.tasks)
     width = left + across * panel + gap * (across - 1) + 0.05
     note = (
