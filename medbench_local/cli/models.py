@@ -185,22 +185,33 @@ def remove_command(
     model: Annotated[
         str, typer.Argument(help="The name of a model, as `cache` lists it.", autocompletion=complete.made)
     ],
+    quant: Annotated[
+        str | None,
+        typer.Option(help="Only the file of this precision.  [default: all]", autocompletion=complete.quants),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the GGUF files that were made of a model; its download in the hub's cache stays.
+    """Remove what was made of a model: its GGUF files, and the tower of its pictures unless others need it.
 
-    Example: medbench-local models rm meditron-7b
+    Its download in the hub's cache stays: that is the hub client's (`hf cache`).
+
+    Example: medbench-local models rm demo-med --quant q8_0
     """
-    from medbench_local.acquire.removal import of_model, remove
+    from medbench_local.acquire.removal import of_model, of_precision, remove, staying
     from medbench_local.settings import read_settings
 
-    found = of_model(model, read_settings().home)
+    home = read_settings().home
+    found = of_model(model, home) if quant is None else of_precision(model, quant, home)
     for one in found:
-        err().print(f"{one.path} ({amount(one.size, 'B')})", markup=False)
-    agreed(f"Remove what was made of {model}?", yes=yes)
+        what = "; the tower of its pictures" if one.kind == "towers" else ""
+        err().print(f"{one.path} ({amount(one.size, 'B')}{what})", markup=False)
+    for path, names in staying(found, home):
+        err().print(f"{path} stays: {' and '.join(names)} look through it, too", markup=False)
+    freed = amount(sum(one.size for one in found), "B")
+    agreed(f"Remove what was made of {model}{f' at {quant}' if quant else ''}, {freed}?", yes=yes)
     for one in found:
-        remove(one)
-    err().print(f"removed {amount(sum(one.size for one in found), 'B')}", markup=False)
+        remove(one, home)
+    err().print(f"removed {freed}", markup=False)
 
 
 def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -> dict[str, Any]:

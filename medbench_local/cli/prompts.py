@@ -37,7 +37,14 @@ TaskId = Annotated[
 ]
 Split = Annotated[SplitOption, typer.Option(help="Which questions are asked.")]
 Shots = Annotated[int, typer.Option(help="Demonstrations in a prompt.")]
-Formats = Annotated[str, typer.Option("--format", help="all, default, or seeds such as default,0,1.")]
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="all, default, or seeds such as default,0,1.",
+        autocompletion=complete.prompt_formats,
+    ),
+]
 Demonstrations = Annotated[
     str | None, typer.Option(help="Seeds of demonstration sets, such as 0,1.  [default: 42]")
 ]

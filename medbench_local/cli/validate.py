@@ -52,7 +52,8 @@ def validate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="A protocol whose thresholds are used.  [default: the one that the run was made with]"
+            help="A protocol whose thresholds are used.  [default: the one that the run was made with]",
+            autocompletion=complete.protocols,
         ),
     ] = None,
     metric: Annotated[

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from typing_extensions import Self
+
 from medbench_local.results.checks import EquivalenceRecord
 from medbench_local.results.presented import Presented
 
@@ -74,6 +76,26 @@ class ModelCheck(Presented):
             for name, found in named
         ]
         return "\n".join(lines)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return cls(
+            model=str(data["model"]),
+            precision=str(data["precision"]),
+            reference_precision=str(data["reference_precision"]),
+            tasks=tuple(
+                TaskCheck(
+                    str(one["task"]), int(one["shots"]), EquivalenceRecord.model_validate(one["equivalence"])
+                )
+                for one in data["tasks"]
+            ),
+            overall=EquivalenceRecord.model_validate(data["overall"]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -42,13 +42,13 @@ class Presented:
         """A pandas DataFrame, one row a comparison (of a check: a task), columns as of the CSV report.
 
         Raises:
-            UsageError: pandas is not installed.
+            UsageError: pandas, the extra ``pandas``, is not installed.
         """
         try:
             pandas = import_module("pandas")
         except ImportError as error:
             raise UsageError(
                 "A data frame needs pandas, which is not installed.",
-                advice="Run `pip install pandas`; rows without it are in `.results` and `.samples()`.",
+                advice='Run `pip install "medbench-local[pandas]"`; without it, `.samples()` has rows.',
             ) from error
         return pandas.DataFrame(list(_drawing.rows(self)) if _drawing else [])
