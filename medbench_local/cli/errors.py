@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import typer
+from rich.text import Text
 
 from medbench_local.cli.output import err
 from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import MedbenchError
+from medbench_local.report.screen import Prose
 from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
 from medbench_local.text import plain, plain_lines
 
@@ -70,9 +72,8 @@ def report(error: BaseException, words: Sequence[str]) -> int:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         if sys.stderr is not None:
-            err().print(
-                f"interrupted; to resume, run:\n  {shlex.join(['medbench-local', *words])}", markup=False
-            )
+            command = f"  {shlex.join(['medbench-local', *words])}"
+            err().print("interrupted; to resume, run:", Prose(Text(command), whole=True), sep="\n")
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
         error.message = error.message.removeprefix("Value error, ")  # of pydantic, not of the user
@@ -125,8 +126,7 @@ def _say(message: str, advice: str) -> None:
     if sys.stderr is None:
         return
     with contextlib.suppress(OSError, ValueError):  # stderr full or closed: the exit code has to do
-        console = err()
-        console.print("[red]error:[/] ", end="")
-        console.print(plain(" ".join(message.split())), markup=False)
+        said = plain(" ".join(message.split()))
+        err().print(Prose(Text.assemble(("error:", "red"), f" {said}")))
         if advice:
-            console.print(plain_lines(advice), markup=False)
+            err().print(plain_lines(advice), markup=False)
