@@ -22,6 +22,7 @@ from medbench_local.cli import (
     validate,
     verdict,
 )
+from medbench_local.cli.help import WholeHelp
 
 
 def register(app: typer.Typer) -> None:
@@ -44,3 +45,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(validate.reference_app)
     app.command()(cache.cache)
     app.command()(doctor.doctor)
+    for several in (app, *(group.typer_instance for group in app.registered_groups)):
+        assert several is not None
+        for one in several.registered_commands:
+            one.cls = WholeHelp

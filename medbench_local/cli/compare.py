@@ -54,7 +54,7 @@ def compare(
         return
     run = api.compare(medical, base, **given(asked), progress=progress())
     if not run.computed:
-        err().print(f"found the finished run {run.folder.path}", markup=False)
+        err().print(f"found the finished run {run.folder.path}", markup=False, soft_wrap=True)
     if json:
         out().file.write(run.results.to_json())
     else:

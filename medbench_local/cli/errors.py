@@ -58,6 +58,9 @@ class _UsageMistake(Protocol):
     def show(self) -> None:
         """Print the mistake on stderr."""
 
+    def format_message(self) -> str:
+        """The mistake in words."""
+
 
 def report(error: BaseException, words: Sequence[str]) -> int:
     """Say what ``error`` means on stderr and return the exit code.
@@ -77,8 +80,13 @@ def report(error: BaseException, words: Sequence[str]) -> int:
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
         error.message = error.message.removeprefix("Value error, ")  # of pydantic, not of the user
-        if sys.stderr is not None:
+        if sys.stderr is None:
+            return error.exit_code
+        if type(error).__name__ == "NoArgsIsHelpError":  # it shows the help
             error.show()
+        else:
+            command = getattr(getattr(error, "ctx", None), "command_path", "medbench-local")
+            _say(error.format_message(), f"`{command} --help` shows what it takes.")
         return error.exit_code
     if isinstance(error, MedbenchError):
         _say(on_command_line(error.message), on_command_line(error.advice))

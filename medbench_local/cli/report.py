@@ -25,7 +25,7 @@ def report(
     format: Annotated[
         str | None,
         typer.Option(
-            help=f"One of {', '.join(FORMATS)}.  [default: what --output ends with, else the screen]",
+            help=f"One of {', '.join(FORMATS)}.  \\[default: what --output ends with, else the screen]",
             autocompletion=complete.formats,
         ),
     ] = None,
@@ -60,7 +60,7 @@ def report(
         sys.stdout.write(text)
     else:
         write_atomic(target, text)
-        err().print(f"wrote {output}", markup=False)
+        err().print(f"wrote {output}", markup=False, soft_wrap=True)
 
 
 def _known(format: str) -> str:

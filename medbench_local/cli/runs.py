@@ -49,7 +49,7 @@ def list_command(folder: Folder = Path("runs"), json: Json = False) -> None:
         print_json(rows)
         return
     if not rows:
-        err().print(f"no runs below {folder}", markup=False)
+        err().print(f"no runs below {folder}", markup=False, soft_wrap=True)
         return
     texts = [
         (
@@ -167,7 +167,7 @@ def show(run: RunName, folder: Folder = Path("runs"), json: Json = False) -> Non
         "tasks": ", ".join(row["tasks"]),
         "files": f"{plain(str(found.path))} ({amount(size, 'B')})",
     }.items():
-        out().print(f"{name}: {text}", markup=False)
+        out().print(f"{name}: {text}", markup=False, soft_wrap=True)
 
 
 @app.command("rm")
@@ -201,12 +201,14 @@ def remove_command(
             if name.startswith(f"{asked.rstrip('/')}/"):
                 sweeps.add(one.path.parent)
     for _, one in found.values():
-        err().print(f"{plain(str(one.path))} ({amount(folder_size(one.path), 'B')})", markup=False)
+        err().print(
+            f"{plain(str(one.path))} ({amount(folder_size(one.path), 'B')})", markup=False, soft_wrap=True
+        )
     agreed("Remove what was computed there?", yes=yes)
     for name, one in found.values():
         gone = remove(one)
         rest = "" if gone else "; what the tool did not write is still there"
-        err().print(f"removed {plain(name)}{rest}", markup=False)
+        err().print(f"removed {plain(name)}{rest}", markup=False, soft_wrap=True)
     for sweep in sweeps:
         with suppress(OSError):  # something else is in it
             sweep.rmdir()

@@ -98,7 +98,8 @@ class Grid:
             for column, text in zip(self.columns[1:], rest, strict=True):
                 if not text.plain:
                     continue
-                named = Text.assemble(f"{column.name} ", text)
+                value = Text(" ".join(text.plain.split()), style=text.style)  # without what aligns numbers
+                named = Text.assemble(f"{column.name} ", value)
                 own = column.whole and not column.right
                 if line and (own or line.cell_len + named.cell_len > width - _INDENT - 2):
                     yield Prose(line, indent=_INDENT)

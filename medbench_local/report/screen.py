@@ -61,10 +61,11 @@ class Prose:
 
 
 def _breaks(line: str, width: int) -> list[int]:
-    """Where new lines begin."""
+    """Where new lines begin; not before what is too long for any, which stays with its label."""
     found, start = [], 0
     for piece in _PIECE.finditer(line):
-        if piece.start() > start and cell_len(line[start : piece.end()]) > width:
+        fits = cell_len(piece[0].strip()) <= width
+        if fits and piece.start() > start and cell_len(line[start : piece.end()]) > width:
             start = piece.start() + len(piece[0]) - len(piece[0].lstrip())
             found.append(start)
     return found

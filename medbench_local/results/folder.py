@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ class RunFolder:
         write_lines(self.samples_file(name), lines)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run(Presented):
     """A finished comparison.
 
@@ -166,8 +167,11 @@ class Run(Presented):
             )
         ]
 
-    def __str__(self) -> str:
-        return f"{self.results}\nfiles: {self.folder.path}"
+    def _in_short(self) -> str:
+        models = self.results.models
+        verdicts = Counter(comparison.reported for comparison in self.results.comparisons)
+        found = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items()) or "no comparison"
+        return f"{models.medical.name} against {models.base.name}: {found}; {self.folder.path}"
 
 
 def neighbouring_stores(folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ class TaskCheck:
     equivalence: EquivalenceRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelCheck(Presented):
     """What a check found.
 
@@ -67,15 +67,11 @@ class ModelCheck(Presented):
         still = all(abs(t.equivalence.difference) <= t.equivalence.margin for t in self.tasks)
         return "equivalent" if self.overall.outcome == "equivalent" and still else "inconclusive"
 
-    def __str__(self) -> str:
-        lines = [f"{self.model}: {self.precision} {STANDING[self.outcome]} {self.reference_precision}"]
-        named = [(f"{t.task}, {t.shots}-shot", t.equivalence) for t in self.tasks] + [("all", self.overall)]
-        lines += [
-            f"{name}: {found.outcome}; {found.difference:+.1%} [{found.ci[0]:+.1%}, {found.ci[1]:+.1%}], "
-            f"{found.flips} of {found.n:,} predictions differ"
-            for name, found in named
-        ]
-        return "\n".join(lines)
+    def _in_short(self) -> str:
+        return (
+            f"{self.model}: {self.precision} {STANDING[self.outcome]} {self.reference_precision}, "
+            f"{self.overall.flips} of {self.overall.n:,} predictions differ"
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

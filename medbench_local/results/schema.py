@@ -223,6 +223,9 @@ class Comparison(Record):
         full = self.check.state == "full" and self.check.against == "full"
         return "full" if full or self.quantised is None else self.quantised.precision
 
+    def __repr__(self) -> str:
+        return f"<Comparison: {self}>"
+
     def __str__(self) -> str:
         low, high = self.ci
         who = "" if self.thinkers is None else f", {THINKERS[self.thinkers]}"
@@ -337,6 +340,9 @@ class Results(Identification):
     warnings: tuple[str, ...]
     ladder: tuple[LadderStep, ...] = ()
     timing: Timing
+
+    def __repr__(self) -> str:
+        return f"<Results: {str(self).partition(chr(10))[0]}>"
 
     def __str__(self) -> str:
         head = f"{self.models.medical.name} against {self.models.base.name}, scored at {self.precision}"
