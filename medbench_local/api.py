@@ -10,8 +10,8 @@ Functions that compare models take the options of `CompareOptions`, all by keywo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -183,13 +183,19 @@ def _drawn(result: Any) -> str:
     return html(result)
 
 
+def _written(result: Any) -> str:
+    from medbench_local.report.written import written
+
+    return written(result)
+
+
 def _rows(result: Any) -> Sequence[Mapping[str, Any]]:
     from medbench_local.report.notebook import rows
 
     return rows(result)
 
 
-draw_with(Drawing(_drawn, _rows))
+draw_with(Drawing(_drawn, _written, _rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,9 +257,9 @@ def compare(asked: _Pair) -> Run:
         MedbenchError: with one line that says what happened and one that says what to do.
     """
     sides = asked.sides()
-    return run_comparison(
-        *sides, resolve(asked, protocol=default_protocol(*sides)), tools_for(asked.progress)
-    )
+    options = resolve(asked, protocol=default_protocol(*sides))
+    with _resumable(asked.progress):
+        return run_comparison(*sides, options, tools_for(asked.progress))
 
 
 @arguments_of(_Pair)
@@ -287,7 +293,8 @@ def sweep(asked: _Pairs) -> Sweep:
         MedbenchError: as `compare`; the comparisons before it are kept.
     """
     options = resolve(asked)
-    return run_sweep(_named(asked), options, tools_for(asked.progress))
+    with _resumable(asked.progress):
+        return run_sweep(_named(asked), options, tools_for(asked.progress))
 
 
 def read_sweep(folder: str | Path) -> Sweep:
@@ -318,7 +325,7 @@ def plan_sweep(asked: _Pairs) -> list[ComparisonCost]:
 
 def _named(asked: _Pairs) -> list[PairNames]:
     found: list[PairNames] = []
-    for pair in asked.pairs:
+    for pair in [asked.pairs] if isinstance(asked.pairs, str) else asked.pairs:
         if pair == "all":
             found += study_pairs()
         elif pair == "catalog":
@@ -337,7 +344,9 @@ def check(asked: _Model) -> ModelCheck:
     Raises:
         MedbenchError: as `compare`.
     """
-    return run_check(asked.model, resolve(asked), tools_for(asked.progress))
+    options = resolve(asked)
+    with _resumable(asked.progress):
+        return run_check(asked.model, options, tools_for(asked.progress))
 
 
 def import_questions(
@@ -778,6 +787,19 @@ def _listener(progress: Progress | None) -> Progress:
     from medbench_local.report.live import shown_to_people  # slow to import
 
     return shown_to_people()
+
+
+@contextmanager
+def _resumable(progress: Progress | None) -> Iterator[None]:
+    """Tell a person who stops the work how it goes on; whoever listens with a listener of their own says so itself."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if progress is None:
+            _listener(None).note(
+                "interrupted; what was computed is kept: the same call goes on where this one stopped"
+            )
+        raise
 
 
 def _need_no_file(output: Path, *, force: bool) -> None:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ from medbench_local.files.hashes import (
 from medbench_local.files.lock import alone
 from medbench_local.files.space import is_disk_full
 from medbench_local.progress import Progress
+
+_UNFINISHED = re.compile(r"\.?unfinished-(?P<name>.+?)(\.[0-9a-f]{16}\.part)?")
+"""What is written, and the temporary name under which it is."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def find(target: Path, home: Path, progress: Progress | None = None) -> CachedFi
 
     A file that was cut short or changed since counts as absent.
     """
-    notes = read_record(_sidecar(target))
+    notes = read_record(sidecar(target))
     digest, size = notes.pop("sha256", None), notes.pop("size", None)
     try:
         if target.stat().st_size != size or file_sha256(target, home, progress) != digest:
@@ -65,7 +69,7 @@ def find(target: Path, home: Path, progress: Progress | None = None) -> CachedFi
 
 def recorded(target: Path) -> CachedFile | None:
     """What was noted when the file was made, even if it was removed since; None if it never was."""
-    notes = read_record(_sidecar(target))
+    notes = read_record(sidecar(target))
     digest, size = notes.pop("sha256", None), notes.pop("size", None)
     if not isinstance(digest, str) or not isinstance(size, int):
         return None
@@ -85,8 +89,7 @@ def make_once(
         DiskFullError: the disk is full.
     """
     try:
-        lock = home / "locks" / f"{content_key(str(target.resolve()))[:32]}.lock"
-        with alone(lock, f"making {target.parent.name}/{target.name}", progress):
+        with alone(lock_of(target, home), f"making {target.parent.name}/{target.name}", progress):
             found = find(target, home, progress)
             if found is not None:
                 return found
@@ -104,6 +107,17 @@ def make_once(
         ) from error
 
 
+def lock_of(target: Path, home: Path) -> Path:
+    """The lock that whoever makes ``target`` holds."""
+    return home / "locks" / f"{content_key(str(target.resolve()))[:32]}.lock"
+
+
+def target_of(path: Path) -> Path:
+    """The file that a file in the cache is, or becomes, or tells of; see `make_once`."""
+    made = _UNFINISHED.fullmatch(path.name)
+    return path.with_name((made["name"] if made else path.name).removesuffix(".json"))
+
+
 def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, progress: Progress) -> CachedFile:
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"unfinished-{target.name}")
@@ -112,7 +126,7 @@ def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, prog
     try:
         notes = make(unfinished)
         digest, size = hash_file(unfinished, progress, called=target.name), unfinished.stat().st_size
-        write_record(_sidecar(target), {"sha256": digest, "size": size, **notes})
+        write_record(sidecar(target), {"sha256": digest, "size": size, **notes})
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -120,5 +134,6 @@ def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, prog
     return CachedFile(target, digest, size, notes)
 
 
-def _sidecar(target: Path) -> Path:
+def sidecar(target: Path) -> Path:
+    """The note beside a file of the cache."""
     return target.with_name(f"{target.name}.json")

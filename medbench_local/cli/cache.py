@@ -35,4 +35,4 @@ def cache(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout."
         print_json([one.__dict__ | {"path": str(one.path)} for one in found])
         return
     rows = [(plain(one.name), one.kind, amount(one.size, "B"), plain(str(one.path))) for one in found]
-    out().print(Listing(("name", "kind", "size", "folder"), rows, right=("size",)))
+    out().print(Listing(("name", "kind", "size", "folder"), rows, whole=("folder",), right=("size",)))

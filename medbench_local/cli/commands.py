@@ -23,6 +23,7 @@ from medbench_local.cli import (
     verdict,
     verify,
 )
+from medbench_local.cli.help import WholeHelp
 
 
 def register(app: typer.Typer) -> None:
@@ -46,3 +47,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(validate.reference_app)
     app.command()(cache.cache)
     app.command()(doctor.doctor)
+    for several in (app, *(group.typer_instance for group in app.registered_groups)):
+        assert several is not None
+        for one in several.registered_commands:
+            one.cls = WholeHelp

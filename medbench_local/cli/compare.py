@@ -19,14 +19,14 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its c
 @takes(CompareOptions)
 def compare(
     medical: Annotated[
-        str, typer.Argument(help=f"The medical model. {MODEL_HELP}", autocompletion=complete.models)
+        str, typer.Argument(help=f"The medical model. {MODEL_HELP}", autocompletion=complete.medical)
     ],
     asked: CompareOptions,
     base: Annotated[
         str | None,
         typer.Argument(
             help="The model it was built from; likewise. Without it the medical model's partner in the catalog.",
-            autocompletion=complete.models,
+            autocompletion=complete.base,
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -54,7 +54,7 @@ def compare(
         return
     run = api.compare(medical, base, **given(asked), progress=progress())
     if not run.computed:
-        err().print(f"found the finished run {run.folder.path}", markup=False)
+        err().print(f"found the finished run {run.folder.path}", markup=False, soft_wrap=True)
     if json:
         out().file.write(run.results.to_json())
     else:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import typer
+
 from medbench_local.errors import MedbenchError
 
 Complete = Callable[[str], list[str]]
@@ -47,9 +49,38 @@ def _protocols() -> Iterable[str]:
     return protocol_names()
 
 
+def _medical() -> Iterable[str]:
+    from medbench_local.catalog.model import pairs
+
+    return dict.fromkeys(pair.medical for pair in pairs())
+
+
+def _pairs() -> Iterable[str]:
+    """What `sweep` takes; both names where a model may be compared with two."""
+    from medbench_local.catalog.model import pairs
+
+    return [*_medical(), *(f"{pair.medical}-vs-{pair.base}" for pair in pairs())]
+
+
+def _formats() -> Iterable[str]:
+    from medbench_local.report.files import FORMATS
+
+    return FORMATS
+
+
 def _runs() -> Iterable[str]:
-    runs = Path("runs")  # as medbench_local.results.folder, which takes longer to import, has it
-    return sorted(file.parent.name for file in runs.glob("*/manifest.json"))
+    return _folders_with("manifest.json")
+
+
+def _kept() -> Iterable[str]:
+    return [*_folders_with("manifest.json"), *_folders_with("checks.json")]
+
+
+def _folders_with(name: str) -> list[str]:
+    """As medbench_local.results.folder, which takes longer to import, has them."""
+    runs = Path("runs")
+    found = (file.parent for depth in ("*", "*/*") for file in runs.glob(f"{depth}/{name}"))
+    return sorted(folder.relative_to(runs).as_posix() for folder in found)
 
 
 def _reports() -> Iterable[str]:
@@ -65,12 +96,32 @@ def _made() -> Iterable[str]:
 
 
 models = _offers(_models)
+pairs = _offers(_pairs)
 task = _offers(_tasks)
 quants = _offers(_quants)
 protocols = _offers(_protocols)
+formats = _offers(_formats)
+prompt_formats = _offers(lambda: ("default", "all"))
 runs = _offers(_runs)
 reports = _offers(_reports)
+kept = _offers(_kept)
 made = _offers(_made)
+
+
+def medical(incomplete: str) -> list[str]:
+    """The medical models; all models where none of them begins so."""
+    return _offers(_medical)(incomplete) or models(incomplete)
+
+
+def base(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The partners of the medical model that was named; all models where none of them begins so."""
+
+    def partners() -> Iterable[str]:
+        from medbench_local.catalog.model import partners
+
+        return [pair.base for pair in partners(str(ctx.params.get("medical")))]
+
+    return _offers(partners)(incomplete) or models(incomplete)
 
 
 def tasks(incomplete: str) -> list[str]:

@@ -99,10 +99,12 @@ def convert(
         warn(warning)
     if folder:
         for path in sorted(output.glob("model.gguf")) + sorted(output.glob("*.safetensors")):
-            err().print(f"{path}: {amount(path.stat().st_size, 'B')}", markup=False)
+            err().print(f"{path}: {amount(path.stat().st_size, 'B')}", markup=False, soft_wrap=True)
         return
     err().print(
-        f"{output}: {read_gguf_header(output).file_type}, {amount(output.stat().st_size, 'B')}", markup=False
+        f"{output}: {read_gguf_header(output).file_type}, {amount(output.stat().st_size, 'B')}",
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -127,4 +129,4 @@ def quantize(
     warnings = api.quantize(source, target, quant=quant, threads=threads, force=force, progress=progress())
     for warning in warnings:
         warn(warning)
-    err().print(f"{output}: {quant}, {amount(output.stat().st_size, 'B')}", markup=False)
+    err().print(f"{output}: {quant}, {amount(output.stat().st_size, 'B')}", markup=False, soft_wrap=True)

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from medbench_local.cli.output import out, print_json
 from medbench_local.cli.progress import amount
+from medbench_local.report.screen import Prose
+from medbench_local.text import plain
+
+_PATHS = ("models", "pictures", "hub cache", "data")
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False) -> None:
@@ -22,11 +27,10 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.
     if json:
         print_json(found)
         return
-    console = out()
     for name, value in found.items():
         for line in value if isinstance(value, list) else [value]:
-            console.print(f"[bold]{name:<12}[/] ", end="")
-            console.print(str(line), markup=False)
+            text = Text.assemble((f"{name:<12} ", "bold"), plain(str(line)))
+            out().print(Prose(text, whole=name in _PATHS))
 
 
 def examine() -> dict[str, Any]:

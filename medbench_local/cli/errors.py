@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import typer
+from rich.text import Text
 
-from medbench_local.cli.output import err, unbroken
+from medbench_local.cli.output import err
 from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import MedbenchError
+from medbench_local.report.screen import Prose
 from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
 from medbench_local.text import plain, plain_lines
 
@@ -56,6 +58,9 @@ class _UsageMistake(Protocol):
     def show(self) -> None:
         """Print the mistake on stderr."""
 
+    def format_message(self) -> str:
+        """The mistake in words."""
+
 
 def report(error: BaseException, words: Sequence[str]) -> int:
     """Say what ``error`` means on stderr and return the exit code.
@@ -70,13 +75,18 @@ def report(error: BaseException, words: Sequence[str]) -> int:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         if sys.stderr is not None:
-            command = shlex.join(["medbench-local", *words])
-            err().print(f"interrupted; to resume, run:\n  {command}", markup=False, soft_wrap=True)
+            command = f"  {shlex.join(['medbench-local', *words])}"
+            err().print("interrupted; to resume, run:", Prose(Text(command), whole=True), sep="\n")
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
         error.message = error.message.removeprefix("Value error, ")  # of pydantic, not of the user
-        if sys.stderr is not None:
+        if sys.stderr is None:
+            return error.exit_code
+        if type(error).__name__ == "NoArgsIsHelpError":  # it shows the help
             error.show()
+        else:
+            command = getattr(getattr(error, "ctx", None), "command_path", "medbench-local")
+            _say(error.format_message(), f"`{command} --help` shows what it takes.")
         return error.exit_code
     if isinstance(error, MedbenchError):
         _say(on_command_line(error.message), on_command_line(error.advice))
@@ -124,8 +134,7 @@ def _say(message: str, advice: str) -> None:
     if sys.stderr is None:
         return
     with contextlib.suppress(OSError, ValueError):  # stderr full or closed: the exit code has to do
-        console = err()
-        console.print("[red]error:[/] ", end="")
-        console.print(plain(" ".join(message.split())), markup=False)
+        said = plain(" ".join(message.split()))
+        err().print(Prose(Text.assemble(("error:", "red"), f" {said}")))
         if advice:
-            console.print(plain_lines(advice), markup=False, soft_wrap=unbroken(advice) or None)
+            err().print(plain_lines(advice), markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -37,12 +38,23 @@ def _options(
     pass
 
 
+_COMPLETE = "_MEDBENCH_LOCAL_COMPLETE"
+"""Set by what `--install-completion` wrote for a shell."""
+
+
+def _quiet() -> None:
+    """Send everything that is said, tracebacks included, nowhere: it would stand in the line that is typed."""
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: run the command line and exit with its code.
 
     Args:
         argv: the words after the program's name; None for those it was started with.
     """
+    if os.environ.get(_COMPLETE, "").startswith("complete_"):  # a shell asks, and has no place for messages
+        _quiet()
     from medbench_local.cli import commands
 
     if not app.registered_commands:

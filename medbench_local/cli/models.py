@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from medbench_local.cli import complete
 from medbench_local.cli.options import MODEL_HELP, takes
@@ -142,10 +143,8 @@ def show(
     if json:
         print_json(facts)
         return
-    console = out()
     for name, value in facts.items():
-        console.print(f"[bold]{name:<22}[/] ", end="")
-        console.print(plain(str(value)), markup=False)
+        out().print(Text.assemble((f"{name:<22} ", "bold"), plain(str(value))))
 
 
 @app.command()
@@ -174,10 +173,12 @@ def fetch(
         warn(warning)
     for file in dict.fromkeys([prepared.full, prepared.quantised]):
         if file is not None:
-            out().print(f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False)
+            out().print(
+                f"{file.path} ({file.file_type}, {amount(file.size, 'B')})", markup=False, soft_wrap=True
+            )
     if prepared.vision is not None:
         for path, _ in prepared.vision.files.values():
-            out().print(f"{path} ({amount(path.stat().st_size, 'B')})", markup=False)
+            out().print(f"{path} ({amount(path.stat().st_size, 'B')})", markup=False, soft_wrap=True)
 
 
 @app.command("rm")
@@ -185,22 +186,35 @@ def remove_command(
     model: Annotated[
         str, typer.Argument(help="The name of a model, as `cache` lists it.", autocompletion=complete.made)
     ],
+    quant: Annotated[
+        str | None,
+        typer.Option(
+            help="Only the file of this precision.  \\[default: all]", autocompletion=complete.quants
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the GGUF files that were made of a model; its download in the hub's cache stays.
+    """Remove what was made of a model: its GGUF files, and the tower of its pictures unless others need it.
 
-    Example: medbench-local models rm meditron-7b
+    Its download in the hub's cache stays: that is the hub client's (`hf cache`).
+
+    Example: medbench-local models rm demo-med --quant q8_0
     """
-    from medbench_local.acquire.removal import of_model, remove
+    from medbench_local.acquire.removal import of_model, of_precision, remove, staying
     from medbench_local.settings import read_settings
 
-    found = of_model(model, read_settings().home)
+    home = read_settings().home
+    found = of_model(model, home) if quant is None else of_precision(model, quant, home)
     for one in found:
-        err().print(f"{one.path} ({amount(one.size, 'B')})", markup=False)
-    agreed(f"Remove what was made of {model}?", yes=yes)
+        what = "; the tower of its pictures" if one.kind == "towers" else ""
+        err().print(f"{one.path} ({amount(one.size, 'B')}{what})", markup=False, soft_wrap=True)
+    for path, names in staying(found, home):
+        err().print(f"{path} stays: {' and '.join(names)} look through it, too", markup=False, soft_wrap=True)
+    freed = amount(sum(one.size for one in found), "B")
+    agreed(f"Remove what was made of {model}{f' at {quant}' if quant else ''}, {freed}?", yes=yes)
     for one in found:
-        remove(one)
-    err().print(f"removed {amount(sum(one.size for one in found), 'B')}", markup=False)
+        remove(one, home)
+    err().print(f"removed {freed}", markup=False)
 
 
 def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -> dict[str, Any]:

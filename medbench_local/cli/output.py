@@ -6,53 +6,36 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import typer
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import UsageError
+from medbench_local.report.grid import Grid, GridColumn
+from medbench_local.report.screen import Prose, Screen
 from medbench_local.text import plain
 
 WIDE = 1000
 """Columns where nobody's terminal limits them: tables in a file or a pipe keep every character."""
 
 
-def out() -> Console:
+def out() -> Screen:
     """The console for what a command was asked for."""
     return _console(sys.stdout)
 
 
-def err() -> Console:
+def err() -> Screen:
     """The console for everything else: progress, notes, warnings, errors."""
     return _console(sys.stderr)
 
 
-def _console(file: TextIO) -> Console:
+def _console(file: TextIO) -> Screen:
     terminal = file.isatty()
     width = None if terminal else WIDE
-    return _Uncropped(file=file, highlight=False, soft_wrap=not terminal, width=width)
-
-
-class _Uncropped(Console):
-    """Leaves lines alone that say themselves that they must not be broken, such as a command to be copied.
-
-    Everything else is folded to the terminal's width before it comes here.
-    """
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print as `Console` does, without cutting what is wider than the terminal."""
-        super().print(*objects, **({"crop": False} | options))
-
-
-def unbroken(text: str) -> bool:
-    """Whether a text holds a command or a path in backquotes, which people copy: the terminal breaks it, not we."""
-    return "medbench-local " in text or "`" in text or "pip install" in text
+    return Screen(file=file, highlight=False, soft_wrap=not terminal, width=width)
 
 
 @dataclass(frozen=True)
@@ -60,7 +43,7 @@ class Listing:
     """A table of which no character is lost, and whose first column, which people type, is not broken.
 
     Where the terminal is too narrow for a table, each row becomes a paragraph: its name on a line of its own, the rest
-    below it. A name that is longer than the terminal is wide goes on in the next line.
+    below it.
 
     Attributes:
         names: of the columns.
@@ -76,34 +59,9 @@ class Listing:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw a table if one fits, else paragraphs."""
-        if self._least() <= options.max_width:
-            yield self._table()
-            return
-        for name, *rest in self.rows:
-            yield Text(name, style="bold", overflow="fold")
-            said = [f"{column} {text}" for column, text in zip(self.names[1:], rest, strict=True) if text]
-            yield Padding(Text(", ".join(said), overflow="fold"), (0, 0, 0, 2))
-
-    def _unbroken(self, name: str) -> bool:
-        return name == self.names[0] or name in self.whole or name in self.right
-
-    def _least(self) -> int:
-        """Columns of the terminal that a table needs if what may be broken is broken between words."""
-        widths = []
-        for name, cells in zip(self.names, zip(*self.rows, strict=True), strict=True):
-            unbroken = self._unbroken(name)
-            pieces = [name, *(piece for cell in cells for piece in ([cell] if unbroken else cell.split()))]
-            widths.append(max(map(cell_len, pieces)))
-        return sum(widths) + 2 * (len(widths) - 1)
-
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for name in self.names:
-            justify: Literal["left", "right"] = "right" if name in self.right else "left"
-            table.add_column(name, overflow="fold", no_wrap=self._unbroken(name), justify=justify)
-        for row in self.rows:
-            table.add_row(*map(Text, row))
-        return table
+        unbroken = {self.names[0], *self.whole, *self.right}
+        columns = [GridColumn(name, name in unbroken, name in self.right) for name in self.names]
+        yield Grid(columns, [[Text(text) for text in row] for row in self.rows])
 
 
 def print_json(data: Any) -> None:
@@ -113,10 +71,7 @@ def print_json(data: Any) -> None:
 
 def warn(text: str) -> None:
     """One warning line."""
-    console = err()
-    console.print("[yellow]warning:[/] ", end="")
-    said = plain(on_command_line(text))
-    console.print(said, markup=False, soft_wrap=unbroken(said) or None)
+    err().print(Prose(Text.assemble(("warning:", "yellow"), f" {plain(on_command_line(text))}")))
 
 
 def agreed(question: str, *, yes: bool) -> None:

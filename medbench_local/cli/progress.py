@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
 
 from medbench_local.cli.wording import on_command_line
 from medbench_local.progress import Progress
 from medbench_local.report.live import LiveProgress, PlainProgress
 from medbench_local.report.live import amount as amount
 from medbench_local.report.live import duration as duration
+from medbench_local.report.screen import Screen
 from medbench_local.text import plain
 
 
@@ -27,6 +27,6 @@ class AskingProgress(LiveProgress):
 
 def progress() -> Progress:
     """The listener that fits where stderr goes."""
-    console = Console(file=sys.stderr, highlight=False, soft_wrap=not (sys.stderr and sys.stderr.isatty()))
+    console = Screen(file=sys.stderr, highlight=False, soft_wrap=not (sys.stderr and sys.stderr.isatty()))
     kind = AskingProgress if console.is_terminal else PlainProgress
     return kind(console, on_command_line)

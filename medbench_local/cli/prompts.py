@@ -37,13 +37,20 @@ TaskId = Annotated[
 ]
 Split = Annotated[SplitOption, typer.Option(help="Which questions are asked.")]
 Shots = Annotated[int, typer.Option(help="Demonstrations in a prompt.")]
-Formats = Annotated[str, typer.Option("--format", help="all, default, or seeds such as default,0,1.")]
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="all, default, or seeds such as default,0,1.",
+        autocompletion=complete.prompt_formats,
+    ),
+]
 Demonstrations = Annotated[
-    str | None, typer.Option(help="Seeds of demonstration sets, such as 0,1.  [default: 42]")
+    str | None, typer.Option(help="Seeds of demonstration sets, such as 0,1.  \\[default: 42]")
 ]
 AskedScoring = Annotated[
     Scoring | None,
-    typer.Option(help="Prompts as this scoring asks them; rows say what else it needs.  [default: none]"),
+    typer.Option(help="Prompts as this scoring asks them; rows say what else it needs.  \\[default: none]"),
 ]
 ProtocolOption = Annotated[
     str,
@@ -77,7 +84,7 @@ def export(
     format: Formats = "default",
     demonstrations: Demonstrations = None,
     items: Annotated[
-        str | None, typer.Option(help="Rows of the split: 0,5,7 or 0:100.  [default: all]")
+        str | None, typer.Option(help="Rows of the split: 0,5,7 or 0:100.  \\[default: all]")
     ] = None,
     scoring: AskedScoring = None,
     protocol: ProtocolOption = "laptop",
@@ -125,7 +132,7 @@ def export(
         found = _prompts(model, task, split, shots, format, demonstrations, items, scoring, protocol, asked)
     rows = [row.as_row() for row in found]
     write_atomic(target, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    err().print(f"{len(rows):,} prompts in {output}", markup=False)
+    err().print(f"{len(rows):,} prompts in {output}", markup=False, soft_wrap=True)
 
 
 def _refuse_beside_run(**given: bool) -> None:
@@ -167,19 +174,20 @@ def show(
             continue
         console = out()
         header = f"{row.model}, {row.task} {row.split} {row.item}, format {row.format}"
-        console.print(f"--- {header}, {row.shots}-shot", style="dim", markup=False)
+        console.print(f"--- {header}, {row.shots}-shot", style="dim", markup=False, soft_wrap=True)
         text = row.prompt
         if console.is_terminal:  # breaks at the end stay: they are part of the prompt
             text = "\n".join(map(plain, text.split("\n")))
         kept = text.rstrip(" ")
-        console.print(kept + "␣" * (len(text) - len(kept)), markup=False)
+        console.print(kept + "␣" * (len(text) - len(kept)), markup=False, soft_wrap=True)
         for number, name in enumerate(row.images or (), 1):
             shown = " and ".join(name) if isinstance(name, tuple) else name or "nothing"
-            console.print(f"--- <image> {number} shows {shown}", style="dim", markup=False)
+            console.print(f"--- <image> {number} shows {shown}", style="dim", markup=False, soft_wrap=True)
         console.print(
             f"--- options {' '.join(row.options)}, answer {row.options[row.answer]}",
             style="dim",
             markup=False,
+            soft_wrap=True,
         )
 
 

@@ -61,4 +61,4 @@ def show(
         print_json(data)
     else:
         text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-        out().print(plain_lines(text), markup=False)
+        out().print(plain_lines(text), markup=False, soft_wrap=True)

@@ -35,7 +35,8 @@ def report(
     format: Annotated[
         str | None,
         typer.Option(
-            help=f"One of {', '.join([*FORMATS, BADGE])}.  [default: what --output ends with, else the screen]"
+            help=f"One of {', '.join([*FORMATS, BADGE])}.  \\[default: what --output ends with, else the screen]",
+            autocompletion=complete.formats,
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="File to write, instead of stdout.")] = None,

@@ -1,4 +1,4 @@
-"""``runs list|show|rm``: what was compared before."""
+"""``runs list|show|rm``: what was compared and checked before."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from medbench_local.errors import MedbenchError
 from medbench_local.text import plain
 
 if TYPE_CHECKING:
+    from medbench_local.results.check_folder import CheckFolder
     from medbench_local.results.folder import RunFolder
+    from medbench_local.results.kept import Kept
 
-app = typer.Typer(name="runs", help="Runs on this machine.", no_args_is_help=True)
+app = typer.Typer(name="runs", help="Runs and checks on this machine.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Option(help="Where runs lie.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 RunName = Annotated[
     str,
     typer.Argument(
-        help="A run's folder, or its name (or the beginning or end of it).", autocompletion=complete.runs
+        help="A run's or check's folder, or its name (or the beginning or end of it).",
+        autocompletion=complete.kept,
     ),
 ]
 _RATES = ("win_rate", "tie_rate", "loss_rate")
@@ -32,18 +35,21 @@ _RATES = ("win_rate", "tie_rate", "loss_rate")
 
 @app.command("list")
 def list_command(folder: Folder = Path("runs"), json: Json = False) -> None:
-    """List the runs below a folder, the latest last, finished or not.
+    """List the runs and checks below a folder, the latest last, finished or not.
+
+    Runs of a sweep that was given a folder are called by it: sweep/01.
 
     Example: medbench-local runs list
     """
-    from medbench_local.results.folder import list_runs
+    from medbench_local.results.kept import named
 
-    rows = sorted((_row(run) for run in list_runs(folder)), key=lambda row: (row["date"], row["name"]))
+    rows = [_row(name, one) for name, one in named(folder).items()]
+    rows.sort(key=lambda row: (row["date"], row["name"]))
     if json:
         print_json(rows)
         return
     if not rows:
-        err().print(f"no runs below {folder}", markup=False)
+        err().print(f"no runs below {folder}", markup=False, soft_wrap=True)
         return
     texts = [
         (
@@ -52,82 +58,116 @@ def list_command(folder: Folder = Path("runs"), json: Json = False) -> None:
             row["state"],
             " ".join(row["tasks"]),
             *(f"{row[rate]:.0%}" if rate in row else "" for rate in _RATES),
-            plain(row.get("precision", "")),
+            row.get("precision", ""),
+            *([] if "-vs-" in row["name"] else [" against ".join(row["models"])]),
         )
         for row in rows
     ]
-    names = ("run", "date", "state", "tasks", "win", "tie", "loss", "precision")
-    out().print(Listing(names, texts, right=("win", "tie", "loss")))
+    names = ["run", "date", "state", "tasks", "win", "tie", "loss", "precision"]
+    width = max(map(len, texts))
+    if width > len(names):
+        names.append("models")
+    filled = [(*row, *[""] * (width - len(row))) for row in texts]
+    out().print(Listing(names, filled, right=("win", "tie", "loss")))
 
 
-def _row(run: RunFolder) -> dict[str, Any]:
-    """What a list says of a run; of a damaged one what can still be read."""
-    began = datetime.fromtimestamp(run.manifest_file.stat().st_mtime, timezone.utc)
-    row: dict[str, Any] = {
-        "name": plain(run.name),
-        "date": began.isoformat(timespec="seconds"),
-        "state": "not finished",
-        "tasks": _planned(run),
-    }
+def _row(name: str, kept: Kept) -> dict[str, Any]:
+    """What a list says of a run or check; of a damaged one what can still be read."""
+    from medbench_local.results.check_folder import CheckFolder
+
+    row: dict[str, Any] = {"name": plain(name), "tasks": [], "models": []}
     try:
-        results = run.results()
+        return row | (_of_check(kept) if isinstance(kept, CheckFolder) else _of_run(kept))
     except MedbenchError as error:
-        return row | {"state": plain(f"damaged: {on_command_line(error.message)}")}
+        date = _changed(kept.path)
+        return row | {"date": date, "state": plain(f"damaged: {on_command_line(error.message)}")}
+
+
+def _of_run(run: RunFolder) -> dict[str, Any]:
+    results = run.results()
     if results is None:
-        return row
+        return {"date": _changed(run.manifest_file), "state": "not finished"} | _planned(run)
     return (
-        row
-        | {
+        {
             "date": results.timing.started,
             "state": "finished",
             "tasks": list(dict.fromkeys(plain(c.task) for c in results.comparisons)),
+            "models": [plain(results.models.medical.name), plain(results.models.base.name)],
         }
         | results.summary.model_dump(exclude={"by_shots"})
-        | {"precision": results.precision}
+        | {"precision": plain(results.precision)}
     )
 
 
-def _planned(run: RunFolder) -> list[str]:
-    """The tasks of a run that is not finished, as its manifest has them; none if that cannot be read."""
+def _of_check(kept: CheckFolder) -> dict[str, Any]:
+    """The latest check of a folder, which may be one of several; what was scored is kept of unfinished ones, too."""
+    found = kept.found()
+    if not found:
+        return {"date": _changed(kept.checks_file), "state": "check, not finished"}
+    last = found[-1].check
+    others = f" ({len(found) - 1} more)" if len(found) > 1 else ""
+    return {
+        "date": found[-1].date,
+        "state": f"check: {last.outcome}{others}",
+        "tasks": list(dict.fromkeys(plain(c.task) for c in last.tasks)),
+        "models": [plain(last.model)],
+        "precision": plain(last.precision),
+    }
+
+
+def _changed(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+
+
+def _planned(run: RunFolder) -> dict[str, Any]:
+    """Tasks and models of a run that is not finished, as its manifest has them; nothing if that cannot be read."""
+    found: dict[str, Any] = {}
     with suppress(MedbenchError):
-        settings = run.manifest().get("settings")
+        manifest = run.manifest()
+        settings, models = manifest.get("settings"), manifest.get("models")
         tasks = settings.get("tasks") if isinstance(settings, dict) else None
         if isinstance(tasks, list):
-            return [plain(str(task)) for task in tasks]
-    return []
+            found["tasks"] = [plain(str(task)) for task in tasks]
+        if isinstance(models, dict):
+            sides = [models.get(role) for role in ("medical", "base")]
+            found["models"] = [plain(str(side.get("name"))) for side in sides if isinstance(side, dict)]
+    return found
 
 
 @app.command()
 def show(run: RunName, folder: Folder = Path("runs"), json: Json = False) -> None:
-    """Show what a run is: when, of what, its files and their sizes, and what it found.
+    """Show what a run or check is: when, of what, its files and their sizes, and what it found.
 
     Example: medbench-local runs show demo-med-vs-demo-base
     """
     from medbench_local.acquire.removal import folder_size
     from medbench_local.cli.progress import amount
-    from medbench_local.report.terminal import show_results
-    from medbench_local.results.folder import find_run
+    from medbench_local.report.terminal import show_check, show_results
+    from medbench_local.results.check_folder import CheckFolder
+    from medbench_local.results.kept import find
 
-    found = find_run(run, folder)
-    results = found.results()
+    found = find(run, folder)
     size = folder_size(found.path)
+    row = _row(found.name, found)
     if json:
-        row = _row(found) if found.manifest_file.is_file() else {"name": plain(found.name)}
         print_json(row | {"path": str(found.path), "size": size})
         return
-    if results is not None:
+    date = f"{row['date'][:16].replace('T', ' ')} UTC"
+    if isinstance(found, CheckFolder):
+        for one in found.found():
+            out().print(show_check(one.check))
+    elif (results := found.results()) is not None:
         out().print(show_results(results, found.path, brief=True))
-        date = results.timing.started
-        out().print(f"made: {date[:16].replace('T', ' ')} UTC; {amount(size, 'B')}", markup=False)
+        out().print(f"made: {date}; {amount(size, 'B')}", markup=False)
         return
-    row = _row(found)
-    out().print(f"{row['name']}: not finished", style="bold", markup=False)
+    if not row["state"].startswith("check: "):
+        out().print(f"{row['name']}: not finished", style="bold", markup=False)
     for name, text in {
-        "begun": f"{row['date'][:16].replace('T', ' ')} UTC",
+        "made" if row["state"].startswith("check: ") else "begun": date,
         "tasks": ", ".join(row["tasks"]),
         "files": f"{plain(str(found.path))} ({amount(size, 'B')})",
     }.items():
-        out().print(f"{name}: {text}", markup=False)
+        out().print(f"{name}: {text}", markup=False, soft_wrap=True)
 
 
 @app.command("rm")
@@ -135,26 +175,40 @@ def remove_command(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Runs: folders, or names (or the beginning or end of one).", autocompletion=complete.runs
+            help="Runs and checks: folders, or names (or the beginning or end of one); the folder of a sweep means "
+            "all in it.",
+            autocompletion=complete.kept,
         ),
     ],
     folder: Folder = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove runs with all their scores. Files in their folders that are none of the tool's stay.
+    """Remove runs and checks with all their scores. Files in their folders that are none of the tool's stay.
 
     Example: medbench-local runs rm demo-med-vs-demo-base
     """
     from medbench_local.acquire.removal import folder_size
     from medbench_local.cli.progress import amount
-    from medbench_local.results.folder import find_run
-    from medbench_local.results.removal import remove_run
+    from medbench_local.results.kept import find_all
+    from medbench_local.results.removal import refuse_other, remove
 
-    found = {run.path.resolve(): run for run in (find_run(name, folder) for name in runs)}
-    for run in found.values():
-        err().print(f"{plain(str(run.path))} ({amount(folder_size(run.path), 'B')})", markup=False)
+    found: dict[Path, tuple[str, Kept]] = {}
+    sweeps: set[Path] = set()
+    for asked in runs:
+        for name, one in find_all(asked, folder).items():
+            refuse_other(one)
+            found[one.path.absolute()] = (name, one)
+            if name.startswith(f"{asked.rstrip('/')}/"):
+                sweeps.add(one.path.parent)
+    for _, one in found.values():
+        err().print(
+            f"{plain(str(one.path))} ({amount(folder_size(one.path), 'B')})", markup=False, soft_wrap=True
+        )
     agreed("Remove what was computed there?", yes=yes)
-    for run in found.values():
-        gone = remove_run(run)
+    for name, one in found.values():
+        gone = remove(one)
         rest = "" if gone else "; what the tool did not write is still there"
-        err().print(f"removed {plain(run.name)}{rest}", markup=False)
+        err().print(f"removed {plain(name)}{rest}", markup=False, soft_wrap=True)
+    for sweep in sweeps:
+        with suppress(OSError):  # something else is in it
+            sweep.rmdir()

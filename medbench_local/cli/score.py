@@ -31,7 +31,7 @@ def score(
         Path, typer.Argument(help="JSON Lines with id, prompt, options (continuations), maybe images.")
     ],
     asked: CompareOptions,
-    output: Annotated[Path | None, typer.Option(help="Where results go.  [default: stdout]")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where results go.  \\[default: stdout]")] = None,
     quant: Annotated[
         str, typer.Option(help="A quantisation config or its file, or full.", autocompletion=complete.quants)
     ] = "full",

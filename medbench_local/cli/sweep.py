@@ -21,7 +21,7 @@ def sweep(
         list[str] | None,
         typer.Argument(
             help="Medical models of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for your own.",
-            autocompletion=complete.models,
+            autocompletion=complete.pairs,
         ),
     ] = None,
     all_pairs: Annotated[bool, typer.Option("--all", help="The ten pairs of the study.")] = False,

@@ -52,7 +52,8 @@ def validate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="A protocol whose thresholds are used.  [default: the one that the run was made with]"
+            help="A protocol whose thresholds are used.  \\[default: the one that the run was made with]",
+            autocompletion=complete.protocols,
         ),
     ] = None,
     metric: Annotated[
@@ -93,7 +94,7 @@ def reference_run(
     prompts: Annotated[Path, typer.Argument(help="Prompts from `prompts export`.")],
     output: Annotated[Path, typer.Option(help="JSON Lines to write; an interrupted run resumes.")],
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps.  [default: CUDA if there is one]")
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps.  \\[default: CUDA if there is one]")
     ] = None,
     dtype: Annotated[
         DTypeName, typer.Option(help="checkpoint keeps what the weights are stored in.")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from medbench_local.cli.output import out, print_json, warn
@@ -42,6 +41,7 @@ def verdict(
     """
     from medbench_local import api
     from medbench_local.report import words
+    from medbench_local.report.grid import Grid, GridColumn
     from medbench_local.report.terminal import STYLES
 
     found = api.verdict(medical, base, confidence=confidence, metric=metric, filter=filter, task=task)
@@ -50,27 +50,33 @@ def verdict(
     if json:
         print_json(found.to_dict())
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("task", "n", "medical", "base", "difference", f"{confidence * 100:g} % interval"):
-        table.add_column(name, justify="left" if name == "task" else "right")
     beside = any(row.clusters is not None for row in found.rows)
-    if beside:
-        table.add_column("over clusters", justify="right")
-    for name in ("verdict", "detectable", "McNemar p", "Holm p"):
-        table.add_column(name, justify="left")
+    numbers = ["n", "medical", "base", "difference", f"{confidence * 100:g} % interval"]
+    numbers += ["over clusters"] if beside else []
+    columns = [
+        GridColumn("task", whole=True),
+        *(GridColumn(name, whole=True, right=True) for name in numbers),
+        *(
+            GridColumn(name, whole=name != "verdict")
+            for name in ("verdict", "detectable", "McNemar p", "Holm p")
+        ),
+    ]
+    rows = []
     for row in found.rows:
         detectable = row.minimum_detectable_difference
-        table.add_row(
-            Text(words.plain(row.task) or "(all)"),
+        texts = (
+            words.plain(row.task) or "(all)",
             f"{row.n:,}",
             words.percent(row.accuracy_medical),
             words.percent(row.accuracy_base),
             words.points(row.difference),
             words.interval(row.ci),
             *([words.interval(row.clusters.ci) if row.clusters else ""] if beside else []),
-            Text(row.said, style="yellow" if row.doubt or row.unlike_clusters else STYLES[row.verdict]),
+            row.said,
             f"±{detectable * 100:.1f}" if row.verdict == "tie" and detectable is not None else "",
             words.p_value(row.mcnemar_p),
             words.p_value(row.holm_p),
         )
-    out().print(table)
+        style = "yellow" if row.doubt or row.unlike_clusters else STYLES[row.verdict]
+        rows.append([Text(text, style=style if text is row.said else "") for text in texts])
+    out().print(Grid(columns, rows))

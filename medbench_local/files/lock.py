@@ -17,17 +17,23 @@ from medbench_local.files.atomic import disk_error
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.progress import Progress
 
+_BUSY = "Wait until it ends, stop it, or choose another {} with `output=`."
+
 
 @contextmanager
-def only_process(folder: Path) -> Iterator[None]:
+def only_process(folder: Path, *, advice: str = "") -> Iterator[None]:
     """Hold ``folder`` for this process.
 
     The lock is the operating system's, so that it ends with the process that holds it, however that ends.
 
+    Args:
+        folder: what is held.
+        advice: what to do while another process holds it; by default also to name another folder.
+
     Raises:
         StoreError: another process holds it; the error says which one and since when.
     """
-    with _held(folder, folder / ".lock", "folder"):
+    with held(folder, folder / ".lock", advice or _BUSY.format("folder")):
         yield
 
 
@@ -39,7 +45,7 @@ def only_writer(path: Path) -> Iterator[None]:
         StoreError: another process holds it; the error says which one and since when.
     """
     lock = path.with_name(f".{path.name}.lock")
-    with _held(path, lock, "file"):
+    with held(path, lock, _BUSY.format("file")):
         try:
             yield
         finally:
@@ -48,18 +54,19 @@ def only_writer(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _held(what: Path, path: Path, kind: str) -> Iterator[None]:
-    """Hold the lock at ``path``, which stands for the folder or file ``what``."""
+def held(what: Path, path: Path, advice: str) -> Iterator[None]:
+    """Hold the lock at ``path``, which stands for the folder or file ``what``; do not wait for it.
+
+    Raises:
+        StoreError: another process holds it; ``advice`` is the error's.
+    """
     holder = path.with_name(path.name + ".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, timeout=0)
         lock.acquire()
     except Timeout as error:
-        raise StoreError(
-            f"{what}: in use by {_describe(holder)}.",
-            advice=f"Wait until it ends, stop it, or choose another {kind} with `output=`.",
-        ) from error
+        raise StoreError(f"{what}: in use by {_describe(holder)}.", advice=advice) from error
     except OSError as error:
         raise disk_error(what, error) from error
     try:

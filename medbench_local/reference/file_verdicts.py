@@ -12,6 +12,7 @@ from medbench_local.errors import UsageError
 from medbench_local.reference.outcomes import Outcomes, read_results
 from medbench_local.reference.pairing import Difference, PairedOutcomes, Pairing, pair_results
 from medbench_local.reference.readers.record import Selection
+from medbench_local.results.presented import Brief
 from medbench_local.statistics.clusters import cluster_bootstrap, too_few_clusters
 from medbench_local.statistics.doubt import Doubt, doubt, doubt_said
 from medbench_local.statistics.paired import PairedDifference, Verdict, paired_bootstrap
@@ -102,8 +103,8 @@ class FileVerdict:
         )
 
 
-@dataclass(frozen=True)
-class FileVerdicts:
+@dataclass(frozen=True, repr=False)
+class FileVerdicts(Brief):
     """All tasks of two result files, and what a careful reader should know of them.
 
     Attributes:

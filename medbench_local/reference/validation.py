@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from medbench_local.reference.match import Cell, Matches
+from medbench_local.results.presented import Brief
 from medbench_local.results.record import thinkers_said
 from medbench_local.statistics.paired import Verdict
 
@@ -200,8 +201,8 @@ class Check:
     about: About
 
 
-@dataclass(frozen=True)
-class Validation:
+@dataclass(frozen=True, repr=False)
+class Validation(Brief):
     """All that comparing a run with a reference shows.
 
     Attributes:
@@ -226,6 +227,9 @@ class Validation:
     cells: tuple[CellAgreement, ...]
     verdicts: tuple[VerdictMatch, ...]
     checks: tuple[Check, ...]
+
+    def _in_short(self) -> str:
+        return self.conclusion
 
     def __str__(self) -> str:
         lines = list(self.statements)

@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from medbench_local.progress import Advance, Progress, Silent
+from medbench_local.report.screen import Screen
 from medbench_local.text import plain
 
 _SECONDS_BETWEEN_LINES = 15.0
@@ -254,5 +255,5 @@ def shown_to_people() -> Progress:
     if in_notebook():
         return NotebookProgress()
     if sys.stderr is not None and sys.stderr.isatty():
-        return LiveProgress(Console(file=sys.stderr, highlight=False))
+        return LiveProgress(Screen(file=sys.stderr, highlight=False))
     return Silent()

@@ -13,7 +13,7 @@ from medbench_local.reference.published import published_rates
 from medbench_local.report import sweep_sections, words
 from medbench_local.report.identity import sweep_signature
 from medbench_local.report.study import beside_the_study
-from medbench_local.report.terminal import FittedTable, Unbroken, show_results
+from medbench_local.report.terminal import FittedTable, copied, show_results
 from medbench_local.results.sweep import Sweep
 
 
@@ -34,8 +34,8 @@ def show_sweep(found: Sweep) -> RenderableType:
     if found.missing:
         parts.append(Text(sweep_sections.state_of(found), style="yellow"))
     if found.folder is not None:
-        parts.append(Unbroken(f"files: {words.plain(str(found.folder))}"))
-    parts.append(Unbroken(f"signature: {sweep_signature(found)}"))
+        parts.append(copied(f"files: {words.plain(str(found.folder))}"))
+    parts.append(copied(f"signature: {sweep_signature(found)}"))
     return Group(*parts)
 
 

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
-from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from medbench_local.report import checked, clusters, sections, words
+from medbench_local.report.grid import Grid, GridColumn
 from medbench_local.report.identity import signature
+from medbench_local.report.screen import Prose
 from medbench_local.report.section import Column, Section
 from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.model_check import ModelCheck
@@ -75,80 +73,39 @@ def _titled(section: Section) -> Iterator[RenderableType]:
 
 @dataclass(frozen=True)
 class FittedTable:
-    """A section that closes its gaps before it folds names, folds names before numbers, and loses neither."""
+    """A section that closes its gaps before it breaks names, and becomes paragraphs before it breaks numbers."""
 
     section: Section
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw with the widest gap that fits."""
-        roomy = self._table(gap=2)
-        wanted = Measurement.get(console, options.update(max_width=10_000), roomy).maximum
-        if wanted <= options.max_width:
-            yield roomy
-        elif self._least <= options.max_width:
-            yield self._table(gap=1)
-        else:
-            yield self._table(gap=1, whole=False)
+        """Draw what fits."""
+        yield self.grid()
 
-    @property
-    def _least(self) -> int:
-        """Columns of the terminal that numbers need in one line, and names in pieces."""
-        kept = [self._kept(column) for column in self.section.columns]
-        widths = [
-            max((cell_len(row[i]) for row in self.section.rows), default=1) if kept[i] else 8
-            for i in range(len(kept))
+    def grid(self) -> Grid:
+        """The same as a grid."""
+        columns = [
+            GridColumn(column.name, whole=column.numeric or column.name == "verdict", right=column.numeric)
+            for column in self.section.columns
         ]
-        return sum(widths) + len(widths) - 1
-
-    @staticmethod
-    def _kept(column: Column) -> bool:
-        """Whether what is in it stays in one line."""
-        return column.numeric or column.name == "verdict"
-
-    def _table(self, *, gap: int, whole: bool = True) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
-        for column in self.section.columns:
-            table.add_column(
-                column.name.replace(" ", "\n") if column.numeric or column.state else column.name,
-                justify="right" if column.numeric else "left",
-                no_wrap=whole and self._kept(column),
-                overflow="fold",
-                vertical="top",
-            )
-        for row in self.section.rows:
-            table.add_row(
-                *(
-                    Text(text, style=STYLES.get(words.state(text), "") if column.state else "")
-                    for column, text in zip(self.section.columns, row, strict=True)
-                )
-            )
-        return table
-
-
-@dataclass(frozen=True)
-class Unbroken:
-    """A line that is meant to be copied: wherever the terminal ends, no line break is put into it.
-
-    The console has to print it without cropping; see `medbench_local.cli.output`.
-    """
-
-    text: str
-    style: str = "dim"
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The line as it is."""
-        yield Segment(self.text, console.get_style(self.style))
-        yield Segment.line()
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """It asks for no room of its own."""
-        return Measurement(1, options.max_width)
+        rows = [
+            [
+                Text(text, style=STYLES.get(words.state(text), "") if column.state else "")
+                for column, text in zip(self.section.columns, row, strict=True)
+            ]
+            for row in self.section.rows
+        ]
+        return Grid(columns, rows, head_style="bold")
 
 
 def _closing(results: Results, folder: Path) -> Iterator[RenderableType]:
     yield Text(words.work(results), style="dim")
-    yield Unbroken(f"files: {words.plain(str(folder))}")
-    yield Unbroken(f"signature: {signature(results)}")
+    yield copied(f"files: {words.plain(str(folder))}")
+    yield copied(f"signature: {signature(results)}")
+
+
+def copied(line: str) -> Prose:
+    """A line that is meant to be copied: wherever the terminal ends, no line break is put into it."""
+    return Prose(Text(line, style="dim"), whole=True)
 
 
 def show_check(found: ModelCheck) -> RenderableType:

@@ -6,11 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from medbench_local.reference.validation import CellAgreement, Check, Validation
 from medbench_local.report import words
+from medbench_local.report.grid import Grid, GridColumn
+from medbench_local.report.section import Column, Section
+from medbench_local.report.terminal import FittedTable
 
 
 def show_validation(found: Validation) -> RenderableType:
@@ -89,20 +91,20 @@ def _judgement(check: Check) -> Text:
     return Text("contradicted" if check.about == "agreement" else "too little", style="bold red")
 
 
-def _cells(found: Validation) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("cell", overflow="fold")
-    for name in ("compared", "differ", "excused", "run", "reference", "difference"):
-        table.add_column(name, justify="right", no_wrap=name != "difference")
-    for cell in found.cells:
-        table.add_row(
-            Text(words.plain(str(cell.cell))),
+def _cells(found: Validation) -> FittedTable:
+    numbers = ("compared", "differ", "excused", "run", "reference", "difference")
+    columns = (Column("cell", name_of_row=True), *(Column(name, numeric=True) for name in numbers))
+    rows = [
+        (
+            words.plain(str(cell.cell)),
             f"{cell.compared:,} of {cell.answerable:,}",
             f"{cell.differing:,}",
             words.percent(cell.share_excused),
             *_accuracies(cell),
         )
-    return table
+        for cell in found.cells
+    ]
+    return FittedTable(Section("", "", columns, tuple(rows)))
 
 
 def _accuracies(cell: CellAgreement) -> tuple[str, str, str]:
@@ -112,15 +114,15 @@ def _accuracies(cell: CellAgreement) -> tuple[str, str, str]:
     return words.percent(cell.run), words.percent(cell.reference), difference
 
 
-def _checks(found: Validation) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("threshold", "observed", "limit", "outcome"):
-        table.add_column(name)
-    for check in found.checks:
-        table.add_row(
+def _checks(found: Validation) -> Grid:
+    columns = [GridColumn(name) for name in ("threshold", "observed", "limit", "outcome")]
+    rows = [
+        [
             Text(words.plain(check.name)),
-            "nothing to judge" if check.value is None else f"{check.value:.4g}",
-            "reported only" if check.limit is None else f"{check.limit:.4g}",
+            Text("nothing to judge" if check.value is None else f"{check.value:.4g}"),
+            Text("reported only" if check.limit is None else f"{check.limit:.4g}"),
             _judgement(check),
-        )
-    return table
+        ]
+        for check in found.checks
+    ]
+    return Grid(columns, rows, head_style="bold")

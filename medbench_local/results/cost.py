@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from medbench_local.results.presented import Brief
+
 
 @dataclass(frozen=True)
 class CellCost:
@@ -101,8 +103,8 @@ class ModelCost:
         return _sum(total, _time(written, self.writing_speed, self.full_writing_speed))
 
 
-@dataclass(frozen=True)
-class ComparisonCost:
+@dataclass(frozen=True, repr=False)
+class ComparisonCost(Brief):
     """What a comparison would cost.
 
     Attributes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,6 +27,12 @@ from medbench_local.results.schema import Results
 
 RUNS = Path("runs")
 """Where runs lie unless told otherwise, below the current folder."""
+
+MANIFEST = "manifest.json"
+"""What makes a folder that of a run."""
+
+CHECKS = "checks.json"
+"""What makes a folder that of checks."""
 
 SCORES = "scores.sqlite"
 """The score store of a comparison or check, in its folder."""
@@ -48,7 +56,7 @@ class RunFolder:
     @property
     def manifest_file(self) -> Path:
         """What went into the run: versions, hashes, settings, seeds."""
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     @property
     def results_file(self) -> Path:
@@ -164,7 +172,7 @@ class RunFolder:
         write_lines(self.samples_file(name), lines)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run(Presented):
     """A finished comparison.
 
@@ -193,8 +201,11 @@ class Run(Presented):
             )
         ]
 
-    def __str__(self) -> str:
-        return f"{self.results}\nfiles: {self.folder.path}"
+    def _in_short(self) -> str:
+        models = self.results.models
+        verdicts = Counter(comparison.reported for comparison in self.results.comparisons)
+        found = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items()) or "no comparison"
+        return f"{models.medical.name} against {models.base.name}: {found}; {self.folder.path}"
 
 
 def neighbouring_stores(folder: Path) -> list[Path]:
@@ -216,20 +227,57 @@ def find_run(name: str, root: Path = RUNS) -> RunFolder:
         UsageError: there is none, or more than one, or nobody has the home folder that is meant.
     """
     direct = user_path(name)
-    if (direct / "manifest.json").is_file() or (direct / "results.json").is_file():
+    if (direct / MANIFEST).is_file() or (direct / "results.json").is_file():
         return RunFolder(direct)
-    found = [run for run in list_runs(root) if run.name.startswith(name) or run.name.endswith(name)]
-    exact = [run for run in found if run.name == name]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
+    runs = named_runs(root)
+    checks = [path.relative_to(root).as_posix() for path in folders_with(CHECKS, root)]
+    if (direct / CHECKS).is_file() or (_meant(name, checks) and not _meant(name, runs)):
+        raise UsageError(f"'{name}' is a check, not a comparison.", advice="`check()` shows what it found.")
+    return the_one(name, runs)
+
+
+T = TypeVar("T")
+
+
+def the_one(name: str, known: Mapping[str, T]) -> T:
+    """What of ``known`` a name means, which may be the unique beginning or end of one.
+
+    Raises:
+        UsageError: nothing, or more than one.
+    """
+    if name in known:
+        return known[name]
+    found = _meant(name, known)
+    if len(found) == 1:
+        return known[found[0]]
     if found:
-        raise UsageError(f"'{name}' means {len(found)} runs: {', '.join(run.name for run in found)}.")
+        raise UsageError(
+            f"'{name}' means {len(found)} runs: {', '.join(found)}.", advice="Name one of them whole."
+        )
     raise UsageError(f"No run is called '{name}'.", advice="`list_runs()` has their names.")
 
 
+def _meant(name: str, known: Iterable[str]) -> list[str]:
+    return [one for one in known if one.startswith(name) or one.endswith(name)]
+
+
 def list_runs(root: Path = RUNS) -> list[RunFolder]:
-    """All runs below ``root``, by name."""
-    if not root.is_dir():
-        return []
-    folders = (path for path in root.iterdir() if (path / "manifest.json").is_file())
-    return [RunFolder(path) for path in sorted(folders)]
+    """All runs below ``root``, by name; those of a sweep lie in a folder of its own there."""
+    return list(named_runs(root).values())
+
+
+def named_runs(root: Path = RUNS) -> dict[str, RunFolder]:
+    """All runs below ``root`` by their names: the folders' own, behind that of a sweep ("sweep/01")."""
+    return {path.relative_to(root).as_posix(): RunFolder(path) for path in folders_with(MANIFEST, root)}
+
+
+def folders_with(name: str, root: Path) -> Iterator[Path]:
+    """The folders in ``root``, and in its folders, that hold a file of that name; no link leads further down."""
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        if (path / name).is_file():
+            yield path
+        elif path.is_dir() and not path.is_symlink():
+            with suppress(PermissionError):
+                yield from (
+                    sub for sub in sorted(path.iterdir()) if not sub.is_symlink() and (sub / name).is_file()
+                )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from typing_extensions import Self
+
 from medbench_local.results.checks import EquivalenceRecord
 from medbench_local.results.presented import Presented
 from medbench_local.text import interval, points
@@ -29,7 +31,7 @@ class TaskCheck:
     equivalence: EquivalenceRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelCheck(Presented):
     """What a check found.
 
@@ -75,6 +77,32 @@ class ModelCheck(Presented):
             for name, found in named
         ]
         return "\n".join(lines)
+
+    def _in_short(self) -> str:
+        return (
+            f"{self.model}: {self.precision} {STANDING[self.outcome]} {self.reference_precision}, "
+            f"{self.overall.flips} of {self.overall.n:,} predictions differ"
+        )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return cls(
+            model=str(data["model"]),
+            precision=str(data["precision"]),
+            reference_precision=str(data["reference_precision"]),
+            tasks=tuple(
+                TaskCheck(
+                    str(one["task"]), int(one["shots"]), EquivalenceRecord.model_validate(one["equivalence"])
+                )
+                for one in data["tasks"]
+            ),
+            overall=EquivalenceRecord.model_validate(data["overall"]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""

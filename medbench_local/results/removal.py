@@ -1,43 +1,80 @@
-"""Removing a run: what the tool wrote into its folder, and nothing that somebody else put there."""
+"""Removing a run or a check: what the tool wrote into its folder, and nothing that somebody else put there."""
 
 from __future__ import annotations
 
-import shutil
+import os
+from pathlib import Path
 
-from medbench_local.errors import UsageError
+from medbench_local.errors import InputError, UsageError
 from medbench_local.files.atomic import disk_error
 from medbench_local.files.lock import only_process
 from medbench_local.results.asked import clear_asked
-from medbench_local.results.folder import SCORES, RunFolder
+from medbench_local.results.check_folder import CheckFolder
+from medbench_local.results.folder import CHECKS, MANIFEST, SCORES, RunFolder
+from medbench_local.results.kept import Kept
 
-_FILES = ("results.json", "report.md", "report.html", "checks.json", SCORES, f"{SCORES}-wal", f"{SCORES}-shm")
-_LAST = ("manifest.json", ".lock", ".lock.json")
-"""The manifest goes last: what was not removed whole is still listed as a run."""
+_FILES = ("results.json", "report.md", "report.html", SCORES, f"{SCORES}-wal", f"{SCORES}-shm")
+_LAST = (CHECKS, MANIFEST, ".lock", ".lock.json")
+"""By the first two a folder is known: what was not removed whole is still listed."""
 
 
-def remove_run(run: RunFolder) -> bool:
-    """Remove a run's files, and its folder if nothing else is in it.
+def refuse_other(kept: Kept) -> None:
+    """Refuse a folder that is not the tool's: other programs have files called manifest.json, too.
+
+    Raises:
+        UsageError: it is a link, whose other end may be somebody else's; or nothing in it says that the tool made it.
+    """
+    folder = kept.path
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link, and is left alone.", advice="Remove the link itself.")
+    if not _ours(kept):
+        raise UsageError(
+            f"{folder} is no run of this tool, and is left alone.", advice="`list_runs()` has runs."
+        )
+
+
+def _ours(kept: Kept) -> bool:
+    try:
+        with kept.scores_file.open("rb") as file:
+            if file.read(15) == b"SQLite format 3":
+                return True
+    except OSError:
+        pass
+    try:
+        if isinstance(kept, CheckFolder):
+            return bool(kept.begun())
+        if kept.results_file.is_file() and kept.results() is not None:
+            return True
+        versions = kept.manifest().get("versions")
+        return isinstance(versions, dict) and "medbench-local" in versions
+    except InputError:
+        return False
+
+
+def remove(kept: Kept) -> bool:
+    """Remove the files of a comparison or check, and its folder if nothing else is in it; links are not followed.
 
     Returns:
         Whether the folder is gone; else something lies in it that the tool did not write.
 
     Raises:
         StoreError: another process computes in it, or a file cannot be removed.
-        UsageError: it is a link: the folder that it leads to may be somebody else's.
+        UsageError: see `refuse_other`.
     """
-    folder = run.path
-    if folder.is_symlink():
-        raise UsageError(f"{folder} is a link, and is left alone.", advice="Remove the link itself.")
+    refuse_other(kept)
+    folder = kept.path
     try:
-        with only_process(folder):
-            samples = folder / "samples"
-            if samples.is_symlink():
-                samples.unlink()
-            elif samples.is_dir():
-                shutil.rmtree(samples)
-            clear_asked(run)
+        with only_process(folder, advice="Wait until it ends, or stop it."):
+            _remove_samples(folder / "samples")
+            if isinstance(kept, RunFolder):
+                clear_asked(kept)
             for name in _FILES:
                 (folder / name).unlink(missing_ok=True)
+            for left_by_a_dead_process in folder.glob(".*.part"):
+                left_by_a_dead_process.unlink()
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    try:
         for name in _LAST:
             (folder / name).unlink(missing_ok=True)
         if any(folder.iterdir()):
@@ -46,3 +83,17 @@ def remove_run(run: RunFolder) -> bool:
     except OSError as error:
         raise disk_error(folder, error) from error
     return True
+
+
+def _remove_samples(samples: Path) -> None:
+    """Remove the samples, and the folders that are empty then."""
+    if samples.is_symlink():
+        samples.unlink()
+        return
+    for place, _, names in os.walk(samples, topdown=False):  # which does not follow links
+        folder = Path(place)
+        for name in names:
+            if name.endswith((".jsonl", ".part")):
+                (folder / name).unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()

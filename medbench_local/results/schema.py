@@ -230,6 +230,9 @@ class Comparison(Record):
             return ""
         return " (not checked)" if self.check.state == "none" else " (not verified)"
 
+    def __repr__(self) -> str:
+        return f"<Comparison: {self}>"
+
     def __str__(self) -> str:
         who = "" if self.thinkers is None else f", {THINKERS[self.thinkers]}"
         beside = "" if self.clusters is None else f"; {self.clusters}"
@@ -343,6 +346,9 @@ class Results(Identification):
     warnings: tuple[str, ...]
     ladder: tuple[LadderStep, ...] = ()
     timing: Timing
+
+    def __repr__(self) -> str:
+        return f"<Results: {str(self).partition(chr(10))[0]}>"
 
     def __str__(self) -> str:
         head = f"{self.models.medical.name} against {self.models.base.name}, scored at {self.precision}"

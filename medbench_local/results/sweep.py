@@ -53,7 +53,7 @@ class AblationTable:
     medical_raw: Rates | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep(Presented):
     """What a sweep found.
 
@@ -77,6 +77,10 @@ class Sweep(Presented):
         """The rows of every run; ``pair`` says of which. Raises as `Run.samples`."""
         pairs = zip(self.labels, self.runs, strict=True)
         return [{"pair": label, **row} for label, run in pairs for row in run.samples()]
+
+    def _in_short(self) -> str:
+        more = len(self.labels) - 3
+        return "; ".join([*self.labels[:3], *([f"{more} more"] if more > 0 else [])])
 
     def __str__(self) -> str:
         lines = [str(run) for run in self.runs]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.errors import InputError, UsageError
-from medbench_local.files.atomic import need_place, write_atomic
-from medbench_local.files.json_objects import read_json_object
+from medbench_local.errors import UsageError
+from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
 from medbench_local.prompts.prompt import Candidate
+from medbench_local.results.check_folder import CheckFolder
 from medbench_local.results.folder import RUNS, SCORES, RunFolder, neighbouring_stores
 from medbench_local.results.model_check import ModelCheck, TaskCheck
 from medbench_local.results.samples import sample_rows
@@ -41,9 +41,6 @@ from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.question import Question
-
-BEGUN = "checks.json"
-"""The checks that were begun in a folder, which may be one of several that was named."""
 
 
 def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
@@ -93,10 +90,13 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     rows = {cell.key: checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
     folder = _folder(planner.quants, plan)
     with only_process(folder), ScoreStore(folder / SCORES, neighbouring_stores(folder)) as store:
-        _note(folder, identity_of(plan, planner.quants))
+        kept, identity = CheckFolder(folder), identity_of(plan, planner.quants)
+        kept.note_begun(identity)
         quantised = _answers(plan, prepared, rows, store, full=False, tools=tools)
         full = _answers(plan, prepared, rows, store, full=True, tools=tools)
-    return _judge(plan, settings, rows, full, quantised)
+        found = _judge(plan, settings, rows, full, quantised)
+        kept.note_found(identity, found, datetime.now(timezone.utc))
+    return found
 
 
 def _each_question_once(plan: Plan) -> Plan:
@@ -118,33 +118,12 @@ def _is_begun(quants: Sequence[QuantConfig], plan: Plan) -> bool:
     folder = _folder(quants, plan)
     if not (folder / SCORES).is_file():
         return False
-    if plan.options.output is None or identity_of(plan, quants) in _begun(folder):
+    kept = CheckFolder(folder)
+    if plan.options.output is None or identity_of(plan, quants) in kept.begun():
         return True
     # Version 0.1.0 wrote no list into a folder that was named, and computed in the exact mode.
-    listed, compared = folder / BEGUN, RunFolder(folder).manifest_file
+    listed, compared = kept.checks_file, RunFolder(folder).manifest_file
     return plan.options.mode == "exact" and not listed.is_file() and not compared.is_file()
-
-
-def _begun(folder: Path) -> list[str]:
-    """The identities of the checks that were begun in a folder.
-
-    Raises:
-        InputError: the list is damaged.
-    """
-    file = folder / BEGUN
-    found = read_json_object(file).get("identities") if file.is_file() else []
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise InputError(
-            file, "key 'identities'", "expected a list of texts", advice="Remove it: no score is in it."
-        )
-    return found
-
-
-def _note(folder: Path, identity: str) -> None:
-    """Write down that a check was begun; a folder that was named may hold several."""
-    known = _begun(folder)
-    if identity not in known:
-        write_atomic(folder / BEGUN, json.dumps({"identities": [*known, identity]}, indent=1) + "\n")
 
 
 def _answers(

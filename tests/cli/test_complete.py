@@ -47,6 +47,13 @@ def _offered(words: str, *, heavy: tuple[str, ...] = (*SLOW, "numpy", "sqlite3")
         ("medbench-local tasks show mmm", ["mmmu"]),
         ("medbench-local report one", ["one-vs-other-12345678"]),
         ("medbench-local runs rm one", ["one-vs-other-12345678"]),
+        ("medbench-local runs rm check-", ["check-demo-med-q8_0-12345678"]),
+        ("medbench-local runs show both/", ["both/01"]),
+        ("medbench-local report one-vs-other-12345678 --format h", ["html"]),
+        ("medbench-local sweep meditron-7b-", ["meditron-7b-vs-llama-2-7b"]),
+        ("medbench-local compare a b --scoring cl", ["cloze"]),
+        ("medbench-local compare a b --mode r", ["reproducible"]),
+        ("medbench-local compare a b --check n", ["none"]),
         ("medbench-local models rm my", ["my-model"]),
     ],
 )
@@ -56,8 +63,55 @@ def test_names_are_offered(
     run = home / "runs" / "one-vs-other-12345678"
     run.mkdir(parents=True)
     (run / "manifest.json").write_text("{}")
+    for name, file in (("both/01", "manifest.json"), ("check-demo-med-q8_0-12345678", "checks.json")):
+        (home / "runs" / name).mkdir(parents=True)
+        (home / "runs" / name / file).write_text("{}")
     (home / "own" / "models" / ("my-model-" + "0" * 16)).mkdir(parents=True)
     monkeypatch.setenv("MEDBENCH_HOME", str(home / "own"))
     found = _offered(words)
     assert offered[0] in found
     assert all(name.startswith(words.rpartition(" ")[2]) for name in found)
+
+
+def test_partners_of_the_medical_model_are_offered_alone(home: Path) -> None:
+    assert _offered("medbench-local compare meditron-7b ") == ["llama-2-7b"]
+    assert "llama-3-8b" in _offered("medbench-local compare meditron-7b llama-3-"), (
+        "others when they are typed"
+    )
+    offered = _offered("medbench-local sweep ")
+    assert "meditron-7b" in offered
+    assert "llama-2-7b" not in offered, "nothing's medical model"
+
+
+def _asked(shell: str, typed: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """What the program answers where a shell asks as typer's script for it does."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.argv[0] = 'medbench-local'; {MAIN}"],
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {
+            "PYTHONPATH": str(Path(medbench_local.__file__).parents[1]),
+            "_MEDBENCH_LOCAL_COMPLETE": f"complete_{shell}",
+            "_TYPER_COMPLETE_ARGS": typed,
+            **more,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("shell", "more"), [("zsh", {}), ("fish", {"_TYPER_COMPLETE_FISH_ACTION": "get-args"})]
+)
+def test_other_shells_are_answered(home: Path, shell: str, more: dict[str, str]) -> None:
+    ended = _asked(shell, "medbench-local compare meditron-7b ", **more)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "llama-2-7b" in ended.stdout
+    assert "meditron" not in ended.stdout
+
+
+def test_a_shell_is_never_told_of_errors(home: Path) -> None:
+    nobody = {"MEDBENCH_HOME": "~nobody-of-this-name/x"}
+    for shell, more in (("bash", {}), ("zsh", nobody), ("fish", nobody)):
+        ended = _asked(shell, "medbench-local models rm ", **more)
+        assert ended.stderr == "", shell
+        assert "error" not in ended.stdout

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from medbench_local.acquire.cache import lock_of
 from medbench_local.catalog.task import expand_tasks
-from medbench_local.files.lock import only_process
+from medbench_local.files.lock import held, only_process
+from medbench_local.vision.parts import write_vision
 from tests.cli.command import Command
+from tests.vision.models import llava, llava_tensors
 
 ASKED = ["compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--limit", "5", "--shots", "0"]
 
@@ -72,6 +75,119 @@ def test_a_run_that_is_computed_is_not_removed(command: Command, run: Path) -> N
     with only_process(run):
         assert "in use" in " ".join(command.fails("runs", "rm", run.name, "--yes").split())
     assert (run / "results.json").is_file()
+
+
+def test_a_check_is_listed_shown_and_removed(command: Command, run: Path) -> None:
+    asked = [
+        "check",
+        "demo-med",
+        "--quant",
+        "q8_0",
+        "--tasks",
+        "demo-anatomy",
+        "--limit",
+        "5",
+        "--shots",
+        "0",
+    ]
+    found = command(*asked, "--json")
+    row = next(row for row in _json(command, "runs", "list") if row["name"] != run.name)
+    assert row["name"].startswith("check-demo-med-q8_0-")
+    assert row["state"] == f"check: {json.loads(found.out)['outcome']}"
+    assert (row["tasks"], row["models"], row["precision"]) == (["demo-anatomy"], ["demo-med"], "q8_0")
+    shown = command("runs", "show", "check-demo-med").out
+    assert command(*asked).out in shown
+    assert "is a check" in " ".join(command.fails("report", "check-demo-med").split())
+    folder = run.parent / row["name"]
+    (folder / "checks.json").write_text('{"identities": ["one"]}')
+    assert "check, not finished" in command("runs", "list").out
+    (folder / "checks.json").write_text('{"identities": ["one"], "found": {"one": 1}}')
+    assert "damaged" in command("runs", "list").out
+    assert command("runs", "rm", "check-demo-med", "--yes").code == 0
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_a_sweep_s_runs_have_its_name(command: Command, home: Path, run: Path) -> None:
+    sweep = ["sweep", "demo-med=demo-base", "demo-base=demo-med", *ASKED[3:], "--output", "runs/both"]
+    assert command(*sweep).code == 0
+    rows = {row["name"]: row for row in _json(command, "runs", "list")}
+    assert set(rows) == {run.name, "both/01", "both/02"}
+    assert rows["both/02"]["models"] == ["demo-base", "demo-med"]
+    assert "demo-base against demo-med" in command("runs", "list").out
+    assert "demo-base" in command("runs", "show", "both/02").out
+    (home / "elsewhere").mkdir()
+    (home / "elsewhere" / "manifest.json").write_text("{}")
+    (run.parent / "both" / "03").symlink_to(home / "elsewhere")
+    assert set(rows) == {row["name"] for row in _json(command, "runs", "list")}, "no link is followed"
+    (run.parent / "both" / "03").unlink()
+    assert command("runs", "rm", "both", "--yes").code == 0
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_what_is_no_run_is_not_removed(command: Command, home: Path, run: Path) -> None:
+    page = home / "page"
+    page.mkdir()
+    (page / "manifest.json").write_text('{"name": "a page of the web", "icons": []}')
+    assert "no run of this tool" in " ".join(command.fails("runs", "rm", "./page", "--yes").split())
+    assert (page / "manifest.json").is_file()
+    for folder in (home, home / "runs", "."):
+        assert "No run is called" in command.fails("runs", "rm", folder, "--yes")
+    assert run.is_dir()
+
+
+def test_links_in_a_run_lead_nowhere(command: Command, home: Path, run: Path) -> None:
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.jsonl").write_text("mine")
+    (run / "samples" / "link").symlink_to(elsewhere)
+    (run / "report.md").unlink()
+    (run / "report.md").symlink_to(elsewhere / "mine.jsonl")
+    (run / "samples" / "notes.txt").write_text("mine")
+    assert "did not write" in command("runs", "rm", run.name, "--yes").err
+    assert (elsewhere / "mine.jsonl").read_text() == "mine"
+    assert sorted(path.name for path in run.rglob("*")) == ["link", "notes.txt", "samples"]
+
+
+def test_a_precision_is_removed_and_shared_towers_stay(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = home / "own"
+    monkeypatch.setenv("MEDBENCH_HOME", str(own))
+    for quant in ("q8_0", "q4_0"):
+        assert command("models", "fetch", "demo-med", "--quant", quant).code == 0
+    (folder,) = (own / "models").iterdir()
+    assert "There is: full, q4_0, q8_0" in " ".join(
+        command.fails("models", "rm", "demo-med", "--quant", "q6_k", "--yes").split()
+    )
+    (target,) = folder.glob("q4_0-*.gguf")
+    size = target.stat().st_size
+    with held(target, lock_of(target, own), "Wait."):
+        assert "in use" in command.fails("models", "rm", "demo-med", "--quant", "q4_0", "--yes")
+        assert "in use" in command.fails("models", "rm", "demo-med", "--yes")
+    ended = command("models", "rm", "demo-med", "--quant", "q4_0", "--yes")
+    assert f"removed {size / 1e3:.1f} kB" in ended.err
+    assert sorted(path.name.partition("-")[0] for path in folder.glob("*.gguf")) == ["full.gguf", "q8_0"]
+    (folder / "unfinished-q6_k-00000000.gguf").write_bytes(b"GG")
+    being_made = folder / "q6_k-00000000.gguf"
+    with held(being_made, lock_of(being_made, own), "Wait."):
+        assert "in use" in command.fails("models", "rm", "demo-med", "--yes")
+    assert target.with_name("full.gguf").is_file()
+
+    sha256 = "a" * 64
+    tower = own / "towers" / ("b" * 16)
+    tower.mkdir(parents=True)
+    (tower / "tower.safetensors").write_bytes(bytes(2000))
+    (tower / "tower.safetensors.json").write_text(json.dumps({"sha256": sha256}))
+    other = own / "models" / ("other-" + "0" * 16)
+    other.mkdir()
+    for place in (folder, other):
+        write_vision(place / "vision-12345678.safetensors", llava(sha256), llava_tensors(llava()))
+    said = command("models", "rm", "demo-med", "--yes").err
+    assert "stays: other look through it" in said
+    assert tower.is_dir()
+    assert not folder.exists()
+    assert "tower of its pictures" in command("models", "rm", "other", "--yes").err
+    assert not tower.exists()
 
 
 def test_models_are_removed_and_caches_have_sizes(

@@ -16,6 +16,7 @@ from medbench_local.catalog.task import task_names
 from medbench_local.cli import cache, quants, runs, tasks
 from medbench_local.cli import models as models_command
 from medbench_local.cli.output import Listing
+from medbench_local.report.screen import Screen
 from tests.cli.command import Command
 
 WIDTHS = (60, 80, 120)
@@ -60,14 +61,14 @@ def test_what_is_typed_is_whole(
         )
     found = command(*words)
     assert found.code == 0
-    said = found.out.replace(",", " ").split()
+    said = found.out.replace(",", " ").replace(";", " ").split()
     assert [name for name in names if name not in said] == []
     assert "…" not in found.out
 
 
 def test_a_name_longer_than_the_terminal_loses_nothing() -> None:
     file = io.StringIO()
-    Console(file=file, width=20).print(Listing(("run", "state"), [("x" * 30, "not finished at all")]))
+    Screen(file=file, width=20).print(Listing(("run", "state"), [("x" * 30, "not finished at all")]))
     assert "".join(file.getvalue().split()) == "x" * 30 + "statenotfinishedatall"
 
 

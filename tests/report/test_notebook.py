@@ -93,7 +93,7 @@ def test_without_pandas_it_is_said_what_to_install(run: Run, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="pandas") as caught:
         run.to_pandas()
-    assert "pip install pandas" in caught.value.advice
+    assert 'pip install "medbench-local[pandas]"' in caught.value.advice
 
 
 def test_a_real_data_frame(run: Run) -> None:

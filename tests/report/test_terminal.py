@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from medbench_local.report import sections, words
+from medbench_local.report.screen import Screen
 from medbench_local.report.section import Column, Section
 from medbench_local.report.terminal import FittedTable, show_results
 from medbench_local.results.schema import Results
@@ -18,7 +19,7 @@ FOLDER = Path("runs") / "a-vs-b-01234567"
 
 def shown(results: Results, width: int, *, colour: bool = False, brief: bool = False) -> str:
     file = io.StringIO()
-    console = Console(
+    console = Screen(
         file=file,
         width=width,
         highlight=False,
@@ -34,7 +35,14 @@ def shown(results: Results, width: int, *, colour: bool = False, brief: bool = F
 def test_nothing_is_cut_and_nothing_is_too_wide(case: str, width: int) -> None:
     text = shown(CASES[case], width)
     assert "…" not in text
-    assert max(cell_len(line) for line in text.splitlines()) <= width
+    tables = (*sections.verdicts(CASES[case]), *sections.details(CASES[case]))
+    names = {row[0] for section in tables for row in section.rows}
+    for line in text.splitlines():
+        if (
+            cell_len(line) > width
+        ):  # what is copied is left to the terminal, and so is a word that is too long
+            copied = line.startswith(("files: ", "signature: ")) or line in names
+            assert copied or cell_len(max(line.split(), key=len)) > width - 2, line
     assert "\x1b" not in text
 
 
@@ -43,9 +51,13 @@ def test_nothing_is_cut_and_nothing_is_too_wide(case: str, width: int) -> None:
 def test_every_number_of_a_verdict_is_on_one_line(case: str, width: int) -> None:
     lines = shown(CASES[case], width).splitlines()
     for section in sections.verdicts(CASES[case]):
-        for _, n, medical, base, difference, verdict in section.rows:
+        longest = max(len(row[0]) for row in section.rows)
+        for task, n, medical, base, difference, verdict in section.rows:
             wanted = [n, medical, base, *difference.split(), *verdict.split()]
-            assert any(line.split()[-len(wanted) :] == wanted for line in lines), wanted
+            named = f"  n {n}; medical {medical}; base {base}; difference {' '.join(difference.split())}"
+            in_a_table = any(line.split()[-len(wanted) :] == wanted for line in lines)
+            below_its_name = task in lines and any(line.startswith(named) for line in lines)
+            assert in_a_table or (longest > 40 and below_its_name), wanted
 
 
 def test_a_short_name_stands_on_the_line_of_its_numbers_at_80_columns() -> None:
@@ -54,9 +66,10 @@ def test_a_short_name_stands_on_the_line_of_its_numbers_at_80_columns() -> None:
     assert "-0.4 [-3.5, +2.7]" in line
 
 
-def test_long_names_are_folded_whole() -> None:
-    text = "".join(line[:30].strip() for line in shown(CASES["long names"], 80).splitlines())
-    assert LONG.replace("-", "")[:40] in text.replace("-", "").replace(" ", "")
+def test_long_names_are_whole() -> None:
+    (task,) = {row[0] for section in sections.verdicts(CASES["long names"]) for row in section.rows}
+    assert LONG in task
+    assert task in shown(CASES["long names"], 80).splitlines()
 
 
 def test_colour_marks_verdicts_only_where_there_is_colour() -> None:
@@ -120,5 +133,6 @@ def test_a_table_on_a_narrow_terminal_loses_no_character(width: int) -> None:
     shown = file.getvalue()
     assert "…" not in shown
     for character in set("".join(row) + "inconclusive") - {" "}:
-        heads = "".join(("task", "outcome", *names))
+        in_a_table = shown.startswith("task")
+        heads = "".join((*(["task"] if in_a_table else []), "outcome", *names))
         assert shown.count(character) == ("".join(row) + "inconclusive" + heads).count(character)

@@ -65,7 +65,11 @@ def test_a_run_leaves_everything_that_is_promised(fakes: Fakes) -> None:
     # two models at two precisions, each loaded once and closed again
     assert len(fakes.started) == 4
     assert all(engine.closed for engine in fakes.started)
-    assert str(run).startswith("demo-med against demo-base, scored at q8_0\nmade-up, 0-shot: ")
+    assert str(run.results).startswith("demo-med against demo-base, scored at q8_0\nmade-up, 0-shot: ")
+    assert str(run).startswith("demo-med against demo-base (q8_0")
+    assert f"files: {run.folder.path}" in str(run).splitlines()
+    assert repr(run).startswith("<Run: demo-med against demo-base: win 2; ")
+    assert "\n" not in repr(run)
 
 
 def test_the_same_command_finds_its_finished_run(fakes: Fakes) -> None:
