@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_lowercase
 
 ROLES = ("question", "options", "answer", "id", "subject", "passage", "images", "split")
 """What a column may be; the first three are needed."""
+
+_SINGLE = ("question", *ROLES[3:])
 
 _NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "question": (
@@ -90,6 +92,15 @@ class Columns:
         parts.append(f"answer is {_quoted(self.answers)}")
         parts += [f"{role} is '{name}'" for role in ROLES[3:] if (name := getattr(self, role))]
         return ", ".join(parts)
+
+    def with_those_of(self, other: Columns) -> Columns | None:
+        """The columns of two files together, of which either may lack what is not needed; None if they differ."""
+        both = {
+            role: (getattr(self, role), getattr(other, role)) for role in ("options", "answers", *_SINGLE)
+        }
+        if any(own and others and own != others for own, others in both.values()):
+            return None
+        return replace(self, **{role: own or others for role, (own, others) in both.items()})
 
     def used(self) -> set[str]:
         """All columns that mean something."""

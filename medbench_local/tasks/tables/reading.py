@@ -110,7 +110,10 @@ def read_tables(tables: Tables, album: Album) -> TablesRead:
     asked, defects = _asked(tables.path, found, opened.columns, album)
     left_out: list[str] = []
     if defects and not tables.how.leave_out:
-        raise QuestionsError(tables.path, [str(defect) for defect in sorted(defects, key=place_in_file)])
+        error = QuestionsError(tables.path, [str(defect) for defect in sorted(defects, key=place_in_file)])
+        if tables.described:
+            error.advice = f"Write `defects: leave out` into {tables.path.name} to do without these rows."
+        raise error
     if defects:
         rows = len({defect.where for defect in defects})
         left_out = [
@@ -134,23 +137,26 @@ def _all_opened(tables: Tables, album: Album) -> Opened:
     how = tables.how
     several = sum(len(lot.files) for lot in tables.lots) > 1
     found: list[Opened] = []
+    columns: Columns | None = None
     for lot in tables.lots:
         for file in lot.files:
             opened = open_table(file, how.columns, sheet=how.sheet, encoding=how.encoding, album=album)
-            if found and opened.columns != found[0].columns:
+            both = opened.columns if columns is None else columns.with_those_of(opened.columns)
+            if both is None:
                 first = tables.lots[0].files[0].path.name
                 problem = f"its columns are others than those of {first}: {opened.columns}"
                 raise InputError(str(file), "", problem)
+            columns = both
             found.append(_named(opened, lot, file if several else None))
-    columns = tuple(dict.fromkeys(name for one in found for name in one.table.columns))
+    assert columns is not None
     table = Table(
-        columns,
+        tuple(dict.fromkeys(name for one in found for name in one.table.columns)),
         tuple(record for one in found for record in one.table.records),
         tuple(dict.fromkeys(note for one in found for note in one.table.notes)),
         tuple(dict.fromkeys(warning for one in found for warning in one.table.warnings)),
         tuple(defect for one in found for defect in one.table.defects),
     )
-    return Opened(table, found[0].columns)
+    return Opened(table, columns)
 
 
 def _named(opened: Opened, lot: Lot, file: SourceFile | None) -> Opened:
