@@ -229,6 +229,21 @@ def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def names_apart(text: str) -> tuple[str, ...]:
+    """Names of tasks that one text holds, between commas; one in the name of a file or folder that is there is no end.
+
+    Names without anything in them are left out.
+    """
+    parts = text.split(",")
+    found: list[str] = []
+    while parts:
+        together = (",".join(parts[:count]).strip() for count in range(len(parts), 1, -1))
+        name = next((name for name in together if _is_there(name)), parts[0].strip())
+        del parts[: name.count(",") + 1]
+        found += [name] if name else []
+    return tuple(found)
+
+
 QUESTION_FILES = (".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".json", ".parquet")
 """Endings of files that questions of one's own are read from; of those that are text, with ".gz" after them, too."""
 
@@ -261,6 +276,13 @@ def is_table(name: str) -> bool:
     ending = Path(name.removesuffix(".gz")).suffix.lower()
     known = {*QUESTION_FILES, *OTHER_FILES, *DESCRIPTIONS}
     return name not in task_names() and ending in known and not user_path(name).is_dir()
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return user_path(name).exists()
+    except OSError:  # longer than any name
+        return False
 
 
 @cache

@@ -322,7 +322,8 @@ def load_cells(
         same = [other for other, known in zip(names, found, strict=True) if known.id == task.id]
         if len(same) > 1:  # answers are kept by the task's name
             raise UsageError(
-                f"{' and '.join(same)} are both called {task.id}.", advice="Name it once, or rename a folder."
+                f"{' and '.join(same)} are both called {task.id}.",
+                advice="Name it once, or rename a file or folder.",
             )
         pool = len(task.questions("demonstrations")) if max(shots) > 0 else 0
         if max(shots) > pool:

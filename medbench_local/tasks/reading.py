@@ -122,7 +122,7 @@ def _read_tables(tables: Tables, album: Album) -> TablesRead:
             advice = f"Say it in {tables.path.name}: {', '.join(f'`{name}:`' for name in said)}."
         else:
             call = call_to_import(tables.path, error.settles)
-            advice = f"Say it once by {call}, then name the folder that it makes as the task."
+            advice = f"Say it once by {call}{error.instead}, then name the folder that it makes as the task."
         raise InputError(error.path, error.where, error.problem, advice=advice) from error
     except QuestionsError as error:
         if not tables.described:

@@ -108,8 +108,9 @@ def _likeliest(
     """The way in which most answers are options, and what shows that it is this one."""
     count = {reading: sum(place is not None for place in found) for reading, found in places.items()}
     best = [reading for reading in Reading if count[reading] == max(count.values())]
-    different = [best[0]] + [reading for reading in best[1:] if places[reading] != places[best[0]]]
-    if len(different) > 1 and rows:
+    different = [best[0]]
+    different += [reading for reading in best[1:] if _contradict(places[reading], places[best[0]])]
+    if len(different) > 1:
         ways = " and as ".join(reading.value for reading in different)
         raise UnclearAnswers(
             f"The answers in '{column}' can be read as {ways}, which are different options ({rows[0].where}: "
@@ -135,6 +136,11 @@ def _likeliest(
         return chosen, ""
     row = rows[shows[0]]
     return chosen, f": {row.where} has {written(row.value)}, with {len(row.options.labels)} options"
+
+
+def _contradict(one: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    """Whether a row is read as two options; half letters and half texts, which complete each other, are not."""
+    return any(None not in (a, b) and a != b for a, b in zip(one, other, strict=True))
 
 
 def _problem(row: Asked, reading: Reading) -> str:

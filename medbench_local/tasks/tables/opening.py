@@ -120,7 +120,8 @@ def _workbook(file: SourceFile, named: Named, wanted: str | None) -> Opened:
         raise _unclear(file, problems)
     if len(found) > 1:
         problem = f"{len(found)} sheets hold questions, of {names}"
-        raise Unclear(str(file), problem, {"sheet": found[0][0].name})
+        first, *others = (sheet.name for sheet, _ in found)
+        raise Unclear(str(file), problem, {"sheet": first}, others)
     return found[0][1]
 
 

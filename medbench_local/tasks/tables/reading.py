@@ -106,7 +106,8 @@ def read_tables(tables: Tables, album: Album) -> TablesRead:
     try:
         found = understand(opened.table, opened.columns, tables.how.answers)
     except UnclearAnswers as error:
-        raise Unclear(tables.path, str(error), {"answers": error.ways[0]}) from error
+        first, *others = error.ways
+        raise Unclear(tables.path, str(error), {"answers": first}, others) from error
     asked, defects = _asked(tables.path, found, opened.columns, album)
     left_out: list[str] = []
     if defects and not tables.how.leave_out:

@@ -20,15 +20,16 @@ class Unclear(InputError):
         path: the file.
         problem: what is not clear.
         settles: what has to be said, by the arguments of ``import_questions``: an example of each value.
-        where: its place in the file.
+        others: what may be said instead of the value of the only one.
     """
 
     def __init__(
-        self, path: str | Path, problem: str, settles: Mapping[str, object], where: str = ""
+        self, path: str | Path, problem: str, settles: Mapping[str, object], others: Sequence[str] = ()
     ) -> None:
         said = ", ".join(f"`{name}={_as_python(value)}`" for name, value in settles.items())
-        super().__init__(path, where, problem, advice=f"Say it: {said}.")
         self.settles = dict(settles)
+        self.instead = f" (or {', '.join(_as_python(other) for other in others)})" if others else ""
+        super().__init__(path, "", problem, advice=f"Say it: {said}{self.instead}.")
 
 
 def call_to_import(path: str | Path, settles: Mapping[str, object]) -> str:
