@@ -326,7 +326,7 @@ def import_questions(
     answers: Notation | None = None,
     sheet: str | None = None,
     encoding: str | None = None,
-    offline: bool = False,
+    offline: bool | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ImportedQuestions:
@@ -349,7 +349,7 @@ def import_questions(
         answers: how these are written, where the file does not show it: "letters", "from 0", "from 1" or "texts".
         sheet: of a workbook with several that hold questions.
         encoding: of a CSV that is neither UTF-8 nor Windows-1252.
-        offline: use only what the hub's cache has.
+        offline: never touch the network, for a data set of the hub; None for what HF_HUB_OFFLINE says.
         force: replace the questions that are in the folder.
         progress: listens to the reading of pictures; silence by default.
 
@@ -370,7 +370,7 @@ def import_questions(
         questions,
         None if output is None else Path(output),
         HowToRead(named, answers, sheet, encoding),
-        offline=offline,
+        offline=resolve(CompareOptions(offline=offline)).offline,
         force=force,
         progress=progress or Silent(),
     )
@@ -838,8 +838,8 @@ def task_prompts(
     )
     listener = _listener(progress)
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
-    for warning in loaded.warnings:
-        listener.note(f"warning: {warning}")
+    for note in (*loaded.notes, *(f"warning: {warning}" for warning in loaded.warnings)):
+        listener.note(note)
     style = prompt_style_by_name(
         model,
         options.prompting("medical"),

@@ -47,7 +47,10 @@ def import_(
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="Which sheet of a workbook.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a CSV that is not UTF-8.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Use only what the hub's cache has.")] = False,
+    offline: Annotated[
+        bool | None,
+        typer.Option("--offline/--no-offline", help="Never touch the network, for data of the hub."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the questions in the folder.")] = False,
     json: Json = False,
 ) -> None:

@@ -92,7 +92,7 @@ def import_file(
         raise UsageError(
             f"There are questions in {folder} already.", advice="Name another folder, or `force=True`."
         )
-    place = _located(path, how, offline or read_settings().offline, progress)
+    place = _located(path, how, offline, progress)
     read = _read(place, progress)
     questions = {name: tuple(one.question for one in split) for name, split in read.splits.items()}
     pictures = [p for split in questions.values() for question in split for p in question.pictures]

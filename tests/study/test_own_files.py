@@ -147,6 +147,6 @@ def test_names(fakes: Fakes, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a/own.csv and b/own.csv are both called own"):
         fakes.compare(tasks="a/own.csv,b/own.csv")
     as_csv(tmp_path / "one, two.csv", rows(20))
-    asked = resolve(CompareOptions(tasks="one, two.csv,demo-anatomy"))  # type: ignore[arg-type]
+    asked = resolve(CompareOptions(tasks="one, two.csv,demo-anatomy"))
     assert asked.tasks == ("one, two.csv", "demo-anatomy")
-    assert resolve(CompareOptions(tasks="a, b,")).tasks == ("a", "b")  # type: ignore[arg-type]
+    assert resolve(CompareOptions(tasks="a, b,")).tasks == ("a", "b")

@@ -111,10 +111,10 @@ def read_tables(tables: Tables, album: Album) -> TablesRead:
     asked, defects = _asked(tables.path, found, opened.columns, album)
     left_out: list[str] = []
     if defects and not tables.how.leave_out:
-        error = QuestionsError(tables.path, [str(defect) for defect in sorted(defects, key=place_in_file)])
+        refused = QuestionsError(tables.path, [str(defect) for defect in sorted(defects, key=place_in_file)])
         if tables.described:
-            error.advice = f"Write `defects: leave out` into {tables.path.name} to do without these rows."
-        raise error
+            refused.advice = f"Write `defects: leave out` into {tables.path.name} to do without these rows."
+        raise refused
     if defects:
         rows = len({defect.where for defect in defects})
         left_out = [
