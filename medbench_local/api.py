@@ -357,6 +357,7 @@ def import_questions(
     answers: Notation | None = None,
     sheet: str | None = None,
     encoding: str | None = None,
+    offline: bool | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ImportedQuestions:
@@ -370,14 +371,16 @@ def import_questions(
 
     Args:
         questions: CSV (commas, semicolons, tabs or bars; UTF-8, UTF-16 or Windows-1252), Excel (.xlsx), JSON or JSON
-            Lines, with a question, its options (a column each, or one that lists them) and the answer (letter, number
-            or text) in each row, and perhaps an id, a subject, a passage, names of pictures and a split.
+            Lines or Parquet, with a question, its options (a column each, or one that lists them) and the answer
+            (letter, number or text) in each row, and perhaps an id, a subject, a passage, names of pictures and a
+            split; or a YAML file that describes a data set of the hub (see docs/questions.md).
         output: the task's folder; by default one beside the file, called as the file.
         columns: which column is what, where their names do not say: "question", "options", "answer", "id", "subject",
             "passage", "images" or "split" to one name or several.
         answers: how these are written, where the file does not show it: "letters", "from 0", "from 1" or "texts".
         sheet: of a workbook with several that hold questions.
         encoding: of a CSV that is neither UTF-8 nor Windows-1252.
+        offline: never touch the network, for a data set of the hub; None for what HF_HUB_OFFLINE says.
         force: replace the questions that are in the folder.
         progress: listens to the reading of pictures; silence by default.
 
@@ -388,6 +391,7 @@ def import_questions(
         QuestionsError: rows are not what they should be; its ``defects`` are all of them.
         InputError: the file cannot be read, or it is not clear what its columns or answers mean.
         UsageError: the folder holds questions already, or Excel is to be read without openpyxl.
+        AcquireError: a data set of the hub cannot be had.
         StoreError: the folder cannot be written.
     """
     named = {
@@ -397,6 +401,7 @@ def import_questions(
         questions,
         None if output is None else Path(output),
         HowToRead(named, answers, sheet, encoding),
+        offline=resolve(CompareOptions(offline=offline)).offline,
         force=force,
         progress=progress or Silent(),
     )
@@ -907,8 +912,8 @@ def task_prompts(
     )
     listener = _listener(progress)
     loaded = load_task(task, data_dir=options.data_dir, offline=options.offline, progress=listener)
-    for warning in loaded.warnings:
-        listener.note(f"warning: {warning}")
+    for note in (*loaded.notes, *(f"warning: {warning}" for warning in loaded.warnings)):
+        listener.note(note)
     style = prompt_style_by_name(
         model,
         options.prompting("medical"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 
 class Advance(Protocol):
@@ -40,6 +41,17 @@ class Asking(Progress, Protocol):
 
 def _ignore(amount: float, *, known: bool = False) -> None:
     """Nobody counts."""
+
+
+_told: WeakKeyDictionary[Progress, set[str]] = WeakKeyDictionary()
+
+
+def note_once(progress: Progress, text: str) -> None:
+    """Say one line to a listener that has not heard it yet: the pairs of a sweep read the same questions."""
+    told = _told.setdefault(progress, set())
+    if text not in told:
+        told.add(text)
+        progress.note(text)
 
 
 class Silent:

@@ -54,6 +54,7 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "compare": lambda _: medbench_local.compare(*PAIR, tasks=["demo"], offline=True),
     "convert": lambda folder: medbench_local.convert(MODEL, folder / "x.gguf", offline=True),
     "fetch_model": lambda _: medbench_local.fetch_model(MODEL, quant="q8_0", offline=True),
+    "import_questions": lambda folder: medbench_local.import_questions(described(folder), offline=True),
     "plan": lambda _: medbench_local.plan(*PAIR, tasks=["medqa"], offline=True),
     "plan_sweep": lambda _: medbench_local.plan_sweep([PAIR], tasks=["medqa"], offline=True),
     "score_file": lambda folder: medbench_local.score_file(
@@ -65,6 +66,12 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "sweep": lambda _: medbench_local.sweep([PAIR], tasks=["demo"], offline=True),
     "task_prompts": lambda _: medbench_local.task_prompts("llama-2-7b", "medqa", offline=True),
 }
+
+
+def described(folder: Path) -> Path:
+    path = folder / "data.yaml"
+    path.write_text("repository: owner/data\nfiles: q.csv\n", encoding="utf-8")
+    return path
 
 
 def requests_file(folder: Path) -> Path:
@@ -105,6 +112,7 @@ def test_the_prompts_of_a_run_are_exported_offline(monkeypatch: pytest.MonkeyPat
     [
         ["compare", *PAIR, "--tasks", "demo"],
         ["convert", MODEL, "--output", "x.gguf"],
+        ["import", "data.yaml"],
         ["models", "fetch", MODEL],
         ["models", "show", MODEL],
         ["prompts", "export", "--model", "llama-2-7b", "--task", "medqa", "--output", "x.jsonl"],
@@ -119,6 +127,7 @@ def test_the_flag_wins_too(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     requests_file(tmp_path)
+    described(tmp_path)
     command(*words, "--offline")
     assert hub.requests == []
     command(*words)

@@ -39,12 +39,9 @@ Part = Literal[
     "pathvqa-test",
     "mmmu-validation",
     "mmmu-test",
-    "table-demonstrations",
-    "table-validation",
-    "table-test",
 ]
-"""Which questions of files belong to a split. Those from "all-closed" on are of data sets with pictures and of
-tables: their readers know them, the others are in `medbench_local.tasks.parts`."""
+"""Which questions of files belong to a split. Those from "all-closed" on are of data sets with pictures: their readers
+know them, the others are in `medbench_local.tasks.parts`."""
 Name = Annotated[StrictStr, Field(min_length=1)]
 Size = Annotated[StrictInt, Field(ge=1)]
 
@@ -232,8 +229,38 @@ def expand_tasks(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-QUESTION_FILES = (".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".json")
+def names_apart(text: str) -> tuple[str, ...]:
+    """Names of tasks that one text holds, between commas; one in the name of a file or folder that is there is no end.
+
+    Names without anything in them are left out.
+    """
+    parts = text.split(",")
+    found: list[str] = []
+    while parts:
+        together = (",".join(parts[:count]).strip() for count in range(len(parts), 1, -1))
+        name = next((name for name in together if _is_there(name)), parts[0].strip())
+        del parts[: name.count(",") + 1]
+        found += [name] if name else []
+    return tuple(found)
+
+
+QUESTION_FILES = (".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".json", ".parquet")
 """Endings of files that questions of one's own are read from; of those that are text, with ".gz" after them, too."""
+
+OTHER_FILES = {
+    ".xls": "old Excel files",
+    ".xlsb": "binary Excel files",
+    ".ods": "OpenDocument files",
+    ".odt": "OpenDocument files",
+    ".numbers": "Numbers files",
+    ".doc": "Word files",
+    ".docx": "Word files",
+    ".pdf": "PDF files",
+}
+"""Endings of files that people keep questions in and that are not read, and what they are."""
+
+DESCRIPTIONS = (".yaml", ".yml")
+"""Endings of files that say how to read a data set; see `medbench_local.catalog.described`."""
 
 
 def is_own(name: str) -> bool:
@@ -244,9 +271,18 @@ def is_own(name: str) -> bool:
 
 
 def is_table(name: str) -> bool:
-    """Whether a task's name means a file of questions: by its ending, unless it is a folder."""
+    """Whether a task's name means a file of questions, or one that describes a data set: by its ending, unless it is a
+    folder."""
     ending = Path(name.removesuffix(".gz")).suffix.lower()
-    return name not in task_names() and ending in QUESTION_FILES and not user_path(name).is_dir()
+    known = {*QUESTION_FILES, *OTHER_FILES, *DESCRIPTIONS}
+    return name not in task_names() and ending in known and not user_path(name).is_dir()
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return user_path(name).exists()
+    except OSError:  # longer than any name
+        return False
 
 
 @cache

@@ -14,6 +14,9 @@ from medbench_local.cli.output import err, out, print_json, warn
 from medbench_local.cli.progress import progress
 from medbench_local.cli.wording import on_command_line
 
+PRINTED = 50
+"""How many defects are printed; nobody mends thousands by hand, and the first would be gone from the screen."""
+
 
 class Answers(str, Enum):
     """How answers are written."""
@@ -27,7 +30,10 @@ class Answers(str, Enum):
 def import_(
     questions: Annotated[
         Path,
-        typer.Argument(help="CSV, Excel (.xlsx), JSON or JSON Lines: question, options and answer in a row."),
+        typer.Argument(
+            help="CSV, Excel (.xlsx), JSON, JSON Lines or Parquet: question, options and answer in a row; or YAML "
+            "that describes a data set of the hub."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option(help="The task's folder.  \\[default: beside the file, called as it]")
@@ -41,6 +47,10 @@ def import_(
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="Which sheet of a workbook.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a CSV that is not UTF-8.")] = None,
+    offline: Annotated[
+        bool | None,
+        typer.Option("--offline/--no-offline", help="Never touch the network, for data of the hub."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the questions in the folder.")] = False,
     json: Json = False,
 ) -> None:
@@ -63,16 +73,21 @@ def import_(
             answers=None if answers is None else answers.value,
             sheet=sheet,
             encoding=encoding,
+            offline=offline,
             force=force,
             progress=progress(),
         )
     except QuestionsError as error:
+        if json:
+            print_json({"file": error.path, "defects": error.defects})
         console = err()
         count = "1 defect" if len(error.defects) == 1 else f"{len(error.defects):,} defects"
         console.print("[red]error:[/] ", end="")
         console.print(f"{plain(error.path)}: {count}; nothing was written.", markup=False)
-        for defect in error.defects:
+        for defect in error.defects[:PRINTED]:
             console.print(f"  {plain(defect)}", markup=False)
+        if len(error.defects) > PRINTED:
+            console.print(f"and {len(error.defects) - PRINTED:,} more; --json has all of them.", markup=False)
         raise typer.Exit(BAD_INPUT) from None
     for warning in found.warnings:
         warn(warning)

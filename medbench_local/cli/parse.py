@@ -10,14 +10,16 @@ from medbench_local.prompts.prompting import MODELS
 
 
 def names(text: str | None) -> tuple[str, ...] | None:
-    """``a,b`` as ("a", "b"); None stays None.
+    """``a,b`` as ("a", "b"); None stays None. A comma in the name of a file that is there is part of it.
 
     Raises:
         UsageError: nothing is named.
     """
     if text is None:
         return None
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    from medbench_local.catalog.task import names_apart
+
+    found = names_apart(text)
     if not found:
         raise UsageError(f"'{text}' names nothing.", advice="Separate names by commas, without blanks.")
     return found

@@ -62,7 +62,8 @@ def show(
     task: Annotated[
         str,
         typer.Argument(
-            help="A task id, a group, or a folder of your own questions.", autocompletion=complete.task
+            help="A task id, a group, or a file or folder of your own questions.",
+            autocompletion=complete.task,
         ),
     ],
     asked: CompareOptions,
@@ -103,6 +104,7 @@ def show(
                 "id": loaded.id,
                 "title": loaded.title,
                 "splits": api.describe_task(loaded),
+                "notes": loaded.notes,
                 "warnings": loaded.warnings,
                 "question": {
                     "id": question.id,
@@ -131,6 +133,8 @@ def show(
         )
         files = ", ".join(file.path for file in split.files)
         console.print(f"{name}: {len(split.questions):,} questions{expected}; {plain(files)}", markup=False)
+    for note in loaded.notes:
+        console.print(plain(note), markup=False)
     for warning in loaded.warnings:
         warn(warning)
     console.print(

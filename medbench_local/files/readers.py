@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from medbench_local.errors import InputError
@@ -21,12 +22,15 @@ MAX_CSV = 256 * 2**20
 """Largest csv file, in bytes."""
 
 
-def json_lines(file: SourceFile, *, constants: bool = True) -> Iterator[Row]:
+def json_lines(
+    file: SourceFile, *, constants: bool = True, refused: Callable[[InputError], object] | None = None
+) -> Iterator[Row]:
     """One row for each line that is not blank; every one must hold a JSON mapping.
 
     Args:
         file: what is read, line by line.
         constants: whether ``NaN`` and ``Infinity``, which Python programs write, are read.
+        refused: hears of lines that hold none, which are left out then.
 
     Raises:
         InputError: with the line.
@@ -45,9 +49,15 @@ def json_lines(file: SourceFile, *, constants: bool = True) -> Iterator[Row]:
             line = line.rstrip()
             if not line:
                 continue
-            value = parse_json(line, file, where, constants=constants)
-            if not isinstance(value, dict):
-                raise InputError(str(file), where, "expected a JSON mapping on each line")
+            try:
+                value = parse_json(line, file, where, constants=constants)
+                if not isinstance(value, dict):
+                    raise InputError(str(file), where, "expected a JSON mapping on each line")
+            except InputError as error:
+                if refused is None:
+                    raise
+                refused(error)
+                continue
             yield Row(file, where, value)
 
 
@@ -114,6 +124,39 @@ def csv_rows(file: SourceFile) -> Iterator[tuple[str, list[str]]]:
             yield where, cells
 
 
+def parquet_columns(file: SourceFile) -> dict[str, bool]:
+    """The columns of a parquet file, in order, and whether bytes stand in each: in itself, its fields or items.
+
+    Raises:
+        InputError: it is not a parquet file.
+    """
+    from pyarrow import parquet, types
+
+    def has_bytes(kind: Any) -> bool:
+        if types.is_struct(kind) or types.is_list(kind) or types.is_large_list(kind):
+            return any(has_bytes(kind.field(place).type) for place in range(kind.num_fields))
+        return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+    with _parquet_explained(file):
+        schema = parquet.read_schema(file.path)
+        return {field.name: has_bytes(field.type) for field in schema}
+
+
+@contextmanager
+def _parquet_explained(file: SourceFile) -> Iterator[None]:
+    """What goes wrong while a parquet file is read, as InputErrors."""
+    import pyarrow
+
+    refuse_stand_in_at(file.path)
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(file.path, "", "no such file") from error
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(str(file), "", f"not a readable parquet file: {plain(first, 200)}") from error
+
+
 def parquet_rows(file: SourceFile, columns: Sequence[str], *, batch: int = 4096) -> Iterator[Row]:
     """One row for each record, with the named columns ("context.contexts" for a field of a struct) only.
 
@@ -125,28 +168,23 @@ def parquet_rows(file: SourceFile, columns: Sequence[str], *, batch: int = 4096)
     Raises:
         InputError: it is not a parquet file, or a column is not there.
     """
-    import pyarrow
     from pyarrow import parquet
 
-    refuse_stand_in_at(file.path)
-    try:
-        # In pieces of a megabyte: otherwise all row groups are fetched beforehand, and pictures are gigabytes.
-        with parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=2**20) as table:
-            names = table.schema_arrow.names
-            for name in columns:
-                if name.split(".")[0] not in names:
-                    problem = f"this column is required; the file has {listed(names)}"
-                    raise InputError(str(file), f"column '{name}'", problem)
-            number = 0
-            for held in table.iter_batches(batch_size=batch, columns=list(columns), use_threads=False):
-                for fields in held.to_pylist():
-                    number += 1
-                    yield Row(file, f"row {number}", fields)
-    except FileNotFoundError as error:
-        raise InputError(file.path, "", "no such file") from error
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(str(file), "", f"not a readable parquet file: {plain(first, 200)}") from error
+    # In pieces of a megabyte: otherwise all row groups are fetched beforehand, and pictures are gigabytes.
+    with (
+        _parquet_explained(file),
+        parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=2**20) as table,
+    ):
+        names = table.schema_arrow.names
+        for name in columns:
+            if name.split(".")[0] not in names:
+                problem = f"this column is required; the file has {listed(names)}"
+                raise InputError(str(file), f"column '{name}'", problem)
+        number = 0
+        for held in table.iter_batches(batch_size=batch, columns=list(columns), use_threads=False):
+            for fields in held.to_pylist():
+                number += 1
+                yield Row(file, f"row {number}", fields)
 
 
 def _members(file: SourceFile) -> Iterator[tuple[str, Any]]:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medbench_local.catalog.protocol import load_protocol
-from medbench_local.errors import InputError, QuestionsError, UsageError
+from medbench_local.catalog.task import DESCRIPTIONS
+from medbench_local.errors import InputError, UsageError
 from medbench_local.files.atomic import whole_file, write_lines
-from medbench_local.files.rows import Row, SourceFile
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress
 from medbench_local.settings import read_settings
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.tasks.album import Album
+from medbench_local.tasks.described import in_description, in_table
 from medbench_local.tasks.load import own_name
+from medbench_local.tasks.locations import DataLocation
+from medbench_local.tasks.picture import Picture
 from medbench_local.tasks.question import SPLITS, Question, SplitName
-from medbench_local.tasks.readers.own import question_in
 from medbench_local.tasks.repeats import repeats
 from medbench_local.tasks.tables.naming import table_name
-from medbench_local.tasks.tables.reading import HowToRead, TableRead, read_table
+from medbench_local.tasks.tables.reading import HowToRead, TablesRead, read_tables
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,13 @@ class ImportedQuestions:
 
 
 def import_file(
-    source: str | Path, output: Path | None, how: HowToRead, *, force: bool, progress: Progress
+    source: str | Path,
+    output: Path | None,
+    how: HowToRead,
+    *,
+    offline: bool,
+    force: bool,
+    progress: Progress,
 ) -> ImportedQuestions:
     """Make a task's folder of a file. Arguments and errors as of `medbench_local.api.import_questions`."""
     path = user_path(source)
@@ -84,12 +92,14 @@ def import_file(
         raise UsageError(
             f"There are questions in {folder} already.", advice="Name another folder, or `force=True`."
         )
-    read = read_table(SourceFile(path), how)
-    questions = _checked(path, read, progress)
+    place = _located(path, how, offline, progress)
+    read = _read(place, progress)
+    questions = {name: tuple(one.question for one in split) for name, split in read.splits.items()}
+    pictures = [p for split in questions.values() for question in split for p in question.pictures]
+    _copy_pictures(folder, pictures)
     for name, file in files.items():
-        write_lines(file, [json.dumps(row.fields, ensure_ascii=False) + "\n" for row in read.splits[name]])
-    if path.parent.resolve() != folder.resolve():
-        _copy_pictures(folder, [question for split in questions.values() for question in split])
+        rows = [json.dumps(one.row.fields, ensure_ascii=False) + "\n" for one in read.splits[name]]
+        write_lines(file, rows)
     count = len(questions["test"])
     confidence = load_protocol("laptop").bootstrap.confidence
     (detectable,) = detectable_beforehand({folder.resolve().name: count}, confidence=confidence)
@@ -98,36 +108,37 @@ def import_file(
         path,
         {name: len(split) for name, split in questions.items()},
         read.notes,
-        (*read.warnings, *repeats(questions)),
+        (*read.warnings, *repeats({name: questions[name] for name in SPLITS}, within=False)),
         detectable,
         questions["test"][0],
     )
 
 
-def _checked(path: Path, read: TableRead, progress: Progress) -> dict[SplitName, tuple[Question, ...]]:
-    """The questions as they will be asked; all that are refused are said."""
-    file = SourceFile(path)
-    defects: list[str] = []
-    found: dict[SplitName, list[Question]] = {name: [] for name in SPLITS}
-    with Album((SourceFile(path.parent),), read_settings().home, progress) as album:
-        for name, rows in read.splits.items():
-            for row in rows:
-                try:
-                    found[name].append(question_in(Row(file, row.where, row.fields), None, album))
-                except InputError as error:
-                    defects.append(f"{error.where}: {error.problem}")
-        if defects:
-            raise QuestionsError.of(path, defects)
-        album.check(
-            picture for split in found.values() for question in split for picture in question.pictures
-        )
-        album.refuse_defects("Names of pictures are relative to the folder of the file with the questions.")
-    return {name: tuple(split) for name, split in found.items()}
+def _located(path: Path, how: HowToRead, offline: bool, progress: Progress) -> DataLocation:
+    """Where the files lie, and how they are to be read."""
+    if path.suffix.lower() in DESCRIPTIONS:
+        if how != HowToRead():
+            raise UsageError(
+                f"{path} says itself how its data set is to be read.",
+                advice="Write columns, answers or encoding into it.",
+            )
+        return in_description(path, offline=offline, progress=progress)
+    place = in_table(path)
+    assert place.tables is not None
+    return replace(place, tables=replace(place.tables, how=how))
 
 
-def _copy_pictures(folder: Path, questions: Sequence[Question]) -> None:
-    for picture in {
-        picture.name: picture for question in questions for picture in question.pictures
-    }.values():
-        with whole_file(folder / picture.name, nbytes=picture.path.stat().st_size) as temporary:
+def _read(place: DataLocation, progress: Progress) -> TablesRead:
+    assert place.tables is not None
+    inside = not place.source.startswith("hub:")
+    with Album(place.pictures or (), read_settings().home, progress, inside=inside) as album:
+        return read_tables(place.tables, album)
+
+
+def _copy_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
+    for picture in {picture.name: picture for picture in pictures}.values():
+        target = folder / picture.name
+        if target.exists() and target.samefile(picture.path):
+            continue
+        with whole_file(target, nbytes=picture.path.stat().st_size) as temporary:
             shutil.copyfile(picture.path, temporary)

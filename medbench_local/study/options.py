@@ -318,10 +318,11 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
         InputError: a file that is named (protocol, chat template, system prompt) is malformed.
     """
     from medbench_local.catalog.protocol import Protocol, load_protocol
+    from medbench_local.catalog.task import names_apart
     from medbench_local.scoring.rules import RULES
 
     if isinstance(options.tasks, str):  # which is a sequence of texts, too: its letters
-        options = replace(options, tasks=[name.strip() for name in options.tasks.split(",") if name.strip()])
+        options = replace(options, tasks=names_apart(options.tasks))
     check_ranges(options)
     settings = read_settings()
     named = protocol if options.protocol is None else options.protocol

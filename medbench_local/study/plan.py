@@ -16,7 +16,7 @@ from medbench_local.catalog.task import expand_tasks, task_names
 from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import LOSSLESS
-from medbench_local.progress import Progress
+from medbench_local.progress import Progress, note_once
 from medbench_local.prompts.thinking_style import style_of
 from medbench_local.results.record import THINKERS, Role, Thinkers
 from medbench_local.scoring.rules import RULES
@@ -317,10 +317,13 @@ def load_cells(
     names, shots = asked_tasks(options, sources), asked_shots(options)
     found = [task.read(progress) for task in located_tasks(options, sources, progress)]
     for task in found:
+        for note in task.notes:
+            note_once(progress, f"{task.id}: {note}")
         same = [other for other, known in zip(names, found, strict=True) if known.id == task.id]
         if len(same) > 1:  # answers are kept by the task's name
             raise UsageError(
-                f"{' and '.join(same)} are both called {task.id}.", advice="Name it once, or rename a folder."
+                f"{' and '.join(same)} are both called {task.id}.",
+                advice="Name it once, or rename a file or folder.",
             )
         pool = len(task.questions("demonstrations")) if max(shots) > 0 else 0
         if max(shots) > pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
@@ -33,10 +34,20 @@ class Album:
         places: folders, or folders in zip archives (`SourceFile.member`), in which names are looked up, in order.
         home: the tool's home, for pictures that are no files of their own and for hashes.
         progress: hears of large files being hashed.
+        inside: refuse links in these folders that lead out of them: for pictures of one's own, whose files may come
+            from anybody. The hub's cache is made of such links.
     """
 
-    def __init__(self, places: Sequence[SourceFile], home: Path, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        places: Sequence[SourceFile],
+        home: Path,
+        progress: Progress | None = None,
+        *,
+        inside: bool = False,
+    ) -> None:
         self._places = places
+        self._inside = inside
         self._store = PictureStore(home)
         self._progress = progress or Silent()
         self._open = ExitStack()
@@ -73,8 +84,28 @@ class Album:
             where = ", ".join(str(place) for place in self._places)
             problem = f"there is no picture {plain(clean)}; looked for in {plain(where, 400)}"
             self._defects.setdefault(clean, row.error(problem, name=key))
-            return _NONE
+            return replace(_NONE, name=clean)
+        if self._inside and self._is_led_outside(picture.path):
+            raise row.error(f"the picture {plain(clean)} is a link that leads out of its folder", name=key)
         return picture
+
+    def take(self, data: bytes) -> str:
+        """Keep a picture that a table holds: the name under which `named` finds it then.
+
+        Raises:
+            StoreError: it cannot be written, or the disk is full.
+        """
+        sha256, _ = self._store.keep(data)
+        name = f"images/{sha256}{_ending(data)}"
+        self._found[name] = Picture(sha256, name, self._store.path(sha256))
+        return name
+
+    def problem_of(self, picture: Picture) -> str:
+        """What is wrong with a picture, which may be missing; "" as far as is known, see `check`."""
+        if picture == _NONE:
+            return self._defects[picture.name].problem
+        error = self._defects.get(picture.sha256)
+        return "" if error is None else f"{plain(picture.name)}: {error.problem}"
 
     def rows(
         self,
@@ -178,6 +209,12 @@ class Album:
         more = f" (the first of {count:,} pictures that cannot be used)" if count > 1 else ""
         raise InputError(first.path, first.where, f"{first.problem}{more}", advice=first.advice or advice)
 
+    def _is_led_outside(self, path: Path) -> bool:
+        folders = [place.path for place in self._places if path.is_relative_to(place.path)]
+        return bool(folders) and not any(
+            path.resolve().is_relative_to(folder.resolve()) for folder in folders
+        )
+
     def _look(self, name: str) -> Picture | None:
         for place in self._places:
             if place.path.suffix.lower() == ".zip":
@@ -258,6 +295,18 @@ def _content(row: Row, name: str) -> bytes | None:
     if data is not None and not isinstance(data, bytes):
         raise row.error("expected the bytes of a picture", name=name)
     return data or None
+
+
+def _ending(data: bytes) -> str:
+    """What a file of these bytes is called after its dot; other programs ask it what to open it with."""
+    known = (
+        (b"\x89PNG", ".png"),
+        (b"\xff\xd8", ".jpg"),
+        (b"GIF8", ".gif"),
+        (b"RIFF", ".webp"),
+        (b"BM", ".bmp"),
+    )
+    return next((ending for mark, ending in known if data.startswith(mark)), "")
 
 
 def _leads_outside(name: str) -> bool:

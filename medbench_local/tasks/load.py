@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medbench_local.catalog.task import EMBEDDED, is_own, is_table, task_entry, task_names
+from medbench_local.catalog.task import DESCRIPTIONS, EMBEDDED, is_own, is_table, task_entry, task_names
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress, Silent
 from medbench_local.settings import read_settings
-from medbench_local.tasks.locations import DataLocation, in_data_dir, in_folder, in_table, on_the_hub
+from medbench_local.tasks.described import in_description, in_table
+from medbench_local.tasks.locations import DataLocation, in_data_dir, in_folder, on_the_hub
 from medbench_local.tasks.question import SPLITS, Question, Split, SplitName, Task
 from medbench_local.tasks.reading import read_splits
 from medbench_local.tasks.repeats import repeats
@@ -77,7 +78,8 @@ def load_task(
 
     A folder of one's own holds ``demonstrations.jsonl``, ``validation.jsonl`` and ``test.jsonl`` (see
     `medbench_local.tasks.readers.own`) and gives the task its name. A file is a table (see
-    `medbench_local.tasks.tables`), whose questions are split here; the task is called as the file, without its ending.
+    `medbench_local.tasks.tables`), whose questions are split here, or describes a data set (see
+    `medbench_local.catalog.described`); the task is called as the file, without its ending.
 
     Args:
         task_id: a name of the catalog, a file, or a folder.
@@ -111,7 +113,11 @@ def locate_task(
         if not path.is_file():
             raise InputError(path, "", "no such file")
         name = table_name(path)
-        return LocatedTask(name, name, None, {}, in_table(path), wanted)
+        if path.suffix.lower() in DESCRIPTIONS:
+            place = in_description(path, offline=offline, progress=progress)
+        else:
+            place = in_table(path)
+        return LocatedTask(name, name, None, {}, place, wanted)
     if is_own(task_id):
         folder = user_path(task_id)
         if not folder.is_dir():
@@ -172,12 +178,12 @@ def _read(
     with progress.step(f"reading {id}", total=None, unit="questions") as advance:
         read = read_splits(place, options, wanted, read_settings().home, progress, advance)
     splits: dict[SplitName, Split] = {}
-    notes: list[str] = []
-    for name, (found, files) in read.items():
+    notes = [*read.warnings]
+    for name, (found, files) in read.splits.items():
         last = place.files[place.splits[name].files[-1]]
         splits[name] = Split(_with_ids(found.questions, name, last), sizes.get(name), files)
         notes += [f"{name}: {note}" for note in found.notes]
-    return Task(id, title, splits, tuple(_warnings(id, place, splits, notes)))
+    return Task(id, title, splits, tuple(_warnings(id, place, splits, notes)), read.notes)
 
 
 def _with_ids(questions: Sequence[Question], split: SplitName, file: SourceFile) -> tuple[Question, ...]:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medbench_local.catalog.task import Format, HubLayout, Layout, Part, Source, SplitFiles, TaskEntry
+from medbench_local.catalog.task import Format, HubLayout, Layout, Source, SplitFiles, TaskEntry
 from medbench_local.errors import AcquireError, InputError, UnreachableError
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
 from medbench_local.tasks.question import SPLITS, SplitName
+from medbench_local.tasks.tables.reading import Tables
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class DataLocation:
         note: a warning for whoever uses this place, or "".
         pictures: folders and archives in which pictures lie that questions name; None where questions have none.
         obtain: how to obtain the data set's files, for a person.
+        tables: how the files are read together and split here, if they are.
     """
 
     format: Format
@@ -37,6 +39,12 @@ class DataLocation:
     note: str = ""
     pictures: Sequence[SourceFile] | None = None
     obtain: str = ""
+    tables: Tables | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether its files are of one's own, or of anybody, and not of the catalog."""
+        return self.format in ("own", "table")
 
 
 def in_folder(folder: Path, source: str) -> DataLocation:
@@ -46,21 +54,6 @@ def in_folder(folder: Path, source: str) -> DataLocation:
     pictures = None if source == "embedded" else (SourceFile(folder),)
     advice = "Names of pictures are relative to the folder of the questions."
     return DataLocation("own", splits, files, source, pictures=pictures, obtain=advice)
-
-
-def in_table(path: Path) -> DataLocation:
-    """A file whose questions are split here; pictures are looked up in its folder."""
-    parts: dict[SplitName, Part] = {
-        "demonstrations": "table-demonstrations",
-        "validation": "table-validation",
-        "test": "table-test",
-    }
-    splits = {name: SplitFiles(files=(path.name,), part=part) for name, part in parts.items()}
-    advice = "Names of pictures are relative to the folder of the file with the questions."
-    pictures = (SourceFile(path.parent),)
-    return DataLocation(
-        "table", splits, {path.name: SourceFile(path)}, "local", pictures=pictures, obtain=advice
-    )
 
 
 def in_data_dir(
@@ -153,7 +146,7 @@ def _fetch(
         offline=offline,
         progress=progress,
     )
-    splits = _splits(layout, entry, lambda pattern: _complete(fnmatch.filter(paths, pattern)))
+    splits = _splits(layout, entry, lambda pattern: complete(fnmatch.filter(paths, pattern)))
     names = [name for split in wanted for name in splits[split].files]
     if not all(splits[split].files for split in wanted):
         raise not_cached(layout.repository, layout.revision)
@@ -183,10 +176,10 @@ def _stored(folder: Path, name: str) -> SourceFile:
 def _in_folder(folder: Path, pattern: str) -> list[str]:
     """The files of a folder that a path with "*" stands for; itself where parts are missing."""
     found = [path.relative_to(folder).as_posix() for path in folder.glob(pattern) if path.is_file()]
-    return _complete(found) or [pattern]
+    return complete(found) or [pattern]
 
 
-def _complete(names: Sequence[str]) -> list[str]:
+def complete(names: Sequence[str]) -> list[str]:
     """Files in the order of their names; none if these say that there are more of them ("-00000-of-00003")."""
     parts = [part for name in names if (part := re.match(r"(.*)-\d{5}-of-(\d{5})", name))]
     here = Counter(part[1] for part in parts)

@@ -134,12 +134,14 @@ class Task:
         title: for people.
         splits: those that were asked for; by default all three.
         warnings: one sentence for each thing that differs from the official data.
+        notes: how its questions were read, where that was found out, one sentence each: for whoever has them read.
     """
 
     id: str
     title: str
     splits: dict[SplitName, Split]
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def questions(self, split: SplitName) -> tuple[Question, ...]:
         """The questions of ``split`` in the data set's order."""

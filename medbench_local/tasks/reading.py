@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from medbench_local.catalog.task import Format, SplitFiles
+from medbench_local.errors import InputError, QuestionsError
 from medbench_local.files.hashes import file_sha256
 from medbench_local.files.rows import SourceFile
 from medbench_local.progress import Progress
@@ -16,6 +18,8 @@ from medbench_local.tasks.album import Album
 from medbench_local.tasks.locations import DataLocation
 from medbench_local.tasks.parts import PARTS
 from medbench_local.tasks.question import DataFile, Question, SplitName, SplitRead
+from medbench_local.tasks.tables.reading import Tables, TablesRead, read_tables
+from medbench_local.tasks.tables.table import Unclear, call_to_import
 
 Reader = Callable[..., Iterable[Question]]
 """The questions of a file; the number of options, if it is known, is that of every question. Where questions may have
@@ -39,6 +43,21 @@ def part_reader_of(format: Format) -> PartReader | None:
     return reader
 
 
+@dataclass(frozen=True)
+class SplitsRead:
+    """The questions of several splits.
+
+    Attributes:
+        splits: those of each, and the files that they come from.
+        notes: how they were read, where that was found out, one sentence each.
+        warnings: what is odd about all of them.
+    """
+
+    splits: dict[SplitName, tuple[SplitRead, tuple[DataFile, ...]]]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 def read_splits(
     place: DataLocation,
     options: int | None,
@@ -46,7 +65,7 @@ def read_splits(
     home: Path,
     progress: Progress,
     advance: Callable[[int], object],
-) -> dict[SplitName, tuple[SplitRead, tuple[DataFile, ...]]]:
+) -> SplitsRead:
     """The questions of the wanted splits, and the files that they come from.
 
     Args:
@@ -62,10 +81,19 @@ def read_splits(
     """
     found: dict[SplitName, tuple[SplitRead, tuple[DataFile, ...]]] = {}
     hashes: dict[Path, str] = {}
-    with Album(place.pictures or (), home, progress) as album:
-        read = _reading(place, options, album)
+    tables: TablesRead | None = None
+    # The hub's cache is made of links that lead out of its folders.
+    inside = place.own and not place.source.startswith("hub:")
+    with Album(place.pictures or (), home, progress, inside=inside) as album:
+        if place.tables is not None:
+            tables = _read_tables(place.tables, album)
+        else:
+            read = _reading(place, options, album)
         for name in wanted:
-            split = read(place.splits[name])
+            if tables is not None:
+                split = SplitRead([one.question for one in tables.splits[name]])
+            else:
+                split = read(place.splits[name])
             pictures = [picture for question in split.questions for picture in question.pictures]
             album.check(pictures)
             album.refuse_defects(place.obtain)
@@ -78,7 +106,28 @@ def read_splits(
             records = [(path, hashes[path]) for path in paths]
             records += album.used(pictures)
             found[name] = split, tuple(DataFile(str(path), sha256, place.source) for path, sha256 in records)
-    return found
+    if tables is None:
+        return SplitsRead(found)
+    others = tuple(f"warning: {warning}" for warning in tables.warnings if warning not in tables.reported)
+    return SplitsRead(found, (*tables.notes, *others), tables.reported)
+
+
+def _read_tables(tables: Tables, album: Album) -> TablesRead:
+    """The questions of tables that are used without being imported; errors say how to say more of them."""
+    try:
+        return read_tables(tables, album)
+    except Unclear as error:
+        said = {name: value for name, value in error.settles.items() if name in ("columns", "answers")}
+        if tables.described:
+            advice = f"Say it in {tables.path.name}: {', '.join(f'`{name}:`' for name in said)}."
+        else:
+            call = call_to_import(tables.path, error.settles)
+            advice = f"Say it once by {call}{error.instead}, then name the folder that it makes as the task."
+        raise InputError(error.path, error.where, error.problem, advice=advice) from error
+    except QuestionsError as error:
+        if not tables.described:
+            error.advice = f"{call_to_import(tables.path, {})} lists all of them."
+        raise
 
 
 def _reading(place: DataLocation, options: int | None, album: Album) -> Callable[[SplitFiles], SplitRead]:

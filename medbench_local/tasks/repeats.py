@@ -27,8 +27,8 @@ _LOOKED_AT, _BEGINNING = 200, 40
 Key = tuple[str, frozenset[str], tuple[Picture, ...]]
 
 
-def repeats(splits: Mapping[SplitName, tuple[Question, ...]]) -> Iterator[str]:
-    """One sentence for each two splits that share questions, and one if the test set repeats its own."""
+def repeats(splits: Mapping[SplitName, tuple[Question, ...]], *, within: bool = True) -> Iterator[str]:
+    """One sentence for each two splits that share questions, and one if the test set repeats its own (``within``)."""
     beginnings = {name: [_beginning(q.text) for q in questions] for name, questions in splits.items()}
 
     def keys(name: SplitName, among: set[str]) -> Iterator[tuple[Question, Key]]:
@@ -42,7 +42,7 @@ def repeats(splits: Mapping[SplitName, tuple[Question, ...]]) -> Iterator[str]:
         found = [(question, seen[key]) for question, key in keys(name, both) if key in seen]
         where = known if known == "demonstrations" else f"{known} questions"
         yield from _said(found, name, f"is also among the {where}", f"are also among the {where}")
-    if "test" in splits:
+    if within and "test" in splits:
         twice = {beginning for beginning, count in Counter(beginnings["test"]).items() if count > 1}
         first: dict[Key, Question] = {}
         found = [

@@ -48,4 +48,41 @@ def test_a_file_is_shown_as_a_task(command: Command, tmp_path: Path) -> None:
     ended = command("tasks", "show", path)
     assert ended.code == 0
     assert "test: 11 questions" in ended.out
+    assert "Split at random with seed 42: 11 test, 4 validation, 5 demonstrations." in ended.out
     assert "no such file" in command("tasks", "show", tmp_path / "none.csv").err
+
+
+def test_a_file_used_at_once_says_the_command_that_settles_it(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "our ward.csv"
+    path.write_text(
+        "Was,A,B,Nun\n" + "".join(f"Q {n}?,a,b,{'AB'[n % 2]}\n" for n in range(20)), encoding="utf-8"
+    )
+    said = command("compare", "demo-med", "demo-base", "--tasks", path).err
+    assert f"`medbench-local import '{path}' --columns question=… --columns answer=…`" in said.replace(
+        "\n", " "
+    )
+    text = path.read_text(encoding="utf-8").replace("Was", "question").replace("Nun", "answer")
+    path.write_text(text.replace(",A\n", ",1\n").replace(",B\n", ",0\n"), encoding="utf-8")
+    assert command("tasks", "show", path).code == 0
+    path.write_text(
+        text.replace(",b,", ",b,c,").replace(",B,", ",B,C,").replace(",A\n", ",1\n").replace(",B\n", ",2\n")
+    )
+    said = command("compare", "demo-med", "demo-base", "--tasks", path).err
+    assert f"`medbench-local import '{path}' --answers 'from 0'` (or \"from 1\")" in said.replace("\n", " ")
+    path.write_text("question,A,B,answer\n" + "Q?,a,b,Z\n" * 9, encoding="utf-8")
+    said = command("compare", "demo-med", "demo-base", "--tasks", path).err
+    assert f"`medbench-local import '{path}'` lists all of them." in said.replace("\n", " ")
+
+
+def test_fifty_defects_are_printed_and_all_are_in_json(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "ward.csv"
+    path.write_text(HEADER + ",yes,no,A\n" * 73, encoding="utf-8")
+    ended = command("import", path)
+    assert ended.code == 2
+    assert ended.err.count("there is no question") == 50
+    assert "and 23 more; --json has all of them." in ended.err
+    ended = command("import", path, "--json")
+    assert ended.code == 2
+    found = json.loads(ended.out)
+    assert found["file"] == str(path)
+    assert len(found["defects"]) == 73

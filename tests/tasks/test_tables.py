@@ -256,7 +256,7 @@ def test_a_hundred_questions_are_told_what_they_can_find(tmp_path: Path) -> None
 def test_what_stands_twice_stays_in_one_split(tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
     lines = ["id,question,A,B,answer"]
-    lines += [f"{n},Question {n % 30}{'?' if n < 30 else ' ?'},yes,no,A" for n in range(60)]
+    lines += [f"{n},Question {n % 30}{'?' if n < 30 else ' ?'},yes,no,{'AB'[n % 2]}" for n in range(60)]
     path.write_text("\n".join(lines), encoding="utf-8")
     found = import_questions(path)
     seen: dict[int, set[str]] = {}
@@ -265,8 +265,15 @@ def test_what_stands_twice_stays_in_one_split(tmp_path: Path) -> None:
             seen.setdefault(int(row["id"]) % 30, set()).add(file.name)
     assert len(seen) == 30
     assert all(len(files) == 1 for files in seen.values())
-    assert len(found.warnings) == 1
-    assert "test questions repeat an earlier one" in found.warnings[0]
+    (warning,) = found.warnings
+    assert warning.startswith("30 questions repeat an earlier one")
+    assert ": line 2 and line 32; line 3 and line 33; line 4 and line 34 and 27 more." in warning
+    assert "60 questions that are the same" in " ".join(found.notes)
+    # Used at once, the report says it of those that were asked; how the file was read is no warning of the data.
+    task = load_task(str(path), data_dir=None)
+    (said,) = task.warnings
+    assert "test questions repeat an earlier one" in said
+    assert any(note.startswith("warning: 30 questions repeat") for note in task.notes)
 
 
 def test_the_split_that_a_table_says(tmp_path: Path) -> None:
@@ -283,7 +290,9 @@ def test_the_split_that_a_table_says(tmp_path: Path) -> None:
 def test_columns_that_are_not_found_are_named_by_somebody(tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
     path.write_text(in_columns(letters, header="Was;A;B;C;D;Nun"), encoding="utf-8")
-    with pytest.raises(InputError, match="No column is found for question; there are 'Was', 'A', 'B'"):
+    with pytest.raises(
+        InputError, match="No column is found for question and answer; there are 'Was', 'A', 'B'"
+    ):
         import_questions(path)
     assert imported(path, columns={"question": "Was", "answer": "Nun"}) == ROWS
 
@@ -338,16 +347,30 @@ def test_pictures_are_taken_along(tmp_path: Path) -> None:
     from PIL import Image
 
     (tmp_path / "x").mkdir()
-    Image.new("RGB", (8, 8), "red").save(tmp_path / "x" / "a.png")
+    for n in range(10):
+        Image.new("RGB", (8, 8), (n, 0, 0)).save(tmp_path / "x" / f"{n}.png")
     path = tmp_path / "q.csv"
-    lines = ["question,A,B,answer,image"] + [f"Question {n}?,yes,no,A,x/a.png" for n in range(10)]
+    lines = ["question,A,B,answer,image"] + [
+        f"Question {n}?,yes,no,{'AB'[n % 2]},x/{n}.png" for n in range(10)
+    ]
     path.write_text("\n".join(lines), encoding="utf-8")
     found = import_questions(path)
-    (picture,) = load_task(str(found.task), data_dir=None).questions("test")[0].pictures
-    assert picture.path == found.task / "x" / "a.png"
-    path.write_text("\n".join([*lines[:-1], "Question 9?,yes,no,A,x/b.png"]), encoding="utf-8")
-    with pytest.raises(InputError, match=r"there is no picture x/b.png"):
+    question = load_task(str(found.task), data_dir=None).questions("test")[0]
+    (picture,) = question.pictures
+    assert (
+        picture.path == found.task / "x" / f"{question.text.removeprefix('Question ').removesuffix('?')}.png"
+    )
+    (tmp_path / "x" / "8.png").write_bytes(b"no picture")
+    bad = ["Question 9?,yes,no,A,x/b.png", "Again?,yes,no,A,x/b.png", "Out?,yes,no,A,../b.png"]
+    path.write_text("\n".join([*lines[:-1], *bad]), encoding="utf-8")
+    with pytest.raises(QuestionsError) as caught:
         import_questions(path, force=True)
+    assert [defect.partition("; ")[0] for defect in caught.value.defects] == [
+        "line 10, column 'image': x/8.png: no picture of a known kind (PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM, JPEG2000)",
+        "line 11, column 'image': there is no picture x/b.png",
+        "line 12, column 'image': there is no picture x/b.png",
+        "line 13, column 'image': the name of a picture leads out of its folder: ../b.png",
+    ]
 
 
 def test_blood_groups_among_letters(tmp_path: Path) -> None:

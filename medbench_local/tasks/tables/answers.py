@@ -13,7 +13,7 @@ from medbench_local.tasks.tables.table import Defect
 Notation = Literal["letters", "from 0", "from 1", "texts"]
 """What somebody may say of a column."""
 
-READINGS: Mapping[str, Reading] = {
+READINGS: Mapping[Notation, Reading] = {
     "letters": Reading.LABEL,
     "from 0": Reading.ZERO,
     "from 1": Reading.ONE,
@@ -25,7 +25,16 @@ SLIPS = 0.05
 
 
 class UnclearAnswers(Exception):
-    """A column may be read in several ways that name different options."""
+    """A column may be read in several ways that name different options.
+
+    Args:
+        problem: a sentence.
+        ways: what somebody may say of it, the likeliest first.
+    """
+
+    def __init__(self, problem: str, ways: Sequence[Notation]) -> None:
+        super().__init__(problem)
+        self.ways = ways
 
 
 @dataclass(frozen=True)
@@ -99,12 +108,14 @@ def _likeliest(
     """The way in which most answers are options, and what shows that it is this one."""
     count = {reading: sum(place is not None for place in found) for reading, found in places.items()}
     best = [reading for reading in Reading if count[reading] == max(count.values())]
-    different = [best[0]] + [reading for reading in best[1:] if places[reading] != places[best[0]]]
-    if len(different) > 1 and rows:
+    different = [best[0]]
+    different += [reading for reading in best[1:] if _contradict(places[reading], places[best[0]])]
+    if len(different) > 1:
         ways = " and as ".join(reading.value for reading in different)
         raise UnclearAnswers(
             f"The answers in '{column}' can be read as {ways}, which are different options ({rows[0].where}: "
-            f"{written(rows[0].value)!r}), and no row shows which is meant."
+            f"{written(rows[0].value)!r}), and no row shows which is meant.",
+            [notation for reading in different for notation, known in READINGS.items() if known is reading],
         )
     chosen = best[0]
     if chosen not in NUMBERS:
@@ -118,12 +129,18 @@ def _likeliest(
         first, second = rows[shows[0]], rows[against[0]]
         raise UnclearAnswers(
             f"The answers in '{column}' count from 0 and from 1: {written(first.value)} ({first.where}, "
-            f"{len(first.options.labels)} options) and {written(second.value)} ({second.where})."
+            f"{len(first.options.labels)} options) and {written(second.value)} ({second.where}).",
+            ["from 0", "from 1"],
         )
     if not shows:
         return chosen, ""
     row = rows[shows[0]]
     return chosen, f": {row.where} has {written(row.value)}, with {len(row.options.labels)} options"
+
+
+def _contradict(one: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    """Whether a row is read as two options; half letters and half texts, which complete each other, are not."""
+    return any(None not in (a, b) and a != b for a, b in zip(one, other, strict=True))
 
 
 def _problem(row: Asked, reading: Reading) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_lowercase
 
 ROLES = ("question", "options", "answer", "id", "subject", "passage", "images", "split")
 """What a column may be; the first three are needed."""
+
+_SINGLE = ("question", *ROLES[3:])
 
 _NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "question": (
@@ -54,7 +56,16 @@ _OPTION = re.compile(
 
 
 class UnclearColumns(Exception):
-    """The columns are not found; the text says which and what there is."""
+    """The columns are not found; the text says which and what there is.
+
+    Args:
+        problem: a sentence.
+        roles: what would have to be said.
+    """
+
+    def __init__(self, problem: str, roles: Sequence[str] = ROLES[:3]) -> None:
+        super().__init__(problem)
+        self.settles = {role: ["…", "…"] if role == "options" else "…" for role in roles}
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,15 @@ class Columns:
         parts += [f"{role} is '{name}'" for role in ROLES[3:] if (name := getattr(self, role))]
         return ", ".join(parts)
 
+    def with_those_of(self, other: Columns) -> Columns | None:
+        """The columns of two files together, of which either may lack what is not needed; None if they differ."""
+        both = {
+            role: (getattr(self, role), getattr(other, role)) for role in ("options", "answers", *_SINGLE)
+        }
+        if any(own and others and own != others for own, others in both.values()):
+            return None
+        return replace(self, **{role: own or others for role, (own, others) in both.items()})
+
     def used(self) -> set[str]:
         """All columns that mean something."""
         return {self.question, *self.options, *self.answers, *(getattr(self, role) for role in ROLES[3:])} - {
@@ -103,7 +123,9 @@ def find_columns(names: Sequence[str], named: Mapping[str, Sequence[str]]) -> Co
     for role, said in named.items():
         for name in said:
             if name not in here:
-                raise UnclearColumns(f"There is no column '{name}' for {role}; there are {_quoted(here)}.")
+                raise UnclearColumns(
+                    f"There is no column '{name}' for {role}; there are {_quoted(here)}.", [role]
+                )
     found: dict[str, tuple[str, ...]] = {}
     taken = {name for said in named.values() for name in said}
     free = [name for name in here if name not in taken]
@@ -112,18 +134,20 @@ def find_columns(names: Sequence[str], named: Mapping[str, Sequence[str]]) -> Co
     if "options" not in named:
         apart = _options_apart(free)
         if apart and found["options"]:
-            raise UnclearColumns(f"Options may be {_quoted(found['options'])} or {_quoted(apart)}.")
+            problem = f"Options may be {_quoted(found['options'])} or {_quoted(apart)}."
+            raise UnclearColumns(problem, ["options"])
         found["options"] = found["options"] or apart
-    for role in ROLES[:3]:
-        if not found[role]:
-            raise UnclearColumns(f"No column is found for {role}; there are {_quoted(here)}.")
+    missing = [role for role in ROLES[:3] if not found[role]]
+    if missing:
+        problem = f"No column is found for {' and '.join(missing)}; there are {_quoted(here) or 'none'}."
+        raise UnclearColumns(problem, missing)
     for role in ROLES:
         single = role not in ("options", "answer")
         repeated = next((name for name in found[role] if here.count(name) > 1), None)
         if repeated is not None:
-            raise UnclearColumns(f"The column '{repeated}' is there {here.count(repeated)} times.")
+            raise UnclearColumns(f"The column '{repeated}' is there {here.count(repeated)} times.", [role])
         if len(found[role]) > 1 and (single or (role == "options" and _listed(found[role]))):
-            raise UnclearColumns(f"The {role} may be any of {_quoted(found[role])}.")
+            raise UnclearColumns(f"The {role} may be any of {_quoted(found[role])}.", [role])
     one = {role: found[role][0] if found[role] else "" for role in ROLES}
     return Columns(
         question=one["question"],
@@ -176,13 +200,14 @@ def _options_apart(names: Sequence[str]) -> tuple[str, ...]:
             if there != labels[: len(there)]:
                 missing = next(label for label in labels if label not in group)
                 columns = _quoted([group[label] for label in there])
-                raise UnclearColumns(f"Option {missing.upper()} has no column, but there are {columns}.")
+                problem = f"Option {missing.upper()} has no column, but there are {columns}."
+                raise UnclearColumns(problem, ["options"])
             sets.append(tuple(group[label] for label in there))
             break
     if "0" in groups.get("", {}) and len(sets) > 1:
         sets = sets[:1]
     if len(sets) > 1:
-        raise UnclearColumns(f"Options may be {' or '.join(_quoted(one) for one in sets)}.")
+        raise UnclearColumns(f"Options may be {' or '.join(_quoted(one) for one in sets)}.", ["options"])
     return sets[0] if sets else ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -12,10 +13,13 @@ from medbench_local.errors import InputError
 from medbench_local.files.readers import MAX_CSV
 from medbench_local.files.rows import SourceFile
 from medbench_local.files.streams import open_bytes
-from medbench_local.tasks.tables.table import Defect, GridRow
+from medbench_local.tasks.tables.table import OLE, ZIP, Defect, GridRow
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What may stand between cells, the likeliest first."""
+
+MOST_BROKEN = 1_000
+"""Lines that are not csv after which nothing more is read: it is no such file."""
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
@@ -48,6 +52,9 @@ def decoded(file: SourceFile, encoding: str | None) -> Text:
         data = stream.read(MAX_CSV + 1)
     if len(data) > MAX_CSV:
         raise InputError(str(file), "", f"larger than {MAX_CSV // 2**20} MiB")
+    if data.startswith((ZIP, OLE)):
+        problem = "holds no text: it begins as Excel workbooks do, whatever its name says"
+        raise InputError(str(file), "", problem, advice="Name it as what it is (.xlsx), or save it as CSV.")
     marked = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), None)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -79,7 +86,8 @@ def decoded(file: SourceFile, encoding: str | None) -> Text:
         )
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise InputError(str(file), f"line {line}", "a NUL character; expected csv text")
+        advice = 'Save it as UTF-8, or say what it is: `encoding="utf-16"`.'
+        raise InputError(str(file), f"line {line}", "a NUL character; expected csv text", advice=advice)
     return Text(text, notes, warnings)
 
 
@@ -90,21 +98,40 @@ def _beyond_ascii(line: str) -> str:
 
 
 def grid(text: str, separator: str) -> tuple[list[GridRow], list[Defect]]:
-    """The rows of ``text`` that are not blank; what is not csv after a row ends the reading and is a defect."""
+    """The rows of ``text`` that are not blank; lines that are not csv are defects, and reading goes on behind each."""
     rows: list[GridRow] = []
-    skipped = 0
-    if text[:4].lower() == "sep=" and text[5:6] in ("\n", "\r"):
-        end = text.index("\n") + 1 if "\n" in text else len(text)
-        text, skipped = text[end:], 1
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    defects: list[Defect] = []
+    lines = io.StringIO(
+        text, newline=""
+    ).readlines()  # ends at the breaks that csv knows: not those of splitlines()
+    number = 1 if text[:4].lower() == "sep=" and text[5:6] in ("\n", "\r") else 0
+    reader = csv.reader(itertools.islice(lines, number, None), delimiter=separator, strict=True)
+    before = number
     while True:
-        where = f"line {reader.line_num + 1 + skipped}"
+        start = before + reader.line_num
+        where = f"line {start + 1}"
         try:
             cells = next(reader)
         except StopIteration:
-            return rows, []
+            return rows, defects
         except csv.Error as error:
-            return rows, [Defect(where, "", f"not valid csv: {error}; the rows after it were not read")]
+            defects.append(Defect(where, "", _broken(error)))
+            if len(defects) == MOST_BROKEN:
+                defects.append(Defect(f"line {start + 2}", "", "this line and those after it were not read"))
+                return rows, defects
+            before = start + 1  # a quotation mark too many has swallowed lines that are good
+            reader = csv.reader(itertools.islice(lines, before, None), delimiter=separator, strict=True)
+            continue
         row = GridRow(where, tuple(cells))
         if not row.blank:
             rows.append(row)
+
+
+def _broken(error: csv.Error) -> str:
+    """What is wrong with a line, in words."""
+    said = str(error)
+    if "unexpected end of data" in said or "field larger" in said:
+        return "not valid csv: its quotation mark is never closed"
+    if "expected after" in said:
+        return "not valid csv: text follows a closing quotation mark; inside quoted text each has to be written twice"
+    return f"not valid csv: {said}"

@@ -37,7 +37,8 @@ def options_apart(cells: Sequence[object]) -> list[str]:
 def options_listed(cell: object) -> tuple[list[str], tuple[str, ...] | None]:
     """The options in one cell, and what they are called where it says so.
 
-    A list or a mapping, or a text that is one as JSON or Python writes it, or has one option a line or between bars.
+    A list or a mapping, or a text that is one as JSON or Python writes it, or has one option a line, between bars or
+    between semicolons, or behind its letter or number: "A) yes B) no".
 
     Raises:
         BadCell: it is none of these.
@@ -49,13 +50,13 @@ def options_listed(cell: object) -> tuple[list[str], tuple[str, ...] | None]:
             raise BadCell("expected as many labels as texts")
         value = dict(zip(map(text_of, labels), texts, strict=True))
     if isinstance(value, Mapping):
-        keys = tuple(bare(str(key)).casefold() for key in value)
-        return _texts(list(value.values())), keys
+        texts = options_apart(_texts(list(value.values())))
+        return texts, tuple(bare(str(key)).casefold() for key in [*value][: len(texts)])
     if isinstance(value, list | tuple):
         if value and all(isinstance(item, Mapping) and "text" in item for item in value):
             keys = tuple(bare(text_of(item.get("label", item.get("key", "")))).casefold() for item in value)
             return _texts([item["text"] for item in value]), keys if all(keys) else None
-        return _texts(value), None
+        return options_apart(_texts(value)), None
     raise BadCell('expected a list of options, such as ["yes", "no"], or one a line')
 
 
@@ -112,11 +113,30 @@ def _parsed(cell: str, *, plain_text: bool = False) -> object:
                 continue
     if plain_text:
         return text
-    for separator in ("\n", "|"):
+    if (apart := _behind_labels(text)) is not None:
+        return apart
+    for separator in ("\n", "|", ";"):
         parts = [part.strip() for part in text.split(separator)]
         if len(parts) > 1:
             return [part for part in parts if part]
     return text
+
+
+def _behind_labels(text: str) -> dict[str, str] | None:
+    """The options of "A) yes; B) no" by their labels; None if it does not begin with the first of them."""
+    for labels in (ascii_lowercase, [str(number) for number in range(1, MAX_OPTIONS + 1)]):
+        found: list[re.Match[str]] = []
+        for label in labels:
+            before = re.compile(rf"(?:^|(?<=[\s;,|/]))\(?{label}[).:](?=\s)", re.IGNORECASE)
+            match = before.search(text, found[-1].end()) if found else before.match(text)
+            if match is None:
+                break
+            found.append(match)
+        if len(found) > 1:
+            ends = [*(match.start() for match in found[1:]), len(text)]
+            texts = [text[m.end() : end].strip(" \t\n\r;,|/") for m, end in zip(found, ends, strict=True)]
+            return dict(zip(labels, texts, strict=False))
+    return None
 
 
 def _texts(items: Sequence[object]) -> list[str]:

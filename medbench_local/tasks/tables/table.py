@@ -2,8 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from medbench_local.errors import InputError
+
+ZIP, OLE = b"PK\3\4", b"\xd0\xcf\x11\xe0"
+"""How workbooks begin: those of today, and old or encrypted ones."""
+
+
+class Unclear(InputError):
+    """A table that can be read once somebody says more of it.
+
+    Args:
+        path: the file.
+        problem: what is not clear.
+        settles: what has to be said, by the arguments of ``import_questions``: an example of each value.
+        others: what may be said instead of the value of the only one.
+    """
+
+    def __init__(
+        self, path: str | Path, problem: str, settles: Mapping[str, object], others: Sequence[str] = ()
+    ) -> None:
+        said = ", ".join(f"`{name}={_as_python(value)}`" for name, value in settles.items())
+        self.settles = dict(settles)
+        self.instead = f" (or {', '.join(_as_python(other) for other in others)})" if others else ""
+        super().__init__(path, "", problem, advice=f"Say it: {said}{self.instead}.")
+
+
+def call_to_import(path: str | Path, settles: Mapping[str, object]) -> str:
+    """How a file is imported by a program, as messages have it; the command line makes a command of it."""
+    said = "".join(f", {name}={_as_python(value)}" for name, value in settles.items())
+    return f"`import_questions({_as_python(str(path))}{said})`"
+
+
+def _as_python(value: object) -> str:
+    """A text, a list or a mapping of them as Python has it, with double quotes."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -27,10 +64,17 @@ class Defect:
 
 @dataclass(frozen=True)
 class Record:
-    """One row: its place, and its cells by column."""
+    """One row.
+
+    Attributes:
+        where: its place; no other row of the task has the same.
+        cells: by column.
+        part: the split or splits that its file belongs to: ids are unique in each.
+    """
 
     where: str
     cells: Mapping[str, object] = field(repr=False)
+    part: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ SPLIT_NAMES: Mapping[str, SplitName] = {
 }
 """What a column "split" may say."""
 
+MANY = 5
+"""Questions that do not have their answer at the same place by chance."""
+
 _GARBLED = re.compile("\ufffd|Ã[\x80-\xbf¤¶¼Ÿ„–œ©¨]|â€")
 """Signs of a text that was once read in a wrong encoding."""
 
@@ -47,16 +50,27 @@ class OwnRow:
         where: its place in the table.
         fields: id, question, options, answer (index) and, where there are any, subject and images.
         split: where the table says which it belongs to.
+        passage: what the question is about, which its text begins with; "" for nothing.
+        part: as of its `Record`.
     """
 
     where: str
     fields: dict[str, object]
     split: SplitName | None = None
+    passage: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Understood:
-    """What was made of a table; with defects there are no more than the rows without any."""
+    """What was made of a table.
+
+    Attributes:
+        rows: those without a defect.
+        notes: how it was read, one sentence each.
+        warnings: what whoever reads results has to know.
+        defects: all that are wrong, in the order of the rows.
+    """
 
     rows: tuple[OwnRow, ...]
     notes: tuple[str, ...]
@@ -81,12 +95,14 @@ def understand(table: Table, columns: Columns, notation: Notation | None) -> Und
     options = _options(records, columns, defects)
     stripped, notes = _labels_off(options)
     settled = _answers(records, columns, stripped, notation, defects)
-    rows, ids = [], dict[str, str]()
+    rows, ids = [], dict[tuple[str, str], str]()
     for record in records:
-        fields = _fields(record, columns, defects)
-        id = str(fields["id"])
+        fields, passage = _fields(record, columns, defects)
+        id = record.part, str(fields["id"])
         if id in ids:
-            defects.append(Defect(record.where, columns.id, f"the id {id[:40]!r} is that of {ids[id]}, too"))
+            defects.append(
+                Defect(record.where, columns.id, f"the id {id[1][:40]!r} is that of {ids[id]}, too")
+            )
         ids.setdefault(id, record.where)
         split = _split(record, columns, defects)
         if record.where in settled.places:
@@ -94,19 +110,18 @@ def understand(table: Table, columns: Columns, notation: Notation | None) -> Und
                 "options": list(stripped[record.where].texts or ()),
                 "answer": settled.places[record.where],
             }
-            rows.append(OwnRow(record.where, fields, split))
+            rows.append(OwnRow(record.where, fields, split, passage, record.part))
     bad = {defect.where for defect in defects}
     good = tuple(row for row in rows if row.where not in bad)
     said = [f"Columns: {columns}.", *table.notes, *settled.notes, *notes, *_about(table, columns, good)]
-    warnings = (*table.warnings, *_garbled(good))
-    order = sorted(defects, key=_place)
-    return Understood(good, tuple(said), warnings, tuple(order))
+    warnings = (*_garbled(good), *_always_the_same(good))
+    return Understood(good, tuple(said), warnings, tuple(sorted(defects, key=place_in_file)))
 
 
-def _place(defect: Defect) -> int:
-    """Where rows are counted, their number: "line 12" is 12."""
-    number = re.fullmatch(r"\w+ (\d+)", defect.where)
-    return int(number[1]) if number else 0
+def place_in_file(defect: Defect) -> tuple[str, int]:
+    """Its file, where there are several, and the number of its row: "line 12" is 12, so is "line 12, column 3"."""
+    found = re.match(r"(.*?)(?:line|row|item) (\d+)", defect.where)
+    return (found[1], int(found[2])) if found else ("", 0)
 
 
 @dataclass(frozen=True)
@@ -189,7 +204,8 @@ def _value(cell: object) -> Value:
     return cell if isinstance(cell, int | float) and not isinstance(cell, bool) else text_of(cell)
 
 
-def _fields(record: Record, columns: Columns, defects: list[Defect]) -> dict[str, object]:
+def _fields(record: Record, columns: Columns, defects: list[Defect]) -> tuple[dict[str, object], str]:
+    """What a row says beside its options and answer, and the passage that its question begins with."""
     texts = {}
     for role in ("question", "passage", "id", "subject"):
         name = getattr(columns, role)
@@ -206,7 +222,7 @@ def _fields(record: Record, columns: Columns, defects: list[Defect]) -> dict[str
     if texts["subject"]:
         fields["subject"] = texts["subject"]
     images = picture_names(record.cells.get(columns.images)) if columns.images else []
-    return fields | ({"images": images} if images else {})
+    return fields | ({"images": images} if images else {}), texts["passage"]
 
 
 def _split(record: Record, columns: Columns, defects: list[Defect]) -> SplitName | None:
@@ -240,6 +256,17 @@ def _garbled(rows: Sequence[OwnRow]) -> list[str]:
         return []
     return [
         f"{len(bad):,} questions hold characters that were lost or garbled in a wrong encoding, first {bad[0]}."
+    ]
+
+
+def _always_the_same(rows: Sequence[OwnRow]) -> list[str]:
+    """A warning if the answer is always at the same place: a model that always says A would know them all."""
+    answers = {row.fields["answer"] for row in rows}
+    if len(rows) < MANY or len(answers) > 1 or not isinstance(place := next(iter(answers)), int):
+        return []
+    return [
+        f"The answer of all {len(rows):,} questions is option {_letter(place)}: a model that always says so is never "
+        "wrong. Is that the column of the answers? If so, put the options into another order."
     ]
 
 
