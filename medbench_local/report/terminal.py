@@ -170,8 +170,8 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
     columns = (Column("cell", name_of_row=True), *(Column(name, numeric=True) for name in numbers))
     total = cost.medical.tokens + cost.base.tokens
     expected = cost.medical.tokens_expected + cost.base.tokens_expected
-    if cost.seconds is not None and cost.seconds_expected is not None:
-        hours = f"about {_hours(cost.seconds_expected)}, at most {_hours(cost.seconds)} of decoding on this machine"
+    if cost.seconds is not None and cost.seconds_most is not None:
+        hours = f"about {_hours(cost.seconds)}, at most {_hours(cost.seconds_most)} of decoding on this machine"
     else:
         hours = "at most " + "; ".join(
             f"{total / speed / 3600:.1f} h at {speed:,} tokens a second" for speed in (200, 500, 2000)

@@ -121,14 +121,24 @@ class ComparisonCost:
     pictures: int = 0
 
     @property
-    def seconds(self) -> float | None:
-        """Most time that decoding takes on this machine; None if its speed is not known."""
-        return _sum(self.medical.seconds, self.base.seconds)
+    def tokens(self) -> int:
+        """Tokens decoded if everything ends where it is expected to."""
+        return self.medical.tokens_expected + self.base.tokens_expected
 
     @property
-    def seconds_expected(self) -> float | None:
-        """Time that decoding takes if the check ends where it is expected to."""
+    def tokens_most(self) -> int:
+        """Tokens decoded at most."""
+        return self.medical.tokens + self.base.tokens
+
+    @property
+    def seconds(self) -> float | None:
+        """Time that decoding is expected to take on this machine; None if its speed is not known."""
         return _sum(self.medical.seconds_expected, self.base.seconds_expected)
+
+    @property
+    def seconds_most(self) -> float | None:
+        """The same at most."""
+        return _sum(self.medical.seconds, self.base.seconds)
 
     def __str__(self) -> str:
         lines = []
