@@ -59,15 +59,16 @@ from medbench_local.results.presented import Drawing, draw_with
 from medbench_local.results.reading import read_results
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
+from medbench_local.results.sweep_cost import SweepCost
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_conversations import as_asked
 from medbench_local.scoring.own_prompts import UserRequest, pictures_of, read_requests, score_on
 from medbench_local.scoring.own_prompts import part_of as part_of
 from medbench_local.scoring.scored_file import write_scores
+from medbench_local.study.anywhere import plan_anywhere
 from medbench_local.study.arguments import arguments_of
 from medbench_local.study.check_model import run_check
 from medbench_local.study.compare import run_comparison
-from medbench_local.study.cost import plan_comparison
 from medbench_local.study.importing import ImportedQuestions, import_file
 from medbench_local.study.manifest import describe_task as describe_task
 from medbench_local.study.options import (
@@ -83,6 +84,7 @@ from medbench_local.study.partners import only_partner
 from medbench_local.study.per_model import need_one_model
 from medbench_local.study.precision import Choice, of_one_model
 from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pair, run_sweep, study_pairs
+from medbench_local.study.sweep_plan import plan_sweep as plan_pairs
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SplitName
@@ -124,6 +126,7 @@ __all__ = [
     "Silent",
     "StoreError",
     "Sweep",
+    "SweepCost",
     "UnreachableError",
     "UnsupportedArchitectureError",
     "UsageError",
@@ -263,9 +266,8 @@ def plan(asked: _Pair) -> ComparisonCost:
         MedbenchError: as `compare`.
     """
     sides = asked.sides()
-    return plan_comparison(
-        *sides, resolve(asked, protocol=default_protocol(*sides)), tools_for(asked.progress)
-    )
+    options = resolve(asked, protocol=default_protocol(*sides))
+    return plan_anywhere(*sides, options, tools_for(asked.progress))[0]
 
 
 @arguments_of(_Pairs)
@@ -282,16 +284,17 @@ def sweep(asked: _Pairs) -> Sweep:
 
 
 @arguments_of(_Pairs)
-def plan_sweep(asked: _Pairs) -> list[ComparisonCost]:
-    """What `sweep` would fetch and compute with the same arguments, pair by pair; nothing is computed.
+def plan_sweep(asked: _Pairs) -> SweepCost:
+    """What `sweep` would fetch and compute with the same arguments: pair by pair, and what they share once.
+
+    Nothing is computed but, once for a machine and a build of llama.cpp, the speed of a few precisions.
 
     {arguments}
 
     Raises:
         MedbenchError: as `sweep`.
     """
-    options, tools = resolve(asked), tools_for(asked.progress)
-    return [plan_comparison(pair.medical, pair.base, options, tools) for pair in each_once(_named(asked))]
+    return plan_pairs(each_once(_named(asked)), resolve(asked), tools_for(asked.progress))
 
 
 def _named(asked: _Pairs) -> list[PairNames]:

@@ -11,6 +11,7 @@ from medbench_local.cli import complete
 from medbench_local.cli.options import MODEL_HELP, Json, given, takes
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
+from medbench_local.cli.wording import on_command_line
 from medbench_local.study.options import CompareOptions
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; compute nothing.")]
@@ -50,7 +51,7 @@ def compare(
         if json:
             print_json(cost.to_dict())
         else:
-            out().print(show_plan(cost))
+            out().print(show_plan(cost, worded=on_command_line))
         return
     run = api.compare(medical, base, **given(asked), progress=progress())
     if not run.computed:

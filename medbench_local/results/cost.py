@@ -111,6 +111,7 @@ class ComparisonCost:
         warnings: of the tasks.
         detectable: which differences are likely to be missed, where models think about a sample of the questions.
         pictures: that are asked about, and encoded once for both models, which takes a second or two each.
+        assumed: what was assumed where files are not here and the hub was not asked, a sentence each.
     """
 
     medical: ModelCost
@@ -119,6 +120,7 @@ class ComparisonCost:
     warnings: tuple[str, ...]
     detectable: tuple[str, ...] = ()
     pictures: int = 0
+    assumed: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -152,7 +154,10 @@ class ComparisonCost:
             ]
         if self.pictures:
             lines.append(f"{self.pictures:,} pictures, each encoded once")
-        return "\n".join([*lines, *self.detectable, *(f"warning: {text}" for text in self.warnings)])
+        assumed = (f"assumed: {text}" for text in self.assumed)
+        return "\n".join(
+            [*lines, *self.detectable, *assumed, *(f"warning: {text}" for text in self.warnings)]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -161,6 +166,8 @@ class ComparisonCost:
             data["detectable"] = list(self.detectable)
         if self.pictures:
             data["pictures"] = self.pictures
+        if self.assumed:
+            data["assumed"] = list(self.assumed)
         for role, model in (("medical", self.medical), ("base", self.base)):
             data[role] = {
                 "model": model.name,
