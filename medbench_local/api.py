@@ -67,6 +67,7 @@ from medbench_local.scoring.own_prompts import part_of as part_of
 from medbench_local.scoring.scored_file import write_scores
 from medbench_local.study.anywhere import plan_anywhere
 from medbench_local.study.arguments import arguments_of
+from medbench_local.study.asking_sweep import agreed_to
 from medbench_local.study.check_model import run_check
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.importing import ImportedQuestions, import_file
@@ -279,8 +280,9 @@ def sweep(asked: _Pairs) -> Sweep:
     Raises:
         MedbenchError: as `compare`; the comparisons before it are kept.
     """
-    options = resolve(asked)
-    return run_sweep(_named(asked), options, tools_for(asked.progress))
+    options, tools = resolve(asked), tools_for(asked.progress)
+    wanted = each_once(_named(asked))
+    return run_sweep(wanted, options, agreed_to(wanted, options, tools))
 
 
 @arguments_of(_Pairs)
@@ -1006,4 +1008,9 @@ def tools_for(progress: Progress | None = None) -> Tools:
 
         write(folder, results)
 
-    return Tools(start_engine, _listener(progress), write_reports)
+    def show_plan(cost: ComparisonCost | SweepCost) -> str:
+        from medbench_local.report.plan_text import plan_text  # slow to import, and mostly not needed
+
+        return plan_text(cost)
+
+    return Tools(start_engine, _listener(progress), write_reports, show_plan)

@@ -18,7 +18,7 @@ import typer
 
 from medbench_local.cli.output import err
 from medbench_local.cli.wording import on_command_line
-from medbench_local.errors import MedbenchError
+from medbench_local.errors import CancelledError, MedbenchError
 from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
 from medbench_local.text import plain, plain_lines
 
@@ -79,6 +79,10 @@ def report(error: BaseException, words: Sequence[str]) -> int:
         if sys.stderr is not None:
             error.show()
         return error.exit_code
+    if isinstance(error, CancelledError):  # by who was asked, or by who stopped the work
+        if sys.stderr is not None:
+            err().print(plain(on_command_line(str(error))), markup=False)
+        return INTERRUPTED
     if isinstance(error, MedbenchError):
         _say(on_command_line(error.message), on_command_line(error.advice))
         return BAD_INPUT

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medbench_local.cli import complete
+from medbench_local.cli.asking import agreed
 from medbench_local.cli.options import MODEL_HELP, takes
-from medbench_local.cli.output import Listing, agreed, err, out, print_json, warn
+from medbench_local.cli.output import Listing, err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
 from medbench_local.text import plain

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
-import typer
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
@@ -16,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from medbench_local.cli.wording import on_command_line
-from medbench_local.errors import UsageError
 from medbench_local.text import plain
 
 WIDE = 1000
@@ -100,19 +98,3 @@ def warn(text: str) -> None:
     console = err()
     console.print("[yellow]warning:[/] ", end="")
     console.print(plain(on_command_line(text)), markup=False)
-
-
-def agreed(question: str, *, yes: bool) -> None:
-    """Go on only if a person agrees.
-
-    Raises:
-        Exit: no is answered.
-        UsageError: nobody can be asked.
-    """
-    if yes:
-        return
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError("Nobody can be asked without a terminal.", advice="Say --yes if it is meant.")
-    if not typer.confirm(plain(question), err=True):
-        err().print("nothing was removed")
-        raise typer.Exit

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from medbench_local.cli import complete
+from medbench_local.cli.asking import Yes
 from medbench_local.cli.compare import DryRun
 from medbench_local.cli.options import Json, given, takes
 from medbench_local.cli.output import out, print_json
@@ -31,6 +32,7 @@ def sweep(
         bool, typer.Option("--catalog", help="Every medical model of the catalog; see --partner.")
     ] = False,
     dry_run: DryRun = False,
+    yes: Yes = False,
     gpu_rate: Annotated[
         float,
         typer.Option(
@@ -58,7 +60,7 @@ def sweep(
         else:
             out().print(show_sweep_plan(cost, rate=gpu_rate, worded=on_command_line))
         return
-    found = api.sweep(named, **given(asked), progress=progress())
+    found = api.sweep(named, **given(asked), progress=progress(yes=yes))
     if json:
         print_json(sweep_dict(found))
     else:

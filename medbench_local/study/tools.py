@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medbench_local.progress import Progress, Silent
+from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.schema import Results
+from medbench_local.results.sweep_cost import SweepCost
 from medbench_local.scoring.session import StartEngine
 
 WriteReports = Callable[[Path, Results], None]
@@ -18,6 +20,10 @@ def no_reports(folder: Path, results: Results) -> None:
     """For who wants no reports."""
 
 
+ShowPlan = Callable[[ComparisonCost | SweepCost], str]
+"""A plan as lines of text, for who is asked about it."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """What is handed in.
@@ -26,8 +32,12 @@ class Tools:
         start_engine: loads a model; see `medbench_local.engine.base.Engine`.
         progress: listens.
         write_reports: makes the reports of a finished run.
+        show_plan: writes down a plan that takes long.
+        agreed: the pairs, as a user named them, about whose long work nobody is to be asked any more.
     """
 
     start_engine: StartEngine
     progress: Progress = field(default_factory=Silent)
     write_reports: WriteReports = no_reports
+    show_plan: ShowPlan = str
+    agreed: frozenset[tuple[str, str]] = frozenset()
