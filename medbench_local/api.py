@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from medbench_local.acquire.calibration import Speeds, known_speeds, measured_speeds
 from medbench_local.acquire.checkpoint_files import refuse_unused_base
+from medbench_local.acquire.inventory import plan_model
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
-from medbench_local.acquire.source import HubGguf, LocalGguf, resolve_model
+from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.model import FamilyName, model_names
 from medbench_local.catalog.names import Scoring, VisionLnPost
 from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
@@ -76,6 +77,7 @@ from medbench_local.study.options import (
     MODEL,
     CheckOptions,
     CompareOptions,
+    ResolvedOptions,
     SweepOptions,
     described,
     option,
@@ -893,6 +895,9 @@ def fetch_model(
         MedbenchError: the model cannot be had, converted or quantised.
     """
     options, tools = resolve(CompareOptions(offline=offline)), tools_for(progress)
+    source = resolve_model(model, adapter_base)
+    if quant is None and _cannot_be_had(source, options, tools.progress):
+        quant = FULL  # preparing it says why, before this machine is measured
     if quant is None:
         choice = usual_precision(
             model, measure=True, adapter_base=adapter_base, offline=offline, progress=progress
@@ -900,7 +905,7 @@ def fetch_model(
         tools.progress.note(str(choice))
         quant = choice.quant
     prepared = prepare_model(
-        resolve_model(model, adapter_base),
+        source,
         quant=quant if isinstance(quant, QuantConfig) else load_quant(quant),
         home=options.home,
         offline=options.offline,
@@ -908,6 +913,16 @@ def fetch_model(
     )
     refuse_unused_base(adapter_base, prepared.base)
     return prepared
+
+
+def _cannot_be_had(source: ModelSource, options: ResolvedOptions, progress: Progress) -> bool:
+    """Whether files are missing and may not be fetched.
+
+    Raises:
+        MedbenchError: the hub was asked, and does not answer or refuses.
+    """
+    full = load_quant(FULL)
+    return plan_model(source, full, home=options.home, offline=options.offline, progress=progress).about
 
 
 def usual_precision(

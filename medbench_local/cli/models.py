@@ -274,7 +274,7 @@ def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -
         )
     facts |= {
         "repository": f"{plan.repository or 'local'}" + (f" at {plan.commit}" if plan.commit else ""),
-        "still to download": amount(plan.download, "B"),
+        "still to download": amount(plan.download, "B") + (", about, from the catalog" if plan.about else ""),
         "full GGUF": f"{amount(plan.full_size, 'B')}" + (" (here)" if plan.full_here else ""),
         f"{plan.precision} GGUF": f"{amount(plan.quantised_size, 'B')}"
         + (" (here)" if plan.quantised_here else ""),
