@@ -132,12 +132,11 @@ def _closing(results: Results, folder: Path) -> Iterator[str]:
 
 def show_check(found: ModelCheck) -> RenderableType:
     """A check of precisions: task by task, over all, and what it means."""
-    said, differ, near = checked.meaning(found)
+    *said, near = checked.meaning(found)
     return Group(
         Text(checked.headline(found), style="bold"),
         FittedTable(checked.section(found)),
-        Text(said),
-        Text(differ),
+        *map(Text, said),
         Text(near, style="dim"),
     )
 

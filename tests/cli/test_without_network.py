@@ -32,6 +32,7 @@ COMMANDS = {
     "score": "score llama-2-7b requests.jsonl",
     "prompts show": "prompts show --model hf:owner/name --task demo-anatomy",
 }
+PLAN = "compare demo-med llama-2-7b --dry-run --tasks demo-anatomy --quant q8_0 --json"
 WAYS = ("switch", "refused", "no such host", "silent", "proxy refuses")
 
 
@@ -114,7 +115,7 @@ def test_a_plan_of_catalog_models_needs_none(
     command: Command, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     with no_network(way, monkeypatch):
-        ended = command("compare", "demo-med", "llama-2-7b", "--dry-run", "--tasks", "demo-anatomy", "--quant", "q8_0", "--json")  # fmt: skip
+        ended = command(*PLAN.split())
     assert ended.code == 0
     assert '"assumed"' in ended.out
     assert "llama-2-7b is about, from the catalog" in ended.out

@@ -55,9 +55,11 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def _run(fakes: Fakes, listener: Silent, *pair: str, **options: Any) -> Run:
-    asked = resolve(CompareOptions(**{"tasks": ["./made-up"], "shots": [0], "limit": 5} | options))
+    given: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0], "limit": 5}
+    asked = resolve(CompareOptions(**(given | options)))
     tools = Tools(fakes.start, listener, show_plan=lambda cost: f"the plan of\n{cost.seconds} s")
-    return compare.run_comparison(*(pair or (PAIR.medical, PAIR.base)), asked, tools)
+    medical, base = pair or (PAIR.medical, PAIR.base)
+    return compare.run_comparison(medical, base, asked, tools)
 
 
 def test_long_work_is_shown_and_asked_about_before_anything_is_made(
