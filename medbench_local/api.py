@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from medbench_local.acquire.calibration import Speeds, known_speeds, measured_speeds
 from medbench_local.acquire.checkpoint_files import refuse_unused_base
+from medbench_local.acquire.inventory import plan_model
 from medbench_local.acquire.prepare import PreparedModel, prepare_model
 from medbench_local.acquire.quantise import quantise
-from medbench_local.acquire.source import HubGguf, LocalGguf, resolve_model
+from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource, resolve_model
 from medbench_local.catalog.model import FamilyName, model_names
 from medbench_local.catalog.names import Scoring, VisionLnPost
 from medbench_local.catalog.protocol import Protocol, default_protocol, load_protocol
@@ -60,22 +61,25 @@ from medbench_local.results.reading import read_results
 from medbench_local.results.run_verification import Verification
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.sweep import Sweep
+from medbench_local.results.sweep_cost import SweepCost
 from medbench_local.results.sweep_folder import SweepFolder
 from medbench_local.scoring.opened import open_model
 from medbench_local.scoring.own_conversations import as_asked
 from medbench_local.scoring.own_prompts import UserRequest, pictures_of, read_requests, score_on
 from medbench_local.scoring.own_prompts import part_of as part_of
 from medbench_local.scoring.scored_file import write_scores
+from medbench_local.study.anywhere import plan_anywhere
 from medbench_local.study.arguments import arguments_of
+from medbench_local.study.asking_sweep import agreed_to
 from medbench_local.study.check_model import run_check
 from medbench_local.study.compare import run_comparison
-from medbench_local.study.cost import plan_comparison
 from medbench_local.study.importing import ImportedQuestions, import_file
 from medbench_local.study.manifest import describe_task as describe_task
 from medbench_local.study.options import (
     MODEL,
     CheckOptions,
     CompareOptions,
+    ResolvedOptions,
     SweepOptions,
     described,
     option,
@@ -85,6 +89,7 @@ from medbench_local.study.partners import only_partner
 from medbench_local.study.per_model import need_one_model
 from medbench_local.study.precision import Choice, of_one_model
 from medbench_local.study.sweep import PairNames, all_pairs, each_once, parse_pair, run_sweep, study_pairs
+from medbench_local.study.sweep_plan import plan_sweep as plan_pairs
 from medbench_local.study.tools import Tools
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import SplitName
@@ -126,6 +131,7 @@ __all__ = [
     "Silent",
     "StoreError",
     "Sweep",
+    "SweepCost",
     "UnreachableError",
     "UnsupportedArchitectureError",
     "UsageError",
@@ -274,9 +280,8 @@ def plan(asked: _Pair) -> ComparisonCost:
         MedbenchError: as `compare`.
     """
     sides = asked.sides()
-    return plan_comparison(
-        *sides, resolve(asked, protocol=default_protocol(*sides)), tools_for(asked.progress)
-    )
+    options = resolve(asked, protocol=default_protocol(*sides))
+    return plan_anywhere(*sides, options, tools_for(asked.progress))[0]
 
 
 @arguments_of(_Pairs)
@@ -292,9 +297,10 @@ def sweep(asked: _Pairs) -> Sweep:
     Raises:
         MedbenchError: as `compare`; the comparisons before it are kept.
     """
-    options = resolve(asked)
+    options, tools = resolve(asked), tools_for(asked.progress)
+    wanted = each_once(_named(asked))
     with _resumable(asked.progress):
-        return run_sweep(_named(asked), options, tools_for(asked.progress))
+        return run_sweep(wanted, options, agreed_to(wanted, options, tools))
 
 
 def read_sweep(folder: str | Path) -> Sweep:
@@ -311,16 +317,17 @@ def read_sweep(folder: str | Path) -> Sweep:
 
 
 @arguments_of(_Pairs)
-def plan_sweep(asked: _Pairs) -> list[ComparisonCost]:
-    """What `sweep` would fetch and compute with the same arguments, pair by pair; nothing is computed.
+def plan_sweep(asked: _Pairs) -> SweepCost:
+    """What `sweep` would fetch and compute with the same arguments: pair by pair, and what they share once.
+
+    Nothing is computed but, once for a machine and a build of llama.cpp, the speed of a few precisions.
 
     {arguments}
 
     Raises:
         MedbenchError: as `sweep`.
     """
-    options, tools = resolve(asked), tools_for(asked.progress)
-    return [plan_comparison(pair.medical, pair.base, options, tools) for pair in each_once(_named(asked))]
+    return plan_pairs(each_once(_named(asked)), resolve(asked), tools_for(asked.progress))
 
 
 def _named(asked: _Pairs) -> list[PairNames]:
@@ -967,6 +974,9 @@ def fetch_model(
         MedbenchError: the model cannot be had, converted or quantised.
     """
     options, tools = resolve(CompareOptions(offline=offline)), tools_for(progress)
+    source = resolve_model(model, adapter_base)
+    if quant is None and _cannot_be_had(source, options, tools.progress):
+        quant = FULL  # preparing it says why, before this machine is measured
     if quant is None:
         choice = usual_precision(
             model, measure=True, adapter_base=adapter_base, offline=offline, progress=progress
@@ -974,7 +984,7 @@ def fetch_model(
         tools.progress.note(str(choice))
         quant = choice.quant
     prepared = prepare_model(
-        resolve_model(model, adapter_base),
+        source,
         quant=quant if isinstance(quant, QuantConfig) else load_quant(quant),
         home=options.home,
         offline=options.offline,
@@ -982,6 +992,16 @@ def fetch_model(
     )
     refuse_unused_base(adapter_base, prepared.base)
     return prepared
+
+
+def _cannot_be_had(source: ModelSource, options: ResolvedOptions, progress: Progress) -> bool:
+    """Whether files are missing and may not be fetched.
+
+    Raises:
+        MedbenchError: the hub was asked, and does not answer or refuses.
+    """
+    full = load_quant(FULL)
+    return plan_model(source, full, home=options.home, offline=options.offline, progress=progress).about
 
 
 def usual_precision(
@@ -1087,4 +1107,9 @@ def tools_for(progress: Progress | None = None) -> Tools:
 
         write(folder, found)
 
-    return Tools(start_engine, _listener(progress), write_reports, write_sweep_reports)
+    def show_plan(cost: ComparisonCost | SweepCost) -> str:
+        from medbench_local.report.plan_text import plan_text  # slow to import, and mostly not needed
+
+        return plan_text(cost)
+
+    return Tools(start_engine, _listener(progress), write_reports, write_sweep_reports, show_plan)

@@ -36,7 +36,7 @@ class Asking(Progress, Protocol):
     """A listener that can be asked."""
 
     def confirm(self, question: str) -> bool:
-        """Whether to go on; yes where nobody is there to answer."""
+        """Whether to go on. Only a listener that somebody can answer has this."""
 
 
 def _ignore(amount: float, *, known: bool = False) -> None:

@@ -74,12 +74,7 @@ def fetch_checkpoint(
     """
     from medbench_local.hub.repository import fetch_files  # slow to import
 
-    if repository.files is None:
-        layout = _layout_in_cache(repository, home, progress, adapter_base, part)
-    else:
-        layout = repository_layout(
-            repository, home=home, progress=progress, adapter_base=adapter_base, part=part
-        )
+    layout = repository_layout(repository, home=home, progress=progress, adapter_base=adapter_base, part=part)
     files = fetch_files(
         repository,
         layout.files,
@@ -118,8 +113,14 @@ def repository_layout(
     adapter_base: str | None = None,
     part: Part = MODEL,
 ) -> Layout:
-    """Which files of the repository make the checkpoint; fetches the index of its shards to know."""
+    """Which files of the repository make the checkpoint; fetches the index of its shards to know.
 
+    Raises:
+        OfflineError: the hub cannot be asked, and what is in its cache is no whole checkpoint.
+        AcquireError, InputError: as `choose_files`.
+    """
+    if repository.files is None:
+        return _layout_in_cache(repository, home, progress, adapter_base, part)
     from medbench_local.hub.repository import fetch_files  # slow to import
 
     def local(name: str) -> Path:
@@ -127,7 +128,7 @@ def repository_layout(
         return repository.folder / name
 
     return layout_of(
-        list(repository.files or {}),
+        list(repository.files),
         local,
         place=repository.name,
         adapter_base=adapter_base,

@@ -38,8 +38,9 @@ from medbench_local.acquire.source import (
     PictureModel,
 )
 from medbench_local.acquire.source_types import MODEL, TOWER, Part
-from medbench_local.catalog.model import ModelEntry, models
+from medbench_local.catalog.model import ModelEntry, known_sizes, models
 from medbench_local.catalog.quantisation import FULL, QuantConfig
+from medbench_local.errors import OfflineError
 from medbench_local.files.gguf_header import gguf_parts
 from medbench_local.files.hashes import FileRecord
 from medbench_local.progress import Progress, Silent
@@ -111,6 +112,7 @@ class ModelPlan:
         tower_size: of these, the bytes of the tower, which a model made of the same tower need not have again.
         base: what it is merged into, if it is an adapter; else None.
         file: a GGUF file of it that is here, at ``precision`` if there is one; else None.
+        about: whether sizes are those of the catalog, because neither the files nor the hub could say.
     """
 
     name: str
@@ -134,6 +136,7 @@ class ModelPlan:
         return tuple(part for part in (self.base, self.tower) if part is not None)
 
     file: Path | None = None
+    about: bool = False
 
     @property
     def room(self) -> int:
@@ -145,7 +148,7 @@ class ModelPlan:
 
 def fetched_twice(one: ModelPlan, other: ModelPlan) -> int:
     """Bytes that the downloads of two models have in common: the base of one is the other, or of both, or the tower."""
-    mine, theirs = _downloads(one), _downloads(other)
+    mine, theirs = downloads(one), downloads(other)
     return sum(
         min(mine[place], theirs[place]) for place in mine.keys() & theirs.keys() if place[0] is not None
     )
@@ -160,7 +163,7 @@ def made_twice(one: ModelPlan, other: ModelPlan) -> int:
     return min(one.tower_size, other.tower_size)
 
 
-def _downloads(plan: ModelPlan) -> dict[tuple[str | None, str | None], int]:
+def downloads(plan: ModelPlan) -> dict[tuple[str | None, str | None], int]:
     """Bytes still to be fetched, by repository and commit."""
     beside = sum(part.download for part in plan.parts)
     found = {(plan.repository, plan.commit): plan.download - beside}
@@ -214,6 +217,8 @@ def plan_model(
 ) -> ModelPlan:
     """What `prepare_model` would fetch and make. The hub is asked for its listing, and for an index of shards.
 
+    Offline, what is not here is taken to be as large as the catalog says.
+
     Raises:
         AcquireError: the hub cannot say, or refuses.
         InputError: a local checkpoint is malformed.
@@ -252,6 +257,7 @@ class _Needs:
         vision: bytes of the weights that what is shown pictures is made of.
         tower_weights: of these, those of the tower.
         tower_files: what the tower's file is made of, with hashes; None while some were not fetched yet.
+        about: whether sizes are those of the catalog.
     """
 
     files: tuple[FileRecord, ...] | None
@@ -263,6 +269,7 @@ class _Needs:
     vision: int = 0
     tower_weights: int = 0
     tower_files: tuple[FileRecord, ...] | None = None
+    about: bool = False
 
 
 def _needs_of_parts(source: PictureModel, home: Path, offline: bool, progress: Progress) -> _Needs:
@@ -300,6 +307,7 @@ def _needs_of_parts(source: PictureModel, home: Path, offline: bool, progress: P
         vision=(own.weights if source.kind == "flamingo" else 0) + (tower.weights if tower else 0),
         tower_weights=tower.weights if tower else 0,
         tower_files=seen,
+        about=any(part.about for part in named.values() if part is not None),
     )
 
 
@@ -322,10 +330,13 @@ def _needs(
             part=source.part,
         )
         if record is not None:
-            return _of_record(source, record, 0, home, offline, progress, depth)
+            return _of_record(source, record, _gone(record), home, offline, progress, depth)
     from medbench_local.hub.repository import fetch_files, still_to_fetch  # slow to import
 
-    repository = _opened(source, offline, progress)
+    try:
+        repository = _opened(source, offline, progress)
+    except OfflineError as error:
+        return _by_catalog(source, error)
     record = recall(
         home,
         source.repository,
@@ -334,17 +345,38 @@ def _needs(
         part=source.part,
     )
     if record is not None:
-        missing = still_to_fetch(repository, tuple(file.path for file in record.files))
+        paths = tuple(file.path for file in record.files)
+        missing = _gone(record) if repository.files is None else still_to_fetch(repository, paths)
         return _of_record(source, record, missing, home, offline, progress, depth)
-    layout = repository_layout(
-        repository, home=home, progress=progress, adapter_base=source.adapter_base, part=source.part
-    )
+    try:
+        layout = repository_layout(
+            repository, home=home, progress=progress, adapter_base=source.adapter_base, part=source.part
+        )
+    except OfflineError as error:
+        return _by_catalog(source, error)
     weights = sum(repository.size_of(name) for name in layout.files if is_weights(name))
     own = _Needs(None, weights, repository.commit, still_to_fetch(repository, layout.files))
     if not layout.adapter:
         return own
     fetch_files(repository, [ADAPTER_CONFIG], home=home, progress=progress)
     return _with_base(source, own, repository.folder / ADAPTER_CONFIG, home, offline, progress, depth)
+
+
+def _by_catalog(source: HubCheckpoint, offline: OfflineError) -> _Needs:
+    """What the catalog knows of a repository that is not here.
+
+    Raises:
+        OfflineError: nothing.
+    """
+    size = known_sizes().get(source.repository)
+    if size is None:
+        raise offline
+    return _Needs(None, size, download=size, about=True)
+
+
+def _gone(record: FetchedRepository) -> int:
+    """Bytes of what was fetched once and is not here any more."""
+    return sum(file.size for file in record.files if not (record.folder / file.path).is_file())
 
 
 def _of_record(
@@ -383,6 +415,7 @@ def _with_base(
         commit=own.commit,
         download=own.download + base.download,
         base=BaseDownload(below.name, repository, base.commit, base.download),
+        about=base.about,
     )
 
 
@@ -439,6 +472,7 @@ def _plan(
         vision_here=vision_here,
         tower_size=needs.tower_weights,
         file=next((one.path for one in (quantised, full) if one is not None and one.path.is_file()), None),
+        about=needs.about and not made,
     )
 
 

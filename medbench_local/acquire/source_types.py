@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -119,3 +119,22 @@ class PictureModel:
 
 
 ModelSource = LocalCheckpoint | LocalGguf | HubCheckpoint | HubGguf | PictureModel
+
+
+def same_source(one: ModelSource, other: ModelSource) -> bool:
+    """Whether two sources are the same repository, folder or file, however they were named."""
+    return type(one) is type(other) and all(
+        _same(getattr(one, each.name), getattr(other, each.name))
+        for each in fields(one)
+        if each.name not in ("name", "entry")
+    )
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one == other or one.resolve() == other.resolve()
+    if isinstance(one, LocalCheckpoint | HubCheckpoint) and isinstance(
+        other, LocalCheckpoint | HubCheckpoint
+    ):
+        return same_source(one, other)
+    return one == other

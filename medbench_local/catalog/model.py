@@ -280,6 +280,18 @@ def pairs() -> tuple[PairEntry, ...]:
     return _read().pairs
 
 
+@cache
+def known_sizes() -> Mapping[str, int]:
+    """Bytes of what is fetched of each repository that the catalog names, about, by "owner/name"."""
+    found: dict[str, int] = {}
+    for entry in models().values():
+        if entry.repository is not None:
+            found[entry.repository] = entry.size
+        for part in entry.vision.parts if entry.vision else ():
+            found.setdefault(part.repository, part.size)
+    return found
+
+
 def partners(medical: str) -> tuple[PairEntry, ...]:
     """The pairs of a medical model: with what it was trained from first; empty if there is none."""
     return tuple(pair for pair in pairs() if pair.medical == medical)

@@ -91,11 +91,19 @@ class Source(StrictModel):
     local: tuple[Layout, ...] = ()
 
 
+class TypicalLength(StrictModel):
+    """Mean characters of a question's text and of one of its options, in demonstrations, validation and test."""
+
+    question: tuple[Size, Size, Size]
+    option: tuple[Size, Size, Size]
+
+
 class TaskRow(StrictModel):
     """What the file says of one task; ``sizes`` are demonstrations, validation, test.
 
     ``options`` is missing where questions have different numbers of them. ``study`` is the study that asked its
-    questions; a task of none is compared on only if it is named.
+    questions; a task of none is compared on only if it is named. ``characters`` is measured on the official files (of
+    large pools on a part of them), for plans that are made where the questions are not.
     """
 
     title: Name
@@ -104,6 +112,7 @@ class TaskRow(StrictModel):
     config: str = ""
     options: Annotated[StrictInt, Field(ge=2, le=26)] | None = None
     sizes: tuple[Size, Size, Size]
+    characters: TypicalLength | None = None
 
 
 class TaskFile(StrictModel):
@@ -130,6 +139,7 @@ class TaskEntry(StrictModel):
         sizes: official number of demonstrations, validation and test questions; None if there is none.
         source: the files; None for embedded tasks.
         config: what ``{config}`` in the source's paths stands for.
+        characters: how long its questions are; None where nobody measured it.
     """
 
     id: str
@@ -138,6 +148,7 @@ class TaskEntry(StrictModel):
     sizes: tuple[int, int, int] | None
     source: Source | None
     config: str = ""
+    characters: TypicalLength | None = None
 
     @property
     def embedded(self) -> bool:
@@ -198,6 +209,7 @@ def task_entry(task_id: str) -> TaskEntry:
             sizes=row.sizes,
             source=source,
             config=row.config,
+            characters=row.characters,
         )
     if task_id in demo_tasks():
         title = f"Made-up {task_id.removeprefix('demo-').replace('-', ' ')}"

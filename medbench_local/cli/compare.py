@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from medbench_local.cli import complete
+from medbench_local.cli.asking import Yes, chosen, somebody_is_there
 from medbench_local.cli.options import MODEL_HELP, Json, given, takes
 from medbench_local.cli.output import err, out, print_json
 from medbench_local.cli.progress import progress
+from medbench_local.cli.wording import on_command_line
 from medbench_local.study.options import CompareOptions
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; compute nothing.")]
@@ -30,6 +31,7 @@ def compare(
         ),
     ] = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Compare a medical model with the model it was built from.
@@ -43,16 +45,16 @@ def compare(
     from medbench_local import api
     from medbench_local.report.terminal import show_plan, show_results
 
-    if base is None and sys.stdin.isatty() and sys.stderr.isatty():
+    if base is None and not yes and somebody_is_there():
         base = _chosen_partner(medical)
     if dry_run:
         cost = api.plan(medical, base, **given(asked), progress=progress())
         if json:
             print_json(cost.to_dict())
         else:
-            out().print(show_plan(cost))
+            out().print(show_plan(cost, worded=on_command_line))
         return
-    run = api.compare(medical, base, **given(asked), progress=progress())
+    run = api.compare(medical, base, **given(asked), progress=progress(yes=yes))
     if not run.computed:
         err().print(f"found the finished run {run.folder.path}", markup=False, soft_wrap=True)
     if json:
@@ -63,15 +65,11 @@ def compare(
 
 def _chosen_partner(medical: str) -> str | None:
     """Which of several partners of the catalog a person at a terminal wants; None where there is no choice."""
-    from rich.prompt import IntPrompt
-
     from medbench_local.catalog.model import PARTNER_WORDS, partners
 
     known = partners(medical)
     if len(known) < 2:
         return None
     err().print(f"{medical} can be compared with:", markup=False)
-    for number, pair in enumerate(known, start=1):
-        err().print(f"  {number}  {pair.base}, {PARTNER_WORDS[pair.partner]}", markup=False)
-    numbers = [str(number) for number in range(1, len(known) + 1)]
-    return known[IntPrompt.ask("Which", choices=numbers, default=1, console=err()) - 1].base
+    offered = [f"{pair.base}, {PARTNER_WORDS[pair.partner]}" for pair in known]
+    return known[chosen("Which", offered)].base

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from medbench_local.cli.output import err
 from medbench_local.cli.wording import on_command_line
-from medbench_local.errors import MedbenchError
+from medbench_local.errors import CancelledError, MedbenchError
 from medbench_local.report.screen import Prose
 from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
 from medbench_local.text import plain, plain_lines
@@ -88,6 +88,10 @@ def report(error: BaseException, words: Sequence[str]) -> int:
             command = getattr(getattr(error, "ctx", None), "command_path", "medbench-local")
             _say(error.format_message(), f"`{command} --help` shows what it takes.")
         return error.exit_code
+    if isinstance(error, CancelledError):  # by who was asked, or by who stopped the work
+        if sys.stderr is not None:
+            err().print(plain(on_command_line(str(error))), markup=False)
+        return INTERRUPTED
     if isinstance(error, MedbenchError):
         _say(on_command_line(error.message), on_command_line(error.advice))
         return BAD_INPUT

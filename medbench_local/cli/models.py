@@ -11,8 +11,9 @@ import typer
 from rich.text import Text
 
 from medbench_local.cli import complete
+from medbench_local.cli.asking import agreed
 from medbench_local.cli.options import MODEL_HELP, takes
-from medbench_local.cli.output import Listing, agreed, err, out, print_json, warn
+from medbench_local.cli.output import Listing, err, out, print_json, warn
 from medbench_local.cli.progress import amount, progress
 from medbench_local.study.options import CompareOptions
 from medbench_local.text import plain
@@ -287,7 +288,7 @@ def _facts(model: str, quant: str | None, context: int, asked: CompareOptions) -
         )
     facts |= {
         "repository": f"{plan.repository or 'local'}" + (f" at {plan.commit}" if plan.commit else ""),
-        "still to download": amount(plan.download, "B"),
+        "still to download": amount(plan.download, "B") + (", about, from the catalog" if plan.about else ""),
         "full GGUF": f"{amount(plan.full_size, 'B')}" + (" (here)" if plan.full_here else ""),
         f"{plan.precision} GGUF": f"{amount(plan.quantised_size, 'B')}"
         + (" (here)" if plan.quantised_here else ""),

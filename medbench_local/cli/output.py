@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-import typer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from medbench_local.cli.wording import on_command_line
-from medbench_local.errors import UsageError
 from medbench_local.report.grid import Grid, GridColumn
 from medbench_local.report.screen import Prose, Screen
 from medbench_local.text import plain
@@ -72,19 +70,3 @@ def print_json(data: Any) -> None:
 def warn(text: str) -> None:
     """One warning line."""
     err().print(Prose(Text.assemble(("warning:", "yellow"), f" {plain(on_command_line(text))}")))
-
-
-def agreed(question: str, *, yes: bool) -> None:
-    """Go on only if a person agrees.
-
-    Raises:
-        Exit: no is answered.
-        UsageError: nobody can be asked.
-    """
-    if yes:
-        return
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError("Nobody can be asked without a terminal.", advice="Say --yes if it is meant.")
-    if not typer.confirm(plain(question), err=True):
-        err().print("nothing was removed")
-        raise typer.Exit

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
+from medbench_local.cli.asking import confirmed, somebody_is_there
 from medbench_local.cli.wording import on_command_line
 from medbench_local.progress import Progress
 from medbench_local.report.live import LiveProgress, PlainProgress
 from medbench_local.report.live import amount as amount
 from medbench_local.report.live import duration as duration
 from medbench_local.report.screen import Screen
-from medbench_local.text import plain
 
 
 class AskingProgress(LiveProgress):
@@ -20,13 +18,17 @@ class AskingProgress(LiveProgress):
 
     def confirm(self, question: str) -> bool:
         """See `medbench_local.progress.Asking.confirm`."""
-        if sys.stdin is None or not sys.stdin.isatty():
-            return True
-        return typer.confirm(plain(question), err=True)
+        return confirmed(question)
 
 
-def progress() -> Progress:
-    """The listener that fits where stderr goes."""
+def progress(*, yes: bool = True) -> Progress:
+    """The listener that fits where stderr goes.
+
+    Args:
+        yes: go on without asking; else somebody is asked who is there.
+    """
     console = Screen(file=sys.stderr, highlight=False, soft_wrap=not (sys.stderr and sys.stderr.isatty()))
-    kind = AskingProgress if console.is_terminal else PlainProgress
-    return kind(console, on_command_line)
+    if not console.is_terminal:
+        return PlainProgress(console, on_command_line)
+    asks = not yes and somebody_is_there()
+    return (AskingProgress if asks else LiveProgress)(console, on_command_line)

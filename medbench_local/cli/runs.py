@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medbench_local.cli import complete
-from medbench_local.cli.output import Listing, agreed, err, out, print_json
+from medbench_local.cli.asking import agreed
+from medbench_local.cli.output import Listing, err, out, print_json
 from medbench_local.cli.wording import on_command_line
 from medbench_local.errors import MedbenchError
 from medbench_local.text import plain

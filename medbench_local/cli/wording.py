@@ -47,6 +47,7 @@ ARGUMENTS = {one.name for one in fields(CompareOptions)} | {
     "encoding",
     "family",
     "filter",
+    "gpu_rate",
     "images",
     "items",
     "metric",

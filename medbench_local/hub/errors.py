@@ -25,6 +25,12 @@ TransportError: type[Exception] = hub.HfHubHTTPError.__mro__[1]
 BUSY = (408, 429, 500, 502, 503, 504)
 """Answers after which the same question may be asked again."""
 
+WITHOUT_NETWORK = (
+    "Without one: name a model's local file or folder, read the questions from a folder with `data_dir=`, or copy "
+    "HF_HOME and MEDBENCH_HOME from a machine that has them (`fetch_model()` there fetches a model)."
+)
+"""The ways that work offline, for people."""
+
 
 @contextmanager
 def explained(repository: str, page: str, *, endpoint: str, token: str | None) -> Iterator[None]:
@@ -70,13 +76,16 @@ def not_cached(repository: str, revision: str) -> OfflineError:
     """The hub may not or cannot be asked and the files are not here."""
     return OfflineError(
         f"{repository} (revision {revision}) is not completely in the cache, and the hub cannot be asked.",
-        advice="Run once with a network, without `offline=True` and without HF_HUB_OFFLINE=1, to fetch it.",
+        advice=f"Run once with a network, without `offline=True` and HF_HUB_OFFLINE=1, to fetch it. {WITHOUT_NETWORK}",
     )
 
 
 def unreachable(endpoint: str, error: Exception) -> UnreachableError:
     """There is no way to the hub."""
-    advice = "Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it resumes."
+    advice = (
+        "Check the network (HTTPS_PROXY, HF_ENDPOINT) and run the same command again; it resumes. "
+        f"{WITHOUT_NETWORK}"
+    )
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         others = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
         unread = f" ({' and '.join(others)}: not read here)" if others else ""
@@ -155,7 +164,8 @@ def _refused(
     if status >= 500:
         return UnreachableError(
             f"{endpoint} returned a server error (HTTP {status}).",
-            advice="Run the same command again later; what was fetched stays. Its state: https://status.huggingface.co.",
+            advice="Run the same command again later; what was fetched stays. Its state: "
+            f"https://status.huggingface.co. {WITHOUT_NETWORK}",
         )
     said = redact(error.server_message or "", token)
     return AcquireError(

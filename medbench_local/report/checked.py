@@ -35,8 +35,6 @@ def meaning(found: ModelCheck) -> list[str]:
     overall = found.overall
     why = f"accuracy {words.points(overall.difference)} {words.interval(overall.ci)} points, "
     why += f"margin ±{overall.margin * 100:g}: {overall.outcome}"
-    if overall.outcome == "inconclusive" and overall.questions_needed:
-        why += f"; questions needed: about {overall.questions_needed:,}"
     moved = [
         f"{words.plain(c.task)}, {c.shots}-shot"
         for c in found.tasks
@@ -46,11 +44,25 @@ def meaning(found: ModelCheck) -> list[str]:
         why += f"; moved by more than the margin on {', '.join(moved)}"
     return [
         f"{found.precision} {STANDING[found.outcome]} {_reference(found)} ({why})",
+        *_to_settle(found),
         f"{overall.flips} of {overall.n} answers differ "
         f"({words.percent(overall.flip_ci[0])} to {words.percent(overall.flip_ci[1])}): equal accuracy is not "
         "equal answers",
         f"{overall.near_ties} of {overall.n} questions are near-ties at {_reference(found)}",
     ]
+
+
+def _to_settle(found: ModelCheck) -> Iterator[str]:
+    """How many questions would tell; nothing where it is told."""
+    asked = {"all": found.overall.n} | {f"{c.task}, {c.shots}-shot": c.equivalence.n for c in found.tasks}
+    for name, needed in found.to_settle:
+        whose = "" if name == "all" else f" of {words.plain(name)}"
+        if needed is None:
+            yield (
+                f"no reasonable number of questions{whose} would settle it: the difference is about the margin itself"
+            )
+        else:
+            yield f"to settle it: about {needed:,} questions{whose} in place of {asked[name]:,}"
 
 
 def rows(found: ModelCheck) -> Iterator[Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,12 +110,11 @@ def copied(line: str) -> Prose:
 
 def show_check(found: ModelCheck) -> RenderableType:
     """A check of precisions: task by task, over all, and what it means."""
-    said, differ, near = checked.meaning(found)
+    *said, near = checked.meaning(found)
     return Group(
         Text(checked.headline(found), style="bold"),
         FittedTable(checked.section(found)),
-        Text(said),
-        Text(differ),
+        *map(Text, said),
         Text(near, style="dim"),
     )
 
@@ -124,8 +123,13 @@ def _hours(seconds: float) -> str:
     return f"{seconds / 3600:,.1f} h" if seconds >= 360 else f"{seconds / 60:.1f} min"
 
 
-def show_plan(cost: ComparisonCost) -> RenderableType:
-    """What a comparison would fetch, make and compute."""
+def show_plan(cost: ComparisonCost, *, worded: Callable[[str], str] = str) -> RenderableType:
+    """What a comparison would fetch, make and compute.
+
+    Args:
+        cost: the plan.
+        worded: what becomes of texts that speak of arguments and functions of Python.
+    """
     rows: list[tuple[str, ...]] = []
     parts: list[RenderableType] = []
     for model in (cost.medical, cost.base):
@@ -148,8 +152,10 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
     columns = (Column("cell", name_of_row=True), *(Column(name, numeric=True) for name in numbers))
     total = cost.medical.tokens + cost.base.tokens
     expected = cost.medical.tokens_expected + cost.base.tokens_expected
-    if cost.seconds is not None and cost.seconds_expected is not None:
-        hours = f"about {_hours(cost.seconds_expected)}, at most {_hours(cost.seconds)} of decoding on this machine"
+    if cost.seconds is not None and cost.seconds_most is not None:
+        hours = (
+            f"about {_hours(cost.seconds)}, at most {_hours(cost.seconds_most)} of decoding on this machine"
+        )
     else:
         hours = "at most " + "; ".join(
             f"{total / speed / 3600:.1f} h at {speed:,} tokens a second" for speed in (200, 500, 2000)
@@ -170,5 +176,6 @@ def show_plan(cost: ComparisonCost) -> RenderableType:
             Text(f"{written:,} of these at most are written one after another, while the models think")
         )
     parts += [Text(words.plain(line)) for line in cost.detectable]
-    parts += [Text(f"warning: {words.plain(line)}", style="yellow") for line in cost.warnings]
+    parts += [Text(f"assumed: {words.plain(worded(line))}", style="yellow") for line in cost.assumed]
+    parts += [Text(f"warning: {words.plain(worded(line))}", style="yellow") for line in cost.warnings]
     return Group(*parts)

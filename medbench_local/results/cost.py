@@ -113,6 +113,7 @@ class ComparisonCost(Brief):
         warnings: of the tasks.
         detectable: which differences are likely to be missed, where models think about a sample of the questions.
         pictures: that are asked about, and encoded once for both models, which takes a second or two each.
+        assumed: what was assumed where files are not here and the hub was not asked, a sentence each.
     """
 
     medical: ModelCost
@@ -121,16 +122,27 @@ class ComparisonCost(Brief):
     warnings: tuple[str, ...]
     detectable: tuple[str, ...] = ()
     pictures: int = 0
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens decoded if everything ends where it is expected to."""
+        return self.medical.tokens_expected + self.base.tokens_expected
+
+    @property
+    def tokens_most(self) -> int:
+        """Tokens decoded at most."""
+        return self.medical.tokens + self.base.tokens
 
     @property
     def seconds(self) -> float | None:
-        """Most time that decoding takes on this machine; None if its speed is not known."""
-        return _sum(self.medical.seconds, self.base.seconds)
+        """Time that decoding is expected to take on this machine; None if its speed is not known."""
+        return _sum(self.medical.seconds_expected, self.base.seconds_expected)
 
     @property
-    def seconds_expected(self) -> float | None:
-        """Time that decoding takes if the check ends where it is expected to."""
-        return _sum(self.medical.seconds_expected, self.base.seconds_expected)
+    def seconds_most(self) -> float | None:
+        """The same at most."""
+        return _sum(self.medical.seconds, self.base.seconds)
 
     def __str__(self) -> str:
         lines = []
@@ -144,7 +156,10 @@ class ComparisonCost(Brief):
             ]
         if self.pictures:
             lines.append(f"{self.pictures:,} pictures, each encoded once")
-        return "\n".join([*lines, *self.detectable, *(f"warning: {text}" for text in self.warnings)])
+        assumed = (f"assumed: {text}" for text in self.assumed)
+        return "\n".join(
+            [*lines, *self.detectable, *assumed, *(f"warning: {text}" for text in self.warnings)]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -153,6 +168,8 @@ class ComparisonCost(Brief):
             data["detectable"] = list(self.detectable)
         if self.pictures:
             data["pictures"] = self.pictures
+        if self.assumed:
+            data["assumed"] = list(self.assumed)
         for role, model in (("medical", self.medical), ("base", self.base)):
             data[role] = {
                 "model": model.name,

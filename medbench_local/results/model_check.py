@@ -56,6 +56,23 @@ class ModelCheck(Presented):
         return [dict(row) for row in self.rows]
 
     @property
+    def to_settle(self) -> tuple[tuple[str, int | None], ...]:
+        """What was asked too little where the outcome is inconclusive: how many questions would settle it, about.
+
+        Of all questions together ("all"), or of the tasks whose accuracy moved by more than the margin; None where no
+        reasonable number would, as the difference is about the margin itself.
+        """
+        if self.outcome != "inconclusive":
+            return ()
+        if self.overall.outcome == "inconclusive":
+            return (("all", self.overall.questions_needed),)
+        return tuple(
+            (f"{one.task}, {one.shots}-shot", one.equivalence.questions_needed)
+            for one in self.tasks
+            if abs(one.equivalence.difference) > one.equivalence.margin
+        )
+
+    @property
     def outcome(self) -> Outcome:
         """Whether the quantised model may stand in for the full one.
 
@@ -111,6 +128,7 @@ class ModelCheck(Presented):
             "precision": self.precision,
             "reference_precision": self.reference_precision,
             "outcome": self.outcome,
+            "to_settle": [{"task": task, "questions": questions} for task, questions in self.to_settle],
             "overall": self.overall.model_dump(mode="json"),
             "tasks": [
                 {"task": t.task, "shots": t.shots, "equivalence": t.equivalence.model_dump(mode="json")}

@@ -1,12 +1,15 @@
-"""Runs that were begun before the engine's mode was chosen by the weights: in the exact mode, and they go on in it."""
+"""Runs that were begun, those in the exact mode before the engine's mode was chosen by the weights among them."""
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from medbench_local.progress import Progress
+from medbench_local.results.folder import RUNS, RunFolder
+from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Outline
 from medbench_local.study.planner import Planner
 
@@ -35,3 +38,17 @@ def in_begun_mode(
         'This run was begun in the exact mode and keeps it; `mode="reproducible"` begins another one.'
     )
     return planner.in_mode("exact")
+
+
+def any_begun(names: tuple[str, str], options: ResolvedOptions) -> bool:
+    """Whether there is any run of two models, which may be the one that is asked for.
+
+    Args:
+        names: of the medical model and of its base.
+        options: name the folder that is looked into, if one is named.
+    """
+    medical, base = names
+    folders = (
+        [options.output] if options.output else RUNS.glob(f"{glob.escape(medical)}-vs-{glob.escape(base)}-*")
+    )
+    return any(RunFolder(folder).manifest_file.is_file() for folder in folders)

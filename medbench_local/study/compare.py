@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,10 +10,9 @@ from functools import partial
 
 from medbench_local.acquire.prepare import GgufFile
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.errors import CancelledError, StoreError
+from medbench_local.errors import StoreError
 from medbench_local.files.atomic import need_place
 from medbench_local.files.lock import only_process
-from medbench_local.progress import Asking, Progress
 from medbench_local.results.asked import clear_asked
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_stores
@@ -25,8 +23,9 @@ from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.asked_files import leave_out_as_asked, write_asked
+from medbench_local.study.asking import Consent
 from medbench_local.study.assembly import assemble, timing_of
-from medbench_local.study.begun import in_begun_mode
+from medbench_local.study.begun import any_begun, in_begun_mode
 from medbench_local.study.cell_answers import (
     CellAnswers,
     answer_all,
@@ -35,6 +34,7 @@ from medbench_local.study.cell_answers import (
 )
 from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.command import command_of
+from medbench_local.study.cost import plan_comparison
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.equivalence import check_settings
 from medbench_local.study.identification import LoadedModel, identification, loaded
@@ -48,7 +48,7 @@ from medbench_local.study.memory import (
 from medbench_local.study.model_prompts import prompt_warnings, refuse_prompts
 from medbench_local.study.opening import session_for
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import SAME_FILE, CellKey, Outline, Plan, test_questions
+from medbench_local.study.plan import CellKey, Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
 from medbench_local.study.sample_files import write_samples
@@ -76,8 +76,10 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     for note in options.protocol.notes:
         tools.progress.note(note)
     planner = Planner(medical, base, options, tools.progress)
-    if not _is_any_begun(planner, options):
+    ask = partial(_ask, Consent(tools), (medical, base), options, tools)
+    if not any_begun(planner.names, options):
         planner.read_questions()  # before any model is fetched
+        ask(same=planner.same_model)
     cells = planner.hashed_cells()
     choice = choose_precision(planner, cells, options, tools)
     quants = planner.quants if choice is None else (choice.quant,)
@@ -91,8 +93,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         leave_out_as_asked(folder, finished, options, tools.write_reports)
         return Run(folder, finished, computed=False)
     first = planner.plan(quants[0])
-    if first.same_file:
-        _ask_about_same_file(tools.progress)
+    if not _is_begun(quants, cells, outline):
+        ask(same=first.same_file)
     refuse_plan(first)
     refuse_prompts(first)
     if note := slots_note(first):
@@ -151,28 +153,23 @@ class _Outcome:
     comparisons: tuple[Comparison, ...]
 
 
-def _ask_about_same_file(progress: Progress) -> None:
-    """Say that a model is compared with itself, and go on unless somebody is there and does not want it.
+def _ask(
+    consent: Consent, pair: tuple[str, str], options: ResolvedOptions, tools: Tools, *, same: bool
+) -> None:
+    """Ask what a careful person would want to be asked before this begins.
 
     Raises:
-        CancelledError: that is so.
+        CancelledError: it is not wanted.
+        MedbenchError: of the plan.
     """
-    progress.note(SAME_FILE)
-    if isinstance(progress, Asking) and not progress.confirm("Compare it with itself?"):
-        raise CancelledError("Nothing was computed.")
+    if same:
+        consent.to_the_same_model()
+    if pair not in tools.agreed:
+        consent.to_long_work(lambda quiet: plan_comparison(*pair, options, quiet))
 
 
 def _folder(outline: Outline, identity: str) -> RunFolder:
     return RunFolder(outline.options.output or RUNS / run_name(outline, identity))
-
-
-def _is_any_begun(planner: Planner, options: ResolvedOptions) -> bool:
-    """Whether there is any run of the two models, which may be the one that is asked for."""
-    medical, base = planner.names
-    folders = (
-        [options.output] if options.output else RUNS.glob(f"{glob.escape(medical)}-vs-{glob.escape(base)}-*")
-    )
-    return any(RunFolder(folder).manifest_file.is_file() for folder in folders)
 
 
 def _is_begun(quants: Sequence[QuantConfig], cells: Sequence[HashedCell], outline: Outline) -> bool:

@@ -21,6 +21,7 @@ from medbench_local.results.cost import CellCost, ComparisonCost, ModelCost
 from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.verification import expected_share
+from medbench_local.study.assumed import assumptions
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.ladder import ladder
 from medbench_local.study.options import ResolvedOptions
@@ -65,7 +66,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         if thinks:
             mode = options.engine_of_quantised
             writing = measured_speeds(options.home, mode, tools.start_engine, progress, writing=True)
-    cells = load_cells(options, sources, progress)
+    cells = load_cells(options, sources, progress, typical=True)
     if options.quant is None and any(weights):
         choice = begun_before(Planner(medical, base, options, progress), sources, options, progress)
         if choice is None and speeds:
@@ -124,7 +125,13 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         counts = {cell.task.id: len(asked_questions(options.protocol, cell, options.limit)) for cell in cells}
         detectable = detectable_beforehand(counts, confidence=options.protocol.bootstrap.confidence)
     return ComparisonCost(
-        costs[0], costs[1], tuple(step.name for step in steps), warnings, detectable, pictures
+        costs[0],
+        costs[1],
+        tuple(step.name for step in steps),
+        warnings,
+        detectable,
+        pictures,
+        assumptions(cells, planned),
     )
 
 

@@ -12,9 +12,9 @@ from medbench_local.catalog.model import ModelEntry, models
 from medbench_local.catalog.prompts import ANY
 from medbench_local.catalog.protocol import Protocol, Scoring
 from medbench_local.catalog.quantisation import FULL, QuantConfig
-from medbench_local.catalog.task import expand_tasks, task_names
+from medbench_local.catalog.task import expand_tasks, task_entry, task_names
 from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
-from medbench_local.errors import UsageError
+from medbench_local.errors import OfflineError, UsageError
 from medbench_local.files.gguf_header import LOSSLESS
 from medbench_local.progress import Progress, note_once
 from medbench_local.prompts.thinking_style import style_of
@@ -23,8 +23,9 @@ from medbench_local.scoring.rules import RULES
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.usable import refuse_unread_pictures
 from medbench_local.tasks.load import LocatedTask, locate_task
-from medbench_local.tasks.question import SPLITS, Question, Task
+from medbench_local.tasks.question import SPLITS, Question, SplitName, Task
 from medbench_local.tasks.sample import sampled
+from medbench_local.tasks.typical import typical_task
 
 FULL_CACHE: Literal["f32"] = "f32"
 """Type of the attention cache at full precision, in the engine's exact mode."""
@@ -304,9 +305,16 @@ def _check_prompt_names(protocol: Protocol, models_named: Sequence[str], tasks_n
 
 
 def load_cells(
-    options: ResolvedOptions, sources: Sequence[ModelSource], progress: Progress
+    options: ResolvedOptions, sources: Sequence[ModelSource], progress: Progress, *, typical: bool = False
 ) -> tuple[Cell, ...]:
     """The cells of a comparison of ``sources``, their questions read.
+
+    Args:
+        options: what the user asked for.
+        sources: the models.
+        progress: listens.
+        typical: questions that are not here, and that may not be fetched, are stood in for by as many of the length
+            that the catalog knows: to count what they cost.
 
     Raises:
         UsageError: an unknown task, a number of shots that a task's demonstrations cannot give, pictures for a model
@@ -315,7 +323,8 @@ def load_cells(
         AcquireError: the data cannot be fetched.
     """
     names, shots = asked_tasks(options, sources), asked_shots(options)
-    found = [task.read(progress) for task in located_tasks(options, sources, progress)]
+    reading = _read_or_typical if typical else _read
+    found = [reading(name, options, progress) for name in names]
     for task in found:
         for note in task.notes:
             note_once(progress, f"{task.id}: {note}")
@@ -361,12 +370,37 @@ def located_tasks(
     options: ResolvedOptions, sources: Sequence[ModelSource], progress: Progress
 ) -> Iterator[LocatedTask]:
     """Where the files of each task lie. Errors as of `load_cells`."""
-    # Without demonstrations their pool, the largest file of some tasks, is neither fetched nor read.
-    splits = SPLITS if max(asked_shots(options)) > 0 else SPLITS[1:]
     for name in asked_tasks(options, sources):
-        yield locate_task(
-            name, data_dir=options.data_dir, offline=options.offline, progress=progress, splits=splits
-        )
+        yield _located(name, options, progress)
+
+
+def _located(name: str, options: ResolvedOptions, progress: Progress) -> LocatedTask:
+    return locate_task(
+        name,
+        data_dir=options.data_dir,
+        offline=options.offline,
+        progress=progress,
+        splits=_wanted_splits(options),
+    )
+
+
+def _wanted_splits(options: ResolvedOptions) -> tuple[SplitName, ...]:
+    """Without demonstrations their pool, the largest file of some tasks, is neither fetched nor read."""
+    return SPLITS if max(asked_shots(options)) > 0 else SPLITS[1:]
+
+
+def _read(name: str, options: ResolvedOptions, progress: Progress) -> Task:
+    return _located(name, options, progress).read(progress)
+
+
+def _read_or_typical(name: str, options: ResolvedOptions, progress: Progress) -> Task:
+    try:
+        return _read(name, options, progress)
+    except OfflineError:
+        found = typical_task(task_entry(name), _wanted_splits(options))
+        if found is None:
+            raise
+        return found
 
 
 def default_tasks(entries: Sequence[ModelEntry | None]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from medbench_local.acquire.checkpoint_files import refuse_unused_base
 from medbench_local.acquire.picture_parts import refuse_other_precision
 from medbench_local.acquire.prepare import GgufFile, PreparedModel, prepare_model
 from medbench_local.acquire.source import LocalGguf, ModelSource, resolve_model
+from medbench_local.acquire.source_types import same_source
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.engine.base import Mode
 from medbench_local.engine.support import refuse_unsupported
@@ -53,6 +54,12 @@ class Planner:
         """The names of both models."""
         medical, base = self._sources
         return medical.name, base.name
+
+    @property
+    def same_model(self) -> bool:
+        """Whether both names mean the same model, as far as that is known before its files are read."""
+        medical, base = self._sources
+        return same_source(medical, base)
 
     def plan(self, quant: QuantConfig) -> Plan:
         """The plan at one precision; reads the questions, and converts and quantises what is not there yet.

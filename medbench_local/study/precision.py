@@ -16,6 +16,7 @@ from medbench_local.acquire.source import HubGguf, LocalGguf, ModelSource
 from medbench_local.catalog.quantisation import FULL, QuantConfig, load_quant
 from medbench_local.engine.memory import gigabytes, memory_available
 from medbench_local.engine.threads import TINY
+from medbench_local.errors import OfflineError
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Progress
 from medbench_local.results.folder import RUNS, RunFolder
@@ -167,7 +168,11 @@ def begun_before(
         made = plan_model(source, quant, home=options.home, offline=options.offline, progress=progress)
         if not made.quantised_here or made.download:
             return None
-    return chosen_before(planner.at_full_precision(), planner.hashed_cells(), candidates(options))
+    try:
+        cells = planner.hashed_cells()
+    except OfflineError:
+        return None  # no run can have been begun whose questions are not here, or none that could go on
+    return chosen_before(planner.at_full_precision(), cells, candidates(options))
 
 
 def of_one_model(

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medbench_local.progress import Progress, Silent
+from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.schema import Results
 from medbench_local.results.sweep import Sweep
+from medbench_local.results.sweep_cost import SweepCost
 from medbench_local.scoring.session import StartEngine
 
 WriteReports = Callable[[Path, Results], None]
@@ -21,6 +23,9 @@ def no_reports(folder: Path, results: Results) -> None:
 
 WriteSweepReports = Callable[[Path, Sweep], None]
 """Makes the reports of a sweep in its folder."""
+
+ShowPlan = Callable[[ComparisonCost | SweepCost], str]
+"""A plan as lines of text, for who is asked about it."""
 
 
 def no_sweep_reports(folder: Path, found: Sweep) -> None:
@@ -36,9 +41,13 @@ class Tools:
         progress: listens.
         write_reports: makes the reports of a finished run.
         write_sweep_reports: makes those of a sweep, also of one that is not finished yet.
+        show_plan: writes down a plan that takes long.
+        agreed: the pairs, as a user named them, about whose long work nobody is to be asked any more.
     """
 
     start_engine: StartEngine
     progress: Progress = field(default_factory=Silent)
     write_reports: WriteReports = no_reports
     write_sweep_reports: WriteSweepReports = no_sweep_reports
+    show_plan: ShowPlan = str
+    agreed: frozenset[tuple[str, str]] = frozenset()

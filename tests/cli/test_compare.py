@@ -116,8 +116,11 @@ def test_a_plan_is_shown_and_nothing_computed(command: Command, home: Path, smal
     planned = json.loads(command("compare", "demo-med", "demo-base", *small, "--dry-run", "--json").out)
     assert planned["medical"]["cells"][0]["selection_prompts"] == 2 * 12
     swept = ["sweep", "demo-med=demo-base", *small, "--dry-run", "--json"]
-    assert json.loads(command(*swept, "--no-ablation").out) == [planned]
-    (with_ablation,) = json.loads(command(*swept).out)
+    alone = json.loads(command(*swept, "--no-ablation").out)
+    assert alone["pairs"][0].items() >= planned.items()
+    assert alone["total"]["tokens"] == sum(planned[role]["tokens_expected"] for role in ("medical", "base"))
+    assert "GPU-hours" in command(*swept[:-1], "--gpu-rate", "100").out
+    (with_ablation,) = json.loads(command(*swept).out)["pairs"]
     assert with_ablation["medical"] == planned["medical"]
     assert with_ablation["base"]["tokens"] > planned["base"]["tokens"]
     assert not (home / "runs").exists()

@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from medbench_local.cli.progress import AskingProgress
+from medbench_local.cli.progress import AskingProgress, progress
 from medbench_local.progress import Asking
 from medbench_local.report.live import LiveProgress, Pace, PlainProgress
 
@@ -120,13 +120,34 @@ def test_who_sits_at_a_terminal_is_asked(
     typed = io.StringIO(answer)
     monkeypatch.setattr(typed, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", typed)
-    progress = AskingProgress(Console(file=io.StringIO(), force_terminal=True))
-    assert isinstance(progress, Asking)
-    assert progress.confirm("Go on?") is expected
+    asking = AskingProgress(Console(file=io.StringIO(), force_terminal=True))
+    assert isinstance(asking, Asking)
+    assert asking.confirm("Go on?") is expected
 
 
-def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    for stdin in (io.StringIO("n\n"), None):
-        monkeypatch.setattr("sys.stdin", stdin)
-        assert AskingProgress(Console(file=io.StringIO(), force_terminal=True)).confirm("Go on?")
-    assert not isinstance(PlainProgress(Console(file=io.StringIO())), Asking)
+@pytest.mark.parametrize(
+    ("stdin", "stderr", "yes"), [(0, 1, False), (1, 0, False), (0, 0, False), (1, 1, True)]
+)
+def test_nobody_is_asked_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, stdin: bool, stderr: bool, yes: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", _stream(terminal=stdin))
+    monkeypatch.setattr("sys.stderr", _stream(terminal=stderr))
+    assert not isinstance(progress(yes=yes), Asking)
+
+
+def test_somebody_at_a_terminal_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", _stream(terminal=True))
+    monkeypatch.setattr("sys.stderr", _stream(terminal=True))
+    assert isinstance(progress(yes=False), Asking)
+    assert not isinstance(progress(), Asking), "only commands that take long and have --yes ask"
+    monkeypatch.setattr("sys.stdin", None)
+    assert not isinstance(progress(yes=False), Asking)
+
+
+def _stream(*, terminal: bool) -> io.StringIO:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return bool(terminal)
+
+    return Stream()

@@ -76,4 +76,4 @@ def test_a_check_of_a_model_names_flips_in_both_directions() -> None:
     row = next(line for line in text.splitlines() if line.startswith("medqa,"))
     assert [row.split()[i] for i in (2, 3, 4, 5)] == ["150", "13", "7", "2"]
     assert "flips  correct→wrong  wrong→correct" in text
-    assert "questions needed: about 36,850" in " ".join(text.split())
+    assert "to settle it: about 36,850 questions" in " ".join(text.split())

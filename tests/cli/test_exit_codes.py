@@ -1,0 +1,204 @@
+"""Each exit code of the table in docs/release.md really occurs, in a process of its own; and its workflow runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "release.md"
+STRICT = "name: strict\nsummary: Nothing may change.\nshots: [0]\nselection: {method: none}\ncheck: {margin: 0.001}\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder of the test's own."""
+    for name in ("MEDBENCH_DATA", "MEDBENCH_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MEDBENCH_HOME", str(demo_home))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "strict.yaml").write_text(STRICT)
+    return tmp_path
+
+
+def ended(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "medbench_local", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, encoding="utf-8")
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+SHORT = ("--tasks", "demo-pharmacology", "--shots", "0")
+
+
+def test_check_holds_does_not_hold_or_is_not_settled(place: Path) -> None:
+    check = ("check", "demo-med", *SHORT)
+    assert ended(*check, "--quant", "q8_0").returncode == 0
+    different = ended(*check, "--quant", "q2_k", "--protocol", "strict.yaml")
+    assert (different.returncode, "may not stand in for" in different.stdout) == (1, True)
+    assert "to settle it" not in different.stdout
+    few = ended(*check, "--quant", "q8_0", "--limit", "20")
+    assert (few.returncode, "too few questions" in few.stdout) == (3, True)
+    needed = re.search(r"to settle it: about ([\d,]+) questions in place of 20\n", few.stdout)
+    assert needed is not None
+    found = json.loads(ended(*check, "--quant", "q8_0", "--limit", "20", "--json").stdout)
+    assert found["to_settle"] == [{"task": "all", "questions": int(needed[1].replace(",", ""))}]
+    enough = ended(*check, "--quant", "q8_0", "--limit", found["to_settle"][0]["questions"])
+    assert enough.returncode == 0, "as many as it said do settle it"
+    assert ended(*check, "--quant", "q7").returncode == 2
+
+
+def test_compare_is_done_whatever_the_verdict(place: Path) -> None:
+    words = (
+        "--tasks",
+        "demo-anatomy",
+        "--shots",
+        "0",
+        "--quant",
+        "full",
+        "--protocol",
+        "strict.yaml",
+        "--json",
+    )
+    verdicts = {}
+    for pair in (("demo-med", "demo-base"), ("demo-base", "demo-med"), ("demo-med", "demo-med")):
+        done = ended("compare", *pair, *words)
+        assert done.returncode == 0, done.stderr
+        (comparison,) = json.loads(done.stdout)["comparisons"]
+        verdicts[pair] = comparison["verdict"]
+    assert set(verdicts.values()) == {"win", "loss", "tie"}
+    assert ended("compare", "demo-med", "nothing").returncode == 2
+    assert ended("compare", "--nothing").returncode == 2
+
+
+def test_verdict_is_done_whatever_it_is(place: Path) -> None:
+    rows = [{"id": str(i), "correct": i % 2 == 0} for i in range(40)]
+    wrong = [row | {"correct": False} for row in rows]
+    one, other = written(place / "one.jsonl", rows), written(place / "other.jsonl", wrong)
+    assert [ended("verdict", *pair).returncode for pair in ((one, other), (other, one), (one, one))] == [
+        0
+    ] * 3
+    assert ended("verdict", one, place / "nothing.jsonl").returncode == 2
+
+
+def test_validate_agrees_contradicts_or_cannot_judge(place: Path) -> None:
+    run = place / "run"
+    words = ("--tasks", "demo-anatomy", "--shots", "0", "--limit", "40", "--quant", "full", "--output", run)
+    assert ended("compare", "demo-med", "demo-base", "--protocol", "strict.yaml", *words).returncode == 0
+    (samples,) = (run / "samples").glob("*medical*.jsonl")
+    rows = [json.loads(line) for line in samples.read_text().splitlines()]
+    same = written(place / "same.jsonl", rows)
+    judged = ended("validate", run, "--reference", same)
+    assert judged.returncode == 0, judged.stdout
+    assert ended("validate", run, "--reference", written(place / "few.jsonl", rows[:2])).returncode == 3
+    turned = [_turned(row) for row in rows]
+    assert ended("validate", run, "--reference", written(place / "turned.jsonl", turned)).returncode == 1
+    assert ended("validate", run, "--reference", place / "nothing.jsonl").returncode == 2
+
+
+def _turned(row: dict[str, Any]) -> dict[str, Any]:
+    """Another engine that found the reverse."""
+    turned = row | {"logprobs": row["logprobs"][::-1]}
+    return {key: value for key, value in turned.items() if key not in ("prediction", "correct", "mass")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_what_is_interrupted_ends_with_130(place: Path) -> None:
+    command = [sys.executable, "-m", "medbench_local", "compare", "demo-med", "demo-base", "--output", "run"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    until = time.monotonic() + 120
+    while not (place / "run" / "scores.sqlite").is_file() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "to resume" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+@pytest.mark.parametrize(("words", "code"), [([], 130), (["--yes"], 0)])
+def test_no_at_a_terminal_is_130_and_yes_is_not_asked(place: Path, words: list[str], code: int) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "medbench_local",
+        "compare",
+        "demo-med",
+        "demo-med",
+        *SHORT,
+        "--limit",
+        "5",
+    ]
+    os.write(ours, b"n\n")
+    process = subprocess.run(
+        [*command, *words], stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, timeout=300
+    )
+    os.set_blocking(ours, False)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == code, shown
+    assert ("Compare it with itself?" in shown) is (code == 130)
+
+
+def test_a_model_against_itself_goes_on_where_nobody_can_answer(place: Path) -> None:
+    done = ended("compare", "demo-med", "demo-med", *SHORT, "--limit", "5")
+    assert done.returncode == 0
+    assert "Both models are the same file" in done.stderr
+
+
+def workflow() -> Mapping[str, Any]:
+    (text,) = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    found: Mapping[str, Any] = yaml.safe_load(text)["jobs"]["models"]
+    return found
+
+
+@pytest.mark.skipif(sys.platform == "win32" or not shutil.which("bash"), reason="its steps are bash")
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ({"MODEL": "demo-med", "BASE": "demo-base", "TASKS": "demo-anatomy", "QUANT": "q8_0"}, [0, 0]),
+        ({"MODEL": "demo-base", "BASE": "demo-med", "TASKS": "demo-anatomy", "QUANT": "q8_0"}, [0, 1]),
+        ({"MODEL": "demo-med", "BASE": "demo-base", "TASKS": "demo-anatomy", "QUANT": "q7"}, [2, 2]),
+    ],
+)
+def test_the_workflow_runs_on_the_embedded_pair(
+    place: Path, changes: dict[str, str], codes: list[int]
+) -> None:
+    """Its own steps, but for those that GitHub makes and the installation."""
+    (place / "bin").mkdir()
+    shim = place / "bin" / "medbench-local"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m medbench_local "$@"\n')
+    shim.chmod(0o755)
+    (place / "bin" / "python").symlink_to(sys.executable)
+    steps = [step["run"] for step in workflow()["steps"] if "run" in step and step["name"] != "Install"]
+    environment = os.environ | changes | {"PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    found = [
+        subprocess.run(["bash", "-e", "-c", step], env=environment, stdin=subprocess.DEVNULL).returncode
+        for step in steps
+    ]
+    assert found == codes
+
+
+def test_the_table_has_every_code() -> None:
+    from medbench_local.cli import errors
+
+    known = {errors.DONE, errors.DOES_NOT_HOLD, errors.BAD_INPUT, errors.UNSETTLED, errors.INTERRUPTED}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", DOCS.read_text("utf-8"), re.MULTILINE)} == known
