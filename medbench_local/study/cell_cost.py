@@ -9,7 +9,7 @@ import numpy as np
 
 from medbench_local.results.cost import PhaseCost
 from medbench_local.study.check_length import CheckLength
-from medbench_local.study.decoding import Lengths, Number, Way
+from medbench_local.study.decoding import NONE, Lengths, Number, Way
 from medbench_local.study.search_length import SearchLength
 
 MARGIN = 1.02
@@ -32,7 +32,7 @@ class Pass:
     test: Sequence[Lengths]
     scored: Way
     full: Way
-    written: Number = Number()
+    written: Number = NONE
     read_again: bool = False
     borrowed: Sequence[Lengths] = ()
 
@@ -87,9 +87,9 @@ class _Done:
 
 
 def _sum(done: Sequence[_Done], tries: int) -> PhaseCost:
-    prompts = sum((one.prompts for one in done), Number())
-    read = sum((one.read for one in done), Number())
-    written = sum((one.written for one in done), Number())
+    prompts = sum((one.prompts for one in done), NONE)
+    read = sum((one.read for one in done), NONE)
+    written = sum((one.written for one in done), NONE)
     return PhaseCost(
         prompts=round(prompts.expected),
         prompts_most=tries * int(np.ceil(prompts.most)),
@@ -103,7 +103,7 @@ def _sum(done: Sequence[_Done], tries: int) -> PhaseCost:
 def _searched(one: Pass, extent: Extent) -> _Done:
     length, way = extent.search, one.scored
     if not length.prompts.most:
-        return _Done(Number(), Number(), Number())
+        return _Done(NONE, NONE, NONE)
     count, total = len(one.validation), extent.validation
     each = [own.a_question(way, total) for own in one.validation]
     begun = [own.begun(way) for own in one.validation]
@@ -139,7 +139,7 @@ def _asked(
 ) -> _Done:
     """Questions asked with one candidate: with the mean of all, or with the one that takes the most."""
     if not questions.most:
-        return _Done(Number(), Number(), Number())
+        return _Done(NONE, NONE, NONE)
     total = int(questions.most)
     each = [own.a_question(way, total) for own in lengths]
     begun = [own.begun(way) for own in lengths]

@@ -7,7 +7,7 @@ from math import ceil
 
 from medbench_local.statistics.verification import closest_count, expected_share, looks
 from medbench_local.study.cell_verification import LEAST_AHEAD
-from medbench_local.study.decoding import Number
+from medbench_local.study.decoding import NONE, Number
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CheckLength:
     calls: Number
 
 
-NOTHING = CheckLength(Number(), Number(), Number())
+NOTHING = CheckLength(NONE, NONE, NONE)
 
 
 def check_length(questions: int, *, everything: bool, share: float = 1.0, ranked: bool = True) -> CheckLength:

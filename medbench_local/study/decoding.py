@@ -46,6 +46,10 @@ class Number:
         return Number(self.expected * expected, self.most * (expected if most is None else most))
 
 
+NONE = Number()
+"""Nothing."""
+
+
 @dataclass(frozen=True)
 class Way:
     """How prompts are decoded.
@@ -107,7 +111,7 @@ class Lengths:
     def a_question(self, way: Way, total: int) -> Number:
         """Tokens decoded for one of ``total`` questions, on average, without those that the model writes."""
         if not self.contexts.size:
-            return Number()
+            return NONE
         held = self.held(way)
         rows = self.contexts - held + self.behind
         most = rows
@@ -133,7 +137,7 @@ class Lengths:
             calls: in so many goes.
         """
         if not self.contexts.size or not questions:
-            return Number()
+            return NONE
         if way.together:
             return Number(max(calls, questions / way.together), calls + questions)
         new = self.contexts - self.prefixes + self.behind + written.most
@@ -147,14 +151,14 @@ class Lengths:
     def again(self, way: Way, pack: float) -> Number:
         """Tokens of the prefix that are decoded again where a pack of ``pack`` questions begins."""
         if not self.contexts.size or way.stateful:
-            return Number()
+            return NONE
         held, prefixes = self.held(way), self.prefixes
         usable = np.where(prefixes >= way.least, prefixes, 0.0)
         emptied = float(((held == 0) & (usable > 0)).mean())
         shortened = float(((held < usable) & (held > 0)).mean())
         longest = float(usable.max(initial=0.0))
         if not longest:
-            return Number()
+            return NONE
         expected = longest * _any_of(emptied, pack) * (emptied < 1) + way.least * _any_of(shortened, pack)
         if self.complete and not emptied and not shortened:
             return Number(expected, 0.0)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.selection.guaranteed import SMALL
-from medbench_local.study.decoding import Number
+from medbench_local.study.decoding import NONE, Number
 from medbench_local.study.prompt_search import search_prompts
 
 _SHARE, _SHARE_OF_SMALL = 0.92, 0.65
-"""Of an exhaustive search's prompts that a race without a limit scores, as drawn races of 11 to 110 candidates did: with
-100 questions and more 0.86 to 0.95; of up to `SMALL` questions, where certainty decides, 0.36 to 0.78."""
+"""Of an exhaustive search's prompts that a race without a limit scores, as drawn races of 11 to 110 candidates did:
+with 100 questions and more 0.86 to 0.95; of up to `SMALL` questions, where certainty decides, 0.36 to 0.78."""
 
 _CALLS = 6
 """Goes of such a race to a candidate, about."""
@@ -37,7 +37,7 @@ class SearchLength:
     known: bool = True
 
 
-NO_SEARCH = SearchLength(Number(), Number(), Number())
+NO_SEARCH = SearchLength(NONE, NONE, NONE)
 
 
 def search_length(candidates: int, questions: int, settings: SelectionSettings) -> SearchLength:
