@@ -148,7 +148,12 @@ def cases(data: Path | None, checkpoint: Path | None, made: Path) -> Iterator[Ca
         return
     one = {"tasks": ("demo-anatomy",), "protocol": exhaustive, "scoring": "cloze", "shots": (0,)}
     yield Case(f"{checkpoint.name}, cloze", str(checkpoint), "demo-base", one)
-    yield Case(f"{checkpoint.name}, label, 3-shot", str(checkpoint), "demo-base", one | {"scoring": "label", "shots": (3,)})
+    yield Case(
+        f"{checkpoint.name}, label, 3-shot",
+        str(checkpoint),
+        "demo-base",
+        one | {"scoring": "label", "shots": (3,)},
+    )
     if data is not None:
         real = one | {"tasks": ("mmlu-anatomy", "medmcqa"), "data_dir": data, "limit": 60}
         yield Case("real questions, cloze", str(checkpoint), "demo-base", real)
@@ -170,7 +175,8 @@ def measured(case: Case, folder: Path) -> Iterator[str]:
                     f"{_ratio(phase.tokens_most, true):>8}"
                 )
     true = sum(decoded.values())
-    yield f"{case.name:40} {'both':12} {'all':7} {true:10,} {_ratio(cost.tokens, true):>9} {_ratio(cost.tokens_most, true):>8}"
+    ratios = f"{_ratio(cost.tokens, true):>9} {_ratio(cost.tokens_most, true):>8}"
+    yield f"{case.name:40} {'both':12} {'all':7} {true:10,} {ratios}"
 
 
 def _ratio(planned_tokens: int, true: int) -> str:
@@ -179,7 +185,9 @@ def _ratio(planned_tokens: int, true: int) -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--only", default="", help="cases whose names hold these words")

@@ -145,7 +145,9 @@ def _asked(
     begun = [own.begun(way) for own in lengths]
     expected = questions.expected * float(np.mean([own.expected for own in each]))
     expected += visits.expected * float(np.mean(begun))
-    most = max(questions.most * own.most + visits.most * first for own, first in zip(each, begun, strict=True))
+    most = max(
+        questions.most * own.most + visits.most * first for own, first in zip(each, begun, strict=True)
+    )
     read = Number(expected, most) + _pieces(one, lengths, questions, calls, visits, way)
     return _written(one, questions, read)
 
@@ -169,7 +171,8 @@ def _pieces(
 def _written(one: Pass, questions: Number, read: Number) -> _Done:
     """With what the model writes, the last token of which is not decoded, and what is read again to score options."""
     written = Number(
-        questions.expected * max(one.written.expected - 1, 0.0), questions.most * max(one.written.most - 1, 0.0)
+        questions.expected * max(one.written.expected - 1, 0.0),
+        questions.most * max(one.written.most - 1, 0.0),
     )
     if one.read_again:
         # The prompt is decoded to think about it, and once more with what was thought.

@@ -55,7 +55,11 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         models = []
         for role, source, (size, asked) in zip(ROLES, sources, sizes, strict=True):
             files = _files(source, steps[0], options, tools)
-            full = files if files.precision == FULL or not files.full_here else _files(source, None, options, tools)
+            full = (
+                files
+                if files.precision == FULL or not files.full_here
+                else _files(source, None, options, tools)
+            )
             counter = token_counter(source, files.file, options, tools.start_engine)
             models.append(
                 PlannedModel(role, source, files, full, stack.enter_context(counter), options, size, asked)
@@ -94,13 +98,13 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
     )
 
 
-def _files(source: ModelSource, quant: QuantConfig | None, options: ResolvedOptions, tools: Tools) -> ModelPlan:
+def _files(
+    source: ModelSource, quant: QuantConfig | None, options: ResolvedOptions, tools: Tools
+) -> ModelPlan:
     """What is here of a model at a precision, or as it is; None for full precision."""
     as_it_is = options.quant is None and given_quantised(source) is not None
     wanted = load_quant(FULL) if quant is None or as_it_is else quant
-    return plan_model(
-        source, wanted, home=options.home, offline=options.offline, progress=tools.progress
-    )
+    return plan_model(source, wanted, home=options.home, offline=options.offline, progress=tools.progress)
 
 
 def _modes(

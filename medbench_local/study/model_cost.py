@@ -85,11 +85,15 @@ def cell_cost(cell: Cell, asking: Asking, options: ResolvedOptions) -> CellCost:
     rules: list[Scoring] = [scoring]
     if RULES[scoring].thinks:
         rules = [options.protocol.thinking.reading, *([scoring] if asking.thinks else [])]
-    usual, at_least = (
-        phases([_pass(RULES[rule], engine, cell, tried, asking, options) for rule in rules], extent)
-        for engine in (asking.counter.usual, asking.counter.at_least)
-    )
-    found = [_bounded(one, most) for one, most in zip(usual, at_least, strict=True)]
+
+    def counted(engine: Engine) -> tuple[PhaseCost, ...]:
+        return phases([_pass(RULES[rule], engine, cell, tried, asking, options) for rule in rules], extent)
+
+    counter = asking.counter
+    found = usual = counted(counter.usual)
+    if counter.counted == "allowance":
+        at_most = counted(counter.at_least)
+        found = tuple(_bounded(one, most) for one, most in zip(usual, at_most, strict=True))
     return CellCost(cell.task.id, shots, len(tried), *found, length_known=length.known)
 
 
@@ -104,9 +108,7 @@ def _many(cell: Cell, prompt_style: PromptStyle, options: ResolvedOptions) -> in
     return len(_all_candidates(cell, prompt_style, options))
 
 
-def _all_candidates(
-    cell: Cell, prompt_style: PromptStyle, options: ResolvedOptions
-) -> tuple[Candidate, ...]:
+def _all_candidates(cell: Cell, prompt_style: PromptStyle, options: ResolvedOptions) -> tuple[Candidate, ...]:
     settings = options.protocol.selection
     return candidates(
         prompt_style, cell.shots, formats=settings.formats, demonstration_seeds=settings.demonstration_seeds

@@ -249,7 +249,12 @@ class Plan(Outline):
 
 
 def mode_of(
-    options: ResolvedOptions, scoring: Scoring, quant: QuantConfig, file_types: Sequence[str], *, pictures: bool
+    options: ResolvedOptions,
+    scoring: Scoring,
+    quant: QuantConfig,
+    file_types: Sequence[str],
+    *,
+    pictures: bool,
 ) -> Mode:
     """The engine's mode: what was asked for; else what goes with the weights (docs/modes.md has the measurements).
 

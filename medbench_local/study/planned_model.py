@@ -95,9 +95,7 @@ class PlannedModel:
         """Whether it may be asked to think; the medical model always is, where the scoring lets models think."""
         template = _A_TEMPLATE if self.header is None else self.header.chat_template
         own_way = self.options.prompting(self.role)
-        return self._thinking and (
-            self.role == "medical" or may_think(self.source.entry, template, own_way)
-        )
+        return self._thinking and (self.role == "medical" or may_think(self.source.entry, template, own_way))
 
     @property
     def _thinking(self) -> bool:

@@ -63,9 +63,7 @@ def prompt_lengths(
     """
     first = candidates[0]
     samples = {split: _sample(_count(asked, first, split, own), own) for split, own in rows.items()}
-    begun = {
-        split: _lengths(asked, first, split, own, len(rows[split])) for split, own in samples.items()
-    }
+    begun = {split: _lengths(asked, first, split, own, len(rows[split])) for split, own in samples.items()}
     split: SplitName = "test"
     few = list(samples[split][:_SOME])
     of_few = _lengths(asked, first, split, few, len(few))
@@ -108,9 +106,7 @@ def _common(found: _Found, count: int) -> float:
     return float(min(same, len(highest)))
 
 
-def _lengths(
-    asked: Asked, candidate: Candidate, split: SplitName, rows: Sequence[int], total: int
-) -> _Found:
+def _lengths(asked: Asked, candidate: Candidate, split: SplitName, rows: Sequence[int], total: int) -> _Found:
     builder = RequestBuilder(
         asked.engine,
         asked.prompt_style.to_be_looked_at(),
