@@ -111,7 +111,8 @@ def cases(data: Path | None, checkpoint: Path | None, made: Path) -> Iterator[Ca
     usual: dict[str, Any] = {"tasks": ("demo-anatomy",), "shots": (3,), "check": "sample"}
     pair = ("demo-med", "demo-base")
     exhaustive, limited = protocol("exhaustive", 4, 2, 60), protocol("limited", 4, 2, 100)
-    for name, asked in {
+    small = protocol("exhaustive", 1, 1, 20)
+    variants: dict[str, dict[str, Any]] = {
         "exhaustive": {"protocol": exhaustive},
         "exhaustive, 0-shot": {"protocol": exhaustive, "shots": (0,)},
         "limited race": {"protocol": limited},
@@ -121,8 +122,8 @@ def cases(data: Path | None, checkpoint: Path | None, made: Path) -> Iterator[Ca
         "no search": {"protocol": protocol("none", 4, 2, 60)},
         "label": {"protocol": exhaustive, "scoring": "label"},
         "cloze": {"protocol": exhaustive, "scoring": "cloze"},
-        "greedy": {"protocol": exhaustive, "scoring": "greedy"},
-        "greedy, 0-shot": {"protocol": exhaustive, "scoring": "greedy", "shots": (0,)},
+        "greedy": {"protocol": small, "scoring": "greedy", "limit": 40},
+        "greedy, 0-shot": {"protocol": small, "scoring": "greedy", "shots": (0,), "limit": 40},
         "thinking": {
             "protocol": protocol("none", 4, 2, 60, thinking={"budget": 64}),
             "scoring": "thinking",
@@ -134,19 +135,27 @@ def cases(data: Path | None, checkpoint: Path | None, made: Path) -> Iterator[Ca
         "ablation": {"protocol": exhaustive, "ablation": True},
         "exact": {"protocol": exhaustive, "mode": "exact"},
         "fast": {"protocol": exhaustive, "mode": "fast"},
-        "auto": {"protocol": limited, "quant": "auto"},
-        "all tasks": {"protocol": limited, "tasks": ("demo",), "shots": (0, 3)},
-    }.items():
+        "auto": {"protocol": small, "quant": "auto"},
+        "all tasks": {"protocol": small, "tasks": ("demo",), "shots": (0, 3)},
+    }
+    for name, asked in variants.items():
         yield Case(f"demo, {name}", *pair, usual | asked)
     for scoring in ("constrained", "cloze"):
+        medical, base = (str(made / f"{name}.gguf") for name in pair)
         yield Case(
             f"GGUF files, {scoring}",
-            *(str(made / f"{name}.gguf") for name in pair),
+            medical,
+            base,
             usual | {"protocol": exhaustive, "scoring": scoring},
         )
     if checkpoint is None:
         return
-    one = {"tasks": ("demo-anatomy",), "protocol": exhaustive, "scoring": "cloze", "shots": (0,)}
+    one: dict[str, Any] = {
+        "tasks": ("demo-anatomy",),
+        "protocol": exhaustive,
+        "scoring": "cloze",
+        "shots": (0,),
+    }
     yield Case(f"{checkpoint.name}, cloze", str(checkpoint), "demo-base", one)
     yield Case(
         f"{checkpoint.name}, label, 3-shot",

@@ -26,6 +26,7 @@ class Pass:
         written: tokens that the model writes for a question.
         read_again: whether they are read with the prompt, to score the options behind them.
         borrowed: lengths of another model's prompts, with which the test is taken once more; none if it is not.
+        differs: probability that these are other prompts than its own, whose answers are known.
     """
 
     validation: Sequence[Lengths]
@@ -35,6 +36,7 @@ class Pass:
     written: Number = NONE
     read_again: bool = False
     borrowed: Sequence[Lengths] = ()
+    differs: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,12 @@ def _tested(one: Pass, extent: Extent) -> _Done:
     if not one.borrowed:
         return done
     more = _asked(one, one.borrowed, Number(extent.test, extent.test), Number(1, 1), Number(1, 1), one.scored)
-    return _Done(done.prompts + more.prompts, done.read + more.read, done.written + more.written)
+    often = one.differs
+    return _Done(
+        done.prompts + more.prompts.times(often, 1),
+        done.read + more.read.times(often, 1),
+        done.written + more.written.times(often, 1),
+    )
 
 
 def _checked(one: Pass, check: CheckLength) -> _Done:

@@ -86,15 +86,14 @@ def cell_cost(cell: Cell, asking: Asking, options: ResolvedOptions) -> CellCost:
     if RULES[scoring].thinks:
         rules = [options.protocol.thinking.reading, *([scoring] if asking.thinks else [])]
 
-    def counted(engine: Engine) -> tuple[PhaseCost, ...]:
+    def counted(engine: Engine) -> tuple[PhaseCost, PhaseCost, PhaseCost]:
         return phases([_pass(RULES[rule], engine, cell, tried, asking, options) for rule in rules], extent)
 
     counter = asking.counter
-    found = usual = counted(counter.usual)
-    if counter.counted == "allowance":
-        at_most = counted(counter.at_least)
-        found = tuple(_bounded(one, most) for one, most in zip(usual, at_most, strict=True))
-    return CellCost(cell.task.id, shots, len(tried), *found, length_known=length.known)
+    usual = counted(counter.usual)
+    most = usual if counter.counted == "tokenizer" else counted(counter.at_least)
+    search, tested, check = (_bounded(one, bound) for one, bound in zip(usual, most, strict=True))
+    return CellCost(cell.task.id, shots, len(tried), search, tested, check, length_known=length.known)
 
 
 def _bounded(usual: PhaseCost, most: PhaseCost) -> PhaseCost:
@@ -178,7 +177,13 @@ def _pass(
         written=_written(rule, engine, cell, options),
         read_again=rule.thinks,
         borrowed=borrowed,
+        differs=1 - 1 / len(tried) if _alike(asking.prompt_style, asking.borrowed) else 1.0,
     )
+
+
+def _alike(one: PromptStyle, other: PromptStyle | None) -> bool:
+    """Whether two models are prompted in the same way, so that equal candidates are equal prompts."""
+    return other is not None and replace(one, name="") == replace(other, name="")
 
 
 def _way(rule: ScoringRule[Any], mode: Mode, asking: Asking, options: ResolvedOptions) -> Way:

@@ -116,8 +116,11 @@ def _lengths(asked: Asked, candidate: Candidate, split: SplitName, rows: Sequenc
         {split: tuple(rows)},
     )
     prepared = builder.prompts(candidate, split, rows)
-    prefixes, contexts, behind, branches = [], [], [], []
-    tokens = []
+    prefixes: list[int] = []
+    contexts: list[int] = []
+    behind: list[int] = []
+    branches: list[int] = []
+    tokens: list[tuple[int, ...]] = []
     for prompt in prepared.prompts.values():
         request = prompt.request
         if request is None:
@@ -129,9 +132,15 @@ def _lengths(asked: Asked, candidate: Candidate, split: SplitName, rows: Sequenc
         added, own = _behind(request)
         behind.append(added)
         branches.append(own)
-    arrays = [np.array(values, dtype=np.float64) for values in (prefixes, contexts, behind, branches)]
     unfit = any(prompt.dropped or prompt.request is None for prompt in prepared.prompts.values())
-    lengths = Lengths(*arrays, asked=len(contexts) / len(rows), complete=len(rows) == total)
+    lengths = Lengths(
+        np.array(prefixes, dtype=np.float64),
+        np.array(contexts, dtype=np.float64),
+        np.array(behind, dtype=np.float64),
+        np.array(branches, dtype=np.float64),
+        asked=len(contexts) / len(rows),
+        complete=len(rows) == total,
+    )
     return _Found(lengths, tuple(tokens), unfit)
 
 

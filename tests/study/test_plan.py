@@ -85,6 +85,8 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     assert search_prompts(110, 60, EXHAUSTIVE.selection) == 110 * 60
     shared = plan("demo-med", "demo-base", protocol=RACING, ablation=True, **options)
     assert shared.medical.cells == raced.medical.cells
+    # one of 110 candidates is the other model's, too: its answers are known then
+    assert shared.base.cells[1].test.prompts_most == raced.base.cells[1].test.prompts_most + 10
     assert shared.base.cells[1].test.prompts == raced.base.cells[1].test.prompts + 10
     assert (zero.check.prompts, zero.check.prompts_most) == (10, 10), "few questions are checked whole"
     none = plan("demo-med", "demo-base", protocol=RACING, check="none", **options).base.cells[0]
