@@ -112,7 +112,7 @@ def meaning(cost: ComparisonCost) -> Iterator[str]:
         )
     written = sum(model.phase(phase).written_most for model in cost.models for phase in PHASES)
     if written:
-        yield f"{written:,} of these at most are written one after another"
+        yield f"{written:,} of these at most are written one after another; how many is known afterwards only"
 
 
 def _counted(models: tuple[ModelCost, ModelCost]) -> Iterator[str]:
