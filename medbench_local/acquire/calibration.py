@@ -90,6 +90,49 @@ def measured_speeds(
     return {**known, **found}
 
 
+def measured_file(
+    path: Path,
+    sha256: str,
+    home: Path,
+    options: EngineOptions,
+    start: Start,
+    progress: Progress | None = None,
+    *,
+    writing: bool = False,
+) -> float | None:
+    """Tokens a second of one model, timed with a short decode of its own file; once for a file, a mode and a machine.
+
+    Args:
+        path: the file.
+        sha256: of the file.
+        home, options, start, progress, writing: as for `measured_speeds`.
+
+    Returns:
+        None where it cannot be measured, which is said.
+    """
+    notes = MachineNotes(home, options.gpu_layers)
+    topic = f"tokens a second, {_topic(options, writing)}"
+    known = notes.read(topic).get(sha256)
+    if isinstance(known, int | float) and known > 0:
+        return float(known)
+    listener = progress or Silent()
+    try:
+        with (
+            listener.step(f"timing {path.stem}, once", total=1, unit="decodes") as advance,
+            closing(start(path, replace(options, n_ctx=PREFIX + 2 * QUESTION))) as engine,
+        ):
+            speed = _short_writing(engine) if writing else _short_speed(engine)
+            advance(1)
+    except CancelledError:
+        raise
+    except (MedbenchError, OSError) as error:
+        listener.note(f"{path.name} could not be timed: {error}")
+        return None
+    if speed is not None:
+        notes.note(topic, sha256, round(speed, 3))
+    return speed
+
+
 def tokens_a_second(speeds: Speeds, weights: int) -> str:
     """Of a model with so many weights at each precision, for people: "q8_0 38, q6_k 51"."""
     rates = {name: speed / weights for name, speed in speeds.items()}
@@ -153,6 +196,25 @@ def _speed(engine: Engine) -> float | None:
             return None
         speeds.append(rate)
     return max(speeds[1:])
+
+
+def _short_speed(engine: Engine) -> float | None:
+    """Tokens a second of a model that may be large, from one short decode after one that reads the weights."""
+    rates = []
+    for first, length in ((10, 32), (11, 128)):
+        before = engine.work
+        engine.score(Pack((), (ScoreRequest((first, *(3 + i % 200 for i in range(length))), ((5,),)),)))
+        rates.append(_rate(engine, engine.work.since(before)))
+    return rates[-1]
+
+
+def _short_writing(engine: Engine) -> float | None:
+    """The same of tokens that are written one after another: as many as are written before the text may end."""
+    before = engine.work
+    (trace,) = engine.think(Pack((), (ThinkRequest((10, *range(3, 19)), (), WRITTEN // 3),)), _unheard)
+    work = engine.work.since(before)
+    rate = _rate(engine, work)
+    return None if rate is None else rate * len(trace.tokens) / work.tokens or None
 
 
 def _rate(engine: Engine, work: WorkDone) -> float | None:

@@ -234,7 +234,8 @@ def plan_model(
         parts = gguf_parts(source.file)
         size = sum(repository.size_of(part) for part in parts)
         missing = still_to_fetch(repository, parts)
-        return _plan_gguf(source, quant, source.repository, repository.commit, size, missing)
+        found = _plan_gguf(source, quant, source.repository, repository.commit, size, missing)
+        return found if missing else replace(found, file=repository.folder / source.file)
     if isinstance(source, PictureModel):
         needs = _needs_of_parts(source, home, offline, listener)
     else:

@@ -53,6 +53,7 @@ class EngineOptions:
         vision: path of the model's part that reads pictures (`medbench_local.vision.parts`), or "" for text only.
         vision_ln_post: whether features of pictures go through the tower's last LayerNorm, as in the study ("paper")
             or not, as in the time of its models ("original"); for models with gated blocks only.
+        vocabulary_only: the weights are not loaded: such an engine tokenises and spells, and computes nothing.
     """
 
     mode: Mode = "exact"
@@ -65,6 +66,7 @@ class EngineOptions:
     repack: bool = True
     vision: str = ""
     vision_ln_post: Literal["paper", "original"] = "paper"
+    vocabulary_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -89,15 +89,21 @@ class LlamaEngine(Closing):
     def __init__(self, path: Path, options: EngineOptions) -> None:
         _check(options)
         header = read_gguf_header(path)
-        refuse_unsupported(header)
+        if not options.vocabulary_only:
+            refuse_unsupported(header)
         self._limit = exact_limit(header)
         if self._limit is not None and self._limit.context:
             options = replace(options, n_ctx=min(options.n_ctx, self._limit.context))
         self._path, self._options = path, options
         self._free = memory_available()
         self._thought = False
-        self._gpu = gpu = options.gpu_layers != 0 and devices.has_gpu()
-        self._model = Model(path, gpu_layers=options.gpu_layers if gpu else 0, repack=self._repacks)
+        self._gpu = gpu = options.gpu_layers != 0 and not options.vocabulary_only and devices.has_gpu()
+        self._model = Model(
+            path,
+            gpu_layers=options.gpu_layers if gpu else 0,
+            repack=self._repacks,
+            vocab_only=options.vocabulary_only,
+        )
         self._threads = options.threads or default_threads(self._model.parameters)
         self._context: Context | None = None
         self._visual: Visual | None = None
@@ -107,7 +113,8 @@ class LlamaEngine(Closing):
                 raise UnsupportedArchitectureError(f"{path} {self._model.architecture_problem}.")
             if options.vision:
                 self._visual = self._opened(Path(options.vision))
-            self._make_context(min(options.n_ctx, FIRST_CONTEXT), self._to_score)
+            if not options.vocabulary_only:
+                self._make_context(min(options.n_ctx, FIRST_CONTEXT), self._to_score)
             self._info = describe(
                 self._model,
                 options,
@@ -320,6 +327,8 @@ class LlamaEngine(Closing):
 
     def _begin(self, pack: Pack, fitting: int, doing: str, kind: _Kind) -> Context:
         """Refuse a pack that cannot be computed, before anything is; the context to do it in, of this kind."""
+        if self._options.vocabulary_only:
+            raise EngineError(f"Of {self._info.model} only the vocabulary is loaded.")
         if self._context is None:
             raise EngineError(f"The engine of {self._info.model} is closed.")
         if fitting != len(pack.requests):

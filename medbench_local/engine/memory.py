@@ -13,7 +13,8 @@ from medbench_local.errors import DoesNotFitError
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.files.gguf_shape import model_shape
 
-_PROCESS = 150 * 2**20  # Python, the libraries and llama.cpp's own tables
+PROCESS = 150 * 2**20
+"""Bytes of Python, the libraries and llama.cpp's own tables."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -88,7 +89,7 @@ def memory_needed(
     return MemoryEstimate(
         weights=shape.weights + sees[0],
         cache=context * shape.kv_width * (4 if wide else 2) + 4 * shape.state * states_needed(options),
-        compute=attention + layer + logits + sees[1] + _PROCESS,
+        compute=attention + layer + logits + sees[1] + PROCESS,
     )
 
 

@@ -26,7 +26,13 @@ from medbench_local.engine.base import (
     WorkDone,
 )
 from medbench_local.engine.channel import STOP_LINE
-from medbench_local.engine.memory import MemoryEstimate, gigabytes, memory_available, memory_needed
+from medbench_local.engine.memory import (
+    PROCESS,
+    MemoryEstimate,
+    gigabytes,
+    memory_available,
+    memory_needed,
+)
 from medbench_local.engine.process import end_process, signal_of, start_process
 from medbench_local.engine.repacking import repacking_pays
 from medbench_local.engine.support import refuse_unsupported
@@ -76,11 +82,14 @@ class WorkerEngine(Closing):
         self._interrupted = False
         self._work = WorkDone()
         self._tokens_of: dict[str, int | None] = {}  # asked for at every visit of a candidate
-        refuse_unsupported(read_gguf_header(path))
+        if not options.vocabulary_only:
+            refuse_unsupported(read_gguf_header(path))
         self._generating = False
         self._thinking = 0
         self._needed = {
-            generates: memory_needed(path, options, generates=generates) for generates in (False, True)
+            generates: memory_needed(path, options, generates=generates)
+            for generates in (False, True)
+            if not options.vocabulary_only
         }
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -248,6 +257,8 @@ class WorkerEngine(Closing):
 
     def _needs(self) -> MemoryEstimate:
         """What the last call needs at least."""
+        if self._options.vocabulary_only:
+            return MemoryEstimate(0, 0, PROCESS)
         if not self._thinking:
             return self._needed[self._generating]
         # The context is as large as what is thought about, whatever the model was trained with.
@@ -280,7 +291,7 @@ def start_engine(path: Path, options: EngineOptions) -> WorkerEngine:
         EngineError: llama.cpp cannot load the model or does not like an option.
         WorkerDied: the worker died while it was loading.
     """
-    if options.mode == "fast" and options.repack and not options.vision:
+    if options.mode == "fast" and options.repack and not options.vision and not options.vocabulary_only:
         pays = repacking_pays(path, options, read_settings().home, WorkerEngine)
         options = replace(options, repack=pays)
     return WorkerEngine(path, options)

@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from medbench_local.report import checked, clusters, sections, words
+from medbench_local.report import checked, clusters, planned, sections, words
 from medbench_local.report.grid import Grid, GridColumn
 from medbench_local.report.identity import signature
 from medbench_local.report.screen import Prose
-from medbench_local.report.section import Column, Section
+from medbench_local.report.section import Section
 from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.model_check import ModelCheck
 from medbench_local.results.schema import Results
@@ -119,62 +119,18 @@ def show_check(found: ModelCheck) -> RenderableType:
     )
 
 
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f} h" if seconds >= 360 else f"{seconds / 60:.1f} min"
-
-
 def show_plan(cost: ComparisonCost, *, worded: Callable[[str], str] = str) -> RenderableType:
-    """What a comparison would fetch, make and compute.
+    """What a comparison would fetch, make and compute: each model's phases, then the cells if there are several.
 
     Args:
         cost: the plan.
         worded: what becomes of texts that speak of arguments and functions of Python.
     """
-    rows: list[tuple[str, ...]] = []
-    parts: list[RenderableType] = []
-    for model in (cost.medical, cost.base):
-        here = "ready" if model.ready else f"{model.download / 1e9:.2f} GB to fetch"
-        parts.append(
-            Text(f"{model.name} at {model.precision}: {here}, {model.disk / 1e9:.2f} GB of disk still needed")
-        )
-    for medical, base in zip(cost.medical.cells, cost.base.cells, strict=True):
-        rows.append(
-            (
-                f"{words.plain(medical.task)}, {medical.shots}-shot",
-                f"{medical.candidates} / {base.candidates}",
-                f"{medical.selection_prompts:,} / {base.selection_prompts:,}",
-                f"{medical.test_prompts:,} / {base.test_prompts:,}",
-                f"{medical.check_expected:,} to {medical.check_most:,}" if medical.check_most else "none",
-                f"{medical.tokens + medical.written + base.tokens + base.written:,}",
-            )
-        )
-    numbers = ("candidates", "validation prompts", "test prompts", "check", "tokens, at most")
-    columns = (Column("cell", name_of_row=True), *(Column(name, numeric=True) for name in numbers))
-    total = cost.medical.tokens + cost.base.tokens
-    expected = cost.medical.tokens_expected + cost.base.tokens_expected
-    if cost.seconds is not None and cost.seconds_most is not None:
-        hours = (
-            f"about {_hours(cost.seconds)}, at most {_hours(cost.seconds_most)} of decoding on this machine"
-        )
-    else:
-        hours = "at most " + "; ".join(
-            f"{total / speed / 3600:.1f} h at {speed:,} tokens a second" for speed in (200, 500, 2000)
-        )
-    tried = len(cost.precisions)
-    over = f" over {tried} precisions" if tried > 1 else ""
-    written = sum(c.written for model in (cost.medical, cost.base) for c in model.cells)
-    parts += [
-        FittedTable(Section("", "", columns, tuple(rows))),
-        Text(
-            f"about {expected:,} tokens, {total:,} at most{over} (estimated from the texts' length); {hours}"
-        ),
-    ]
-    if cost.pictures:
-        parts.append(Text(f"{cost.pictures:,} pictures, each encoded once, a second or two each"))
-    if written:
-        parts.append(
-            Text(f"{written:,} of these at most are written one after another, while the models think")
-        )
+    parts: list[RenderableType] = [Text(words.plain(line)) for line in planned.needs(cost)]
+    parts += [Text(""), FittedTable(planned.phases(cost))]
+    if len(cost.medical.cells) > 1:
+        parts += [Text(""), FittedTable(planned.cells(cost))]
+    parts += [Text(""), *(Text(words.plain(line)) for line in planned.meaning(cost))]
     parts += [Text(words.plain(line)) for line in cost.detectable]
     parts += [Text(f"assumed: {words.plain(worded(line))}", style="yellow") for line in cost.assumed]
     parts += [Text(f"warning: {words.plain(worded(line))}", style="yellow") for line in cost.warnings]

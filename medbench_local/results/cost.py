@@ -1,47 +1,84 @@
-"""What a comparison would cost: files to fetch, prompts and tokens."""
+"""What a comparison would cost: files to fetch, memory, prompts, tokens and time, by model and phase."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from medbench_local.results.presented import Brief
+
+PhaseName = Literal["search", "test", "check"]
+PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
+"""What a model does in a cell, in order: the prompt is chosen, the test is taken, the verdict is checked."""
+
+Counted = Literal["tokenizer", "allowance"]
+"""How tokens are counted: with the model's own tokenizer, or with an allowance that is not below the truth."""
+
+Timed = Literal["model", "machine"]
+"""What was timed: a decode of the model itself, or one of a model made for it, once for the machine."""
+
+
+@dataclass(frozen=True)
+class PhaseCost:
+    """What one model costs in one phase; each number as it is expected, and at most.
+
+    Attributes:
+        prompts, prompts_most: that are scored.
+        tokens, tokens_most: that are decoded, by the engine's own count.
+        written, written_most: those of them that the model writes one after another, which takes several times as
+            long.
+    """
+
+    prompts: int = 0
+    prompts_most: int = 0
+    tokens: int = 0
+    tokens_most: int = 0
+    written: int = 0
+    written_most: int = 0
+
+    def __add__(self, other: PhaseCost) -> PhaseCost:
+        return PhaseCost(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
 @dataclass(frozen=True)
 class CellCost:
-    """What one model costs in one cell; tokens are estimated from the length of the text.
+    """What one model costs in one cell.
+
+    At most all precisions that may be tried are, and nothing is known from an earlier run; the first precision is
+    expected to do.
 
     Attributes:
         task: its id.
         shots: demonstrations in a prompt.
         candidates: prompts to choose from.
-        selection_prompts: most validation prompts that are scored to choose one.
-        test_prompts: test questions, with those of the ablation.
-        check_expected: test questions that the check is expected to ask again at full precision.
-        check_most: how many it asks at most.
-        tokens: tokens decoded at most, over all precisions that may be tried; each shared prefix counted once.
-        tokens_expected: the same at the first precision, with the expected check.
-        check_tokens, check_tokens_expected: those of them that are decoded at full precision.
-        written, written_expected, check_written, check_written_expected: tokens that the model writes one after
-            another, which takes several times as long; not among the others.
+        search: choosing one of them on validation questions.
+        test: the test questions, with those of the ablation.
+        check: asking test questions again at full precision.
+        length_known: whether the length of the search is known beforehand; where it is not, the expected numbers of
+            the search are rough.
     """
 
     task: str
     shots: int
     candidates: int
-    selection_prompts: int
-    test_prompts: int
-    check_expected: int
-    check_most: int
-    tokens: int
-    tokens_expected: int
-    check_tokens: int = 0
-    check_tokens_expected: int = 0
-    written: int = 0
-    written_expected: int = 0
-    check_written: int = 0
-    check_written_expected: int = 0
+    search: PhaseCost = PhaseCost()
+    test: PhaseCost = PhaseCost()
+    check: PhaseCost = PhaseCost()
+    length_known: bool = True
+
+    @property
+    def all_phases(self) -> PhaseCost:
+        """Everything."""
+        return self.search + self.test + self.check
+
+    def phase(self, name: PhaseName) -> PhaseCost:
+        """One phase by its name."""
+        return {"search": self.search, "test": self.test, "check": self.check}[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -55,6 +92,10 @@ class ModelCost:
         disk: bytes of disk still needed, for the download and for what is made of it.
         ready: whether the file at ``precision`` is there already.
         cells: one for each task and number of shots.
+        counted: how tokens are counted.
+        memory: bytes that it takes to score with it, about; None if its size is not known.
+        check_memory: the same at the precision that is checked against; None if nothing is checked.
+        timed: what the speeds come from; None if they are not known.
         speed: tokens a second on this machine at ``precision``, about; None if it was not measured.
         full_speed: the same at full precision.
         writing_speed, full_writing_speed: the same of tokens that are written one after another.
@@ -66,41 +107,90 @@ class ModelCost:
     disk: int
     ready: bool
     cells: tuple[CellCost, ...]
+    counted: Counted = "allowance"
+    memory: int | None = None
+    check_memory: int | None = None
+    timed: Timed | None = None
     speed: float | None = None
     full_speed: float | None = None
     writing_speed: float | None = None
     full_writing_speed: float | None = None
 
-    @property
-    def tokens(self) -> int:
-        """Most tokens decoded, written ones too."""
-        return sum(cell.tokens + cell.written for cell in self.cells)
+    def phase(self, name: PhaseName) -> PhaseCost:
+        """One phase over all cells."""
+        return sum((cell.phase(name) for cell in self.cells), PhaseCost())
 
     @property
-    def tokens_expected(self) -> int:
-        """Tokens decoded if the check ends where it is expected to."""
-        return sum(cell.tokens_expected + cell.written_expected for cell in self.cells)
+    def tokens(self) -> int:
+        """Tokens that are expected to be decoded."""
+        return sum(cell.all_phases.tokens for cell in self.cells)
+
+    @property
+    def tokens_most(self) -> int:
+        """Tokens decoded at most."""
+        return sum(cell.all_phases.tokens_most for cell in self.cells)
 
     @property
     def seconds(self) -> float | None:
-        """Most time that decoding takes; None if the speed is not known."""
-        read = [(cell.tokens, cell.check_tokens) for cell in self.cells]
-        return self._seconds(read, [(cell.written, cell.check_written) for cell in self.cells])
+        """Time that decoding is expected to take; None if the speed is not known."""
+        return _sum(self.phase_seconds(name) for name in PHASES)
 
     @property
-    def seconds_expected(self) -> float | None:
-        """Time that decoding takes if the check ends where it is expected to."""
-        read = [(cell.tokens_expected, cell.check_tokens_expected) for cell in self.cells]
-        return self._seconds(
-            read, [(cell.written_expected, cell.check_written_expected) for cell in self.cells]
-        )
+    def seconds_most(self) -> float | None:
+        """The same at most."""
+        return _sum(self.phase_seconds(name, most=True) for name in PHASES)
 
-    def _seconds(self, read: list[tuple[int, int]], written: list[tuple[int, int]]) -> float | None:
-        """Time for tokens that are read and written: all of each, and those of them at full precision."""
-        total = _time(read, self.speed, self.full_speed)
-        if total is None or not any(all_of_it for all_of_it, _ in written):
-            return total
-        return _sum(total, _time(written, self.writing_speed, self.full_writing_speed))
+    def phase_seconds(self, name: PhaseName, *, most: bool = False) -> float | None:
+        """Time that a phase is expected to take, or takes at most; None if the speed is not known."""
+        cost = self.phase(name)
+        tokens, written = (cost.tokens_most, cost.written_most) if most else (cost.tokens, cost.written)
+        reading, writing = self._speeds(name, most=most)
+        if not tokens:
+            return 0.0
+        if reading is None or (written and writing is None):
+            return None
+        return (tokens - written) / reading + (written / writing if writing else 0.0)
+
+    def _speeds(self, name: PhaseName, *, most: bool) -> tuple[float | None, float | None]:
+        """Of reading and writing; of several precisions that may be tried the slowest counts."""
+        full = self.full_speed, self.full_writing_speed
+        if name == "check":
+            return full
+        own = self.speed, self.writing_speed
+        if not most:
+            return own
+        return _slower(own[0], full[0]), _slower(own[1], full[1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "model": self.name,
+            "precision": self.precision,
+            "download": self.download,
+            "disk": self.disk,
+            "ready": self.ready,
+            "counted": self.counted,
+            "memory": self.memory,
+            "check_memory": self.check_memory,
+            "timed": self.timed,
+            "speed": self.speed,
+            "full_speed": self.full_speed,
+            "writing_speed": self.writing_speed,
+            "full_writing_speed": self.full_writing_speed,
+            "tokens": self.tokens,
+            "tokens_most": self.tokens_most,
+            "seconds": self.seconds,
+            "seconds_most": self.seconds_most,
+            "phases": {
+                name: {
+                    **asdict(self.phase(name)),
+                    "seconds": self.phase_seconds(name),
+                    "seconds_most": self.phase_seconds(name, most=True),
+                }
+                for name in PHASES
+            },
+            "cells": [cell.to_dict() for cell in self.cells],
+        }
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,8 +201,10 @@ class ComparisonCost(Brief):
         medical, base: each model.
         precisions: those that may be tried, in order.
         warnings: of the tasks.
-        detectable: which differences are likely to be missed, where models think about a sample of the questions.
-        pictures: that are asked about, and encoded once for both models, which takes a second or two each.
+        detectable: which differences are likely to be missed with so many test questions.
+        pictures: that are asked about, and encoded once for both models; neither their time nor their memory is
+            among the numbers.
+        memory_free: bytes of memory that can be had now.
         assumed: what was assumed where files are not here and the hub was not asked, a sentence each.
     """
 
@@ -122,38 +214,45 @@ class ComparisonCost(Brief):
     warnings: tuple[str, ...]
     detectable: tuple[str, ...] = ()
     pictures: int = 0
+    memory_free: int | None = None
     assumed: tuple[str, ...] = ()
 
     @property
+    def models(self) -> tuple[ModelCost, ModelCost]:
+        """Both models."""
+        return self.medical, self.base
+
+    @property
     def tokens(self) -> int:
-        """Tokens decoded if everything ends where it is expected to."""
-        return self.medical.tokens_expected + self.base.tokens_expected
+        """Tokens that are expected to be decoded."""
+        return self.medical.tokens + self.base.tokens
 
     @property
     def tokens_most(self) -> int:
         """Tokens decoded at most."""
-        return self.medical.tokens + self.base.tokens
+        return self.medical.tokens_most + self.base.tokens_most
 
     @property
     def seconds(self) -> float | None:
         """Time that decoding is expected to take on this machine; None if its speed is not known."""
-        return _sum(self.medical.seconds_expected, self.base.seconds_expected)
+        return _sum(model.seconds for model in self.models)
 
     @property
     def seconds_most(self) -> float | None:
         """The same at most."""
-        return _sum(self.medical.seconds, self.base.seconds)
+        return _sum(model.seconds_most for model in self.models)
 
     def __str__(self) -> str:
         lines = []
-        for model in (self.medical, self.base):
+        for model in self.models:
             lines.append(f"{model.name} at {model.precision}: {model.download / 1e9:.2f} GB to fetch")
-            lines += [
-                f"  {cell.task}, {cell.shots}-shot: {cell.selection_prompts:,} validation and "
-                f"{cell.test_prompts:,} test prompts, check {cell.check_expected:,} to {cell.check_most:,}, "
-                f"up to {cell.tokens:,} tokens"
-                for cell in model.cells
-            ]
+            for cell in model.cells:
+                phases = ", ".join(
+                    f"{name} {cell.phase(name).tokens:,} to {cell.phase(name).tokens_most:,}"
+                    for name in PHASES
+                )
+                lines.append(f"  {cell.task}, {cell.shots}-shot, tokens: {phases}")
+        lines.append(f"about {self.tokens:,} tokens, {self.tokens_most:,} at most")
         if self.pictures:
             lines.append(f"{self.pictures:,} pictures, each encoded once")
         assumed = (f"assumed: {text}" for text in self.assumed)
@@ -162,34 +261,28 @@ class ComparisonCost(Brief):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        data: dict[str, Any] = {"precisions": list(self.precisions), "warnings": list(self.warnings)}
-        if self.detectable:
-            data["detectable"] = list(self.detectable)
+        """As JSON has it; each number as it is expected, and with ``_most`` as it is at most."""
+        data: dict[str, Any] = {
+            "precisions": list(self.precisions),
+            "tokens": self.tokens,
+            "tokens_most": self.tokens_most,
+            "seconds": self.seconds,
+            "seconds_most": self.seconds_most,
+            "memory_free": self.memory_free,
+            "warnings": list(self.warnings),
+            "detectable": list(self.detectable),
+        }
         if self.pictures:
             data["pictures"] = self.pictures
         if self.assumed:
             data["assumed"] = list(self.assumed)
-        for role, model in (("medical", self.medical), ("base", self.base)):
-            data[role] = {
-                "model": model.name,
-                "precision": model.precision,
-                "download": model.download,
-                "disk": model.disk,
-                "tokens": model.tokens,
-                "tokens_expected": model.tokens_expected,
-                "seconds": model.seconds,
-                "seconds_expected": model.seconds_expected,
-                "cells": [asdict(cell) for cell in model.cells],
-            }
-        return data
+        return {**data, "medical": self.medical.to_dict(), "base": self.base.to_dict()}
 
 
-def _time(tokens: list[tuple[int, int]], speed: float | None, full_speed: float | None) -> float | None:
-    if speed is None or full_speed is None:
-        return None
-    return sum((most - checked) / speed + checked / full_speed for most, checked in tokens)
+def _sum(parts: Iterable[float | None]) -> float | None:
+    known = list(parts)
+    return None if None in known else sum(part for part in known if part is not None)
 
 
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
+def _slower(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else min(one, other)

@@ -100,8 +100,9 @@ class SweepCost:
     @property
     def written(self) -> int:
         """Tokens at most that models write one after another, which takes several times as long as a rate says."""
-        models = (model for pair in self.pairs for model in (pair.cost.medical, pair.cost.base))
-        return sum(cell.written for model in models for cell in model.cells)
+        return sum(
+            cell.all_phases.written_most for pair in self.pairs for m in pair.cost.models for cell in m.cells
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:

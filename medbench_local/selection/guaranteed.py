@@ -35,7 +35,7 @@ class Race:
     def __init__(self, table: ScoreTable, order: Questions, error_rate: float) -> None:
         self.table = table
         self.order = order
-        self.looks = _looks(table.n_questions)
+        self.looks = looks(table.n_questions)
         self.level = error_rate / max(1, (table.n_candidates - 1) * len(self.looks))
         self.leader = -1
         self.error_rate = error_rate
@@ -106,11 +106,11 @@ class Race:
         return np.asarray((self.table.correct.sum(axis=0) + 1.0) / (self.table.scored.sum(axis=0) + 2.0))
 
 
-def _looks(n_questions: int) -> list[int]:
+def looks(n_questions: int) -> list[int]:
     """Numbers of questions after which the evidence is tested, below ``n_questions``."""
-    looks = []
+    found = []
     size = float(_FIRST_LOOK)
     while size < n_questions:
-        looks.append(int(size))
+        found.append(int(size))
         size *= _LOOK_GROWTH
-    return looks
+    return found

@@ -98,20 +98,20 @@ class Allowance(Closing):
                 yield from self._tokens(piece[start : start + size])
 
     def _tokens(self, text: str) -> Iterator[int]:
-        yield self._token(text)
+        yield self._token(text, text)
         # letters of other scripts are several tokens, up to one a byte
         for number in range(len(text.encode("utf-8", "replace")) - len(text)):
-            yield self._token(f"{text}\n{number}")
+            yield self._token(f"{text}\n{number}", "")
 
-    def _token(self, text: str) -> int:
-        if text not in self._ids:
-            self._ids[text] = len(self._texts)
+    def _token(self, name: str, text: str) -> int:
+        if name not in self._ids:
+            self._ids[name] = len(self._texts)
             self._texts.append(text)
-        return self._ids[text]
+        return self._ids[name]
 
     def token_of(self, piece: str) -> int | None:
         """See `Engine.token_of`."""
-        return self._token(piece)
+        return self._token(piece, piece)
 
     def text_sizes(self, token_lists: Sequence[Tokens]) -> list[int]:
         """See `Engine.text_sizes`."""

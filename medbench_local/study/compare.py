@@ -19,7 +19,6 @@ from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_sto
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import Comparison, LadderStep, Results
 from medbench_local.scoring.answers import Answer, Meter
-from medbench_local.scoring.rules import RULES
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.asked_files import leave_out_as_asked, write_asked
@@ -103,10 +102,9 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         tools.progress.note(f"warning: {warning}")
     if len(quants) > 1:
         refuse_unchecked_climb(first)
-    if RULES[first.scoring].thinks:
-        counts = {cell.task.id: len(test_questions(first, cell)) for cell in first.cells}
-        for note in detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence):
-            tools.progress.note(note)
+    counts = {cell.task.id: len(test_questions(first, cell)) for cell in first.cells}
+    for note in detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence):
+        tools.progress.note(note)
     with only_process(folder.path):
         if (finished := _finished(folder, first, identity)) is not None:
             return Run(folder, finished, computed=False)

@@ -19,6 +19,9 @@ Numbers = NDArray[np.float64]
 SURE = 4.0
 """Standard errors by which a mean over a sample of questions may be off the mean over all of them."""
 
+_UNSURE_SHARE = 0.1
+"""By which the share of the prompts that fit may be larger than in a sample."""
+
 _ROOMS = 1024.0
 """Tokens that an engine has room for when it is loaded; it grows by half, and decodes a prefix anew each time."""
 
@@ -41,6 +44,10 @@ class Number:
     def times(self, expected: float, most: float | None = None) -> Number:
         """So often, or so often at most."""
         return Number(self.expected * expected, self.most * (expected if most is None else most))
+
+
+NONE = Number()
+"""Nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +108,10 @@ class Lengths:
             held = np.minimum(self.prefixes, self.contexts - way.least)
         return np.where(held >= way.least, held, 0.0)
 
-    def a_question(self, way: Way, written: Number, total: int) -> Number:
-        """Tokens decoded for one of ``total`` questions, on average.
-
-        Args:
-            way: how.
-            written: tokens that the model writes behind a prompt.
-            total: number of questions.
-        """
+    def a_question(self, way: Way, total: int) -> Number:
+        """Tokens decoded for one of ``total`` questions, on average, without those that the model writes."""
         if not self.contexts.size:
-            return Number()
+            return NONE
         held = self.held(way)
         rows = self.contexts - held + self.behind
         most = rows
@@ -123,12 +124,8 @@ class Lengths:
         if not self.complete and rows.size < total:
             left = 1 - rows.size / total
             unsure = SURE * float(most.std()) / np.sqrt(rows.size) * np.sqrt(left) + 2
-        last = 1.0 if written.most else 0.0  # the last one is read and not decoded
-        return Number(
-            self.asked * (float(rows.mean()) + max(written.expected - last, 0.0)),
-            min(1.0, self.asked + (0.0 if self.complete else 0.1))
-            * (float(most.mean()) + unsure + max(written.most - last, 0.0)),
-        )
+        share = self.asked if self.complete else min(1.0, self.asked + _UNSURE_SHARE)
+        return Number(self.asked * float(rows.mean()), share * (float(most.mean()) + unsure))
 
     def packs(self, way: Way, written: Number, questions: float, calls: float) -> Number:
         """How many packs so many questions are, or groups that are written together.
@@ -140,7 +137,7 @@ class Lengths:
             calls: in so many goes.
         """
         if not self.contexts.size or not questions:
-            return Number()
+            return NONE
         if way.together:
             return Number(max(calls, questions / way.together), calls + questions)
         new = self.contexts - self.prefixes + self.behind + written.most
@@ -154,14 +151,14 @@ class Lengths:
     def again(self, way: Way, pack: float) -> Number:
         """Tokens of the prefix that are decoded again where a pack of ``pack`` questions begins."""
         if not self.contexts.size or way.stateful:
-            return Number()
+            return NONE
         held, prefixes = self.held(way), self.prefixes
         usable = np.where(prefixes >= way.least, prefixes, 0.0)
         emptied = float(((held == 0) & (usable > 0)).mean())
         shortened = float(((held < usable) & (held > 0)).mean())
         longest = float(usable.max(initial=0.0))
         if not longest:
-            return Number()
+            return NONE
         expected = longest * _any_of(emptied, pack) * (emptied < 1) + way.least * _any_of(shortened, pack)
         if self.complete and not emptied and not shortened:
             return Number(expected, 0.0)

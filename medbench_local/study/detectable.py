@@ -1,4 +1,4 @@
-"""Said before models think for hours: which differences a sample of so many questions is likely to miss."""
+"""Said before anything is computed: which differences so many questions are likely to miss."""
 
 from __future__ import annotations
 

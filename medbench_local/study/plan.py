@@ -179,16 +179,7 @@ class Outline:
         return self._mode_of([first.file_type], first)
 
     def _mode_of(self, file_types: Sequence[str], quant: QuantConfig) -> Mode:
-        """What was asked for; else what goes with weights of these types (see docs/modes.md for the measurements)."""
-        if self.options.mode is not None:
-            return self.options.mode
-        if RULES[self.scoring].depends_on_batch or quant.flash_attention == "off":
-            return "exact"
-        if self.reads_pictures:
-            return "exact"  # which is how the engine decodes pictures in any mode
-        if quant.flash_attention == "on":
-            return "reproducible"
-        return "exact" if any(name in WITHOUT_ROUNDING for name in file_types) else "reproducible"
+        return mode_of(self.options, self.scoring, quant, file_types, pictures=self.reads_pictures)
 
     @property
     def drops(self) -> bool:
@@ -256,6 +247,34 @@ class Plan(Outline):
                 f"{types[1]}): a difference between them may come from that alone."
             )
         return tuple(dict.fromkeys(said))
+
+
+def mode_of(
+    options: ResolvedOptions,
+    scoring: Scoring,
+    quant: QuantConfig,
+    file_types: Sequence[str],
+    *,
+    pictures: bool,
+) -> Mode:
+    """The engine's mode: what was asked for; else what goes with the weights (docs/modes.md has the measurements).
+
+    Args:
+        options: of the comparison.
+        scoring: how prompts become answers.
+        quant: the precision.
+        file_types: of both models' weights.
+        pictures: whether a model can be shown pictures.
+    """
+    if options.mode is not None:
+        return options.mode
+    if RULES[scoring].depends_on_batch or quant.flash_attention == "off":
+        return "exact"
+    if pictures:
+        return "exact"  # which is how the engine decodes pictures in any mode
+    if quant.flash_attention == "on":
+        return "reproducible"
+    return "exact" if any(name in WITHOUT_ROUNDING for name in file_types) else "reproducible"
 
 
 def _content_of(model: PreparedModel) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 from medbench_local.engine.base import EngineOptions
 from medbench_local.engine.bindings import LOG
 from medbench_local.engine.llama import FIRST_CONTEXT, LlamaEngine
-from medbench_local.engine.memory import _PROCESS, memory_needed
+from medbench_local.engine.memory import PROCESS, memory_needed
 from medbench_local.files.gguf_header import read_gguf_header
 from tests.acquire.conftest import Checkpoints
 
@@ -26,7 +26,7 @@ def test_memory(checkpoints: Checkpoints, name: str, mode: str) -> None:
     (compute,) = re.findall(r"compute buffer size = +([\d.]+) MiB", said)
     assert estimate.cache == float(cache) * 2**20
     found = float(compute) * 2**20
-    assert found <= estimate.compute - _PROCESS <= 3 * found
+    assert found <= estimate.compute - PROCESS <= 3 * found
 
 
 def test_a_token_asks_some_experts(checkpoints: Checkpoints) -> None:

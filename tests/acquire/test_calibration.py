@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from medbench_local import convert
 from medbench_local.acquire import calibration, trial_model
-from medbench_local.acquire.calibration import known_speeds, measured_speeds, tokens_a_second
+from medbench_local.acquire.calibration import known_speeds, measured_file, measured_speeds, tokens_a_second
 from medbench_local.engine.base import Engine, EngineOptions
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.engine.machine import MachineNotes
@@ -100,3 +101,39 @@ def test_what_cannot_be_measured_is_said_and_stops_nothing(
 def test_speeds_are_said_in_tokens_of_the_model() -> None:
     assert tokens_a_second({"q8_0": 3.5e11, "q6_k": 7e12}, 7 * 10**9) == "q8_0 50, q6_k 1,000"
     assert tokens_a_second({"q8_0": 3.5e11}, 70 * 10**9) == "q8_0 5"
+
+
+def test_a_model_is_timed_with_its_own_file_once(tmp_path: Path) -> None:
+    """By its hash, for reading and for writing; of an engine that does not count nothing is known."""
+    convert("demo-med", tmp_path / "demo.gguf")
+    loaded: list[str] = []
+
+    def start(path: Path, options: EngineOptions) -> Engine:
+        loaded.append(path.name)
+        return start_engine(path, options)
+
+    def timed(sha256: str, *, writing: bool = False) -> float | None:
+        return measured_file(tmp_path / "demo.gguf", sha256, tmp_path, OPTIONS, start, writing=writing)
+
+    first = timed("one")
+    assert first is not None
+    assert first > 0
+    assert timed("one") == pytest.approx(first, rel=1e-3)
+    assert len(loaded) == 1
+    written = timed("one", writing=True)
+    assert written is not None
+    assert written > 0
+    assert len(loaded) == 2
+    timed("two")
+    assert len(loaded) == 3, "another file"
+    silent = measured_file(tmp_path / "demo.gguf", "three", tmp_path, OPTIONS, lambda *_: FakeEngine())
+    assert silent is None
+
+
+def test_a_file_that_cannot_be_timed_is_said(tmp_path: Path) -> None:
+    def start(_path: Path, _options: EngineOptions) -> Engine:
+        raise EngineError("no such instruction")
+
+    notes = Notes()
+    assert measured_file(tmp_path / "a.gguf", "one", tmp_path, OPTIONS, start, notes) is None
+    assert notes.said == ["a.gguf could not be timed: no such instruction"]

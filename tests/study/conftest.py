@@ -43,6 +43,8 @@ class Fakes:
 
     def start(self, path: Path, options: EngineOptions) -> FakeEngine:
         """In place of `medbench_local.engine.remote.start_engine`."""
+        if options.vocabulary_only:
+            return FakeEngine(path.stem)
         engine = self.make(path)
         self.started.append(engine)
         self.modes.append(options.mode)

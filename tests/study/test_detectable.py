@@ -9,7 +9,12 @@ import pytest
 
 from medbench_local import plan
 from medbench_local.catalog.protocol import Scoring, load_protocol
+from medbench_local.progress import Silent
+from medbench_local.study.compare import run_comparison
 from medbench_local.study.detectable import detectable_beforehand
+from medbench_local.study.options import CompareOptions, resolve
+from medbench_local.study.tools import Tools
+from tests.study.conftest import Fakes
 
 
 def test_three_hundred_questions() -> None:
@@ -30,11 +35,11 @@ def test_tasks_of_a_size_are_said_together() -> None:
 
 
 @pytest.mark.usefixtures("fakes")
-def test_only_where_models_think() -> None:
-    asked: list[tuple[Scoring, int]] = [("thinking", 1), ("constrained", 0)]
+def test_whatever_the_scoring() -> None:
+    asked: list[Scoring] = ["thinking", "constrained"]
     thinking = load_protocol("laptop").thinking.model_copy(update={"budget": 64})
     protocol = load_protocol("laptop").model_copy(update={"thinking": thinking})
-    for scoring, expected in asked:
+    for scoring in asked:
         cost = plan(
             "demo-med",
             "demo-base",
@@ -44,6 +49,24 @@ def test_only_where_models_think() -> None:
             quant="none",
             protocol=protocol,
         )
-        assert len(cost.detectable) == expected
-        assert ("With 60 questions of made-up" in str(cost)) == bool(expected)
-        assert ("detectable" in cost.to_dict()) == bool(expected)
+        assert len(cost.detectable) == 1
+        assert "With 60 questions of made-up" in str(cost)
+        assert cost.to_dict()["detectable"] == list(cost.detectable)
+
+
+class Noting(Silent):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Keep it."""
+        self.notes.append(text)
+
+
+def test_before_the_run(fakes: Fakes) -> None:
+    progress = Noting()
+    options = CompareOptions(tasks=("./made-up",), shots=(0,), limit=20)
+    run_comparison("demo-med", "demo-base", resolve(options), Tools(fakes.start, progress))
+    assert any(note.startswith("With 20 questions of made-up a true difference") for note in progress.notes)

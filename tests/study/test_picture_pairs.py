@@ -370,7 +370,7 @@ def test_the_plan_counts_pictures(
     paper = plan("llava-med-7b", "llava-v0-7b", protocol=few_prompts("emnlp2024"), **given)
     assert paper.pictures == seen["validation"] + seen["test"]
     # every question shows a picture of its own, whatever it is cut into
-    assert cell.tokens > (cell.selection_prompts + cell.test_prompts) * 16
+    assert cell.all_phases.tokens > (cell.search.prompts + cell.test.prompts) * 16
     words = ("compare", "llava-med-7b", "--dry-run", "--tasks", "./seen", "--quant", "q8_0")
     assert f"{cost.pictures} pictures, each encoded once" in Command(capsys)(*words).out
 

@@ -16,6 +16,7 @@ from medbench_local.catalog.quantisation import load_quant
 from medbench_local.engine.base import NEAR_TIE, EngineOptions, Mode
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.progress import Silent
+from medbench_local.results.cost import PHASES, PhaseCost
 from medbench_local.scoring.answers import Meter
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study import manifest
@@ -73,24 +74,29 @@ def test_the_cost_is_counted_without_computing_anything(fakes: Fakes, demo_home:
     options: dict[str, Any] = {"tasks": ["./made-up"], "limit": 10}
     full = plan("demo-med", "demo-base", protocol=EXHAUSTIVE, **options)
     zero, few = full.medical.cells
-    assert (zero.candidates, zero.selection_prompts, zero.test_prompts) == (11, 11 * 10, 10)
-    assert (few.candidates, few.selection_prompts) == (110, 110 * 10)
-    assert few.tokens > zero.tokens > 0
+    assert (zero.candidates, zero.search.prompts, zero.test.prompts) == (11, 11 * 10, 10)
+    assert (few.candidates, few.search.prompts_most) == (110, 110 * 10)
+    assert few.all_phases.tokens > zero.all_phases.tokens > 0
+    assert zero.length_known
     raced = plan("demo-med", "demo-base", protocol=RACING, **options)
-    assert raced.medical.cells[1].selection_prompts == 110 * 10, "few questions are raced to the end"
+    assert raced.medical.cells[1].search.prompts_most == 110 * 10, "few questions are raced to the end"
+    assert not raced.medical.cells[1].length_known
     assert search_prompts(110, 60, RACING.selection) == 110 * 60 // 4
     assert search_prompts(110, 60, EXHAUSTIVE.selection) == 110 * 60
     shared = plan("demo-med", "demo-base", protocol=RACING, ablation=True, **options)
     assert shared.medical.cells == raced.medical.cells
-    assert shared.base.cells[1].test_prompts == raced.base.cells[1].test_prompts + 10
-    assert (zero.check_expected, zero.check_most) == (10, 10), "few questions are checked whole"
+    # one of 110 candidates is the other model's, too: its answers are known then
+    assert shared.base.cells[1].test.prompts_most == raced.base.cells[1].test.prompts_most + 10
+    assert shared.base.cells[1].test.prompts == raced.base.cells[1].test.prompts + 10
+    assert (zero.check.prompts, zero.check.prompts_most) == (10, 10), "few questions are checked whole"
     none = plan("demo-med", "demo-base", protocol=RACING, check="none", **options).base.cells[0]
-    assert (none.test_prompts, none.check_expected, none.check_most) == (10, 0, 0)
-    assert none.tokens_expected == none.tokens < raced.base.cells[0].tokens
+    assert (none.test.prompts, none.check) == (10, PhaseCost())
+    assert none.all_phases.tokens_most < raced.base.cells[0].all_phases.tokens_most
     many = plan("demo-med", "demo-base", protocol=RACING, tasks=["demo"], shots=[0]).base.cells[0]
-    assert 100 < many.check_expected < many.check_most == 300
-    assert many.tokens_expected < many.tokens
+    assert 100 < many.check.prompts < many.check.prompts_most == 300
+    assert many.all_phases.tokens < many.all_phases.tokens_most
     assert fakes.started == []
+    assert full.medical.counted == full.base.counted == "tokenizer"
     assert full.medical.name in str(full)
     assert full.to_dict()["medical"]["cells"][0]["task"] == "made-up"
 
@@ -250,8 +256,9 @@ def test_texts_that_are_written_cost_their_tokens(fakes: Fakes) -> None:
     options: dict[str, Any] = {"protocol": EXHAUSTIVE, "tasks": ["./made-up"], "limit": 10}
     scored = plan("demo-med", "demo-base", **options).base.cells[0]
     written = plan("demo-med", "demo-base", scoring="greedy", **options).base.cells[0]
-    prompts = scored.selection_prompts + scored.test_prompts + scored.check_most
-    assert written.tokens - scored.tokens == 64 * prompts
+    prompts = scored.all_phases.prompts_most
+    assert written.all_phases.written_most == 63 * prompts, "the last token is read and not decoded"
+    assert scored.all_phases.written_most == 0
 
 
 @pytest.mark.parametrize(
@@ -321,8 +328,9 @@ def test_the_plan_of_a_ladder_counts_every_precision(fakes: Fakes, demo_home: Pa
     one = plan("demo-med", "demo-base", quant="q4_0", **options)
     ladder_ = plan("demo-med", "demo-base", quant="auto", **options)
     assert len(ladder_.precisions) > 3
-    assert ladder_.medical.tokens > 3 * one.medical.tokens_expected
-    assert ladder_.medical.tokens_expected == one.medical.tokens_expected
+    assert ladder_.medical.tokens_most > 3 * one.medical.tokens
+    for phase in PHASES[:2]:
+        assert ladder_.medical.phase(phase).tokens == one.medical.phase(phase).tokens
 
 
 def test_the_plan_of_a_gguf_that_is_quantised_already_says_so(fakes: Fakes, demo_home: Path) -> None:
@@ -331,6 +339,6 @@ def test_the_plan_of_a_gguf_that_is_quantised_already_says_so(fakes: Fakes, demo
     given = next(demo_home.glob("models/demo-med-*/q8_0-*.gguf"))
     cost = plan(str(given), "demo-base", **options)
     assert (cost.medical.precision, cost.base.precision) == ("q8_0", "q8_0")
-    assert cost.medical.cells[0].check_most == 0, "there is nothing fuller to check against"
+    assert cost.medical.cells[0].check == PhaseCost(), "there is nothing fuller to check against"
     with pytest.raises(UsageError, match="nothing fuller"):
         fakes.compare(str(given), "demo-base", check="full", **options)

@@ -41,7 +41,9 @@ def test_a_budget_beyond_the_context_is_refused_by_the_plan_too(fakes: Fakes, bu
 
 def test_a_budget_that_fits_is_not(fakes: Fakes) -> None:
     assert not any("thinking behind prompts" in warning for warning in _plan(fakes, budget=500).warnings)
-    assert _plan(fakes, budget=500).medical.cells[0].written == 60 * 2 * 500
+    cell = _plan(fakes, budget=500).medical.cells[0]
+    assert cell.test.written == cell.check.written == 60 * 499, "the last token is read and not decoded"
+    assert cell.test.prompts == 60 * 2, "after thinking, and at once"
 
 
 def test_a_budget_that_may_not_fit_is_said(fakes: Fakes) -> None:
@@ -67,10 +69,10 @@ def test_bases_that_hold_conversations_think_in_the_plan_too(
     monkeypatch.setattr(cost, "plan_model", plan_model)
     monkeypatch.setattr(cost, "weights_of", lambda *_: (0, 0))
     chat = _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b-instruct", budget=500)
-    assert chat.base.cells[0].written == chat.medical.cells[0].written > 0
-    assert _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b", budget=500).base.cells[0].written == 0
+    assert chat.base.phase("test").written == chat.medical.phase("test").written > 0
+    assert _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b", budget=500).base.phase("test").written == 0
     at_once = _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b", budget=500, scoring="cloze")
     (warning,) = (text for text in at_once.warnings if "without thinking" in text)
     assert warning.startswith("huatuogpt-o1-7b was trained to think")
     marked = _plan(fakes, "huatuogpt-o1-7b", "qwen2.5-7b", budget=500, think_close="</think>")
-    assert marked.base.cells[0].written > 0
+    assert marked.base.phase("test").written > 0

@@ -138,6 +138,21 @@ def check_convertible(source: Path | Checkpoint) -> str:
     return _planned(CheckpointFolder(source) if isinstance(source, Path) else source).said.architecture
 
 
+def write_vocabulary(source: Path | Checkpoint, output: Path) -> None:
+    """Write what the GGUF file of a checkpoint says of text, tokens and itself, without its weights.
+
+    Args:
+        source: as for `convert_checkpoint`; of its weights only the sizes are read.
+        output: the file to write.
+
+    Raises:
+        MedbenchError: it cannot be converted; as `convert_checkpoint`.
+    """
+    plan = _planned(CheckpointFolder(source) if isinstance(source, Path) else source)
+    main = _main_type(plan.weights, [_target(weight, "auto") for weight in plan.weights])
+    _write_header(output, plan.architecture, plan.config, plan.vocabulary, (), (), main, plan.arrays)
+
+
 @dataclass(frozen=True)
 class _Planned:
     """What is to be written; ``said`` is the configuration as given, ``config`` has the embedding's rows."""
