@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NoReturn
 
 from medbench_local.engine.base import (
@@ -47,6 +48,7 @@ class Allowance(Closing):
         self._letters = letters
         self._runs = runs
         self._ids: dict[str, int] = {}
+        self._pieces: dict[str, Tokens] = {}
         self._texts: list[str] = ["", ""]
         self._info = EngineInfo(
             model="no tokenizer",
@@ -83,19 +85,25 @@ class Allowance(Closing):
     ) -> list[Tokens]:
         """See `Engine.tokenize_parts`."""
         first = (_BOS,) * (2 if bos == "twice" else 1)
-        return [(*first, *(token for part in parts for token in self._of(part))) for parts in prompts]
+        return [(*first, *chain.from_iterable(map(self._of, parts))) for parts in prompts]
 
-    def _of(self, part: str | int | None) -> Iterator[int]:
+    def _of(self, part: str | int | None) -> Sequence[int]:
         if isinstance(part, int):
-            yield from range(part, part + self._info.picture_tokens)
-            return
+            return range(part, part + self._info.picture_tokens)
+        tokens: list[int] = []
         for found in _WORDS.finditer(_PLACE if part is None else part):
             piece = found.group()
             if piece == " ":  # belongs to the word behind it
                 continue
-            size = self._letters if piece[0].isalpha() else len(piece) if self._runs else 1
-            for start in range(0, len(piece), size):
-                yield from self._tokens(piece[start : start + size])
+            if piece not in self._pieces:  # words come again in thousands of prompts
+                self._pieces[piece] = tuple(self._cut(piece))
+            tokens += self._pieces[piece]
+        return tokens
+
+    def _cut(self, piece: str) -> Iterator[int]:
+        size = self._letters if piece[0].isalpha() else len(piece) if self._runs else 1
+        for start in range(0, len(piece), size):
+            yield from self._tokens(piece[start : start + size])
 
     def _tokens(self, text: str) -> Iterator[int]:
         yield self._token(text, text)
