@@ -73,7 +73,7 @@ def _runs() -> Iterable[str]:
 
 
 def _kept() -> Iterable[str]:
-    return [*_folders_with("manifest.json"), *_folders_with("checks.json")]
+    return [name for file in ("manifest.json", "checks.json", "sweep.json") for name in _folders_with(file)]
 
 
 def _folders_with(name: str) -> list[str]:

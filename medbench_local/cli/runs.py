@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from medbench_local.results.check_folder import CheckFolder
     from medbench_local.results.folder import RunFolder
     from medbench_local.results.kept import Kept
+    from medbench_local.results.sweep_folder import SweepFolder
 
-app = typer.Typer(name="runs", help="Runs and checks on this machine.", no_args_is_help=True)
+app = typer.Typer(name="runs", help="Runs, checks and sweeps on this machine.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Option(help="Where runs lie.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 RunName = Annotated[
     str,
     typer.Argument(
-        help="A run's or check's folder, or its name (or the beginning or end of it).",
+        help="The folder of a run, check or sweep, or its name (or the beginning or end of it).",
         autocompletion=complete.kept,
     ),
 ]
@@ -36,15 +37,17 @@ _RATES = ("win_rate", "tie_rate", "loss_rate")
 
 @app.command("list")
 def list_command(folder: Folder = Path("runs"), json: Json = False) -> None:
-    """List the runs and checks below a folder, the latest last, finished or not.
+    """List the runs, checks and sweeps below a folder, the latest last, finished or not.
 
     Runs of a sweep that was given a folder are called by it: sweep/01.
 
     Example: medbench-local runs list
     """
     from medbench_local.results.kept import named
+    from medbench_local.results.sweep_folder import list_sweeps
 
     rows = [_row(name, one) for name, one in named(folder).items()]
+    rows += [_row(sweep.name, sweep) for sweep in list_sweeps(folder)]
     rows.sort(key=lambda row: (row["date"], row["name"]))
     if json:
         print_json(rows)
@@ -56,11 +59,15 @@ def list_command(folder: Folder = Path("runs"), json: Json = False) -> None:
         (
             row["name"],
             row["date"][:16].replace("T", " "),
-            row["state"],
+            row["state"] + _unsettled(row),
             " ".join(row["tasks"]),
             *(f"{row[rate]:.0%}" if rate in row else "" for rate in _RATES),
             row.get("precision", ""),
-            *([] if "-vs-" in row["name"] else [" against ".join(row["models"])]),
+            *(
+                []
+                if "-vs-" in row["name"] or row["state"].startswith("sweep")
+                else [" against ".join(row["models"])]
+            ),
         )
         for row in rows
     ]
@@ -72,12 +79,21 @@ def list_command(folder: Folder = Path("runs"), json: Json = False) -> None:
     out().print(Listing(names, filled, right=("win", "tie", "loss")))
 
 
-def _row(name: str, kept: Kept) -> dict[str, Any]:
-    """What a list says of a run or check; of a damaged one what can still be read."""
+def _unsettled(row: dict[str, Any]) -> str:
+    """What the rates of a run do not count: all three are 0 % where nothing was checked."""
+    share = row.get("not_verified_rate", 0.0)
+    return f", {share:.0%} not verified" if share else ""
+
+
+def _row(name: str, kept: Kept | SweepFolder) -> dict[str, Any]:
+    """What a list says of a run, check or sweep; of a damaged one what can still be read."""
     from medbench_local.results.check_folder import CheckFolder
+    from medbench_local.results.sweep_folder import SweepFolder
 
     row: dict[str, Any] = {"name": plain(name), "tasks": [], "models": []}
     try:
+        if isinstance(kept, SweepFolder):
+            return row | _of_sweep(kept)
         return row | (_of_check(kept) if isinstance(kept, CheckFolder) else _of_run(kept))
     except MedbenchError as error:
         date = _changed(kept.path)
@@ -116,6 +132,18 @@ def _of_check(kept: CheckFolder) -> dict[str, Any]:
     }
 
 
+def _of_sweep(sweep: SweepFolder) -> dict[str, Any]:
+    pairs = sweep.record().pairs
+    done = sum(pair.run is not None for pair in pairs)
+    runs = sweep.read().runs if done else ()
+    return {
+        "date": _changed(sweep.file),
+        "state": f"sweep: {done} of {len(pairs)} pairs",
+        "tasks": list(dict.fromkeys(plain(c.task) for run in runs for c in run.results.comparisons)),
+        "models": list(dict.fromkeys(plain(name) for pair in pairs for name in (pair.medical, pair.base))),
+    }
+
+
 def _changed(path: Path) -> str:
     return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
 
@@ -137,23 +165,30 @@ def _planned(run: RunFolder) -> dict[str, Any]:
 
 @app.command()
 def show(run: RunName, folder: Folder = Path("runs"), json: Json = False) -> None:
-    """Show what a run or check is: when, of what, its files and their sizes, and what it found.
+    """Show what a run, check or sweep is: when, of what, its files and their sizes, and what it found.
 
     Example: medbench-local runs show demo-med-vs-demo-base
     """
     from medbench_local.acquire.removal import folder_size
     from medbench_local.cli.progress import amount
+    from medbench_local.report.sweep import show_sweep
     from medbench_local.report.terminal import show_check, show_results
     from medbench_local.results.check_folder import CheckFolder
-    from medbench_local.results.kept import find
+    from medbench_local.results.kept import find, find_sweep
+    from medbench_local.results.sweep_folder import SweepFolder
 
-    found = find(run, folder)
+    found = find_sweep(run, folder) or find(run, folder)
     size = folder_size(found.path)
     row = _row(found.name, found)
     if json:
         print_json(row | {"path": str(found.path), "size": size})
         return
     date = f"{row['date'][:16].replace('T', ' ')} UTC"
+    if isinstance(found, SweepFolder):
+        if any(pair.run is not None for pair in found.record().pairs):
+            out().print(show_sweep(found.read()))
+        out().print(f"{row['state']}; made: {date}; {amount(size, 'B')}", markup=False)
+        return
     if isinstance(found, CheckFolder):
         for one in found.found():
             out().print(show_check(one.check))
@@ -176,40 +211,56 @@ def remove_command(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Runs and checks: folders, or names (or the beginning or end of one); the folder of a sweep means "
-            "all in it.",
+            help="Runs, checks and sweeps: folders, or names (or the beginning or end of one); a sweep means its "
+            "reports and all that lies in its folder, not the runs beside it.",
             autocompletion=complete.kept,
         ),
     ],
     folder: Folder = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove runs and checks with all their scores. Files in their folders that are none of the tool's stay.
+    """Remove runs, checks and sweeps with all their scores. Files that are none of the tool's stay.
 
     Example: medbench-local runs rm demo-med-vs-demo-base
     """
     from medbench_local.acquire.removal import folder_size
     from medbench_local.cli.progress import amount
-    from medbench_local.results.kept import find_all
-    from medbench_local.results.removal import refuse_other, remove
+    from medbench_local.results.kept import find_all, find_sweep
+    from medbench_local.results.removal import refuse_other, remove, remove_sweep
 
     found: dict[Path, tuple[str, Kept]] = {}
-    sweeps: set[Path] = set()
+    sweeps: dict[Path, SweepFolder] = {}
+    below: set[Path] = set()
     for asked in runs:
+        if (sweep := find_sweep(asked, folder)) is not None:
+            sweep.record()  # a folder that is not the tool's is refused before anything is removed
+            sweeps[sweep.path.absolute()] = sweep
+            asked = str(sweep.path)
+            if not _runs_inside(sweep):
+                continue
         for name, one in find_all(asked, folder).items():
             refuse_other(one)
             found[one.path.absolute()] = (name, one)
             if name.startswith(f"{asked.rstrip('/')}/"):
-                sweeps.add(one.path.parent)
-    for _, one in found.values():
-        err().print(
-            f"{plain(str(one.path))} ({amount(folder_size(one.path), 'B')})", markup=False, soft_wrap=True
-        )
+                below.add(one.path.parent)
+    for path in (*sweeps, *(path for path in found if path.parent not in sweeps)):
+        err().print(f"{plain(str(path))} ({amount(folder_size(path), 'B')})", markup=False, soft_wrap=True)
     agreed("Remove what was computed there?", yes=yes)
     for name, one in found.values():
-        gone = remove(one)
-        rest = "" if gone else "; what the tool did not write is still there"
-        err().print(f"removed {plain(name)}{rest}", markup=False, soft_wrap=True)
-    for sweep in sweeps:
-        with suppress(OSError):  # something else is in it
-            sweep.rmdir()
+        _say_removed(name, gone=remove(one))
+    for sweep in sweeps.values():
+        _say_removed(sweep.name, gone=remove_sweep(sweep))
+    for path in below:
+        with suppress(OSError):  # something else is in it, or it is gone
+            path.rmdir()
+
+
+def _runs_inside(sweep: SweepFolder) -> bool:
+    from medbench_local.results.kept import named
+
+    return bool(named(sweep.path))
+
+
+def _say_removed(name: str, *, gone: bool) -> None:
+    rest = "" if gone else "; what the tool did not write is still there"
+    err().print(f"removed {plain(name)}{rest}", markup=False, soft_wrap=True)

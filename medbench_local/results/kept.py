@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from medbench_local.errors import UsageError
 from medbench_local.paths import user_path
 from medbench_local.results.check_folder import CheckFolder
 from medbench_local.results.folder import CHECKS, MANIFEST, RUNS, RunFolder, folders_with, named_runs, the_one
+from medbench_local.results.sweep_folder import SweepFolder, list_sweeps
 
 Kept = RunFolder | CheckFolder
 
@@ -52,6 +54,32 @@ def find_all(name: str, root: Path = RUNS) -> dict[str, Kept]:
         return below
     one = the_one(name, known)
     return {next(other for other, each in known.items() if each is one): one}
+
+
+def find_sweep(name: str, root: Path = RUNS) -> SweepFolder | None:
+    """The sweep that ``name`` means: a folder, or a name (or its beginning or end) below ``root``; None for no sweep.
+
+    Raises:
+        UsageError: it means more than one thing, of which one is a sweep.
+    """
+    direct = SweepFolder(user_path(name))
+    if direct.file.is_file():
+        return direct
+    sweeps = {sweep.name: sweep for sweep in list_sweeps(root)}
+    if name.rstrip("/") in sweeps:
+        return sweeps[name.rstrip("/")]
+    known = named(root)
+    near = [other for other in sweeps if other.startswith(name) or other.endswith(name)]
+    if not near or name in known:
+        return None
+    others = [
+        other
+        for other in known
+        if (other.startswith(name) or other.endswith(name)) and other.partition("/")[0] not in near
+    ]
+    if len(near) + len(others) > 1:
+        raise UsageError(f"'{name}' means several: {', '.join([*near, *others])}.")
+    return sweeps[near[0]]
 
 
 def _direct(name: str) -> Kept | None:

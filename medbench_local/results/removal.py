@@ -12,10 +12,14 @@ from medbench_local.results.asked import clear_asked
 from medbench_local.results.check_folder import CheckFolder
 from medbench_local.results.folder import CHECKS, MANIFEST, SCORES, RunFolder
 from medbench_local.results.kept import Kept
+from medbench_local.results.sweep_folder import SWEEP_FILE, SweepFolder
 
 _FILES = ("results.json", "report.md", "report.html", SCORES, f"{SCORES}-wal", f"{SCORES}-shm")
 _LAST = (CHECKS, MANIFEST, ".lock", ".lock.json")
 """By the first two a folder is known: what was not removed whole is still listed."""
+
+_SWEEP_FILES = ("report.html", "report.md", "report.csv", "report.tex", "rates.csv", ".lock", ".lock.json")
+_FIGURES = ("heat-map", "forest")
 
 
 def refuse_other(kept: Kept) -> None:
@@ -76,6 +80,39 @@ def remove(kept: Kept) -> bool:
         raise disk_error(folder, error) from error
     try:
         for name in _LAST:
+            (folder / name).unlink(missing_ok=True)
+        if any(folder.iterdir()):
+            return False
+        folder.rmdir()
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    return True
+
+
+def remove_sweep(sweep: SweepFolder) -> bool:
+    """Remove what a sweep wrote into its own folder beside its runs, and the folder if nothing else is in it.
+
+    Returns:
+        Whether the folder is gone; else something lies in it, a run perhaps, that is not the sweep's own.
+
+    Raises:
+        InputError: its ``sweep.json`` is not one: nothing says that the tool made the folder.
+        UsageError: the folder is a link, whose other end may be somebody else's.
+        StoreError: a file cannot be removed.
+    """
+    folder, figures = sweep.path, sweep.path / "figures"
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link, and is left alone.", advice="Remove the link itself.")
+    sweep.record()
+    try:
+        if figures.is_dir() and not figures.is_symlink():
+            for start in _FIGURES:
+                for ending in ("svg", "pdf"):
+                    for figure in figures.glob(f"{start}*.{ending}"):
+                        figure.unlink()
+            if not any(figures.iterdir()):
+                figures.rmdir()
+        for name in (*_SWEEP_FILES, SWEEP_FILE):  # by the last it is known
             (folder / name).unlink(missing_ok=True)
         if any(folder.iterdir()):
             return False

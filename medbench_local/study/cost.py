@@ -69,7 +69,7 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         modes = _modes(models, steps, options)
         costs: list[ModelCost] = []
         total = len(cells) * len(models)
-        with progress.step("counting tokens", total=total, unit="cells of a model") as advance:
+        with progress.step("counting tokens", total=total, unit="cells") as advance:
             for model in models:
                 shared = options.ablation and model.role == "base"
                 asking = Asking(

@@ -50,6 +50,12 @@ def test_a_run_is_listed_with_date_and_tasks_shown_and_removed(command: Command,
     assert "No run is called" in command.fails("runs", "rm", run.name, "--yes")
 
 
+def test_a_list_says_which_verdicts_its_rates_leave_out(command: Command, run: Path) -> None:
+    assert "not verified" not in command("runs", "list").out
+    assert command(*ASKED, "--check", "none").code == 0
+    assert "finished, 100% not verified" in command("runs", "list").out
+
+
 def test_an_unfinished_run_tells_its_tasks(command: Command, run: Path) -> None:
     (run / "results.json").unlink()
     (row,) = _json(command, "runs", "list")
@@ -111,7 +117,8 @@ def test_a_sweep_s_runs_have_its_name(command: Command, home: Path, run: Path) -
     sweep = ["sweep", "demo-med=demo-base", "demo-base=demo-med", *ASKED[3:], "--output", "runs/both"]
     assert command(*sweep).code == 0
     rows = {row["name"]: row for row in _json(command, "runs", "list")}
-    assert set(rows) == {run.name, "both/01", "both/02"}
+    assert set(rows) == {run.name, "both", "both/01", "both/02"}
+    assert (rows["both"]["state"], rows["both"]["tasks"]) == ("sweep: 2 of 2 pairs", ["demo-anatomy"])
     assert rows["both/02"]["models"] == ["demo-base", "demo-med"]
     assert "demo-base against demo-med" in command("runs", "list").out
     assert "demo-base" in command("runs", "show", "both/02").out
@@ -122,6 +129,30 @@ def test_a_sweep_s_runs_have_its_name(command: Command, home: Path, run: Path) -
     (run.parent / "both" / "03").unlink()
     assert command("runs", "rm", "both", "--yes").code == 0
     assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_a_sweep_is_shown_and_removed_without_the_runs_beside_it(
+    command: Command, home: Path, run: Path
+) -> None:
+    assert command("sweep", "demo-med=demo-base", *ASKED[3:]).code == 0
+    (sweep,) = (home / "runs").glob("sweep-*")
+    assert (sweep / "figures").is_dir()
+    shown = command("runs", "show", "sweep-").out
+    assert "1 of 1 pairs" in shown
+    assert "What differs from the study" in shown
+    (sweep / "figures" / "own.svg").write_text("drawn by hand")
+    assert "still there" in command("runs", "rm", sweep.name, "--yes").err
+    assert [path.name for path in sweep.rglob("*")] == ["figures", "own.svg"]
+    assert run.is_dir(), "it may be of other sweeps, too"
+
+
+def test_what_says_sweep_but_is_none_is_left_alone(command: Command, home: Path, run: Path) -> None:
+    other = run.parent / "other"
+    other.mkdir()
+    (other / "sweep.json").write_text("{}")
+    (other / "report.md").write_text("mine")
+    assert "schema" in command.fails("runs", "rm", "other", "--yes")
+    assert (other / "report.md").is_file()
 
 
 def test_what_is_no_run_is_not_removed(command: Command, home: Path, run: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_live_display_shows_speed_and_time_left() -> None:
             time.sleep(0.1)  # it refreshes ten times a second
     shown = out.getvalue()
     assert "demo" in shown
-    assert "prompts/s" in shown
+    assert "prompts/min" in shown, "a speed that rounds to 0 a second is told by the minute"
     assert "left" in shown
     assert "25%" in shown
 
