@@ -195,13 +195,21 @@ def _prompt_style(folder: RunFolder, manifest: Mapping[str, Any], role: Role) ->
 
 
 def _task_name(folder: RunFolder, manifest: Mapping[str, Any], task: str) -> str:
-    """What `load_task` takes: a known name, or the folder that a task of one's own was read from."""
+    """What `load_task` takes: a known name, or the folder or the file that a task of one's own was read from."""
     if task in task_names():
         return task
     try:
-        return str(user_path(manifest["data"][task]["test"]["files"][0]["path"]).parent)
+        file = user_path(manifest["data"][task]["test"]["files"][0]["path"])
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(folder.manifest_file, f"key {error}", f"says nothing of the task {task}") from error
+    if file.name == "test.jsonl":
+        return str(file.parent)
+    if file.stem == task:
+        return str(file)
+    raise UsageError(
+        f"The run does not name the file that describes the data of {task}.",
+        advice="Prompts of catalog tasks, of tables and of folders of questions can be written anew.",
+    )
 
 
 def prompt_style_by_name(

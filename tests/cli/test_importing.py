@@ -86,3 +86,14 @@ def test_fifty_defects_are_printed_and_all_are_in_json(command: Command, tmp_pat
     found = json.loads(ended.out)
     assert found["file"] == str(path)
     assert len(found["defects"]) == 73
+
+
+def test_prompts_of_a_run_on_a_file_are_written_anew(command: Command, home: Path) -> None:
+    rows = "".join(f"Question {n}?,yes,no,{'ab'[n % 2]}\n" for n in range(20))
+    (home / "ward.csv").write_text(HEADER + rows, encoding="utf-8")
+    (home / "round.yaml").write_text("files: ward.csv\n", encoding="utf-8")
+    asked = ("--shots", "0", "--check", "none", "--limit", "5", "--output")
+    for task in ("ward.csv", "round.yaml"):
+        folder = f"run-{task}"
+        assert command("compare", "demo-med", "demo-base", "--tasks", task, *asked, folder).code == 0
+        assert "10 prompts have the hashes" in command("verify", folder).out
