@@ -7,7 +7,8 @@ vocabularies of Llama-2 and Llama-3 on the questions of the study, in all format
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NoReturn
 
 from medbench_local.engine.base import (
@@ -28,6 +29,9 @@ USUAL_LETTERS = 6
 FEWEST_LETTERS = 3
 """Letters to a token with which no task of the study had more tokens than are counted so."""
 
+_KEPT = 100_000
+"""Most lines of texts whose tokens are kept."""
+
 _BOS = 1
 _PLACE = "<image>"
 _VOCABULARY = 2**30
@@ -46,6 +50,7 @@ class Allowance(Closing):
     def __init__(self, *, letters: int, runs: bool, place: int = 0) -> None:
         self._letters = letters
         self._runs = runs
+        self._lines: dict[str, Tokens] = {}
         self._ids: dict[str, int] = {}
         self._texts: list[str] = ["", ""]
         self._info = EngineInfo(
@@ -83,13 +88,25 @@ class Allowance(Closing):
     ) -> list[Tokens]:
         """See `Engine.tokenize_parts`."""
         first = (_BOS,) * (2 if bos == "twice" else 1)
-        return [(*first, *(token for part in parts for token in self._of(part))) for parts in prompts]
+        return [(*first, *chain.from_iterable(map(self._of, parts))) for parts in prompts]
 
-    def _of(self, part: str | int | None) -> Iterator[int]:
+    def _of(self, part: str | int | None) -> Iterable[int]:
         if isinstance(part, int):
-            yield from range(part, part + self._info.picture_tokens)
-            return
-        for found in _WORDS.finditer(_PLACE if part is None else part):
+            return range(part, part + self._info.picture_tokens)
+        first, *others = (_PLACE if part is None else part).split("\n")
+        end = self._line("\n")
+        return chain(self._line(first), *(chain(end, self._line(line)) for line in others))
+
+    def _line(self, line: str) -> Tokens:
+        """The tokens of a line; most lines of a prompt, those of its demonstrations, stand in many others."""
+        if line not in self._lines:
+            if len(self._lines) >= _KEPT:
+                self._lines.clear()
+            self._lines[line] = tuple(self._cut(line))
+        return self._lines[line]
+
+    def _cut(self, line: str) -> Iterator[int]:
+        for found in _WORDS.finditer(line):
             piece = found.group()
             if piece == " ":  # belongs to the word behind it
                 continue

@@ -103,8 +103,7 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     if len(quants) > 1:
         refuse_unchecked_climb(first)
     counts = {cell.task.id: len(test_questions(first, cell)) for cell in first.cells}
-    for note in detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence):
-        tools.progress.note(note)
+    tools.progress.note(detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence))
     with only_process(folder.path):
         if (finished := _finished(folder, first, identity)) is not None:
             return Run(folder, finished, computed=False)
