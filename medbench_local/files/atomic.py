@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -18,6 +19,9 @@ from medbench_local.paths import existing
 
 _RUN_FILES = ("manifest.json", "results.json", "scores.sqlite")
 """What makes a folder a run's; see `medbench_local.results.folder`."""
+
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.part")
+"""What `_temporary` makes of a name."""
 
 
 def output_file(path: Path, *, inputs: Iterable[Path] = ()) -> Path:
@@ -124,6 +128,51 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that is in it, or the link to one: what that leads to is somebody else's.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    try:
+        if path.is_symlink():
+            path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def own_file(path: Path) -> Path:
+    """``path`` itself, to be written into a folder of the tool's own: a link in its place is removed, not followed.
+
+    Raises:
+        StoreError: the link cannot be removed.
+    """
+    try:
+        if path.is_symlink():
+            path.unlink()
+    except OSError as error:
+        raise disk_error(path, error) from error
+    return path
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that a process left in ``folder`` which was killed while it wrote them.
+
+    To be called by the only process that writes there.
+
+    Raises:
+        StoreError: one cannot be removed.
+    """
+    try:
+        for path in sorted(folder.glob(".*.part")):
+            if _UNFINISHED.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(folder, error) from error
 
 
 def need_place(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from medbench_local.errors import InputError, StoreError
-from medbench_local.files.atomic import disk_error
+from medbench_local.files.atomic import disk_error, own_file
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.progress import Progress
 
@@ -73,7 +73,7 @@ def held(what: Path, path: Path, advice: str) -> Iterator[None]:
         since = datetime.now(timezone.utc).isoformat(timespec="seconds")
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
         try:
-            holder.write_text(text, encoding="utf-8")
+            own_file(holder).write_text(text, encoding="utf-8")
         except OSError as error:
             raise disk_error(holder, error) from error
         yield

@@ -99,6 +99,27 @@ def _unsure(comparisons: Sequence[Comparison], results: Results) -> str:
     return f" ({len(unsure)} of these {at} and {missing})"
 
 
+def how_chosen(results: Results) -> list[str]:
+    """How the prompts were chosen, in one sentence; nothing where there is no comparison."""
+    choices = [one for c in results.comparisons for one in (c.prompt.medical, c.prompt.base)]
+    searched = [one for one in choices if one.method != "none" and one.candidates]
+    if not choices:
+        return []
+    if not searched:
+        return ["No prompt was chosen: every model got the default one"]
+    counts = sorted({len(one.candidates) for one in searched})
+    number = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    methods = " or ".join(dict.fromkeys(words.plain(one.method) for one in searched))
+    rest = len(choices) - len(searched)
+    exception = (
+        f"; {words.counted(rest, 'time')} nothing was chosen, and the default prompt used" if rest else ""
+    )
+    return [
+        "Each model has its own prompt in each comparison, the best on validation questions, which are none of the "
+        f"test questions: of {number} candidates, formats with sets of demonstrations, by {methods} search{exception}"
+    ]
+
+
 def choice_mattered(results: Results) -> list[str]:
     """How much hung on the choice of the prompts, in sentences; nothing where none was chosen."""
     gains = [

@@ -49,7 +49,9 @@ def _lines(results: Results) -> Iterator[str]:
 
 def code(line: str) -> list[str]:
     """A line to be copied, which nothing in it may end."""
-    return ["```text", line.replace("`", "'"), "```"]
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)  # not other letters in the line: in a command "'" ends a word
+    return [f"{fence}text", line, fence]
 
 
 def _named(title: str, lines: Sequence[str]) -> Iterator[str]:

@@ -41,5 +41,9 @@ def _lines(found: Sweep) -> Iterator[str]:
             yield from section_lines(section, level=3)
         yield from ["", *listed([f"Warning: {words.plain(line)}" for line in run.results.warnings])]
     yield from section_lines(sweep_sections.runs(found))
+    if told := sweep_sections.commands(found):
+        yield from ["", "## Commands", "", "Each computes one of the runs again:"]
+        for command in told:
+            yield from ["", *code(command)]
     yield from ["", "## Signature", "", *code(sweep_signature(found))]
     yield from ["", "## Badge", "", "For a README:", "", *code(sweep_badge(found))]

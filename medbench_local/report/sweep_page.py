@@ -112,6 +112,7 @@ def html(found: Sweep) -> str:
             study=sweep_sections.study(found),
             pairs=[_pair(number, run, _reach(found)) for number, run in enumerate(found.runs, start=1)],
             runs=sweep_sections.runs(found),
+            commands=sweep_sections.commands(found),
             signature=sweep_signature(found),
             badge=sweep_badge(found),
         )

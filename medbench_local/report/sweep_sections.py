@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from medbench_local.report import words
 from medbench_local.report.section import Column, Section
 from medbench_local.report.study import beside_the_study, shares
+from medbench_local.results.evidence_reading import read_evidence
 from medbench_local.results.schema import Comparison
 from medbench_local.results.summary import counted
 from medbench_local.results.sweep import AblationTable, ShotsSummary, Sweep
@@ -197,3 +198,13 @@ def runs(found: Sweep) -> Section:
     return Section(
         "Runs", "Each has a report with its questions and prompts in its own folder.", columns, rows
     )
+
+
+def commands(found: Sweep) -> list[str]:
+    """The commands that compute the runs again, as far as their folders say them.
+
+    Raises:
+        InputError: a manifest is damaged.
+    """
+    told = (read_evidence(run.folder, run.results, questions=False).command for run in found.runs)
+    return [words.plain(command) for command in told if command]

@@ -31,6 +31,9 @@ OF_THE_RUN = (
 )
 """Columns of the run; empty where the file does not say."""
 
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""What a formula begins with, also behind blanks and in the full width of East Asian keyboards."""
+
 PAIRS = {"ci": ("low", "high"), "flip_ci": ("low", "high")}
 """Fields that are two numbers, and the names of their columns."""
 
@@ -128,7 +131,7 @@ def _cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, str):
         text = words.plain(value)
-        return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+        return f"'{text}" if text.lstrip().startswith(FORMULA) else text
     return value
 
 

@@ -8,14 +8,13 @@ number of its layout and how many lines follow, so that a file that was cut off 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medbench_local.errors import InputError
-from medbench_local.files.atomic import disk_error, write_lines
+from medbench_local.files.atomic import disk_error, remove_tree, write_lines
 from medbench_local.files.hashes import parts_sha256, text_sha256
 from medbench_local.files.rows import Row, SourceFile
 from medbench_local.prompts.prompt import Parts
@@ -143,7 +142,7 @@ def clear_asked(folder: RunFolder) -> None:
         StoreError: they cannot be removed.
     """
     clear_thumbnails(folder)
-    _remove(folder.questions_folder)
+    remove_tree(folder.questions_folder)
     try:
         folder.prompts_file.unlink(missing_ok=True)
     except OSError as error:
@@ -156,18 +155,7 @@ def clear_thumbnails(folder: RunFolder) -> None:
     Raises:
         StoreError: they cannot be removed.
     """
-    _remove(folder.thumbnails_folder)
-
-
-def _remove(path: Path) -> None:
-    """A folder, or a link to one, which leads to somebody else's."""
-    try:
-        if path.is_symlink():
-            path.unlink()
-        elif path.is_dir():
-            shutil.rmtree(path)
-    except OSError as error:
-        raise disk_error(path, error) from error
+    remove_tree(folder.thumbnails_folder)
 
 
 def has_questions(folder: RunFolder) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import exp
 from typing import Any
@@ -19,6 +20,9 @@ from medbench_local.results.schema import Comparison, Results
 from medbench_local.scoring.rules import RULES
 from medbench_local.statistics.options import near_ties
 from medbench_local.vision.thumbnails import MOST_BYTES, MOST_IN_TOTAL
+
+EQUAL = 1e-9
+"""Difference of two shares that are the same but for rounding."""
 
 CITATION = (
     "Jeong et al., Medical Adaptation of Large Language and Vision-Language Models: Are We Making Progress?, EMNLP "
@@ -71,13 +75,27 @@ def read_evidence(
     return _with(
         told,
         questions=asked,
-        prompts=tuple(
-            ChosenPrompt(one.role, one.task, one.shots, one.thinkers, one.text)
-            for one in read_prompts(folder)
-        ),
+        prompts=tuple(_prompts(folder, results)),
         thumbnails=thumbnails,
         notes=tuple(_notes(results, asked, shown, thumbnails, wanted=wanted)),
     )
+
+
+def _prompts(folder: RunFolder, results: Results) -> Iterator[ChosenPrompt]:
+    """The chosen prompts, each held against the first prompt that its samples say was sent."""
+    cells = {(c.task, c.shots, c.thinkers) for c in results.comparisons}
+    for one in read_prompts(folder):
+        if (one.task, one.shots, one.thinkers) not in cells:
+            raise InputError(folder.prompts_file, one.where, "it is of no comparison of results.json")
+        name = samples_name(one.role, one.task, one.shots, one.thinkers)
+        first = read_sample_lines(folder, name)[0]
+        if one.sha256 != first.prompt_sha256:
+            raise InputError(
+                folder.prompts_file,
+                one.where,
+                f"it is not the prompt that was sent ({first.row.where} of {first.row.file.path.name})",
+            )
+        yield ChosenPrompt(one.role, one.task, one.shots, one.thinkers, one.text)
 
 
 def _with(told: Evidence, **more: Any) -> Evidence:
@@ -114,6 +132,27 @@ def _asked(folder: RunFolder, results: Results, comparison: Comparison) -> Itera
             f"expected the {comparison.n:,} questions of results.json, found {len(questions):,}",
         )
     given = {role: _given(folder, results, comparison, role, questions) for role in ROLES}
+    right = {
+        role: [
+            one.prediction == question.answer for one, question in zip(given[role], questions, strict=True)
+        ]
+        for role in ROLES
+    }
+    only = Counter(zip(right["medical"], right["base"], strict=True))
+    counts = (only[True, False], only[False, True])
+    claimed = (comparison.discordant.medical_only, comparison.discordant.base_only)
+    share = {role: sum(right[role]) / len(questions) for role in ROLES}
+    if counts != claimed or any(
+        abs(share[role] - getattr(comparison.accuracy, role)) > EQUAL for role in ROLES
+    ):
+        raise InputError(
+            folder.samples_file(
+                samples_name("medical", comparison.task, comparison.shots, comparison.thinkers)
+            ),
+            "",
+            "its answers and those of the base model do not give the accuracies and counts of results.json",
+            advice="`verify()` says what does not hold.",
+        )
     for question, medical, base in zip(questions, given["medical"], given["base"], strict=True):
         yield AskedQuestion(
             task=comparison.task,

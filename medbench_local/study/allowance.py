@@ -7,7 +7,7 @@ vocabularies of Llama-2 and Llama-3 on the questions of the study, in all format
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NoReturn
 
@@ -29,6 +29,9 @@ USUAL_LETTERS = 6
 FEWEST_LETTERS = 3
 """Letters to a token with which no task of the study had more tokens than are counted so."""
 
+_KEPT = 100_000
+"""Most lines of texts whose tokens are kept."""
+
 _BOS = 1
 _PLACE = "<image>"
 _VOCABULARY = 2**30
@@ -47,8 +50,8 @@ class Allowance(Closing):
     def __init__(self, *, letters: int, runs: bool, place: int = 0) -> None:
         self._letters = letters
         self._runs = runs
+        self._lines: dict[str, Tokens] = {}
         self._ids: dict[str, int] = {}
-        self._pieces: dict[str, Tokens] = {}
         self._texts: list[str] = ["", ""]
         self._info = EngineInfo(
             model="no tokenizer",
@@ -87,23 +90,29 @@ class Allowance(Closing):
         first = (_BOS,) * (2 if bos == "twice" else 1)
         return [(*first, *chain.from_iterable(map(self._of, parts))) for parts in prompts]
 
-    def _of(self, part: str | int | None) -> Sequence[int]:
+    def _of(self, part: str | int | None) -> Iterable[int]:
         if isinstance(part, int):
             return range(part, part + self._info.picture_tokens)
-        tokens: list[int] = []
-        for found in _WORDS.finditer(_PLACE if part is None else part):
+        first, *others = (_PLACE if part is None else part).split("\n")
+        end = self._line("\n")
+        return chain(self._line(first), *(chain(end, self._line(line)) for line in others))
+
+    def _line(self, line: str) -> Tokens:
+        """The tokens of a line; most lines of a prompt, those of its demonstrations, stand in many others."""
+        if line not in self._lines:
+            if len(self._lines) >= _KEPT:
+                self._lines.clear()
+            self._lines[line] = tuple(self._cut(line))
+        return self._lines[line]
+
+    def _cut(self, line: str) -> Iterator[int]:
+        for found in _WORDS.finditer(line):
             piece = found.group()
             if piece == " ":  # belongs to the word behind it
                 continue
-            if piece not in self._pieces:  # words come again in thousands of prompts
-                self._pieces[piece] = tuple(self._cut(piece))
-            tokens += self._pieces[piece]
-        return tokens
-
-    def _cut(self, piece: str) -> Iterator[int]:
-        size = self._letters if piece[0].isalpha() else len(piece) if self._runs else 1
-        for start in range(0, len(piece), size):
-            yield from self._tokens(piece[start : start + size])
+            size = self._letters if piece[0].isalpha() else len(piece) if self._runs else 1
+            for start in range(0, len(piece), size):
+                yield from self._tokens(piece[start : start + size])
 
     def _tokens(self, text: str) -> Iterator[int]:
         yield self._token(text, text)

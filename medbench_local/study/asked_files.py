@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from medbench_local.files.atomic import whole_file
+from medbench_local.files.atomic import remove_unfinished, whole_file
 from medbench_local.files.lock import only_process
 from medbench_local.results.asked import (
     KeptPrompt,
@@ -81,6 +81,7 @@ def leave_out_as_asked(
     if not without_questions and (options.pictures or not folder.thumbnails_folder.is_dir()):
         return
     with only_process(folder.path):
+        remove_unfinished(folder.path)
         (clear_asked if without_questions else clear_thumbnails)(folder)
         kept = {"questions": not without_questions, "pictures": False}
         folder.write_manifest(folder.manifest() | {"kept": kept})

@@ -11,7 +11,7 @@ from functools import partial
 from medbench_local.acquire.prepare import GgufFile
 from medbench_local.catalog.quantisation import QuantConfig
 from medbench_local.errors import StoreError
-from medbench_local.files.atomic import need_place
+from medbench_local.files.atomic import need_place, remove_unfinished
 from medbench_local.files.lock import only_process
 from medbench_local.results.asked import clear_asked
 from medbench_local.results.checks import CheckObstacle
@@ -103,9 +103,9 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
     if len(quants) > 1:
         refuse_unchecked_climb(first)
     counts = {cell.task.id: len(test_questions(first, cell)) for cell in first.cells}
-    for note in detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence):
-        tools.progress.note(note)
+    tools.progress.note(detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence))
     with only_process(folder.path):
+        remove_unfinished(folder.path)
         if (finished := _finished(folder, first, identity)) is not None:
             return Run(folder, finished, computed=False)
         chosen = None if choice is None else choice.record()

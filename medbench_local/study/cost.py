@@ -156,4 +156,4 @@ def _cost(
 
 def _detectable(cells: Sequence[Cell], options: ResolvedOptions) -> tuple[str, ...]:
     counts = {cell.task.id: len(asked_questions(options.protocol, cell, options.limit)) for cell in cells}
-    return detectable_beforehand(counts, confidence=options.protocol.bootstrap.confidence)
+    return (detectable_beforehand(counts, confidence=options.protocol.bootstrap.confidence),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from medbench_local.statistics.significance import minimum_detectable_difference
 
@@ -11,8 +11,8 @@ USUAL_DISCORDANCE = (0.2, 0.5)
 have anything in common."""
 
 
-def detectable_beforehand(questions: Mapping[str, int], *, confidence: float) -> tuple[str, ...]:
-    """One sentence for each number of questions.
+def detectable_beforehand(questions: Mapping[str, int], *, confidence: float) -> str:
+    """One sentence, with the span of every number of questions.
 
     Args:
         questions: how many test questions of each task are asked, by the task's id; at least 1.
@@ -22,17 +22,19 @@ def detectable_beforehand(questions: Mapping[str, int], *, confidence: float) ->
     for task, count in questions.items():
         tasks.setdefault(count, []).append(task)
     few, many = (f"{share * 100:.0f}" for share in USUAL_DISCORDANCE)
-    said = []
+    spans = []
     for count, names in tasks.items():
         low, high = (
             minimum_detectable_difference(count, share, alpha=1 - confidence) * 100
             for share in USUAL_DISCORDANCE
         )
-        of = f"of {names[0]}" if len(names) == 1 else f"of each of {len(names)} tasks"
         counted = "1 question" if count == 1 else f"{count:,} questions"
-        said.append(
-            f"With {counted} {of} a true difference has to be about {low:.1f} to {high:.1f} points to be found with "
-            f"80 % probability (where one model alone answers {few} to {many} % of them); smaller ones are likely to "
-            "be missed."
-        )
-    return tuple(said)
+        spans.append(f"{low:.1f} to {high:.1f} points with {counted} of {_listed(names)}")
+    return (
+        f"To be found with 80 % probability, a true difference has to be about {'; '.join(spans)} (where one model "
+        f"alone answers {few} to {many} % of them). Smaller ones are likely to be missed."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"each of {', '.join(names[:-1])} and {names[-1]}"

@@ -102,7 +102,7 @@ def import_file(
         write_lines(file, rows)
     count = len(questions["test"])
     confidence = load_protocol("laptop").bootstrap.confidence
-    (detectable,) = detectable_beforehand({folder.resolve().name: count}, confidence=confidence)
+    detectable = detectable_beforehand({folder.resolve().name: count}, confidence=confidence)
     return ImportedQuestions(
         folder,
         path,

@@ -204,7 +204,8 @@ class CompareOptions:
     questions: bool = option(
         True,
         "Keep the questions and the chosen prompts in the run's folder and show them, with what the models wrote, in "
-        "report.html; without, only hashes of them are there, for data that may not leave.",
+        "report.html; without, only hashes of them are there, for data that may not leave; what the models wrote stays "
+        "in samples and scores.sqlite.",
         switch=True,
     )
     pictures: bool = option(

@@ -28,6 +28,7 @@ Rebuild = Callable[[RunFolder], int]
 """Writes the prompts of a run anew and holds them against the hashes of its samples; how many those are."""
 
 SEARCH = "the search for prompts"
+REPORTS = "report.md and report.html"
 SHARED = "the base model with the medical model's prompts"
 
 
@@ -74,6 +75,9 @@ def verify_run(folder: RunFolder, *, rebuild: Rebuild, home: Path, progress: Pro
             "files of models and data", "not checked", "without manifest.json nothing says where they lie"
         )
     _rebuild_prompts(run, rebuild)
+    run.add(REPORTS, "not checked", "they are not read: a page that is made anew shows what was checked here")
+    if isinstance(run.manifest.get("command"), str):
+        run.add("command", "not checked", "only manifest.json says it: read it before it is run")
     return Verification(folder.name, results.identity, len(results.comparisons), whole, tuple(run.checks))
 
 

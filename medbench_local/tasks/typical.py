@@ -33,10 +33,12 @@ def typical_task(entry: TaskEntry, wanted: Sequence[SplitName]) -> Task | None:
     splits = {}
     for number, name in enumerate(SPLITS):
         if name in wanted:
-            question = _question(
-                entry.characters.question[number], entry.characters.option[number], entry.options
+            long, short = entry.characters.question[number], entry.characters.option[number]
+            size = entry.sizes[number]
+            questions = tuple(
+                _question(place % len(_WORDS), long, short, entry.options) for place in range(size)
             )
-            splits[name] = Split((question,) * entry.sizes[number], entry.sizes[number], ())
+            splits[name] = Split(questions, size, ())
     return Task(entry.id, entry.title, splits)
 
 
@@ -46,9 +48,18 @@ def is_typical(task: Task) -> bool:
 
 
 @cache
-def _question(characters: int, option: int, options: int) -> Question:
-    return Question("typical", _text(characters), tuple(_text(option) for _ in range(options)), 0)
+def _question(first: int, characters: int, option: int, options: int) -> Question:
+    """One of the questions, which begin with another word each, as real ones do: what prompts have in common is decoded
+    once, and that must not be the question."""
+    texts = tuple(_text(first + place, option) for place in range(options))
+    return Question("typical", _text(first, characters), texts, 0)
 
 
-def _text(characters: int) -> str:
-    return (FILLER * (characters // len(FILLER) + 1))[:characters]
+_WORDS = FILLER.split()
+
+
+def _text(first: int, characters: int) -> str:
+    """So many characters of the filler from a word on, which may be counted beyond the last."""
+    place = first % len(_WORDS)
+    text = " ".join([*_WORDS[place:], *_WORDS[:place]]) + " "
+    return (text * (characters // len(text) + 1))[:characters]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from medbench_local.report import citation
-from medbench_local.report.lead import choice_mattered, lead
+from medbench_local.report.lead import choice_mattered, how_chosen, lead
 from medbench_local.results.record import Discordant, Thinkers
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.statistics.bootstrap import bootstrap_bounds
@@ -135,3 +135,15 @@ def test_what_is_to_be_cited_is_what_the_citation_file_says() -> None:
     run: Results = CASES["one comparison"].model_copy(update={"version": said["version"]})
     assert said["abstract"] in citation.tool(run)
     assert f"{said['title']}, version {said['version']}" in citation.tool(run)
+
+
+def test_how_the_prompts_were_chosen_is_said() -> None:
+    (said,) = how_chosen(CASES["every kind"])
+    assert said.startswith(
+        "Each model has its own prompt in each comparison, the best on validation questions"
+    )
+    choices = [one for c in CASES["every kind"].comparisons for one in (c.prompt.medical, c.prompt.base)]
+    assert str(max(len(one.candidates) for one in choices)) in said
+    assert all(f"{one.method} search" in said for one in choices if one.candidates)
+    assert how_chosen(CASES["no candidates"]) == ["No prompt was chosen: every model got the default one"]
+    assert how_chosen(results([])) == []

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +22,7 @@ from medbench_local.report.files import SWEEP_FORMATS, write_sweep_reports
 from medbench_local.report.identity import sweep_signature
 from medbench_local.report.study import beside_the_study
 from medbench_local.report.tabular import rates_csv
+from medbench_local.results.folder import RunFolder
 from medbench_local.results.sweep import Sweep
 from medbench_local.text import plain
 from tests.report.examples import CASES, SCRIPT, comparison, results
@@ -177,6 +179,18 @@ def test_hostile_names_do_nothing_anywhere() -> None:
     assert SCRIPT not in SWEEP_FORMATS["md"](found).replace("```text", "")
     for text in (page, SWEEP_FORMATS["md"](found), SWEEP_FORMATS["latex"](found)):
         assert not {"\x1b", "\x00", "\u202e"} & set(text)
+
+
+def test_the_commands_of_the_runs_are_there_where_their_folders_say_them(tmp_path: Path) -> None:
+    found = SWEEPS["partial"]
+    assert "Commands" not in SWEEP_FORMATS["html"](found)
+    first, *others = found.runs
+    folder = RunFolder(tmp_path)
+    folder.write_manifest({"command": "medbench-local compare a b --tasks '</pre>x;```y'"})
+    told = replace(found, runs=(replace(first, folder=folder), *others))
+    page = SWEEP_FORMATS["html"](told)
+    assert "medbench-local compare a b --tasks &#39;&lt;/pre&gt;x;```y&#39;" in page
+    assert "````text\nmedbench-local compare a b --tasks '</pre>x;```y'\n````" in SWEEP_FORMATS["md"](told)
 
 
 def test_a_partial_sweep_says_which_pairs_are_not_in_it() -> None:

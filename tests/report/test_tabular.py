@@ -63,3 +63,6 @@ def test_a_name_is_no_formula() -> None:
     (row,) = csv.DictReader(io.StringIO(as_csv(results([comparison("=1+1")], medical="@SUM(A1)"))))
     assert (row["task"], row["medical"]) == ("'=1+1", "'@SUM(A1)")
     assert float(row["difference"]) == comparison().difference
+    for name in ("\n=1+1", "\t@A1", "\uff1d1"):
+        (row,) = csv.DictReader(io.StringIO(as_csv(results([comparison(name)]))))
+        assert row["task"].startswith("'")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,3 +217,58 @@ def test_near_ties_and_flips_are_those_of_the_counts(run: Run) -> None:
     other.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     again: tuple[AskedQuestion, ...] = read_evidence(run.folder, run.results).questions
     assert [question.id for question in again if question.medical.flipped] == [rows[0]["id"]]
+
+
+def test_a_prompt_that_was_not_sent_is_no_evidence_even_with_its_own_hash(run: Run) -> None:
+    path = run.folder.prompts_file
+    head, medical, base = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    for change, said in (
+        ({"parts": ["Fair?"], "prompt_sha256": prompt_sha256("Fair?")}, "not the prompt that was sent"),
+        ({"task": "another"}, "of no comparison"),
+    ):
+        rows = (head, medical | change, base)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        with pytest.raises(InputError, match=f"line 2: .*{said}"):
+            read_evidence(run.folder, run.results)
+
+
+def test_answers_that_give_other_counts_than_the_results_are_refused(run: Run) -> None:
+    path = run.folder.path / MEDICAL
+    rows = lines(run, MEDICAL)
+    row = next(row for row in rows if row["correct"])
+    scores, to = row["logprobs"], (row["answer"] + 1) % len(row["logprobs"])
+    scores[row["answer"]], scores[to] = scores[to], scores[row["answer"]]
+    row |= {"prediction": to, "correct": False, "acc": 0}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(InputError, match=r"do not give the accuracies and counts of results\.json"):
+        read_evidence(run.folder, run.results)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_links_in_a_run_s_folder_lead_nothing_out_of_it(fakes: Fakes, tmp_path: Path) -> None:
+    run = fakes.compare(**OPTIONS)
+    names = {path.name for path in run.folder.path.iterdir()}
+    outside = tmp_path / "outside"
+    (outside / "full").mkdir(parents=True)
+    for name in ("mine.jsonl", "full/mine.jsonl", "mine.jpg"):
+        (outside / name).write_text("precious", encoding="utf-8")
+    for name in ("samples", "questions", "thumbnails"):
+        shutil.rmtree(run.folder.path / name, ignore_errors=True)
+        (run.folder.path / name).symlink_to(outside, target_is_directory=True)
+    run.folder.results_file.unlink()
+    manifest = run.folder.manifest_file
+    shutil.copy(manifest, outside / "manifest")
+    manifest.unlink()
+    manifest.symlink_to(outside / "manifest")
+    for name in ("report.md", "report.html", "prompts.jsonl", ".lock.json"):
+        (run.folder.path / name).unlink(missing_ok=True)
+        (run.folder.path / name).symlink_to(outside / "mine.jpg")
+    left = run.folder.path / ".report.html.0123456789abcdef.part"
+    left.write_text("half a page with questions", encoding="utf-8")
+    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    again = fakes.compare(**OPTIONS)
+    assert again.computed
+    write_reports(run.folder.path, again.results)
+    assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
+    assert {path.name for path in run.folder.path.iterdir()} == names | {"report.md", "report.html"}
+    assert not any(path.is_symlink() for path in run.folder.path.iterdir())

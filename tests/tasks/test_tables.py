@@ -239,7 +239,7 @@ def test_a_file_is_a_task_and_has_the_questions_of_its_folder(tmp_path: Path) ->
     }
     assert found.sizes == {"demonstrations": 5, "validation": 2, "test": 3}
     assert "Split at random with seed 42: 3 test, 2 validation, 5 demonstrations." in found.notes
-    assert "With 3 questions of Meine-Fragen-2" in found.detectable
+    assert "with 3 questions of Meine-Fragen-2" in found.detectable
     with pytest.raises(UsageError, match="already"):
         import_questions(path)
 
@@ -250,7 +250,7 @@ def test_a_hundred_questions_are_told_what_they_can_find(tmp_path: Path) -> None
     path.write_text("\n".join(lines), encoding="utf-8")
     found = import_questions(path)
     assert found.sizes == {"demonstrations": 14, "validation": 29, "test": 100}
-    assert "With 100 questions of q a true difference has to be about 12" in found.detectable
+    assert "12.5 to 19.8 points with 100 questions of q" in found.detectable
 
 
 def test_what_stands_twice_stays_in_one_split(tmp_path: Path) -> None:

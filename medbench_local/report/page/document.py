@@ -90,7 +90,7 @@ def _content(results: Results, evidence: Evidence) -> dict[str, Any]:
             *map(tables.table, clusters.sections(results)),
             *map(tables.table, sections.thinking(results)),
         ],
-        "mattered": lead.choice_mattered(results),
+        "mattered": [*lead.how_chosen(results), *lead.choice_mattered(results)],
         "prompts": [
             *(tables.prompts(section, results) for section in sections.prompts(results)),
             *map(tables.table, sections.ablations(results)),
