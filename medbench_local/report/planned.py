@@ -16,7 +16,8 @@ def needs(cost: ComparisonCost) -> Iterator[str]:
     """What each model needs of the disk, the network and the memory."""
     for model in cost.models:
         here = "ready" if model.ready else f"{model.download / 1e9:.2f} GB to fetch"
-        yield f"{model.name} at {model.precision}: {here}, {model.disk / 1e9:.2f} GB of disk still needed"
+        disk = f"{model.disk / 1e9:.2f} GB of disk still needed" if model.disk else "no more disk needed"
+        yield f"{model.name} at {model.precision}: {here}, {disk}"
     wanted = [
         f"{model.name} {_memory(model.memory)}"
         + (f" ({_memory(model.check_memory)} to be checked)" if model.check_memory else "")
