@@ -16,6 +16,9 @@ Tokens = tuple[int, ...]
 Mode = Literal["exact", "reproducible", "fast"]
 Bos = Literal["once", "twice"]
 
+LEAST_ROWS: dict[Mode, int] = {"exact": 16, "reproducible": 64, "fast": 16}
+"""Fewest rows of a decode; kernels were seen to change at 2 and at 8 rows, that of flash attention at 64."""
+
 NEAR_TIE: dict[Mode, float] = {"exact": 0.01, "reproducible": 0.05, "fast": 0.05}
 """Gap of the two best options, in nats, up to which another machine may choose the other one: a near-tie.
 

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medbench_local.engine.base import Mode, Tokens
+from medbench_local.engine.base import LEAST_ROWS, Tokens
 from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.runs import common_rest
-
-LEAST_ROWS: dict[Mode, int] = {"exact": 16, "reproducible": 64, "fast": 16}
-"""Fewest rows of a decode; kernels were seen to change at 2 and at 8 rows, that of flash attention at 64."""
 
 
 def chunks(length: int, limit: int) -> list[int]:

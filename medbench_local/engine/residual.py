@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from medbench_local.engine.base import EngineOptions
+from medbench_local.engine.base import LEAST_ROWS, EngineOptions
 from medbench_local.engine.bindings import llama_cpp
 from medbench_local.engine.devices import declare, libraries
 from medbench_local.engine.kept import Kept
 from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.picture_prompts import tokenizer_of
-from medbench_local.engine.prefix import LEAST_ROWS
 from medbench_local.engine.stop import STOP
 from medbench_local.engine.visual import Visual, numpy_numerics
 from medbench_local.errors import CancelledError, EngineError, InputError

@@ -15,6 +15,7 @@ from medbench_local.files.atomic import need_place, remove_unfinished
 from medbench_local.files.lock import only_process
 from medbench_local.results.asked import clear_asked
 from medbench_local.results.checks import CheckObstacle
+from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_stores
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import Comparison, LadderStep, Results
@@ -33,7 +34,6 @@ from medbench_local.study.cell_answers import (
 )
 from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.command import command_of
-from medbench_local.study.cost import plan_comparison
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.equivalence import check_settings
 from medbench_local.study.identification import LoadedModel, identification, loaded
@@ -163,7 +163,13 @@ def _ask(
     if same:
         consent.to_the_same_model()
     if pair not in tools.agreed:
-        consent.to_long_work(lambda quiet: plan_comparison(*pair, options, quiet))
+        consent.to_long_work(lambda quiet: _planned(pair, options, quiet))
+
+
+def _planned(pair: tuple[str, str], options: ResolvedOptions, tools: Tools) -> ComparisonCost:
+    from medbench_local.study.cost import plan_comparison  # what is finished needs no plan
+
+    return plan_comparison(*pair, options, tools)
 
 
 def _folder(outline: Outline, identity: str) -> RunFolder:

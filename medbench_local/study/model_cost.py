@@ -10,8 +10,7 @@ import numpy as np
 
 from medbench_local.catalog.protocol import Scoring
 from medbench_local.catalog.quantisation import FULL, QuantConfig
-from medbench_local.engine.base import Engine, Mode
-from medbench_local.engine.prefix import LEAST_ROWS
+from medbench_local.engine.base import LEAST_ROWS, Engine, Mode
 from medbench_local.engine.support import WITH_STATE
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle, candidates

@@ -17,6 +17,7 @@ from medbench_local.results.sweep_folder import SweepFolder, SweepPair, SweepRec
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.options import CompareOptions, ResolvedOptions, about
 from medbench_local.study.partners import catalog_pairs, pair_of
+from medbench_local.study.planner import sources_of
 from medbench_local.study.tools import Tools
 
 PAIR_FORMS = "a medical model of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for models of your own"
@@ -90,12 +91,16 @@ def run_sweep(wanted: Sequence[PairNames], options: ResolvedOptions, tools: Tool
     time.
 
     Raises:
-        UsageError: no pair, or a folder for a single run was given.
+        UsageError: no pair, or a name that means no model: nothing is computed then.
         MedbenchError: of a comparison; those before it are kept.
     """
     wanted = each_once(wanted)
     identity = sweep_identity(wanted, options)
     folder = SweepFolder(options.output or RUNS / f"sweep-{identity}")
+    for pair in wanted:
+        sources_of(
+            pair.medical, pair.base, options
+        )  # a name that means nothing ends it before the first night
     need_place(folder.path)
     pairs = _noted(folder, identity, wanted)
     folder.write(SweepRecord(identity=identity, version=__version__, pairs=tuple(pairs)))

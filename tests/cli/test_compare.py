@@ -144,7 +144,7 @@ def test_a_sweep_prints_the_tables_of_the_study(command: Command, small: list[st
     words = ["sweep", "demo-med=demo-base", "demo-base=demo-med", *small]
     ended = command(*words)
     assert ended.code == 0
-    for text in ("pooled", "mean of the pairs", "ablations", "published"):
+    for text in ("pooled", "mean of the pairs", "Ablations", "Beside the study"):
         assert text in ended.out
     found = json.loads(command(*words, "--json").out)
     assert [pair["pair"] for pair in found["pairs"]] == [

@@ -65,7 +65,7 @@ def test_check_holds_does_not_hold_or_is_not_settled(place: Path) -> None:
 def test_compare_is_done_whatever_the_verdict(place: Path) -> None:
     words = (
         "--tasks",
-        "demo-anatomy",
+        "demo-pharmacology",
         "--shots",
         "0",
         "--quant",
@@ -97,7 +97,18 @@ def test_verdict_is_done_whatever_it_is(place: Path) -> None:
 
 def test_validate_agrees_contradicts_or_cannot_judge(place: Path) -> None:
     run = place / "run"
-    words = ("--tasks", "demo-anatomy", "--shots", "0", "--limit", "40", "--quant", "full", "--output", run)
+    words = (
+        "--tasks",
+        "demo-pharmacology",
+        "--shots",
+        "0",
+        "--limit",
+        "40",
+        "--quant",
+        "full",
+        "--output",
+        run,
+    )
     assert ended("compare", "demo-med", "demo-base", "--protocol", "strict.yaml", *words).returncode == 0
     (samples,) = (run / "samples").glob("*medical*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
@@ -174,9 +185,9 @@ def workflow() -> Mapping[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "codes"),
     [
-        ({"MODEL": "demo-med", "BASE": "demo-base", "TASKS": "demo-anatomy", "QUANT": "q8_0"}, [0, 0]),
-        ({"MODEL": "demo-base", "BASE": "demo-med", "TASKS": "demo-anatomy", "QUANT": "q8_0"}, [0, 1]),
-        ({"MODEL": "demo-med", "BASE": "demo-base", "TASKS": "demo-anatomy", "QUANT": "q7"}, [2, 2]),
+        ({"MODEL": "demo-med", "BASE": "demo-base", "TASKS": "demo-pharmacology", "QUANT": "q8_0"}, [0, 0]),
+        ({"MODEL": "demo-base", "BASE": "demo-med", "TASKS": "demo-pharmacology", "QUANT": "q8_0"}, [0, 1]),
+        ({"MODEL": "demo-med", "BASE": "demo-base", "TASKS": "demo-pharmacology", "QUANT": "q7"}, [2, 2]),
     ],
 )
 def test_the_workflow_runs_on_the_embedded_pair(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medbench_local.engine.base import GenerateRequest, ScoreRequest, Tokens
+from medbench_local.engine.base import LEAST_ROWS, GenerateRequest, ScoreRequest, Tokens
 from medbench_local.engine.llama import SMALLEST_BATCH
 from medbench_local.engine.packs import (
     MOST_SHARED,
@@ -17,7 +17,7 @@ from medbench_local.engine.packs import (
     shared_beginning,
     shared_length,
 )
-from medbench_local.engine.prefix import LEAST_ROWS, chunks
+from medbench_local.engine.prefix import chunks
 
 tokens = st.lists(st.integers(0, 3), max_size=8).map(tuple)
 continuations = st.lists(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from medbench_local.engine.base import (
+    LEAST_ROWS,
     GenerateRequest,
     OptionScores,
     Pack,
@@ -20,7 +21,6 @@ from medbench_local.engine.base import (
 )
 from medbench_local.engine.llama_context import Context, Row
 from medbench_local.engine.packs import common_prefix
-from medbench_local.engine.prefix import LEAST_ROWS
 from medbench_local.vision.gated_block import TILE, GatedBlocks
 from tests.engine.seeing import QUESTION, Seeing, spelled, write_flamingo, write_llava
 from tests.engine.tiny import quantise

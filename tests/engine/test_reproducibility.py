@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from medbench_local.engine.base import (
+    LEAST_ROWS,
     EngineOptions,
     GenerateRequest,
     Mode,
@@ -19,7 +20,6 @@ from medbench_local.engine.base import (
     Tokens,
 )
 from medbench_local.engine.llama import LlamaEngine
-from medbench_local.engine.prefix import LEAST_ROWS
 from medbench_local.errors import EngineError
 from tests.engine.tiny import Shape, quantise, write_random
 

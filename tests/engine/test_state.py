@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from medbench_local.engine.base import (
+    LEAST_ROWS,
     ROWS,
     EngineOptions,
     GenerateRequest,
@@ -26,7 +27,6 @@ from medbench_local.engine.base import (
 from medbench_local.engine.bindings import LOG
 from medbench_local.engine.llama import LlamaEngine
 from medbench_local.engine.memory import memory_needed
-from medbench_local.engine.prefix import LEAST_ROWS
 from medbench_local.engine.support import WITH_STATE
 from tests.engine.state_models import KINDS, write_models
 

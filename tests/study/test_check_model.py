@@ -25,7 +25,7 @@ def test_the_same_answers_are_equivalent(fakes: Fakes) -> None:
     assert (found.overall.outcome, found.overall.n, found.overall.flips) == ("equivalent", 60, 0)
     assert repr(found) == "<ModelCheck: demo-med: q8_0 may stand in for full, 0 of 60 predictions differ>"
     lines = str(found).splitlines()
-    assert lines[0] == "demo-med: q8_0 against full precision"
+    assert lines[0] == "demo-med: q8_0 may stand in for full"
     assert any(line.startswith("made-up, 0-shot") for line in lines)
     assert found.to_dict()["outcome"] == "equivalent"
     # what was scored is found again, also by a check of another precision for the full one

@@ -269,7 +269,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(runs: Mapping[str, Run], m
         json.loads(one.folder.results_file.read_bytes()) | {"timing": None} for one in (run, whole)
     ]
     assert json.dumps(without_time[0]) == json.dumps(without_time[1])
-    files = [path.relative_to(output) for path in sorted((output / "samples").rglob("*.jsonl"))]
+    files = [path.relative_to(output) for path in sorted(output.rglob("*.jsonl"))]
     assert files == [
         path.relative_to(whole.folder.path) for path in sorted(whole.folder.path.rglob("*.jsonl"))
     ]
