@@ -47,7 +47,8 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_results(command: Command, 
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # Interrupted while a class is being made (by `exec`, on import), Python ends by the signal itself: 130 to a shell
+    assert process.returncode in (130, -signal.SIGINT)
     assert f"\n  medbench-local {' '.join(WORDS)}\n" in said, "the command, in one line"
 
     (file,) = home.glob("runs/sweep-*/sweep.json")
