@@ -103,7 +103,7 @@ def _ours(words: Sequence[str], inline: bool, monkeypatch: pytest.MonkeyPatch) -
         for parameter in node.params:  # a sentence may leave out what it is not about
             parameter.required = False
     if words[0] in THROUGH_THE_OPTIONS:
-        for name in ("compare", "plan", "sweep", "check"):
+        for name in ("compare", "plan", "sweep", "plan_sweep", "check"):
             monkeypatch.setattr(api, name, _reached)
     else:
         node.callback = _reached

@@ -14,7 +14,7 @@ from medbench_local.acquire.source import DEMO, resolve_model
 from medbench_local.acquire.source_types import same_source
 from medbench_local.progress import Silent
 from medbench_local.results.folder import Run
-from medbench_local.study import asking_sweep, compare
+from medbench_local.study import asking_sweep, compare, cost
 from medbench_local.study.asking import ITSELF, LONG
 from medbench_local.study.asking_sweep import agreed_to
 from medbench_local.study.options import CompareOptions, SweepOptions, resolve
@@ -50,7 +50,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         made.append((medical, base))
         return SimpleNamespace(seconds=2 * LONG, assumed=())
 
-    monkeypatch.setattr(compare, "plan_comparison", plan)
+    monkeypatch.setattr(cost, "plan_comparison", plan)
     return made
 
 
@@ -116,7 +116,7 @@ def test_nobody_is_asked_who_cannot_be(fakes: Fakes, planned: list[tuple[str, st
 def test_neither_short_nor_impossible_work_is_asked_about(
     fakes: Fakes, monkeypatch: pytest.MonkeyPatch, plan: SimpleNamespace
 ) -> None:
-    monkeypatch.setattr(compare, "plan_comparison", lambda *_: plan)
+    monkeypatch.setattr(cost, "plan_comparison", lambda *_: plan)
     refusing = Answering(False)
     assert _run(fakes, refusing).computed
     assert refusing.questions == []
