@@ -122,7 +122,7 @@ def test_no_word_is_cut_or_broken(
     words = CASES[case]
     command(*words)  # whatever is computed is found from now on
     piped = command(*words)
-    numbers = words[0] not in VARYING
+    numbers = words[0] not in VARYING and "--dry-run" not in words  # a plan says what memory is free now
     wanted = words_of(piped.out + piped.err, numbers=numbers)
     assert wanted
     for width, colour in SCREENS:
