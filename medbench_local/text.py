@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from math import floor, log10
 
 BIDI_CONTROLS = {
@@ -46,6 +47,11 @@ def plain(text: str) -> str:
 def plain_lines(text: str) -> str:
     """The same line by line: the breaks between lines stay, for texts such as questions."""
     return "\n".join(plain(line) for line in text.splitlines())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names, at least one, as a sentence has them: "a", "a and b", "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def points(value: float) -> str:

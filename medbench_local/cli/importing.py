@@ -63,6 +63,7 @@ def import_(
     """
     from medbench_local import api
     from medbench_local.errors import QuestionsError
+    from medbench_local.prompts.template import letter
     from medbench_local.text import plain, plain_lines
 
     try:
@@ -111,7 +112,7 @@ def import_(
     )
     for place, option in enumerate(question.options):
         mark = "*" if place == question.answer else " "
-        console.print(f"{mark} {'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[place]}. {plain_lines(option)}", markup=False)
+        console.print(f"{mark} {letter(place)}. {plain_lines(option)}", markup=False)
     console.print(f"\nTo compare on it: --tasks {plain(str(found.task))}", markup=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medbench_local.tasks.question import Question
+from medbench_local.tasks.question import LETTERS, Question
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Template:
 
 def letter(index: int) -> str:
     """The letter of the option at ``index``: A, B, ...; at most 26 options."""
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index]
+    return LETTERS[index]
 
 
 def labels(template: Template, options: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from medbench_local.results.record import Thinkers
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.summary import counted as counted_comparisons
 from medbench_local.statistics.doubt import doubt
+from medbench_local.text import listed
 
 _WHO: dict[Thinkers, str] = {
     "both": "With both models thinking, ",
@@ -66,13 +67,9 @@ def _several(comparisons: Sequence[Comparison], results: Results) -> str:
         said_of = {"win": "better in", "loss": "worse in", "tie": "not shown to differ in"}
         parts = [f"{text} {len(by[name])}" for name, text in said_of.items() if by[name]]
         parts += [f"without a sound result in {doubtful}"] if doubtful else []
-        said = f"Of {total} comparisons, the medical model is {_listed(parts)}"
+        said = f"Of {total} comparisons, the medical model is {listed(parts)}"
         said += f"; in a tie{_missed(by['tie'])[1:]}" if by["tie"] else ""
     return f"{said}{_unsure(comparisons, results)}."
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _missed(ties: Sequence[Comparison]) -> str:

@@ -133,12 +133,12 @@ class ModelCost:
     @property
     def seconds(self) -> float | None:
         """Time that decoding is expected to take; None if the speed is not known."""
-        return _sum(self.phase_seconds(name) for name in PHASES)
+        return known_sum(self.phase_seconds(name) for name in PHASES)
 
     @property
     def seconds_most(self) -> float | None:
         """The same at most."""
-        return _sum(self.phase_seconds(name, most=True) for name in PHASES)
+        return known_sum(self.phase_seconds(name, most=True) for name in PHASES)
 
     def phase_seconds(self, name: PhaseName, *, most: bool = False) -> float | None:
         """Time that a phase is expected to take, or takes at most; None if the speed is not known."""
@@ -235,12 +235,12 @@ class ComparisonCost(Brief):
     @property
     def seconds(self) -> float | None:
         """Time that decoding is expected to take on this machine; None if its speed is not known."""
-        return _sum(model.seconds for model in self.models)
+        return known_sum(model.seconds for model in self.models)
 
     @property
     def seconds_most(self) -> float | None:
         """The same at most."""
-        return _sum(model.seconds_most for model in self.models)
+        return known_sum(model.seconds_most for model in self.models)
 
     def __str__(self) -> str:
         lines = []
@@ -279,7 +279,8 @@ class ComparisonCost(Brief):
         return {**data, "medical": self.medical.to_dict(), "base": self.base.to_dict()}
 
 
-def _sum(parts: Iterable[float | None]) -> float | None:
+def known_sum(parts: Iterable[float | None]) -> float | None:
+    """The sum; None if a part is not known."""
     known = list(parts)
     return None if None in known else sum(part for part in known if part is not None)
 

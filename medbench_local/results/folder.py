@@ -39,8 +39,8 @@ SCORES = "scores.sqlite"
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """The files of one run.
+class Folder:
+    """A folder in which results are kept.
 
     Attributes:
         path: the folder.
@@ -52,6 +52,11 @@ class RunFolder:
     def name(self) -> str:
         """The folder's own name, by which `runs list` and `report` know it."""
         return self.path.name
+
+
+@dataclass(frozen=True)
+class RunFolder(Folder):
+    """The files of one run."""
 
     @property
     def manifest_file(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from medbench_local.errors import InputError, UsageError
@@ -28,13 +29,16 @@ def refuse_other(kept: Kept) -> None:
     Raises:
         UsageError: it is a link, whose other end may be somebody else's; or nothing in it says that the tool made it.
     """
-    folder = kept.path
-    if folder.is_symlink():
-        raise UsageError(f"{folder} is a link, and is left alone.", advice="Remove the link itself.")
+    _refuse_link(kept.path)
     if not _ours(kept):
         raise UsageError(
-            f"{folder} is no run of this tool, and is left alone.", advice="`list_runs()` has runs."
+            f"{kept.path} is no run of this tool, and is left alone.", advice="`list_runs()` has runs."
         )
+
+
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link, and is left alone.", advice="Remove the link itself.")
 
 
 def _ours(kept: Kept) -> bool:
@@ -78,15 +82,7 @@ def remove(kept: Kept) -> bool:
                 left_by_a_dead_process.unlink()
     except OSError as error:
         raise disk_error(folder, error) from error
-    try:
-        for name in _LAST:
-            (folder / name).unlink(missing_ok=True)
-        if any(folder.iterdir()):
-            return False
-        folder.rmdir()
-    except OSError as error:
-        raise disk_error(folder, error) from error
-    return True
+    return _emptied(folder, _LAST)
 
 
 def remove_sweep(sweep: SweepFolder) -> bool:
@@ -101,8 +97,7 @@ def remove_sweep(sweep: SweepFolder) -> bool:
         StoreError: a file cannot be removed.
     """
     folder, figures = sweep.path, sweep.path / "figures"
-    if folder.is_symlink():
-        raise UsageError(f"{folder} is a link, and is left alone.", advice="Remove the link itself.")
+    _refuse_link(folder)
     sweep.record()
     try:
         if figures.is_dir() and not figures.is_symlink():
@@ -112,7 +107,15 @@ def remove_sweep(sweep: SweepFolder) -> bool:
                         figure.unlink()
             if not any(figures.iterdir()):
                 figures.rmdir()
-        for name in (*_SWEEP_FILES, SWEEP_FILE):  # by the last it is known
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    return _emptied(folder, (*_SWEEP_FILES, SWEEP_FILE))  # by the last it is known
+
+
+def _emptied(folder: Path, names: Sequence[str]) -> bool:
+    """Whether a folder is gone with its last files; it stays where something else lies in it."""
+    try:
+        for name in names:
             (folder / name).unlink(missing_ok=True)
         if any(folder.iterdir()):
             return False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from medbench_local.results.cost import ComparisonCost
+from medbench_local.results.cost import ComparisonCost, known_sum
+from medbench_local.results.sweep import pair_label
 
 GPU_RATE = 5000.0
 """Tokens a second for 7 billion weights that a GPU is assumed to read, where nobody gives another: not measured."""
@@ -29,7 +29,7 @@ class PairCost:
     @property
     def label(self) -> str:
         """For people: "meditron-7b against llama-2-7b"."""
-        return f"{self.cost.medical.name} against {self.cost.base.name}"
+        return pair_label(self.cost.medical.name, self.cost.base.name)
 
     @property
     def download(self) -> int:
@@ -82,20 +82,20 @@ class SweepCost:
     @property
     def seconds(self) -> float | None:
         """Time that decoding is expected to take on this machine; None if that is not known of every pair."""
-        return _sum(pair.cost.seconds for pair in self.pairs)
+        return known_sum(pair.cost.seconds for pair in self.pairs)
 
     @property
     def seconds_most(self) -> float | None:
         """The same at most."""
-        return _sum(pair.cost.seconds_most for pair in self.pairs)
+        return known_sum(pair.cost.seconds_most for pair in self.pairs)
 
     def gpu_hours(self, rate: float = GPU_RATE) -> float | None:
         """Hours of a GPU that are expected; see `PairCost.gpu_hours`."""
-        return _sum(pair.gpu_hours(pair.cost.tokens, rate) for pair in self.pairs)
+        return known_sum(pair.gpu_hours(pair.cost.tokens, rate) for pair in self.pairs)
 
     def gpu_hours_most(self, rate: float = GPU_RATE) -> float | None:
         """The same at most."""
-        return _sum(pair.gpu_hours(pair.cost.tokens_most, rate) for pair in self.pairs)
+        return known_sum(pair.gpu_hours(pair.cost.tokens_most, rate) for pair in self.pairs)
 
     @property
     def written(self) -> int:
@@ -149,12 +149,3 @@ class SweepCost:
                 "gpu_rate": gpu_rate,
             },
         }
-
-
-def _sum(numbers: Iterable[float | None]) -> float | None:
-    total = 0.0
-    for number in numbers:
-        if number is None:
-            return None
-        total += number
-    return total

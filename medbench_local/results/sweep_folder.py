@@ -16,7 +16,7 @@ from medbench_local.errors import InputError, MedbenchError, UsageError
 from medbench_local.files.atomic import own_file, write_atomic
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.paths import user_path
-from medbench_local.results.folder import RUNS, Run, RunFolder, find_run
+from medbench_local.results.folder import RUNS, Folder, Run, RunFolder, find_run
 from medbench_local.results.record import Record
 from medbench_local.results.sweep import Sweep, pair_label, summarise
 
@@ -70,19 +70,8 @@ class SweepRecord(Record):
 
 
 @dataclass(frozen=True)
-class SweepFolder:
-    """The files of one sweep.
-
-    Attributes:
-        path: the folder.
-    """
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's own name."""
-        return self.path.name
+class SweepFolder(Folder):
+    """The files of one sweep."""
 
     @property
     def file(self) -> Path:

@@ -10,7 +10,7 @@ from medbench_local.study.asking import Consent
 from medbench_local.study.begun import any_begun
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.planner import Planner
-from medbench_local.study.sweep import PairNames
+from medbench_local.study.sweep import PairNames, own_options
 from medbench_local.study.sweep_plan import plan_sweep
 from medbench_local.study.tools import Tools
 
@@ -35,6 +35,6 @@ def agreed_to(wanted: Sequence[PairNames], options: ResolvedOptions, tools: Tool
 
 def _without_a_run(wanted: Sequence[PairNames], options: ResolvedOptions) -> Iterator[PairNames]:
     for number, pair in enumerate(wanted, start=1):
-        own = replace(options, output=options.output / f"{number:02d}") if options.output else options
+        own = own_options(options, number)
         if not any_begun(Planner(pair.medical, pair.base, own, Silent()).names, own):
             yield pair

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from medbench_local.acquire.inventory import ModelPlan
 from medbench_local.study.plan import Cell
 from medbench_local.tasks.typical import is_typical
+from medbench_local.text import listed
 
 
 def assumptions(cells: Sequence[Cell], models: Sequence[ModelPlan]) -> tuple[str, ...]:
@@ -19,7 +20,7 @@ def assumed_sizes(models: Sequence[ModelPlan]) -> Iterator[str]:
     sizes = tuple(dict.fromkeys(model.name for model in models if model.about))
     if sizes:
         yield (
-            f"The size of {_named(sizes)} is about, from the catalog: the files are not here, and the hub was not "
+            f"The size of {listed(sizes)} is about, from the catalog: the files are not here, and the hub was not "
             "asked."
         )
 
@@ -29,10 +30,6 @@ def assumed_questions(cells: Sequence[Cell]) -> Iterator[str]:
     tasks = tuple(dict.fromkeys(cell.task.id for cell in cells if is_typical(cell.task)))
     if tasks:
         yield (
-            f"The questions of {_named(tasks)} are not here: as many as each data set officially has are counted, of "
+            f"The questions of {listed(tasks)} are not here: as many as each data set officially has are counted, of "
             "its typical length, which the longest demonstrations exceed; `data_dir=` counts real ones."
         )
-
-
-def _named(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from medbench_local.statistics.significance import minimum_detectable_difference
+from medbench_local.text import listed
 
 USUAL_DISCORDANCE = (0.2, 0.5)
 """Shares of the questions that one of two models alone answers correctly: of near relatives, and of models that hardly
@@ -29,12 +30,9 @@ def detectable_beforehand(questions: Mapping[str, int], *, confidence: float) ->
             for share in USUAL_DISCORDANCE
         )
         counted = "1 question" if count == 1 else f"{count:,} questions"
-        spans.append(f"{low:.1f} to {high:.1f} points with {counted} of {_listed(names)}")
+        each = "each of " if len(names) > 1 else ""
+        spans.append(f"{low:.1f} to {high:.1f} points with {counted} of {each}{listed(names)}")
     return (
         f"To be found with 80 % probability, a true difference has to be about {'; '.join(spans)} (where one model "
         f"alone answers {few} to {many} % of them). Smaller ones are likely to be missed."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"each of {', '.join(names[:-1])} and {names[-1]}"

@@ -14,6 +14,7 @@ from medbench_local.errors import InputError, UsageError
 from medbench_local.files.atomic import whole_file, write_lines
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress
+from medbench_local.prompts.template import letter
 from medbench_local.settings import read_settings
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.tasks.album import Album
@@ -50,10 +51,9 @@ class ImportedQuestions:
     example: Question
 
     def __str__(self) -> str:
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
         question = self.example
         options = [
-            f"{'*' if place == question.answer else ' '} {letters[place]}. {text}"
+            f"{'*' if place == question.answer else ' '} {letter(place)}. {text}"
             for place, text in enumerate(question.options)
         ]
         return "\n".join(

@@ -107,7 +107,7 @@ def run_sweep(wanted: Sequence[PairNames], options: ResolvedOptions, tools: Tool
     runs: list[Run] = []
     for number, pair in enumerate(wanted, start=1):
         tools.progress.note(f"pair {number} of {len(wanted)}: {pair.label}")
-        own = replace(options, output=options.output / f"{number:02d}") if options.output else options
+        own = own_options(options, number)
         run = run_comparison(pair.medical, pair.base, own, tools)
         runs.append(run)
         pairs[number - 1] = _finished(pair, folder, run)
@@ -117,6 +117,11 @@ def run_sweep(wanted: Sequence[PairNames], options: ResolvedOptions, tools: Tool
         if run.computed or number == len(wanted):
             tools.write_sweep_reports(folder.path, found)
     return found
+
+
+def own_options(options: ResolvedOptions, number: int) -> ResolvedOptions:
+    """The options of the pair with this number, from 1: its run has a folder of its own in a sweep's that was named."""
+    return replace(options, output=options.output / f"{number:02d}") if options.output else options
 
 
 def sweep_identity(wanted: Sequence[PairNames], options: ResolvedOptions) -> str:

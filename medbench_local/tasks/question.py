@@ -14,7 +14,10 @@ from medbench_local.tasks.picture import Picture
 SplitName = Literal["demonstrations", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("demonstrations", "validation", "test")
 
-MAX_OPTIONS = 26
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""What options are called."""
+
+MAX_OPTIONS = len(LETTERS)
 
 
 @kept_as("options", joined, divided)

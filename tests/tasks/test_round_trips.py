@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from medbench_local.files.readers import json_mapping
 from medbench_local.files.rows import SourceFile
-from medbench_local.tasks.question import Question
+from medbench_local.tasks.question import LETTERS, Question
 from medbench_local.tasks.readers import medmcqa, medqa, mmlu, own, pubmedqa
 from tests.tasks.data import MEDMCQA, MEDQA, OWN, lines, write
 
@@ -177,7 +177,7 @@ solid = texts.filter(lambda text: text.strip())
 @given(options=st.lists(solid, min_size=2, max_size=26, unique=True), text=solid, id=solid, data=st.data())
 def test_own_questions(tmp_path: Path, options: list[str], text: str, id: str, data: Any) -> None:
     answer = data.draw(st.integers(0, len(options) - 1))
-    for written in (answer, own.LETTERS[answer]):
+    for written in (answer, LETTERS[answer]):
         record = {"id": id, "question": text, "options": options, "answer": written, "more": None}
         file = SourceFile(write(tmp_path / "x.jsonl", json.dumps(record).encode()))
         assert list(own.read(file, None)) == [Question(id, text.strip(), tuple(options), answer)]

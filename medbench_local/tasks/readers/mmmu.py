@@ -16,11 +16,10 @@ from medbench_local.files.rows import Row, SourceFile
 from medbench_local.tasks.album import Album
 from medbench_local.tasks.parts import as_datasets
 from medbench_local.tasks.picture import Picture, refuse_control_text, tagged
-from medbench_local.tasks.question import Question, SplitRead, question_of
+from medbench_local.tasks.question import LETTERS, Question, SplitRead, question_of
 
 COLUMNS = ("id", "question", "options", "answer", "question_type", "subfield")
 PICTURES = tuple(f"image_{number}" for number in range(1, 8))
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 VALIDATION_ROWS = 5
 LONGEST_LIST = 20_000
 """Characters of a list of options as Python writes it."""

@@ -8,9 +8,7 @@ from medbench_local.files.readers import json_lines
 from medbench_local.files.rows import Row, SourceFile
 from medbench_local.tasks.album import Album
 from medbench_local.tasks.picture import TAG, Picture, refuse_control_text, tagged
-from medbench_local.tasks.question import Question, question_of
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+from medbench_local.tasks.question import LETTERS, Question, question_of
 
 
 def read(file: SourceFile, options: int | None, album: Album | None = None) -> Iterator[Question]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medbench_local.tasks.labels import Options, Value
-from medbench_local.tasks.question import SplitName
+from medbench_local.tasks.question import LETTERS, SplitName
 from medbench_local.tasks.tables.answers import Asked, Notation, Settled, UnclearAnswers, settle
 from medbench_local.tasks.tables.columns import Columns
 from medbench_local.tasks.tables.items import (
@@ -185,7 +185,7 @@ def _answers(
     for column, answers in settled.items():
         for where, place in answers.items():
             if places.setdefault(where, place) != place:
-                letters = f"{_letter(place)}, but '{source[where]}' says {_letter(places[where])}"
+                letters = f"{LETTERS[place]}, but '{source[where]}' says {LETTERS[places[where]]}"
                 defects.append(Defect(where, column, f"the answer is {letters}"))
             source.setdefault(where, column)
     for record in records:
@@ -194,10 +194,6 @@ def _answers(
         elif unclear is not None and record.where in options and record.where not in places:
             defects.append(Defect(record.where, "", f"its answer is not clear: {unclear}"))
     return _Answers(places, tuple(notes))
-
-
-def _letter(place: int) -> str:
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place]
 
 
 def _value(cell: object) -> Value:
@@ -265,7 +261,7 @@ def _always_the_same(rows: Sequence[OwnRow]) -> list[str]:
     if len(rows) < MANY or len(answers) > 1 or not isinstance(place := next(iter(answers)), int):
         return []
     return [
-        f"The answer of all {len(rows):,} questions is option {_letter(place)}: a model that always says so is never "
+        f"The answer of all {len(rows):,} questions is option {LETTERS[place]}: a model that always says so is never "
         "wrong. Is that the column of the answers? If so, put the options into another order."
     ]
 
