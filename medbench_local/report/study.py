@@ -9,9 +9,10 @@ from medbench_local.catalog.model import pairs
 from medbench_local.catalog.task import study_tasks
 from medbench_local.reference.published import PublishedRate, published_rates
 from medbench_local.report import words
+from medbench_local.results.pair import pair_label
 from medbench_local.results.schema import Results
 from medbench_local.results.summary import counted
-from medbench_local.results.sweep import ShotsSummary, Sweep, pair_label
+from medbench_local.results.sweep import ShotsSummary, Sweep
 from medbench_local.statistics.summary import Rates
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.results.folder import Run
+from medbench_local.results.pair import pair_label
 from medbench_local.results.presented import Presented
 from medbench_local.results.record import Verdict
 from medbench_local.results.schema import Comparison
@@ -97,11 +98,6 @@ def of_one(run: Run) -> Sweep:
     models = run.results.models
     labels = (pair_label(models.medical.name, models.base.name),)
     return Sweep((run,), labels, summarise(labels, [run.results.comparisons]))
-
-
-def pair_label(medical: str, base: str) -> str:
-    """A pair for people: "meditron-7b against llama-2-7b"."""
-    return f"{medical} against {base}"
 
 
 def summarise(labels: Sequence[str], comparisons: Sequence[Sequence[Comparison]]) -> tuple[ShotsSummary, ...]:

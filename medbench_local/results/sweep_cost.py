@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medbench_local.results.cost import ComparisonCost, known_sum
-from medbench_local.results.sweep import pair_label
+from medbench_local.results.pair import pair_label
 
 GPU_RATE = 5000.0
 """Tokens a second for 7 billion weights that a GPU is assumed to read, where nobody gives another: not measured."""

@@ -17,8 +17,9 @@ from medbench_local.files.atomic import own_file, write_atomic
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.paths import user_path
 from medbench_local.results.folder import RUNS, Folder, Run, RunFolder, find_run
+from medbench_local.results.pair import pair_label
 from medbench_local.results.record import Record
-from medbench_local.results.sweep import Sweep, pair_label, summarise
+from medbench_local.results.sweep import Sweep, summarise
 
 SWEEP_SCHEMA = 1
 """Of ``sweep.json``; a change that a reader of an older file would notice raises it."""

@@ -12,7 +12,8 @@ from medbench_local.errors import UsageError
 from medbench_local.files.atomic import need_place
 from medbench_local.results.folder import RUNS, Run
 from medbench_local.results.folder import identity as identity_of
-from medbench_local.results.sweep import Sweep, pair_label
+from medbench_local.results.pair import pair_label
+from medbench_local.results.sweep import Sweep
 from medbench_local.results.sweep_folder import SweepFolder, SweepPair, SweepRecord, made_of
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.options import CompareOptions, ResolvedOptions, about

@@ -10,9 +10,10 @@ import numpy as np
 from medbench_local.catalog.model import pairs
 from medbench_local.catalog.task import study_tasks
 from medbench_local.results.folder import Run, RunFolder
+from medbench_local.results.pair import pair_label
 from medbench_local.results.record import Accuracies, Discordant
 from medbench_local.results.schema import Comparison, Results
-from medbench_local.results.sweep import Sweep, pair_label
+from medbench_local.results.sweep import Sweep
 from medbench_local.results.sweep_folder import SweepFolder, SweepPair, SweepRecord, made_of
 from medbench_local.statistics.bootstrap import bootstrap_bounds
 from medbench_local.statistics.paired import verdict
