@@ -32,6 +32,12 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
+def test_the_longest_files_of_tests_are_there() -> None:
+    from tests.conftest import LONGEST_FIRST, TESTS
+
+    assert [name for name in LONGEST_FIRST if not (TESTS / name).is_file()] == []
+
+
 def imports() -> Iterator[tuple[str, str, str]]:
     """Every import of the package by itself: the room, the room it imports, and where."""
     return ((room, module.split(".")[1], where) for room, module, where in imported())
