@@ -39,18 +39,23 @@ class Notes(Silent):
         self.notes.append(text)
 
 
-@pytest.fixture(autouse=True)
-def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """No hub, nothing in any cache, and a machine of a known speed."""
     for name in ("MEDBENCH_DATA", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("MEDBENCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
-    monkeypatch.setattr(repository, "PATIENCE", Patience(retries=1, wait=0.0))
-    monkeypatch.setattr(calibration, "_measure", lambda names, *_: dict.fromkeys(names, SPEED))
-    monkeypatch.chdir(tmp_path)
+        patch.delenv(name, raising=False)
+    patch.setenv("HF_HOME", str(folder / "hf"))
+    patch.setenv("MEDBENCH_HOME", str(folder / "home"))
+    patch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
+    patch.setattr(repository, "PATIENCE", Patience(retries=1, wait=0.0))
+    patch.setattr(calibration, "_measure", lambda names, *_: dict.fromkeys(names, SPEED))
+    patch.chdir(folder)
     close_session()
+
+
+@pytest.fixture(autouse=True)
+def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test's own; see `_nothing_here`."""
+    _nothing_here(tmp_path, monkeypatch)
 
 
 def closed_port() -> int:
@@ -143,10 +148,12 @@ def test_a_run_assumes_nothing() -> None:
         compare("meditron-7b", "llama-2-7b", progress=Silent())
 
 
-@pytest.fixture
-def ten() -> SweepCost:
+@pytest.fixture(scope="module")
+def ten(tmp_path_factory: pytest.TempPathFactory) -> SweepCost:
     """The plan of the study's pairs."""
-    return plan_sweep(["all"], tasks="mmlu-anatomy", offline=True, quant="q8_0", progress=Silent())
+    with pytest.MonkeyPatch.context() as patch:
+        _nothing_here(tmp_path_factory.mktemp("ten"), patch)
+        return plan_sweep(["all"], tasks="mmlu-anatomy", offline=True, quant="q8_0", progress=Silent())
 
 
 def test_what_pairs_share_is_counted_once(ten: SweepCost) -> None:
