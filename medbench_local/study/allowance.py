@@ -30,7 +30,7 @@ FEWEST_LETTERS = 3
 """Letters to a token with which no task of the study had more tokens than are counted so."""
 
 _KEPT = 100_000
-"""Most lines of texts whose tokens are kept."""
+"""Most lines, and most words, of texts whose tokens are kept."""
 
 _BOS = 1
 _PLACE = "<image>"
@@ -51,6 +51,7 @@ class Allowance(Closing):
         self._letters = letters
         self._runs = runs
         self._lines: dict[str, Tokens] = {}
+        self._words: dict[str, Tokens] = {}
         self._ids: dict[str, int] = {}
         self._texts: list[str] = ["", ""]
         self._info = EngineInfo(
@@ -102,17 +103,25 @@ class Allowance(Closing):
         if line not in self._lines:
             if len(self._lines) >= _KEPT:
                 self._lines.clear()
-            self._lines[line] = tuple(self._cut(line))
+            self._lines[line] = tuple(
+                chain.from_iterable(self._word(w.group()) for w in _WORDS.finditer(line))
+            )
         return self._lines[line]
 
-    def _cut(self, line: str) -> Iterator[int]:
-        for found in _WORDS.finditer(line):
-            piece = found.group()
-            if piece == " ":  # belongs to the word behind it
-                continue
-            size = self._letters if piece[0].isalpha() else len(piece) if self._runs else 1
-            for start in range(0, len(piece), size):
-                yield from self._tokens(piece[start : start + size])
+    def _word(self, word: str) -> Tokens:
+        """The tokens of a match of `_WORDS`; few words make up most of a text."""
+        if word not in self._words:
+            if len(self._words) >= _KEPT:
+                self._words.clear()
+            self._words[word] = tuple(self._cut(word))
+        return self._words[word]
+
+    def _cut(self, word: str) -> Iterator[int]:
+        if word == " ":  # belongs to the word behind it
+            return
+        size = self._letters if word[0].isalpha() else len(word) if self._runs else 1
+        for start in range(0, len(word), size):
+            yield from self._tokens(word[start : start + size])
 
     def _tokens(self, text: str) -> Iterator[int]:
         yield self._token(text, text)
