@@ -1,4 +1,4 @@
-"""Each exit code of the table in docs/release.md really occurs, in a process of its own; and its workflow runs."""
+"""Each exit code of the table in docs/release.md really occurs, once as that of a process; and its workflow runs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cli.command import Command, Ended
+
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "release.md"
 STRICT = "name: strict\nsummary: Nothing may change.\nshots: [0]\nselection: {method: none}\ncheck: {margin: 0.001}\n"
 
@@ -32,9 +34,11 @@ def place(tmp_path: Path, demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path
 
 
-def ended(*words: object) -> subprocess.CompletedProcess[str]:
+def of_a_process(*words: object) -> Ended:
+    """How the command ends as the process that a shell starts."""
     command = [sys.executable, "-m", "medbench_local", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, encoding="utf-8")
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, encoding="utf-8")
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def written(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -45,24 +49,24 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
 SHORT = ("--tasks", "demo-pharmacology", "--shots", "0")
 
 
-def test_check_holds_does_not_hold_or_is_not_settled(place: Path) -> None:
+def test_check_holds_does_not_hold_or_is_not_settled(command: Command, place: Path) -> None:
     check = ("check", "demo-med", *SHORT)
-    assert ended(*check, "--quant", "q8_0").returncode == 0
-    different = ended(*check, "--quant", "q2_k", "--protocol", "strict.yaml")
-    assert (different.returncode, "may not stand in for" in different.stdout) == (1, True)
-    assert "to settle it" not in different.stdout
-    few = ended(*check, "--quant", "q8_0", "--limit", "20")
-    assert (few.returncode, "too few questions" in few.stdout) == (3, True)
-    needed = re.search(r"to settle it: about ([\d,]+) questions in place of 20\n", few.stdout)
+    assert command(*check, "--quant", "q8_0").code == 0
+    different = command(*check, "--quant", "q2_k", "--protocol", "strict.yaml")
+    assert (different.code, "may not stand in for" in different.out) == (1, True)
+    assert "to settle it" not in different.out
+    few = of_a_process(*check, "--quant", "q8_0", "--limit", "20")
+    assert (few.code, "too few questions" in few.out) == (3, True)
+    needed = re.search(r"to settle it: about ([\d,]+) questions in place of 20\n", few.out)
     assert needed is not None
-    found = json.loads(ended(*check, "--quant", "q8_0", "--limit", "20", "--json").stdout)
+    found = json.loads(command(*check, "--quant", "q8_0", "--limit", "20", "--json").out)
     assert found["to_settle"] == [{"task": "all", "questions": int(needed[1].replace(",", ""))}]
-    enough = ended(*check, "--quant", "q8_0", "--limit", found["to_settle"][0]["questions"])
-    assert enough.returncode == 0, "as many as it said do settle it"
-    assert ended(*check, "--quant", "q7").returncode == 2
+    enough = command(*check, "--quant", "q8_0", "--limit", found["to_settle"][0]["questions"])
+    assert enough.code == 0, "as many as it said do settle it"
+    assert command(*check, "--quant", "q7").code == 2
 
 
-def test_compare_is_done_whatever_the_verdict(place: Path) -> None:
+def test_compare_is_done_whatever_the_verdict(command: Command, place: Path) -> None:
     words = (
         "--tasks",
         "demo-pharmacology",
@@ -76,26 +80,25 @@ def test_compare_is_done_whatever_the_verdict(place: Path) -> None:
     )
     verdicts = {}
     for pair in (("demo-med", "demo-base"), ("demo-base", "demo-med"), ("demo-med", "demo-med")):
-        done = ended("compare", *pair, *words)
-        assert done.returncode == 0, done.stderr
-        (comparison,) = json.loads(done.stdout)["comparisons"]
+        done = command("compare", *pair, *words)
+        assert done.code == 0, done.err
+        (comparison,) = json.loads(done.out)["comparisons"]
         verdicts[pair] = comparison["verdict"]
     assert set(verdicts.values()) == {"win", "loss", "tie"}
-    assert ended("compare", "demo-med", "nothing").returncode == 2
-    assert ended("compare", "--nothing").returncode == 2
+    assert command("compare", "demo-med", "nothing").code == 2
+    assert command("compare", "--nothing").code == 2
 
 
-def test_verdict_is_done_whatever_it_is(place: Path) -> None:
+def test_verdict_is_done_whatever_it_is(command: Command, place: Path) -> None:
     rows = [{"id": str(i), "correct": i % 2 == 0} for i in range(40)]
     wrong = [row | {"correct": False} for row in rows]
     one, other = written(place / "one.jsonl", rows), written(place / "other.jsonl", wrong)
-    assert [ended("verdict", *pair).returncode for pair in ((one, other), (other, one), (one, one))] == [
-        0
-    ] * 3
-    assert ended("verdict", one, place / "nothing.jsonl").returncode == 2
+    for pair in ((one, other), (other, one), (one, one)):
+        assert command("verdict", *pair).code == 0
+    assert command("verdict", one, place / "nothing.jsonl").code == 2
 
 
-def test_validate_agrees_contradicts_or_cannot_judge(place: Path) -> None:
+def test_validate_agrees_contradicts_or_cannot_judge(command: Command, place: Path) -> None:
     run = place / "run"
     words = (
         "--tasks",
@@ -109,16 +112,16 @@ def test_validate_agrees_contradicts_or_cannot_judge(place: Path) -> None:
         "--output",
         run,
     )
-    assert ended("compare", "demo-med", "demo-base", "--protocol", "strict.yaml", *words).returncode == 0
+    assert command("compare", "demo-med", "demo-base", "--protocol", "strict.yaml", *words).code == 0
     (samples,) = (run / "samples").glob("*medical*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     same = written(place / "same.jsonl", rows)
-    judged = ended("validate", run, "--reference", same)
-    assert judged.returncode == 0, judged.stdout
-    assert ended("validate", run, "--reference", written(place / "few.jsonl", rows[:2])).returncode == 3
+    judged = command("validate", run, "--reference", same)
+    assert judged.code == 0, judged.out
+    assert command("validate", run, "--reference", written(place / "few.jsonl", rows[:2])).code == 3
     turned = [_turned(row) for row in rows]
-    assert ended("validate", run, "--reference", written(place / "turned.jsonl", turned)).returncode == 1
-    assert ended("validate", run, "--reference", place / "nothing.jsonl").returncode == 2
+    assert of_a_process("validate", run, "--reference", written(place / "turned.jsonl", turned)).code == 1
+    assert of_a_process("validate", run, "--reference", place / "nothing.jsonl").code == 2
 
 
 def _turned(row: dict[str, Any]) -> dict[str, Any]:
@@ -170,9 +173,9 @@ def test_no_at_a_terminal_is_130_and_yes_is_not_asked(place: Path, words: list[s
 
 
 def test_a_model_against_itself_goes_on_where_nobody_can_answer(place: Path) -> None:
-    done = ended("compare", "demo-med", "demo-med", *SHORT, "--limit", "5")
-    assert done.returncode == 0
-    assert "Both models are the same file" in done.stderr
+    done = of_a_process("compare", "demo-med", "demo-med", *SHORT, "--limit", "5")
+    assert done.code == 0
+    assert "Both models are the same file" in done.err
 
 
 def workflow() -> Mapping[str, Any]:
