@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ from tests.cli.test_every_width import leaves
 DEMO = ["compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--limit", "5", "--shots", "0"]
 
 
+@cache
+def program() -> Any:
+    return typer.main.get_command(app)
+
+
 def node(words: tuple[str, ...]) -> Any:
-    found: Any = typer.main.get_command(app)
+    found = program()
     for word in words:
         found = found.commands[word]
     return found

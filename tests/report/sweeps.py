@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ def _measured(task: str, n: int, gain: float, rng: np.random.Generator) -> Compa
     )
 
 
+@cache
 def study_sized(pairs_of: int = 12) -> Sweep:
     """Twelve pairs on thirteen tasks, with every verdict, some not verified, and some tasks that a pair lacks."""
     rng = np.random.default_rng(7)

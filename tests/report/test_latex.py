@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,10 @@ from medbench_local.text import BIDI_CONTROLS, plain
 from tests.report.examples import CASES, comparison, results
 from tests.report.sweeps import SWEEPS, study_sized
 
-TEXTS = {
-    **{f"run, {name}": latex(found) for name, found in CASES.items()},
-    **{f"sweep, {name}": sweep_latex(found) for name, found in SWEEPS.items()},
-    "study": sweep_latex(study_sized()),
+TEXTS: dict[str, Callable[[], str]] = {
+    **{f"run, {name}": cache(partial(latex, found)) for name, found in CASES.items()},
+    **{f"sweep, {name}": cache(partial(sweep_latex, found)) for name, found in SWEEPS.items()},
+    "study": cache(lambda: sweep_latex(study_sized())),
 }
 ROW_END = re.compile(r"\\\\$", re.MULTILINE)
 KNOWN = {
@@ -59,7 +61,7 @@ def tables(text: str) -> list[LatexEnvironmentNode]:
 
 @pytest.mark.parametrize("case", TEXTS)
 def test_every_row_has_the_columns_of_its_table(case: str) -> None:
-    text = TEXTS[case]
+    text = TEXTS[case]()
     assert bool(tables(text)) == ("begin{tabular}" in text)
     for found in re.finditer(r"\\begin\{tabular\}\{([lcr]+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
         columns, body = found.groups()
@@ -72,7 +74,7 @@ def test_every_row_has_the_columns_of_its_table(case: str) -> None:
 
 @pytest.mark.parametrize("case", TEXTS)
 def test_only_commands_that_every_latex_with_booktabs_knows_are_used(case: str) -> None:
-    body = "\n".join(line for line in TEXTS[case].splitlines() if not line.startswith("%"))
+    body = "\n".join(line for line in TEXTS[case]().splitlines() if not line.startswith("%"))
     assert set(re.findall(r"\\([a-zA-Z]+)", body.replace("\\\\", " "))) <= KNOWN
     assert not re.search(r"\\\\\s*[*\[]", body), (
         "a row that begins so is taken for an argument of the row before it"
@@ -149,7 +151,7 @@ def test_it_compiles(case: str, tmp_path: Path) -> None:
     engine = shutil.which("lualatex") or shutil.which("xelatex") or shutil.which("pdflatex")
     if engine is None:
         pytest.skip("needs a LaTeX on PATH")
-    (tmp_path / "table.tex").write_text(TEXTS[case], encoding="utf-8")
+    (tmp_path / "table.tex").write_text(TEXTS[case](), encoding="utf-8")
     (tmp_path / "paper.tex").write_text(
         "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs,graphicx}\n"
         "\\begin{document}\\input{table}\\end{document}\n"

@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -47,6 +46,8 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def train(folder: Path, rows: int = 0, tied: bool = False, **options: Any) -> Path:
     """An adapter with random numbers in place of a training, as peft saves it; 16 bits hold the numbers, too."""
+    import peft  # within functions: to load it takes each worker seconds, and few tests need it
+
     network = AutoModelForCausalLM.from_pretrained(folder.parent / "base", dtype=torch.float32)
     if rows:
         network.resize_token_embeddings(rows, mean_resizing=False)
@@ -65,6 +66,8 @@ def train(folder: Path, rows: int = 0, tied: bool = False, **options: Any) -> Pa
 
 def merged(folder: Path, dtype: torch.dtype, rows: int = 0) -> dict[str, torch.Tensor]:
     """What peft makes of the base and the adapter."""
+    import peft
+
     network = AutoModelForCausalLM.from_pretrained(folder.parent / "base", dtype=dtype)
     if rows:
         network.resize_token_embeddings(rows, mean_resizing=False)
