@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from medbench_local.cli.help import examples
 from medbench_local.cli.main import app
 from tests.cli.command import Command
 from tests.cli.test_every_width import leaves
+from tests.docs.running import in_folder
 
 DEMO = ["compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--limit", "5", "--shots", "0"]
 
@@ -61,14 +63,23 @@ def test_it_is_understood(example: str) -> None:
         assert not context.args
 
 
+@pytest.fixture(scope="module")
+def finished(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the pair was compared, with rows of results."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDBENCH_HOME", str(demo_home))
+        assert in_folder(DEMO, folder)[0] == 0
+    (run,) = (folder / "runs").iterdir()
+    for role, name in (("medical", "finetuned"), ("base", "baseline")):
+        shutil.copy(run / "samples" / f"{role}.demo-anatomy.0-shot.jsonl", folder / f"{name}.jsonl")
+    return folder
+
+
 @pytest.mark.parametrize(
     "example", [example for example, words in EXAMPLES.items() if " ".join(words) in RUN]
 )
-def test_it_runs(command: Command, home: Path, example: str) -> None:
-    assert command(*DEMO).code == 0
-    (run,) = (home / "runs").iterdir()
-    for role, name in (("medical", "finetuned"), ("base", "baseline")):
-        rows = (run / "samples" / f"{role}.demo-anatomy.0-shot.jsonl").read_text()
-        (home / f"{name}.jsonl").write_text(rows)
+def test_it_runs(command: Command, home: Path, finished: Path, example: str) -> None:
+    shutil.copytree(finished, home, dirs_exist_ok=True)
     ended = command(*shlex.split(example)[1:])
     assert ended.code == 0, ended.err
