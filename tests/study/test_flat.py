@@ -73,8 +73,9 @@ class _Held:
         score = engine.score
 
         def noting(pack: Pack) -> list[OptionScores]:
-            gc.collect()  # what is only waiting to be freed is not held
-            self.most = max(self.most, tracemalloc.get_traced_memory()[0])
+            if tracemalloc.is_tracing():
+                gc.collect()  # what is only waiting to be freed is not held
+                self.most = max(self.most, tracemalloc.get_traced_memory()[0])
             return score(pack)
 
         engine.score = noting  # type: ignore[method-assign]
