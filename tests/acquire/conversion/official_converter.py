@@ -35,8 +35,8 @@ def pre(self, tokenizer):
 
 TextModel.get_vocab_base_pre = pre
 for job in sys.argv[1:]:
-    folder, output, kind = job.split("|")
-    sys.argv = ["convert", folder, "--outfile", output, "--outtype", kind]
+    folder, output, kind, *flags = job.split("|")
+    sys.argv = ["convert", folder, "--outfile", output, "--outtype", kind, *flags]
     convert_hf_to_gguf.main()
 """
 
@@ -90,9 +90,14 @@ def _download(version: str, scratch: Path, folder: Path, parts: tuple[str, ...] 
             (Path(unpacked) / "new").rename(folder)
 
 
-def convert_officially(jobs: list[tuple[Path, Path, str]]) -> None:
-    """Convert checkpoints: (folder, output, type as --outtype takes it); one process for all, it starts slowly."""
-    arguments = ["|".join([str(folder), str(output), kind]) for folder, output, kind in jobs]
+def convert_officially(jobs: list[tuple[Path, Path, str]], *flags: str) -> None:
+    """Convert checkpoints: (folder, output, type as --outtype takes it); one process for all, it starts slowly.
+
+    Args:
+        jobs: what is converted.
+        flags: of the converter, for each of them.
+    """
+    arguments = ["|".join([str(folder), str(output), kind, *flags]) for folder, output, kind in jobs]
     done = subprocess.run(
         [sys.executable, "-c", _RUN_ALL, *arguments],
         cwd=converter_folder(),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from medbench_local.acquire.conversion.pictures.siglip_projector import write_pr
 from medbench_local.errors import InputError, UnsupportedArchitectureError
 from medbench_local.vision.projector_file import read_projector
 from tests.acquire.checkpoints import edit_json, write_weights
-from tests.acquire.conversion.official_converter import converter_folder
+from tests.acquire.conversion.official_converter import convert_officially
 from tests.acquire.gguf_content import read_content
 from tests.engine.gemma3_pictures import ROWS, SIDE, write_seeing
 
@@ -45,27 +42,29 @@ def _with_names(tensors: dict[str, torch.Tensor], new: Callable[[str], str]) -> 
     return {new(name): tensor for name, tensor in tensors.items()}
 
 
-def official(folder: Path, output: Path) -> Path:
-    converter = converter_folder()
-    command = [sys.executable, str(converter / "convert_hf_to_gguf.py"), str(folder), "--mmproj"]
-    done = subprocess.run(
-        [*command, "--outfile", str(output), "--outtype", "f16"],
-        env={**os.environ, "PYTHONPATH": str(converter)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return output
+KINDS = (torch.float32, torch.bfloat16)
 
 
-@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.fixture(scope="module")
+def official(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[torch.dtype, tuple[Path, Path]]:
+    """The checkpoint in each type of weights, and what the official converter writes of it."""
+    root = tmp_path_factory.mktemp("official")
+    found = {}
+    for kind in KINDS:
+        source = changed(
+            folder, root / str(kind), lambda all, kind=kind: {n: t.to(kind) for n, t in all.items()}
+        )
+        found[kind] = (source, root / f"{kind}.gguf")
+    convert_officially([(*paths, "f16") for paths in found.values()], "--mmproj")
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_file_as_the_official_converter_writes(
-    folder: Path, tmp_path: Path, kind: torch.dtype
+    official: dict[torch.dtype, tuple[Path, Path]], tmp_path: Path, kind: torch.dtype
 ) -> None:
-    source = changed(folder, tmp_path / "source", lambda all: {name: t.to(kind) for name, t in all.items()})
-    theirs = read_content(official(source, tmp_path / "theirs.gguf"))
+    source, output = official[kind]
+    theirs = read_content(output)
     ours = read_content(written(source, tmp_path / "ours.gguf"))
     assert ours.tensors.keys() == theirs.tensors.keys()
     for name, tensor in theirs.tensors.items():
