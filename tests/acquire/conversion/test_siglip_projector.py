@@ -49,12 +49,11 @@ KINDS = (torch.float32, torch.bfloat16)
 def official(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[torch.dtype, tuple[Path, Path]]:
     """The checkpoint in each type of weights, and what the official converter writes of it."""
     root = tmp_path_factory.mktemp("official")
-    found = {}
-    for kind in KINDS:
-        source = changed(
-            folder, root / str(kind), lambda all, kind=kind: {n: t.to(kind) for n, t in all.items()}
-        )
-        found[kind] = (source, root / f"{kind}.gguf")
+
+    def written_as(kind: torch.dtype) -> Path:
+        return changed(folder, root / str(kind), lambda all: {name: t.to(kind) for name, t in all.items()})
+
+    found = {kind: (written_as(kind), root / f"{kind}.gguf") for kind in KINDS}
     convert_officially([(*paths, "f16") for paths in found.values()], "--mmproj")
     return found
 
