@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import itertools
-import shutil
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import pypdf
 import pytest
+from playwright.sync_api import Browser
 
 from medbench_local.report.paper_figures import PaperFigure, paper_figures
+from tests.report.browser import browser
 from tests.report.sweeps import SWEEPS, study_sized
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -71,7 +73,8 @@ def test_a_pdf_is_as_wide_as_a_page_and_its_fonts_are_in_it(study: dict[str, Pap
 
 
 def test_equal_sweeps_are_equal_bytes(study: dict[str, PaperFigure]) -> None:
-    assert paper_figures(study_sized()) == list(study.values())
+    made_anew = study_sized.__wrapped__()
+    assert paper_figures(made_anew) == list(study.values())
 
 
 @pytest.mark.parametrize("case", SWEEPS)
@@ -85,35 +88,34 @@ def test_hostile_names_are_text_and_nothing_else(case: str) -> None:
             assert any(text.startswith("a|b`c") for text in svg_texts(figure))
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
 @pytest.mark.parametrize("pairs", [1, 3, 12])
-def test_no_label_lies_on_another_or_outside(pairs: int) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("needs chromium or google-chrome on PATH")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = started.new_page(viewport={"width": 1400, "height": 1600})
-        for figure in paper_figures(study_sized(pairs)):
-            svg = figure.svg.decode()
-            page.set_content(f"<body style='margin:0'>{svg[svg.index('<svg') :]}</body>")
-            boxes, area = page.evaluate(
-                """() => {
-                  const corners = t => { const b = t.getBBox(), m = t.getScreenCTM();
-                    return [[b.x, b.y], [b.x + b.width, b.y], [b.x + b.width, b.y + b.height], [b.x, b.y + b.height]]
-                      .map(([x, y]) => [m.a * x + m.c * y + m.e, m.b * x + m.d * y + m.f]); };
-                  const r = document.querySelector('svg').getBoundingClientRect();
-                  return [[...document.querySelectorAll('text')].map(t => [t.textContent, corners(t)]),
-                          [r.left, r.top, r.right, r.bottom]]; }"""
-            )
-            left, top, right, bottom = area
-            for text, corners in boxes:
-                assert all(left - 1 <= x <= right + 1 and top - 1 <= y <= bottom + 1 for x, y in corners), (
-                    text
-                )
-            for (one, first), (other, second) in itertools.combinations(boxes, 2):
-                assert not _overlap(first, second), (figure.name, one, other)
-        started.close()
+def test_no_label_lies_on_another_or_outside(
+    chromium: Browser, study: dict[str, PaperFigure], pairs: int
+) -> None:
+    page = chromium.new_page(viewport={"width": 1400, "height": 1600})
+    for figure in study.values() if pairs == 12 else paper_figures(study_sized(pairs)):
+        svg = figure.svg.decode()
+        page.set_content(f"<body style='margin:0'>{svg[svg.index('<svg') :]}</body>")
+        boxes, area = page.evaluate(
+            """() => {
+              const corners = t => { const b = t.getBBox(), m = t.getScreenCTM();
+                return [[b.x, b.y], [b.x + b.width, b.y], [b.x + b.width, b.y + b.height], [b.x, b.y + b.height]]
+                  .map(([x, y]) => [m.a * x + m.c * y + m.e, m.b * x + m.d * y + m.f]); };
+              const r = document.querySelector('svg').getBoundingClientRect();
+              return [[...document.querySelectorAll('text')].map(t => [t.textContent, corners(t)]),
+                      [r.left, r.top, r.right, r.bottom]]; }"""
+        )
+        left, top, right, bottom = area
+        for text, corners in boxes:
+            assert all(left - 1 <= x <= right + 1 and top - 1 <= y <= bottom + 1 for x, y in corners), text
+        for (one, first), (other, second) in itertools.combinations(boxes, 2):
+            assert not _overlap(first, second), (figure.name, one, other)
 
 
 def _overlap(first: list[list[float]], second: list[list[float]], slack: float = 2.0) -> bool:
