@@ -1,0 +1,74 @@
+"""What loading models takes, and how long cells keep them busy: estimates that decide how many cells go together."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from medbench_local.acquire.calibration import known_speeds
+from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.results.record import ROLES
+from medbench_local.study.loaded_models import LoadedModels, Seat
+from medbench_local.study.plan import CellKey, Plan, test_questions
+from medbench_local.study.schedule import Loading
+
+START = 1.0
+"""Seconds until a worker process begins to read its file."""
+
+READ = 0.7e9
+"""Bytes a second that a file is read with where memory does not hold it any more: a usual solid-state disk."""
+
+FASTEST = 3e13
+"""Weights that tokens are multiplied with in a second on a machine that was never timed: a GPU.
+
+On a slower one more cells go together than would have to.
+"""
+
+BYTES_PER_TOKEN = 4
+"""Of questions: no usual tokenizer makes fewer tokens of medical English."""
+
+VISITS = 4
+"""How often a check goes from one model to the other, mostly."""
+
+
+def loading_of(plan: Plan, models: LoadedModels, *, checked: bool) -> Loading:
+    """What going from one model of ``plan`` to the other costs.
+
+    Args:
+        plan: at one precision.
+        models: knows which stay loaded.
+        checked: both are checked against a fuller precision.
+    """
+    scored = [Seat(role) for role in ROLES]
+    fuller = [Seat(role, reference=True) for role in ROLES if checked and not plan.scored_at_reference(role)]
+    turn = 0.0 if models.stay(*scored) else max(_seconds(plan, seat) for seat in scored)
+    if models.stay(*scored, *fuller):
+        return Loading(turn)
+    again = sum(_seconds(plan, seat) for seat in scored)
+    once = sum(_seconds(plan, seat) for seat in fuller)
+    check = once if models.stay(*fuller) else once / len(fuller) * VISITS
+    return Loading(turn, check + again)
+
+
+def seconds_of(plan: Plan, done: Container[CellKey]) -> dict[CellKey, float]:
+    """Seconds that both models work on each cell, at least: of the test questions alone, without choosing prompts.
+
+    Args:
+        plan: at one precision.
+        done: cells that were finished before an interruption: their scores are read.
+    """
+    speeds = known_speeds(plan.options.home, plan.options.engine_of_quantised)
+    weights_a_second = speeds.get(plan.quant.name) or max(speeds.values(), default=FASTEST)
+    asked = sum(read_gguf_header(plan.models[role].quantised.path).asked for role in ROLES)
+    found = {}
+    for cell in plan.cells:
+        texts = ((question.text, *question.options) for question in test_questions(plan, cell))
+        tokens = sum(len(text.encode("utf-8", "surrogatepass")) for parts in texts for text in parts)
+        known = cell.key in done
+        found[cell.key] = 0.0 if known else tokens / BYTES_PER_TOKEN * asked / weights_a_second
+    return found
+
+
+def _seconds(plan: Plan, seat: Seat) -> float:
+    model = plan.models[seat.role]
+    file = plan.reference_file(model) if seat.reference else model.quantised
+    return START + file.size / READ
