@@ -50,6 +50,9 @@ class LoadedModels:
     Args:
         open_session: makes a session, not entered yet.
         room: which models may be loaded at once.
+
+    Attributes:
+        on_gpu: whether the model that was loaded last computes on a GPU.
     """
 
     def __init__(self, open_session: Callable[[Seat], ModelSession], room: Room) -> None:
@@ -57,6 +60,7 @@ class LoadedModels:
         self._room = room
         self._open: dict[Seat, ModelSession] = {}
         self._alone = False
+        self.on_gpu = False
 
     def __enter__(self) -> LoadedModels:
         return self
@@ -75,7 +79,7 @@ class LoadedModels:
                 self._open[seat] = self._open_session(seat).__enter__()
             session = self._open.pop(seat)
             self._open[seat] = session  # the last in line: it is the last to make room for another
-            self._alone = self._alone or "gpu_layers" in session.info.numerics
+            self.on_gpu = "gpu_layers" in session.info.numerics
             yield session
         except BaseException as error:
             self._alone = self._alone or isinstance(error, WorkerDied)  # of memory that ran out, perhaps
@@ -84,7 +88,7 @@ class LoadedModels:
 
     def stay(self, *seats: Seat) -> bool:
         """Whether these models stay loaded beside each other."""
-        return not self._alone and self._room.holds(*seats)
+        return not (self._alone or self.on_gpu) and self._room.holds(*seats)
 
     def close(self) -> None:
         """End all sessions."""

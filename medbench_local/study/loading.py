@@ -17,10 +17,10 @@ START = 1.0
 READ = 0.7e9
 """Bytes a second that a file is read with where memory does not hold it any more: a usual solid-state disk."""
 
-FASTEST = 3e13
-"""Weights that tokens are multiplied with in a second on a machine that was never timed: a GPU.
+FASTEST = {True: 3e13, False: 2e12}
+"""Weights that tokens are multiplied with in a second where that was never timed, with a GPU and without.
 
-On a slower one more cells go together than would have to.
+On a slower machine more cells go together than would have to.
 """
 
 BYTES_PER_TOKEN = 4
@@ -49,15 +49,16 @@ def loading_of(plan: Plan, models: LoadedModels, *, checked: bool) -> Loading:
     return Loading(turn, check + again)
 
 
-def seconds_of(plan: Plan, done: Container[CellKey]) -> dict[CellKey, float]:
+def seconds_of(plan: Plan, done: Container[CellKey], *, gpu: bool) -> dict[CellKey, float]:
     """Seconds that both models work on each cell, at least: of the test questions alone, without choosing prompts.
 
     Args:
         plan: at one precision.
         done: cells that were finished before an interruption: their scores are read.
+        gpu: whether a GPU is used.
     """
     speeds = known_speeds(plan.options.home, plan.options.engine_of_quantised)
-    weights_a_second = speeds.get(plan.quant.name) or max(speeds.values(), default=FASTEST)
+    weights_a_second = speeds.get(plan.quant.name) or max(speeds.values(), default=FASTEST[gpu])
     asked = sum(read_gguf_header(plan.models[role].quantised.path).asked for role in ROLES)
     found = {}
     for cell in plan.cells:

@@ -148,7 +148,7 @@ class _Steps:
         loading = loading_of(self._plan, self._models, checked=self._checked)
         return schedule(
             tuple(self._cells),
-            seconds_of(self._plan, done),
+            seconds_of(self._plan, done, gpu=self._models.on_gpu),
             loading,
             shared=self._plan.options.ablation,
             checked=self._checked,
