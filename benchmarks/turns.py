@@ -2,10 +2,10 @@
 
     python -m benchmarks.turns [--rounds 3] [--limit 100] [--layers 2]
 
-Two Llamas of width 2,048 with random weights, made for it, answer the embedded tasks without demonstrations. Either one
-model answers everything and then the other does; or they take turns at every comparison and each is loaded anew, however
-short the work; or both stay loaded. The orders take turns, too; the numbers are medians over the rounds. Results are
-compared: the order must not change them.
+Two Llamas of width 2,048 with random weights, made for it, answer the embedded tasks without demonstrations. Either
+one model answers everything and then the other does; or they take turns at every comparison and each is loaded anew,
+however short the work; or both stay loaded. The orders take turns, too; the numbers are medians over the rounds.
+Results are compared: the order must not change them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from statistics import median
 from unittest.mock import patch
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 import medbench_local.demo as demo
-from medbench_local import Silent, api
+from medbench_local import Silent
 from medbench_local.engine.base import Engine, EngineOptions
+from medbench_local.engine.remote import start_engine
 from medbench_local.results.folder import Run
-from medbench_local.study import one_precision, schedule
+from medbench_local.study import memory, one_precision, schedule
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.loaded_models import Room
 from medbench_local.study.options import CompareOptions, resolve
@@ -59,8 +61,9 @@ def write_checkpoint(folder: Path, seed: int, layers: int) -> int:
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     draw = np.random.default_rng(seed)
 
-    def matrix(rows: int, columns: int) -> np.ndarray:  # type: ignore[type-arg]
-        return (draw.standard_normal((rows, columns), np.float32) / np.sqrt(columns)).astype(np.float16)
+    def matrix(rows: int, columns: int) -> NDArray[np.float16]:
+        numbers = draw.standard_normal((rows, columns), np.float32)
+        return np.asarray(numbers / np.sqrt(columns), np.float16)
 
     vocabulary = config["vocab_size"]
     tensors = {
@@ -87,7 +90,7 @@ class Counting:
 
     def __call__(self, path: Path, options: EngineOptions) -> Engine:
         self.started += not options.vocabulary_only
-        return api.start_engine(path, options)
+        return start_engine(path, options)
 
 
 def compared(models: Sequence[str], output: Path, order: str, limit: int) -> tuple[float, int, Run]:
@@ -96,11 +99,10 @@ def compared(models: Sequence[str], output: Path, order: str, limit: int) -> tup
     options = resolve(
         CompareOptions(tasks=["demo"], shots=[0], quant="q8_0", limit=limit, output=output, protocol="demo")
     )
-    room_for = one_precision.room_for
     start = Counting()
 
     def room(plan: Plan) -> Room:
-        return Room(room_for(plan).needs, free)
+        return Room(memory.room_for(plan).needs, free)
 
     before = sum(os.times()[:4])
     with patch.object(one_precision, "room_for", room), patch.object(schedule, "LOADING_SHARE", share):
@@ -134,10 +136,11 @@ def main() -> None:
     first = median(seconds["one model, then the other"])
     more = loads["taking turns"] - loads["one model, then the other"]
     print(f"{sizes[0] / 1e6:.0f} million weights, {len(run.results.comparisons)} comparisons")
-    for order, taken in seconds.items():
-        each = " ".join(f"{one:.1f}" for one in sorted(taken))
+    for order, found_seconds in seconds.items():
+        each = " ".join(f"{one:.1f}" for one in sorted(found_seconds))
+        middle = median(found_seconds)
         print(
-            f"{order}: {median(taken):.1f} s of the processor ({median(taken) / first - 1:+.1%}), "
+            f"{order}: {middle:.1f} s of the processor ({middle / first - 1:+.1%}), "
             f"{loads[order]} models loaded; {each}"
         )
     print(f"one loading more: {(median(seconds['taking turns']) - first) / more:.2f} s")

@@ -41,7 +41,7 @@ def loading_of(plan: Plan, models: LoadedModels, *, checked: bool) -> Loading:
     scored = [Seat(role) for role in ROLES]
     fuller = [Seat(role, reference=True) for role in ROLES if checked and not plan.scored_at_reference(role)]
     turn = 0.0 if models.stay(*scored) else max(_seconds(plan, seat) for seat in scored)
-    if models.stay(*scored, *fuller):
+    if not fuller or models.stay(*scored, *fuller):
         return Loading(turn)
     again = sum(_seconds(plan, seat) for seat in scored)
     once = sum(_seconds(plan, seat) for seat in fuller)

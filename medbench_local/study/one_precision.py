@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 
 from medbench_local.results.folder import RunFolder
@@ -24,6 +25,7 @@ from medbench_local.study.loaded_models import LoadedModels, Seat
 from medbench_local.study.loading import loading_of, seconds_of
 from medbench_local.study.memory import obstacle_to_checking, room_for, why_it_does_not_fit
 from medbench_local.study.opening import session_for
+from medbench_local.study.pictures import encoded_pictures
 from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.sample_files import write_samples
 from medbench_local.study.schedule import Step, schedule
@@ -31,6 +33,7 @@ from medbench_local.study.so_far import SoFar
 from medbench_local.study.tools import Tools
 from medbench_local.study.verdicts import Side, adjusted, comparison
 from medbench_local.study.verification import finding, unchecked, verify_verdicts
+from medbench_local.tasks.picture import Picture
 
 
 @dataclass
@@ -59,8 +62,10 @@ def compare_at(plan: Plan, work: Work, *, share: float, precisions: int) -> tupl
         The comparisons in the order of the plan, their p-values adjusted over all of them.
     """
     done = finished_keys(work.so_far.resumed(plan))
+    # Before any language model is loaded: what looks at pictures is never in memory beside one.
+    features = {role: encoded_pictures(plan, plan.models[role], work.tools.progress) for role in ROLES}
     with (
-        LoadedModels(partial(_session, plan, work), room_for(plan)) as models,
+        LoadedModels(partial(_session, plan, work, features), room_for(plan)) as models,
         _Steps(plan, work, models, share=share, precisions=precisions) as steps,
     ):
         for step in steps.in_order(done):
@@ -70,7 +75,9 @@ def compare_at(plan: Plan, work: Work, *, share: float, precisions: int) -> tupl
     return adjusted(found)
 
 
-def _session(plan: Plan, work: Work, seat: Seat) -> ModelSession:
+def _session(
+    plan: Plan, work: Work, features: Mapping[Role, Mapping[Picture, Path]], seat: Seat
+) -> ModelSession:
     model = plan.models[seat.role]
     return session_for(
         plan,
@@ -82,6 +89,7 @@ def _session(plan: Plan, work: Work, seat: Seat) -> ModelSession:
         store=work.store,
         meter=work.meter,
         progress=work.tools.progress,
+        features=features[seat.role],
     )
 
 

@@ -216,7 +216,7 @@ def test_free_memory_decides_what_stays_loaded(fakes: Fakes, monkeypatch: pytest
     pair, everything = (
         [Seat("medical"), Seat("base")],
         [Seat(r, f) for r in ("medical", "base") for f in (False, True)],
-    )  # type: ignore[arg-type]
+    )
     needs = memory.room_for(plan).needs
     for seats in (pair, everything):
         together = sum(needs[seat] for seat in seats)
