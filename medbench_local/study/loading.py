@@ -7,6 +7,7 @@ from collections.abc import Container
 from medbench_local.acquire.calibration import known_speeds
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.results.record import ROLES
+from medbench_local.scoring.rules import RULES
 from medbench_local.study.loaded_models import LoadedModels, Seat
 from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.schedule import Loading
@@ -25,6 +26,9 @@ On a slower machine more cells go together than would have to.
 
 BYTES_PER_TOKEN = 4
 """Of questions: no usual tokenizer makes fewer tokens of medical English."""
+
+THOUGHT = 1000
+"""Tokens that could be read while one question is thought about: some hundreds are written, each takes far longer."""
 
 VISITS = 4
 """How often a check goes from one model to the other, mostly."""
@@ -50,7 +54,7 @@ def loading_of(plan: Plan, models: LoadedModels, *, checked: bool) -> Loading:
 
 
 def seconds_of(plan: Plan, done: Container[CellKey], *, gpu: bool) -> dict[CellKey, float]:
-    """Seconds that both models work on each cell, at least: of the test questions alone, without choosing prompts.
+    """Seconds that both models work on each cell, about and rather less: choosing prompts is not counted.
 
     Args:
         plan: at one precision.
@@ -59,13 +63,15 @@ def seconds_of(plan: Plan, done: Container[CellKey], *, gpu: bool) -> dict[CellK
     """
     speeds = known_speeds(plan.options.home, plan.options.engine_of_quantised)
     weights_a_second = speeds.get(plan.quant.name) or max(speeds.values(), default=FASTEST[gpu])
-    asked = sum(read_gguf_header(plan.models[role].quantised.path).asked for role in ROLES)
-    found = {}
+    weights = {role: read_gguf_header(plan.models[role].quantised.path).asked for role in ROLES}
+    found = dict.fromkeys((cell.key for cell in plan.cells), 0.0)
     for cell in plan.cells:
-        texts = ((question.text, *question.options) for question in test_questions(plan, cell))
-        tokens = sum(len(text.encode("utf-8", "surrogatepass")) for parts in texts for text in parts)
-        known = cell.key in done
-        found[cell.key] = 0.0 if known else tokens / BYTES_PER_TOKEN * asked / weights_a_second
+        questions = test_questions(plan, cell) if cell.key not in done else ()
+        texts = (text for question in questions for text in (question.text, *question.options))
+        read = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / BYTES_PER_TOKEN
+        for role in ROLES:
+            thought = THOUGHT * len(questions) if RULES[plan.rule_of(cell, role)].thinks else 0
+            found[cell.key] += (read + thought) * weights[role] / weights_a_second
     return found
 
 

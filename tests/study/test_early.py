@@ -12,6 +12,7 @@ import pytest
 from medbench_local import InputError, UsageError, api, read_results
 from medbench_local.catalog.protocol import default_protocol
 from medbench_local.engine.base import OptionScores, Pack, ScoreRequest
+from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.progress import Silent
 from medbench_local.results.folder import Run, RunFolder
 from medbench_local.results.partial import PartialResults
@@ -19,7 +20,10 @@ from medbench_local.store.scores import ScoreStore
 from medbench_local.study import memory, schedule
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.loaded_models import Room, Seat
+from medbench_local.study.loading import seconds_of
 from medbench_local.study.options import CompareOptions, resolve
+from medbench_local.study.plan import Plan
+from medbench_local.study.planner import Planner
 from medbench_local.study.tools import Tools
 from tests.study.conftest import Fakes, knowing, model_of, precision_of, write_task
 
@@ -207,12 +211,14 @@ def test_models_that_do_not_fit_together_take_turns(
     ], "so little work is not worth a second loading"
 
 
-def test_free_memory_decides_what_stays_loaded(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
-    from medbench_local.study.planner import Planner
+def _planned(**options: Any) -> Plan:
+    asked = CompareOptions(tasks=["./made-up"], shots=[0], limit=5, quant="q8_0", **options)
+    planner = Planner("demo-med", "demo-base", resolve(asked), Silent())
+    return planner.plan(planner.quants[0])
 
-    asked = resolve(CompareOptions(tasks=["./made-up"], shots=[0], limit=5, quant="q8_0"))
-    planner = Planner("demo-med", "demo-base", asked, Silent())
-    plan = planner.plan(planner.quants[0])
+
+def test_free_memory_decides_what_stays_loaded(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = _planned()
     pair, everything = (
         [Seat("medical"), Seat("base")],
         [Seat(r, f) for r in ("medical", "base") for f in (False, True)],
@@ -227,10 +233,17 @@ def test_free_memory_decides_what_stays_loaded(fakes: Fakes, monkeypatch: pytest
             monkeypatch.setattr(memory, "memory_available", lambda free=free: int(free))
             assert memory.room_for(plan).holds(*seats) is fits
             assert memory.room_for(plan).holds(seats[0])
-    thinking = Planner(
-        "demo-med",
-        "demo-base",
-        resolve(CompareOptions(tasks=["./made-up"], shots=[0], limit=5, quant="q8_0", scoring="thinking")),
-        Silent(),
-    )
-    assert not memory.room_for(thinking.plan(thinking.quants[0])).holds(*pair), "thoughts take what is free"
+    assert not memory.room_for(_planned(scoring="thinking")).holds(*pair), "thoughts take what is free"
+
+
+def test_work_is_estimated_by_length_speed_and_thinking_and_what_is_done_is_none(fakes: Fakes) -> None:
+    plan = _planned()
+    (cell,) = plan.cells
+    once = seconds_of(plan, (), gpu=False)[cell.key]
+    letters = sum(len("".join((q.text, *q.options))) for q in cell.task.questions("test")[:5])
+    weights = sum(read_gguf_header(model.quantised.path).asked for model in plan.models.values())
+    assert once == pytest.approx(letters / 4 * weights / 2e12)
+    assert seconds_of(plan, (), gpu=True)[cell.key] == pytest.approx(once / 15)
+    assert seconds_of(plan, {cell.key}, gpu=False) == {cell.key: 0.0}
+    thinking = _planned(scoring="thinking")
+    assert max(seconds_of(thinking, (), gpu=False).values()) > 10 * once
