@@ -1,6 +1,6 @@
 """What it costs that comparisons are finished one by one: processor seconds of three orders of the same work.
 
-    python -m benchmarks.turns [--rounds 3] [--limit 100] [--layers 2]
+    python -m benchmarks.turns [--rounds 3] [--limit 12] [--layers 1]
 
 Two Llamas of width 2,048 with random weights, made for it, answer the embedded tasks without demonstrations. Either
 one model answers everything and then the other does; or they take turns at every comparison and each is loaded anew,
@@ -114,8 +114,8 @@ def main() -> None:
     """Print one line an order."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=100, help="questions of each task")
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=12, help="questions of each task")
+    parser.add_argument("--layers", type=int, default=1)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
