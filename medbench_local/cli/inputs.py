@@ -71,6 +71,7 @@ def run_files(run: RunFolder) -> list[Path]:
     return [
         run.manifest_file,
         run.results_file,
+        run.partial_file,
         run.scores_file,
         run.path / "samples",
         run.questions_folder,

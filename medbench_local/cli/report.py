@@ -1,4 +1,4 @@
-"""``report``: a finished run or a sweep once more, on the screen, as a file, or as figures."""
+"""``report``: a run or a sweep once more, on the screen, as a file, or as figures."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 BADGE = "badge"
 """Beside the formats: one line, not a report."""
+
+_ALSO_PARTIAL = (None, "html", "md", "json")
+"""What shows a run that is not finished: all that has a place to say so."""
 
 
 def report(
@@ -60,11 +63,14 @@ def report(
         ),
     ] = True,
 ) -> None:
-    """Show a finished run or a sweep again, or write it as a file.
+    """Show a run or a sweep again, or write it as a file.
 
     Every finished run has report.md and report.html in its folder already, a sweep also report.csv, rates.csv,
     report.tex and figures. csv has one row a comparison with every number; latex has tables for a paper, for booktabs;
     json is results.json itself, of a sweep all of them; badge is a line for a README.
+
+    Of a run that goes on or was interrupted it shows the comparisons that are finished and names those that are
+    missing, on the screen and as html, md or json; csv, latex, badge and figures are of finished runs.
 
     Example: medbench-local report demo-med-vs-demo-base --format latex --output table.tex
     """
@@ -79,7 +85,7 @@ def report(
     place = find_report(run, folder)
     target = None if output is None else output_file(output, inputs=report_files(place))
     drawn = None if figures is None else output_folder(figures, inputs=report_files(place))
-    found = place.read()
+    found = place.so_far() if figures is None and chosen in _ALSO_PARTIAL else place.read()
     if drawn is not None:
         from medbench_local.report.files import write_figures
 

@@ -103,7 +103,7 @@ def _row(name: str, kept: Kept | SweepFolder) -> dict[str, Any]:
 def _of_run(run: RunFolder) -> dict[str, Any]:
     results = run.results()
     if results is None:
-        return {"date": _changed(run.manifest_file), "state": "not finished"} | _planned(run)
+        return {"date": _changed(run.manifest_file), "state": f"not finished{_so_far(run)}"} | _planned(run)
     return (
         {
             "date": results.timing.started,
@@ -114,6 +114,15 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
         | results.summary.model_dump(exclude={"by_shots"})
         | {"precision": plain(results.precision)}
     )
+
+
+def _so_far(run: RunFolder) -> str:
+    """How many comparisons of a run that is not finished are: ", 3 of 8 comparisons are"; "" where none is."""
+    with suppress(MedbenchError):
+        if (partial := run.partial()) is not None:
+            done = len(partial.comparisons)
+            return f", {done} of {done + len(partial.missing)} comparisons are"
+    return ""
 
 
 def _of_check(kept: CheckFolder) -> dict[str, Any]:
@@ -196,8 +205,10 @@ def show(run: RunName, folder: Folder = Path("runs"), json: Json = False) -> Non
         out().print(show_results(results, found.path, brief=True))
         out().print(f"made: {date}; {amount(size, 'B')}", markup=False)
         return
+    elif (partial := found.partial()) is not None:
+        out().print(show_results(partial, found.path, brief=True))
     if not row["state"].startswith("check: "):
-        out().print(f"{row['name']}: not finished", style="bold", markup=False)
+        out().print(f"{row['name']}: {row['state']}", style="bold", markup=False)
     for name, text in {
         "made" if row["state"].startswith("check: ") else "begun": date,
         "tasks": ", ".join(row["tasks"]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from medbench_local.files.hashes import content_key
 from medbench_local.report.words import counted, isolated, plain
 from medbench_local.results.identification import ChatTemplateRecord, LlamaCpp, SplitRecord
+from medbench_local.results.partial import PartialResults
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import ModelRecord, Results
 from medbench_local.results.sweep import Sweep
@@ -30,6 +31,7 @@ def signature(results: Results) -> str:
         "run": results.identity or UNKNOWN,
         "medical": _named(models.medical.name, _content(models.medical)),
         "base": _named(models.base.name, _content(models.base)),
+        **_so_far(results),
         "precision": results.precision,
         "reported": _several(c.precision for c in results.comparisons),
         "protocol": _named(results.protocol, _digest(results.protocol_content)),
@@ -46,6 +48,14 @@ def signature(results: Results) -> str:
     }
     # a name that holds the mark between the parts must not make up a part
     return "|".join(f"{name}:{plain(value).replace('|', '/')}" for name, value in parts.items())
+
+
+def _so_far(results: Results) -> dict[str, str]:
+    """How many comparisons there are of a run that is not finished."""
+    if not isinstance(results, PartialResults):
+        return {}
+    done = len(results.comparisons)
+    return {"comparisons": f"{done} of {done + len(results.missing)}"}
 
 
 def sweep_signature(found: Sweep) -> str:

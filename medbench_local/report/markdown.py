@@ -32,6 +32,8 @@ def _lines(results: Results) -> Iterator[str]:
     yield ""
     yield f"{escaped(words.settings(results))}."
     yield ""
+    for line in words.unfinished(results):
+        yield from [f"**{escaped(line)}**", ""]
     yield from listed([*words.rates(results), *words.verification(results), *clusters.differences(results)])
     for section in sections.verdicts(results):
         yield from section_lines(section)

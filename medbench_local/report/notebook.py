@@ -55,6 +55,7 @@ def _comparisons(results: Results) -> list[Mapping[str, Any]]:
 
 def _run(results: Results, folder: Path) -> Iterable[str]:
     yield f"<p><b>{_text(words.headline(results))}</b></p>"
+    yield from (f"<p><b>{_text(line)}</b></p>" for line in words.unfinished(results))
     for section in sections.verdicts(results):
         yield from _table(section)
     facts = [*words.rates(results), *words.verification(results), *clusters.differences(results)]

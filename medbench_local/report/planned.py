@@ -25,9 +25,8 @@ def needs(cost: ComparisonCost) -> Iterator[str]:
         if model.memory
     ]
     if wanted and cost.memory_free is not None:
-        yield (
-            f"memory, one model at a time, about: {', '.join(wanted)}; {_memory(cost.memory_free)} are free now"
-        )
+        loaded = "both models stay loaded at once" if cost.both_loaded else "one model at a time"
+        yield f"memory, {loaded}, about: {', '.join(wanted)}; {_memory(cost.memory_free)} are free now"
 
 
 def phases(cost: ComparisonCost) -> Section:

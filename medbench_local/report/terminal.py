@@ -37,7 +37,9 @@ def show_results(results: Results, folder: Path, *, brief: bool = False) -> Rend
         folder: where its files lie.
         brief: only the verdicts and what a careful reader must know, for several runs one after the other.
     """
-    parts: list[RenderableType] = [Text(words.headline(results), style="bold"), *_verdicts(results)]
+    parts: list[RenderableType] = [Text(words.headline(results), style="bold")]
+    parts += [Text(line, style="bold yellow") for line in words.unfinished(results)]
+    parts += _verdicts(results)
     parts += [Text(line) for line in words.rates(results)]
     parts += [Text(line, style="yellow" if "not " in line else "") for line in words.verification(results)]
     parts += [Text(line, style="yellow") for line in clusters.differences(results)]

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from medbench_local.results.choices import PromptChoice
+from medbench_local.results.partial import PartialResults
 from medbench_local.results.record import Thinkers
 from medbench_local.results.schema import Comparison, Counts, RatesOfSome, Results, Thinking
 from medbench_local.results.summary import counted as counted_comparisons
@@ -130,7 +131,29 @@ def names(results: Results) -> tuple[str, str]:
 def title(results: Results) -> str:
     """Who was compared."""
     medical, base = names(results)
-    return f"{medical} against {base}"
+    partial = f", {PARTIAL}" if isinstance(results, PartialResults) else ""
+    return f"{medical} against {base}{partial}"
+
+
+PARTIAL = "PARTIAL"
+"""Stands beside the name of a run that is not finished."""
+
+
+def unfinished(results: Results) -> list[str]:
+    """What a run that is not finished still lacks; nothing of a finished one."""
+    if not isinstance(results, PartialResults):
+        return []
+    done, missing, open_ones = len(results.comparisons), results.missing, results.provisional
+    lines = [
+        f"{PARTIAL}: {done} of {counted(done + len(missing), 'comparison')} finished, rates are over these alone"
+    ]
+    if missing:
+        lines.append(f"missing: {'; '.join(named(*one.key) for one in missing)}")
+    if open_ones:
+        lines.append(
+            f"{PROVISIONAL} until held against full precision: {'; '.join(named(*one.key) for one in open_ones)}"
+        )
+    return lines
 
 
 def in_full(results: Results) -> list[Comparison]:
@@ -189,12 +212,17 @@ def unlike_clusters(comparison: Comparison, confidence: float) -> bool:
 
 def _verdict(comparison: Comparison, confidence: float) -> str:
     said = comparison.verdict
+    if comparison.provisional:
+        return f"{said}, {PROVISIONAL}"
     if doubt(said, comparison.n, comparison.mcnemar_p, confidence=confidence) is not None:
         return f"{said}, doubtful"
     if comparison.verified:
         return said
     return f"{said}, {NOT_CHECKED if not_checked([comparison]) else 'unverified'}"
 
+
+PROVISIONAL = "provisional"
+"""A verdict of a run that is not finished, whose check is still to come."""
 
 NOT_CHECKED = "not checked"
 """What is said in place of "not verified" where no check was asked for."""
@@ -203,12 +231,12 @@ NOT_CHECKED = "not checked"
 def not_checked(comparisons: Iterable[Comparison]) -> bool:
     """Whether none of the verdicts that are not verified was to be checked: they are no result of a check."""
     open_ones = [c for c in comparisons if not c.verified]
-    return bool(open_ones) and all(c.check.state == "none" for c in open_ones)
+    return bool(open_ones) and all(c.check.state == "none" and not c.provisional for c in open_ones)
 
 
 def state(text: str) -> str:
     """What decides the colour of a verdict or an outcome in a table: "not verified" of "win, unverified" or "win†"."""
-    marks = (", unverified", f", {NOT_CHECKED}", ", doubtful", UNLIKE_CLUSTERS)
+    marks = (", unverified", f", {NOT_CHECKED}", f", {PROVISIONAL}", ", doubtful", UNLIKE_CLUSTERS)
     return "not verified" if text.endswith(marks) else text
 
 
@@ -278,7 +306,7 @@ def verification(results: Results) -> list[str]:
         if c.verified and c.quantised is not None and c.quantised.verdict != c.verdict
     ]
     for reason, text in _UNCHECKED.items():
-        group = [c for c in quantised if reason == (c.check.obstacle or c.check.state)]
+        group = [c for c in quantised if reason == (c.check.obstacle or c.check.state) and not c.provisional]
         if group:
             against = group[0].check.against
             said = text.format(fuller="full precision" if against == "full" else plain(against))

@@ -205,6 +205,8 @@ class ComparisonCost(Brief):
         pictures: that are asked about, and encoded once for both models; neither their time nor their memory is
             among the numbers.
         memory_free: bytes of memory that can be had now.
+        both_loaded: whether both models stay loaded at once while they take turns, at the precision that is tried first
+            and on the processor; else each is loaded again when its turn comes, for several comparisons at once.
         assumed: what was assumed where files are not here and the hub was not asked, a sentence each.
     """
 
@@ -216,6 +218,7 @@ class ComparisonCost(Brief):
     pictures: int = 0
     memory_free: int | None = None
     assumed: tuple[str, ...] = ()
+    both_loaded: bool = False
 
     @property
     def models(self) -> tuple[ModelCost, ModelCost]:
@@ -269,6 +272,7 @@ class ComparisonCost(Brief):
             "seconds": self.seconds,
             "seconds_most": self.seconds_most,
             "memory_free": self.memory_free,
+            "both_loaded": self.both_loaded,
             "warnings": list(self.warnings),
             "detectable": list(self.detectable),
         }

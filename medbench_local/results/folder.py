@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +17,11 @@ from pydantic import ValidationError
 from medbench_local.catalog.load import in_words
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.atomic import own_file, remove_tree, write_atomic, write_lines
+from medbench_local.files.atomic import disk_error, own_file, remove_tree, write_atomic, write_lines
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.files.rows import SourceFile
 from medbench_local.paths import user_path
+from medbench_local.results.partial import PartialResults, read_partial
 from medbench_local.results.presented import Presented
 from medbench_local.results.reading import read_results
 from medbench_local.results.record import ROLES, samples_name
@@ -69,6 +71,11 @@ class RunFolder(Folder):
         return self.path / "results.json"
 
     @property
+    def partial_file(self) -> Path:
+        """What is finished of it by now; gone once the run is."""
+        return self.path / "partial.json"
+
+    @property
     def scores_file(self) -> Path:
         """Every scored prompt."""
         return self.path / SCORES
@@ -103,6 +110,25 @@ class RunFolder(Folder):
             InputError: the file is damaged.
         """
         return read_results(self.results_file) if self.results_file.is_file() else None
+
+    def partial(self) -> PartialResults | None:
+        """What a run that is not finished has found by now; None if it is finished or has found nothing yet.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        there = self.partial_file.is_file() and not self.results_file.is_file()
+        return read_partial(self.partial_file) if there else None
+
+    def so_far(self) -> Run:
+        """The run as far as it is finished: its results may be `PartialResults`.
+
+        Raises:
+            UsageError: no comparison of it is finished.
+            InputError: its results are damaged.
+        """
+        partial = self.partial()
+        return self.read() if partial is None else Run(self, partial, computed=False)
 
     def read(self) -> Run:
         """The finished run.
@@ -145,14 +171,31 @@ class RunFolder(Folder):
     def write_results(self, results: Results) -> None:
         """Write the results; from here on the run counts as finished."""
         write_atomic(own_file(self.results_file), results.to_json())
+        self.clear_partial()
 
-    def clear_samples(self) -> None:
-        """Remove all samples.
+    def write_partial(self, results: PartialResults) -> None:
+        """Write what is finished by now."""
+        write_atomic(own_file(self.partial_file), results.to_json())
+
+    def clear_partial(self) -> None:
+        """Remove what was found before the run was finished.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        _remove(self.partial_file)
+
+    def clear_samples(self, name: str = "") -> None:
+        """Remove all samples, or those of one ``samples_name``, at every precision.
 
         Raises:
             StoreError: they cannot be removed.
         """
-        remove_tree(self.path / "samples")
+        if not name:
+            remove_tree(self.path / "samples")
+            return
+        for file in (self.samples_file(name), *self.path.glob(f"samples/*/{escape(name)}.jsonl")):
+            _remove(file)
 
     def read_samples(self, name: str) -> list[dict[str, Any]]:
         """The rows of ``samples/<name>.jsonl``.
@@ -204,6 +247,13 @@ class Run(Presented):
         verdicts = Counter(comparison.reported for comparison in self.results.comparisons)
         found = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items()) or "no comparison"
         return f"{models.medical.name} against {models.base.name}: {found}; {self.folder.path}"
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(file, error) from error
 
 
 def neighbouring_stores(folder: Path) -> list[Path]:

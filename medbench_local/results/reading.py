@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -37,8 +37,25 @@ def read_results(path: Path) -> Results:
     data["schema_version"] = data.pop("schema")
     if found == 1:
         _add_checks(data)
+    return checked_results(path, data, Results)
+
+
+R = TypeVar("R", bound=Results)
+
+
+def checked_results(path: Path, data: dict[str, Any], kind: type[R]) -> R:
+    """What a file holds, each value and all of them together.
+
+    Args:
+        path: for errors.
+        data: its content, without the number of its schema.
+        kind: of results.
+
+    Raises:
+        InputError: a value is not what it should be, or one contradicts another.
+    """
     try:
-        results = Results.model_validate(data)
+        results = kind.model_validate(data)
     except RecursionError as error:
         raise InputError(path, "", "it is nested too deeply") from error
     except ValidationError as error:

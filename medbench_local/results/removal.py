@@ -15,7 +15,15 @@ from medbench_local.results.folder import CHECKS, MANIFEST, SCORES, RunFolder
 from medbench_local.results.kept import Kept
 from medbench_local.results.sweep_folder import SWEEP_FILE, SweepFolder
 
-_FILES = ("results.json", "report.md", "report.html", SCORES, f"{SCORES}-wal", f"{SCORES}-shm")
+_FILES = (
+    "results.json",
+    "partial.json",
+    "report.md",
+    "report.html",
+    SCORES,
+    f"{SCORES}-wal",
+    f"{SCORES}-shm",
+)
 _LAST = (CHECKS, MANIFEST, ".lock", ".lock.json")
 """By the first two a folder is known: what was not removed whole is still listed."""
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
+from pydantic import (
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from medbench_local.catalog.protocol import Scoring
 from medbench_local.engine.base import Mode
@@ -179,6 +185,7 @@ class Comparison(Record):
     thinkers: Thinkers | None = None
     thinking: ThinkingOfBoth | None = None
     clusters: Clusters | None = None
+    _provisional: bool = PrivateAttr(default=False)
 
     @model_serializer(mode="wrap")
     def _absent_without_clusters(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -199,6 +206,17 @@ class Comparison(Record):
                 f"full precision gives '{possible[0]}' by its possible verdicts, but the verdict is '{reported}'"
             )
         return check
+
+    @property
+    def provisional(self) -> bool:
+        """Whether the check is still to come; never in results of a finished run."""
+        return self._provisional
+
+    def as_provisional(self, provisional: bool = True) -> Comparison:
+        """The same comparison, whose check is still to come, or is not."""
+        same = self.model_copy()
+        same._provisional = provisional
+        return same
 
     @property
     def verified(self) -> bool:
@@ -228,6 +246,8 @@ class Comparison(Record):
     def _unsaid(self) -> str:
         if self.verified:
             return ""
+        if self.provisional:
+            return " (provisional)"
         return " (not checked)" if self.check.state == "none" else " (not verified)"
 
     def __repr__(self) -> str:

@@ -129,6 +129,10 @@ class SweepFolder(Folder):
             advice="Move it back, or run the sweep's command again, which computes it.",
         )
 
+    def so_far(self) -> Sweep:
+        """As `read`: a sweep is of finished runs."""
+        return self.read()
+
     def read(self) -> Sweep:
         """The sweep as far as it is finished.
 

@@ -24,13 +24,20 @@ from medbench_local.study.plan import CellKey, Plan, test_questions
 from medbench_local.study.tools import WriteReports
 
 
-def write_asked(folder: RunFolder, plan: Plan, sides: Mapping[Role, Mapping[CellKey, CellAnswers]]) -> None:
+def write_asked(
+    folder: RunFolder,
+    plan: Plan,
+    sides: Mapping[Role, Mapping[CellKey, CellAnswers]],
+    *,
+    thumbnails: bool = True,
+) -> None:
     """Write what the options want to be kept, in place of what was kept before.
 
     Args:
         folder: of the run.
         plan: what was compared.
         sides: what both models did in each cell.
+        thumbnails: make small copies of the pictures, too, where that is wanted.
 
     Raises:
         StoreError: the files cannot be written.
@@ -60,10 +67,10 @@ def write_asked(folder: RunFolder, plan: Plan, sides: Mapping[Role, Mapping[Cell
         for question in asked
         for picture in question.pictures
     }
-    if pictures and plan.options.pictures:
-        from medbench_local.vision.thumbnails import thumbnails  # only runs with pictures need it
+    if pictures and plan.options.pictures and thumbnails:
+        from medbench_local.vision import thumbnails as small  # only runs with pictures need it
 
-        for sha256, data in thumbnails(pictures).items():
+        for sha256, data in small.thumbnails(pictures).items():
             with whole_file(folder.thumbnails_folder / f"{sha256}.jpg", nbytes=len(data)) as temporary:
                 temporary.write_bytes(data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from medbench_local.errors import WorkerDied
@@ -38,45 +39,96 @@ class CellAnswers:
     first_prompt: Prompt
 
 
-def answer_all(
-    session: ModelSession, plan: Plan, role: Role, *, label: str, progress: Progress
-) -> dict[CellKey, CellAnswers]:
-    """Choose a prompt for every cell and answer its test questions with it.
+class ModelAnswers:
+    """One model's way through the cells of a plan, some at each visit.
 
     Cells that differ in what the other model does have the same answers, which are found in the store.
+
+    Args:
+        plan: what is compared.
+        role: of the model.
+        label: for people.
+        progress: hears of one piece of work that lasts from the first visit to `close`.
+
+    Attributes:
+        found: what it did, by the cell.
     """
-    prompt_style = session.prompt_style()
-    for cell in plan.cells:
-        default = Candidate(None, plan.protocol.demonstration_seed if cell.shots else None)
-        rows = range(len(test_questions(plan, cell)))
-        builder = builder_of(session, plan, cell, role, prompt_style.to_be_looked_at())
-        builder.need_exact(default, "test", rows)
-        builder.need_room_to_think(default, "test", rows)
-    work = {cell.key: _prompts_of(plan, cell, prompt_style) for cell in plan.cells}
-    lengths = {cell.key: _length(session, plan, cell, role, prompt_style) for cell in plan.cells}
-    mean = sum(work[key] * lengths[key] for key in work) / max(sum(work.values()), 1) or 1.0
-    found = {}
-    with progress.step(label, total=sum(work.values()), unit="prompts") as advance:
+
+    def __init__(self, plan: Plan, role: Role, *, label: str, progress: Progress) -> None:
+        self._plan, self._role, self._label, self._progress = plan, role, label, progress
+        self._prompts: dict[CellKey, int] = {}
+        self._lengths: dict[CellKey, float] = {}
+        self._shown = ExitStack()
+        self._advance: Advance | None = None
+        self.found: dict[CellKey, CellAnswers] = {}
+
+    def visit(self, session: ModelSession, cells: Sequence[CellKey]) -> None:
+        """Choose a prompt for each of ``cells`` and answer its test questions with it."""
+        prompt_style = session.prompt_style()
+        if not self._prompts:
+            self._look_over(session, prompt_style)
+        try:
+            for cell in self._plan.cells:
+                if cell.key in cells:
+                    self.found[cell.key] = self._answer(session, cell, prompt_style, self._shown_work())
+        except BaseException as error:
+            self.close(error)  # of a cell that is begun again what was done would be counted twice
+            raise
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Say that nothing more is done for now, because of ``error`` if there is one."""
+        self._advance = None
+        self._shown.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+
+    def _look_over(self, session: ModelSession, prompt_style: PromptStyle) -> None:
+        """Refuse what cannot be asked, of all cells before the first is answered; and see how long they are."""
+        plan, role = self._plan, self._role
         for cell in plan.cells:
-            count = _Share(advance, work[cell.key], lengths[cell.key] / mean)
-            scorer = scorer_of(session, plan, cell, role, prompt_style, count)
-            candidate, choice = choose_prompt(
-                scorer,
-                task=cell.task,
-                shots=cell.shots,
-                prompt_style=prompt_style,
-                settings=plan.protocol.selection,
-                demonstration_seed=plan.protocol.demonstration_seed,
-                limit=plan.options.limit,
-                drops=plan.drops,
-            )
+            default = Candidate(None, plan.protocol.demonstration_seed if cell.shots else None)
             rows = range(len(test_questions(plan, cell)))
-            answers = scorer.answers(candidate, "test", rows)
-            builder = builder_of(session, plan, cell, role, prompt_style)
-            first = builder.prompt(candidate, "test", 0, dropped=answers[0].dropped)
-            found[cell.key] = CellAnswers(candidate, choice, tuple(answers), first)
-            count.end()
-    return found
+            builder = builder_of(session, plan, cell, role, prompt_style.to_be_looked_at())
+            builder.need_exact(default, "test", rows)
+            builder.need_room_to_think(default, "test", rows)
+        self._lengths = {cell.key: _length(session, plan, cell, role, prompt_style) for cell in plan.cells}
+        self._prompts = {cell.key: _prompts_of(plan, cell, prompt_style) for cell in plan.cells}
+
+    def _shown_work(self) -> Advance:
+        """Counts the prompts of all cells; those of cells that are answered already are told first."""
+        if self._advance is None:
+            total = sum(self._prompts.values())
+            self._advance = self._shown.enter_context(
+                self._progress.step(self._label, total=total, unit="prompts")
+            )
+            for key in self.found:
+                self._share(self._advance, key).end()
+        return self._advance
+
+    def _share(self, advance: Advance, key: CellKey) -> _Share:
+        work = sum(self._prompts[each] * self._lengths[each] for each in self._prompts)
+        mean = work / max(sum(self._prompts.values()), 1) or 1.0
+        return _Share(advance, self._prompts[key], self._lengths[key] / mean)
+
+    def _answer(
+        self, session: ModelSession, cell: Cell, prompt_style: PromptStyle, advance: Advance
+    ) -> CellAnswers:
+        plan, role = self._plan, self._role
+        count = self._share(advance, cell.key)
+        scorer = scorer_of(session, plan, cell, role, prompt_style, count)
+        candidate, choice = choose_prompt(
+            scorer,
+            task=cell.task,
+            shots=cell.shots,
+            prompt_style=prompt_style,
+            settings=plan.protocol.selection,
+            demonstration_seed=plan.protocol.demonstration_seed,
+            limit=plan.options.limit,
+            drops=plan.drops,
+        )
+        answers = scorer.answers(candidate, "test", range(len(test_questions(plan, cell))))
+        builder = builder_of(session, plan, cell, role, prompt_style)
+        first = builder.prompt(candidate, "test", 0, dropped=answers[0].dropped)
+        count.end()
+        return CellAnswers(candidate, choice, tuple(answers), first)
 
 
 def answer_with(
@@ -103,26 +155,35 @@ def answer_with(
     return found
 
 
-def with_retries(
-    open_session: Callable[[], ModelSession],
-    work: Callable[[ModelSession], object],
-    *,
-    retries: int,
-    progress: Progress,
-) -> None:
-    """Run ``work`` with a session; when its worker dies, start it again up to ``retries`` times.
+class Restarts:
+    """How often the dead workers of a model may still be started again.
 
-    What was scored before the worker died is in the store, so at most one pack is computed again.
+    What was scored before a worker died is in the store, so at most one pack is computed again.
+
+    Args:
+        most: how often.
+        progress: hears of each time.
     """
-    for attempt in range(retries + 1):
-        try:
-            with open_session() as session:
-                work(session)
-            return
-        except WorkerDied as error:
-            if attempt == retries:
-                raise
-            progress.note(f"{error.message} Starting it again ({attempt + 1} of {retries}).")
+
+    def __init__(self, most: int, progress: Progress) -> None:
+        self._most, self._progress, self._done = most, progress, 0
+
+    def run(
+        self,
+        open_session: Callable[[], AbstractContextManager[ModelSession]],
+        work: Callable[[ModelSession], object],
+    ) -> None:
+        """Run ``work`` with a session; when its worker dies, start it again while that is allowed."""
+        while True:
+            try:
+                with open_session() as session:
+                    work(session)
+                return
+            except WorkerDied as error:
+                if self._done == self._most:
+                    raise
+                self._done += 1
+                self._progress.note(f"{error.message} Starting it again ({self._done} of {self._most}).")
 
 
 class _Share:

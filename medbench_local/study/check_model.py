@@ -23,7 +23,7 @@ from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.begun import in_begun_mode
-from medbench_local.study.cell_answers import answer_with, with_retries
+from medbench_local.study.cell_answers import Restarts, answer_with
 from medbench_local.study.equivalence import (
     CheckSettings,
     check_settings,
@@ -159,7 +159,7 @@ def _answers(
             )
         )
 
-    with_retries(
+    Restarts(plan.options.retries, tools.progress).run(
         lambda: session_for(
             plan,
             model,
@@ -172,8 +172,6 @@ def _answers(
             progress=tools.progress,
         ),
         work,
-        retries=plan.options.retries,
-        progress=tools.progress,
     )
     return found
 

@@ -3,58 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import partial
 
-from medbench_local.acquire.prepare import GgufFile
 from medbench_local.catalog.quantisation import QuantConfig
-from medbench_local.errors import StoreError
+from medbench_local.errors import MedbenchError, StoreError
 from medbench_local.files.atomic import need_place, remove_unfinished
 from medbench_local.files.lock import only_process
-from medbench_local.results.asked import clear_asked
-from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.folder import RUNS, Run, RunFolder, neighbouring_stores
-from medbench_local.results.record import ROLES, Role
 from medbench_local.results.schema import Comparison, LadderStep, Results
-from medbench_local.scoring.answers import Answer, Meter
-from medbench_local.scoring.session import ModelSession
+from medbench_local.scoring.answers import Meter
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study.asked_files import leave_out_as_asked, write_asked
+from medbench_local.study.asked_files import leave_out_as_asked
 from medbench_local.study.asking import Consent
 from medbench_local.study.assembly import assemble, timing_of
 from medbench_local.study.begun import any_begun, in_begun_mode
-from medbench_local.study.cell_answers import (
-    CellAnswers,
-    answer_all,
-    answer_with,
-    with_retries,
-)
-from medbench_local.study.cell_verification import CellVerification
 from medbench_local.study.command import command_of
 from medbench_local.study.detectable import detectable_beforehand
-from medbench_local.study.equivalence import check_settings
-from medbench_local.study.identification import LoadedModel, identification, loaded
+from medbench_local.study.identification import identification
 from medbench_local.study.manifest import HashedCell, describe, identity_with, run_name
 from medbench_local.study.memory import (
     obstacle_to_checking,
     refuse_plan,
     refuse_unchecked_climb,
-    why_it_does_not_fit,
 )
 from medbench_local.study.model_prompts import prompt_warnings, refuse_prompts
-from medbench_local.study.opening import session_for
+from medbench_local.study.one_precision import Work, compare_at
 from medbench_local.study.options import ResolvedOptions
-from medbench_local.study.plan import CellKey, Outline, Plan, test_questions
+from medbench_local.study.plan import Outline, Plan, test_questions
 from medbench_local.study.planner import Planner
 from medbench_local.study.precision import choose_precision
-from medbench_local.study.sample_files import write_samples
+from medbench_local.study.so_far import SoFar
 from medbench_local.study.thinking_room import slots_note
 from medbench_local.study.tools import Tools
-from medbench_local.study.verdicts import AtFullPrecision, Side, adjusted, comparison
-from medbench_local.study.verification import LADDER_SHARE, finding, unchecked, verify_verdicts
+from medbench_local.study.verification import LADDER_SHARE
 
 
 def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Tools) -> Run:
@@ -113,9 +99,15 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         said = identification(first, quants, {})
         folder.write_manifest(describe(first, quants, started, said, {}, chosen, command))
         meter = Meter()
+        so_far = SoFar(folder, quants, meter, tools, started, clock)
         with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
-            work = _Work(folder, store, meter, tools, identity)
-            outcome, steps = _climb(quants, planner, work)
+            work = Work(folder, store, meter, tools, identity, so_far)
+            try:
+                outcome, steps = _climb(quants, planner, work)
+            except BaseException:
+                with suppress(MedbenchError):  # what went wrong first is what counts
+                    so_far.report()
+                raise
         said = identification(outcome.plan, quants, work.models)
         results = assemble(
             outcome.plan,
@@ -129,18 +121,6 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         tools.write_reports(folder.path, results)
         folder.write_results(results)
     return Run(folder, results, computed=True)
-
-
-@dataclass
-class _Work:
-    """Where the work of a run goes, and what it noticed on the way."""
-
-    folder: RunFolder
-    store: ScoreStore
-    meter: Meter
-    tools: Tools
-    identity: str
-    models: dict[str, LoadedModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -207,15 +187,14 @@ def _finished(folder: RunFolder, plan: Outline, identity: str) -> Results | None
 
 
 def _climb(
-    quants: Sequence[QuantConfig], planner: Planner, work: _Work
+    quants: Sequence[QuantConfig], planner: Planner, work: Work
 ) -> tuple[_Outcome, tuple[LadderStep, ...]]:
     """The first precision whose comparisons are all settled, else the last one of ``quants``."""
     steps: list[LadderStep] = []
     for quant in quants:
         last = len(steps) == len(quants) - 1
         plan = planner.plan(quant)
-        outcome = _compare_at(plan, work, share=1.0 if last else LADDER_SHARE, precisions=len(quants))
-        comparisons = outcome.comparisons
+        comparisons = compare_at(plan, work, share=1.0 if last else LADDER_SHARE, precisions=len(quants))
         verified = sum(c.check.settled for c in comparisons)
         steps.append(
             LadderStep(
@@ -232,145 +211,4 @@ def _climb(
             f"{quant.name}: {verified} of {len(comparisons)} comparisons settled; trying "
             f"{quants[len(steps)].name}"
         )
-    return outcome, tuple(steps) if len(quants) > 1 else ()
-
-
-def _compare_at(plan: Plan, work: _Work, *, share: float, precisions: int) -> _Outcome:
-    """All comparisons at one precision, checked against full precision.
-
-    Args:
-        plan: at that precision.
-        work: where it goes.
-        share: of the questions that are checked at most.
-        precisions: how many may be tried one after the other.
-    """
-    work.folder.clear_samples()  # of a precision that was tried before
-    clear_asked(work.folder)
-    obstacle = obstacle_to_checking(plan)
-    if obstacle == "does-not-fit":
-        work.tools.progress.note(why_it_does_not_fit(plan))
-    sides: dict[Role, dict[CellKey, CellAnswers]] = {}
-    shared: dict[CellKey, tuple[Answer, ...]] = {}
-
-    def answer_medical(session: ModelSession) -> None:
-        work.models["medical"] = loaded(session, plan)
-        label = f"{plan.medical.name} ({plan.quant.name})"
-        sides["medical"] = answer_all(session, plan, "medical", label=label, progress=work.tools.progress)
-
-    def answer_base(session: ModelSession) -> None:
-        work.models["base"] = loaded(session, plan)
-        label = f"{plan.base.name} ({plan.quant.name})"
-        sides["base"] = answer_all(session, plan, "base", label=label, progress=work.tools.progress)
-        if plan.options.ablation:
-            chosen = {key: found.candidate for key, found in sides["medical"].items()}
-            shared.update(
-                answer_with(
-                    session,
-                    plan,
-                    "base",
-                    session.prompt_style((plan.medical, plan.options.prompting("medical"))),
-                    chosen,
-                    {cell.key: range(len(test_questions(plan, cell))) for cell in plan.cells},
-                    label=f"{plan.base.name} with the prompts of {plan.medical.name}",
-                    progress=work.tools.progress,
-                )
-            )
-
-    _with_model(plan, "medical", plan.medical.quantised, answer_medical, work)
-    _with_model(plan, "base", plan.base.quantised, answer_base, work)
-    findings = _findings(plan, sides, obstacle, share, precisions, work)
-    write_asked(work.folder, plan, sides)
-    comparisons = []
-    for cell in plan.cells:
-        key = cell.key
-        medical, base = sides["medical"][key], sides["base"][key]
-        comparisons.append(
-            comparison(
-                task=cell.task.id,
-                shots=cell.shots,
-                scoring=plan.rule_of(cell, "medical"),
-                thinkers=cell.thinkers,
-                precision=plan.precision,
-                questions=test_questions(plan, cell),
-                medical=Side(medical.choice, medical.answers),
-                base=Side(base.choice, base.answers),
-                shared_prompt=shared.get(key),
-                settings=plan.protocol.bootstrap,
-                near_tie=plan.near_tie,
-                reference_near_tie=plan.reference_near_tie,
-                found=findings[key],
-            )
-        )
-    return _Outcome(plan, adjusted(comparisons))
-
-
-def _findings(
-    plan: Plan,
-    sides: Mapping[Role, Mapping[CellKey, CellAnswers]],
-    obstacle: CheckObstacle | None,
-    share: float,
-    precisions: int,
-    work: _Work,
-) -> dict[CellKey, AtFullPrecision]:
-    """What is known of every comparison at full precision; writes the samples of both precisions."""
-    checks: Mapping[CellKey, CellVerification] = {}
-    if plan.options.check != "none" and plan.checkable and obstacle is None:
-        checks = verify_verdicts(
-            plan,
-            sides,
-            key=work.identity,
-            precisions=precisions,
-            share=share,
-            with_model=lambda role, visit: _with_model(
-                plan,
-                role,
-                plan.reference_file(plan.models[role]),
-                visit,
-                work,
-                reference=True,
-            ),
-            progress=work.tools.progress,
-        )
-    settings = check_settings(
-        plan.protocol,
-        plan.quant,
-        scope=plan.options.check,
-        reference_precision=plan.reference_precision,
-        near_tie=plan.reference_near_tie,
-    )
-    findings = {}
-    for cell in plan.cells:
-        key = cell.key
-        check = checks.get(key)
-        found = unchecked(plan, cell, obstacle) if check is None else finding(plan, check, settings)
-        findings[key] = found
-        for role in ROLES:
-            write_samples(work.folder, plan, cell, role, sides[role][key].answers, check, found)
-    return findings
-
-
-def _with_model(
-    plan: Plan,
-    role: Role,
-    file: GgufFile,
-    work_with: Callable[[ModelSession], None],
-    work: _Work,
-    *,
-    reference: bool = False,
-) -> None:
-    with_retries(
-        lambda: session_for(
-            plan,
-            plan.models[role],
-            file,
-            role=role,
-            start=work.tools.start_engine,
-            reference=reference,
-            store=work.store,
-            meter=work.meter,
-            progress=work.tools.progress,
-        ),
-        work_with,
-        retries=plan.options.retries,
-        progress=work.tools.progress,
-    )
+    return _Outcome(plan, comparisons), tuple(steps) if len(quants) > 1 else ()

@@ -16,6 +16,7 @@ from medbench_local.results.record import ROLES
 from medbench_local.study.assumed import assumptions
 from medbench_local.study.detectable import detectable_beforehand
 from medbench_local.study.ladder import ladder, stand_in
+from medbench_local.study.memory import both_fit
 from medbench_local.study.model_cost import Asking, cell_cost, counter_for
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.pictures import pictures_of
@@ -88,6 +89,8 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
                     own.append(cell_cost(cell, asking, options))
                     advance(1)
                 costs.append(_cost(model, models[: len(costs)], own, asking, clock))
+    free = memory_available()
+    thinks = any(model.thinks for model in models)
     return ComparisonCost(
         costs[0],
         costs[1],
@@ -95,8 +98,9 @@ def plan_comparison(medical: str, base: str, options: ResolvedOptions, tools: To
         tuple(dict.fromkeys([*(w for cell in cells for w in cell.task.warnings), *notes])),
         _detectable(cells, options),
         len(pictures_of(cells, options, [model.prompt_style for model in models])),
-        memory_available(),
+        free,
         assumptions(cells, [model.files for model in models]),
+        both_fit([cost.memory for cost in costs], free, thinks=thinks),
     )
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from medbench_local.acquire.prepare import PreparedModel
 from medbench_local.engine.base import EngineOptions
-from medbench_local.engine.memory import gigabytes, memory_available, refuse_what_does_not_fit
+from medbench_local.engine.memory import (
+    EXPECTED_CONTEXT,
+    gigabytes,
+    memory_available,
+    memory_needed,
+    refuse_what_does_not_fit,
+)
 from medbench_local.errors import DoesNotFitError, UsageError
 from medbench_local.results.checks import CheckObstacle
 from medbench_local.results.record import ROLES
+from medbench_local.scoring.rules import RULES
+from medbench_local.study.loaded_models import Room, Seat
 from medbench_local.study.pictures import encoding_memory
 from medbench_local.study.plan import Outline, Plan
 from medbench_local.study.thinking_room import thinking_room
@@ -97,6 +106,42 @@ def why_it_does_not_fit(plan: Outline) -> str:
     except DoesNotFitError as error:
         return f"No verdict will be checked: {error.message} {error.advice}"
     return ""
+
+
+KEPT_SHARE = 0.75
+"""Share of the free memory that models may take together: one that waits must not push anything out."""
+
+
+def room_beside(free: int, *, thinks: bool) -> int:
+    """Bytes that loaded models may take together; 0 if one is loaded at a time.
+
+    Args:
+        free: that can be had before any is loaded.
+        thinks: whether models think, who take what is free for their thoughts.
+    """
+    return 0 if thinks else int(KEPT_SHARE * free)
+
+
+def both_fit(needs: Iterable[int | None], free: int, *, thinks: bool) -> bool:
+    """Whether models that take so many bytes each, None for unknown, stay loaded at once.
+
+    Arguments as of `room_beside`.
+    """
+    known = list(needs)
+    return None not in known and sum(need or 0 for need in known) <= room_beside(free, thinks=thinks)
+
+
+def room_for(plan: Plan) -> Room:
+    """Which of a plan's models, at both precisions, may be loaded at once. To be asked before any of them is loaded."""
+    needs = {}
+    for role in ROLES:
+        model = plan.models[role]
+        for reference in (False, True):
+            file = plan.reference_file(model) if reference else model.quantised
+            engine = replace(plan.engine(reference=reference), n_ctx=EXPECTED_CONTEXT)
+            options = _seeing(plan, model, engine)
+            needs[Seat(role, reference)] = memory_needed(file.path, options, generates=plan.generates).total
+    return Room(needs, room_beside(memory_available(), thinks=RULES[plan.scoring].thinks))
 
 
 def _seeing(plan: Outline, model: PreparedModel, engine: EngineOptions) -> EngineOptions:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from medbench_local.acquire.prepare import GgufFile, PreparedModel
 from medbench_local.files.gguf_header import read_gguf_header
@@ -18,6 +19,7 @@ from medbench_local.store.scores import ScoreStore
 from medbench_local.study.pictures import encoded_pictures
 from medbench_local.study.plan import Cell, Outline, Plan, asked_questions
 from medbench_local.study.prompt_search import selection_rows
+from medbench_local.tasks.picture import Picture
 from medbench_local.tasks.question import SplitName
 
 
@@ -32,6 +34,7 @@ def session_for(
     store: ScoreStore,
     meter: Meter,
     progress: Progress,
+    features: Mapping[Picture, Path] | None = None,
 ) -> ModelSession:
     """A session with one of a plan's models.
 
@@ -45,6 +48,7 @@ def session_for(
         store: where scores are kept.
         meter: counts the work.
         progress: hears of pictures that are encoded.
+        features: what the model sees of pictures, where they were encoded before; else they are here.
     """
     return ModelSession(
         model,
@@ -56,7 +60,7 @@ def session_for(
         overrides=plan.protocol.prompts,
         store=store,
         meter=meter,
-        features=encoded_pictures(plan, model, progress),
+        features=encoded_pictures(plan, model, progress) if features is None else features,
     )
 
 

@@ -19,6 +19,7 @@ from medbench_local.report.identity import signature
 from medbench_local.report.terminal import show_results
 from medbench_local.results.evidence_reading import LEFT_OUT, read_evidence
 from medbench_local.results.folder import RunFolder
+from medbench_local.results.partial import ComparisonName, PartialResults
 from medbench_local.results.sweep_folder import SweepFolder
 from tests.report.examples import CASES
 from tests.report.sweeps import SWEEPS, written
@@ -83,6 +84,34 @@ def test_an_unfinished_run_and_an_unknown_ending_are_refused(runs: Path) -> None
     with pytest.raises(UsageError, match="format is meant"):
         called("a-vs-b", "--folder", str(runs), "--output", str(runs / "report.pdf"))
     assert not (runs / "report.pdf").exists()
+
+
+@pytest.mark.parametrize("format", [None, "html", "md"])
+def test_what_is_finished_of_a_run_that_goes_on_is_shown_and_marked(runs: Path, format: str | None) -> None:
+    first = RESULTS.comparisons[0]
+    RunFolder(runs / "c-vs-d-89abcdef").write_partial(
+        PartialResults(
+            **dict(RESULTS),
+            missing=(ComparisonName(task="<b>late*r", shots=3),),
+            provisional=(ComparisonName(task=first.task, shots=first.shots),),
+        )
+    )
+    asked = ("c-vs-d", "--folder", str(runs), *(() if format is None else ("--format", format)))
+    text = called(*asked)
+    done = len(RESULTS.comparisons)
+    assert f"PARTIAL: {done} of {done + 1} comparisons finished" in text
+    name = {"html": "&lt;b&gt;late*r", "md": r"\<b\>late\*r", None: "<b>late*r"}[format]
+    assert f"missing: {name}, 3-shot" in text
+    assert text.count(f"{first.verdict}, provisional") == 1
+    assert f"|comparisons:{done} of {done + 1}|" in text
+
+
+@pytest.mark.parametrize("format", ["csv", "latex", "badge"])
+def test_formats_that_cannot_say_so_are_of_finished_runs(runs: Path, format: str) -> None:
+    partial = PartialResults(**dict(RESULTS), missing=(), provisional=())
+    RunFolder(runs / "c-vs-d-89abcdef").write_partial(partial)
+    with pytest.raises(UsageError, match="not finished"):
+        called("c-vs-d", "--folder", str(runs), "--format", format)
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ def _content(results: Results, evidence: Evidence) -> dict[str, Any]:
         "title": words.title(results),
         "lead": lead.lead(results),
         "settings": words.settings(results),
+        "unfinished": words.unfinished(results),
         "tiles": _tiles(results),
         "warnings": [words.plain(line) for line in results.warnings],
         "verdicts": verdicts,
@@ -160,6 +161,8 @@ def _tiles(results: Results) -> list[Tile]:
             if not these
             else "verified"
             if verified == len(these)
+            else words.PROVISIONAL
+            if all(c.provisional for c in these)
             else "not checked"
             if unchecked
             else "not verified"
@@ -180,9 +183,9 @@ def _terms(results: Results) -> list[tuple[str, str]]:
     said = " ".join(words.verdict(c, results.confidence) for c in results.comparisons)
     known = dict(HOW_TO_READ)
     terms = [(name, known[name]) for name in ("win", "loss", "tie", "doubtful") if name in said]
-    unsure = [c for c in results.comparisons if not c.verified]
+    unsure = [c for c in results.comparisons if not (c.verified or c.provisional)]
     if unsure:
-        name = "not checked" if all(c.check.state == "none" for c in unsure) else "unverified"
+        name = words.NOT_CHECKED if words.not_checked(unsure) else "unverified"
         terms.append((name, f"{known['unverified']} {'; '.join(_unverified(results))}."))
     return terms
 
