@@ -3,19 +3,20 @@
     python -m benchmarks.peers --data DIR [--shots 3 0] [--questions 8] [--rounds 2] [--threads 1] [--ways NAME ...]
         [--checkpoint FOLDER] [--layers 8] [--keep FOLDER]
 
-DIR is laid out like the data sets' own files; without ``--checkpoint`` it must have ``weights/llama-2-tokenizer.model``:
-the model is then a Llama of random bf16 weights, made for this: width 2,048, ``--layers`` layers, the real Llama-2
-vocabulary. Random weights take the time that trained ones take; what is seen of differences says something of the
-arithmetic, and nothing of a trained model.
+DIR is laid out like the data sets' own files; without ``--checkpoint`` it must have
+``weights/llama-2-tokenizer.model``: the model is then a Llama of random bf16 weights, made for this: width 2,048,
+``--layers`` layers, the real Llama-2 vocabulary. Random weights take the time that trained ones take; what is seen of
+differences says something of the arithmetic, and nothing of a trained model.
 
 Each way reads the log-probabilities of the letters behind each prompt, which are single tokens: the case in which the
-harness needs one pass for all options of a question. Tokenising counts, loading does not. Every round runs each way once,
-in turn; the table shows medians of processor seconds of all processes of a way. A prefix that prompts share is decoded
-once by this package: "of a task" spreads it over the 1,273 questions of the test set, "of these" over the few that were
-timed here. The reference of the differences is the harness in float32.
+harness needs one pass for all options of a question. Tokenising counts, loading does not, and plain llama.cpp gets
+tokens. Every round runs each way once, in turn; the table shows medians of processor seconds of all processes of a
+way. A prefix that prompts share is decoded once by this package: "of a task" spreads it over the 1,273 questions of
+the test set, "of these" over the few that were timed here. The reference of the differences is the harness in float32.
 
-On a processor the harness's "auto" finds the largest batch that it is allowed, unless memory ends, by five passes of that
-size; it is asked here with the batch so found (``--largest-batch``), the search left out. Needs the extra `bench`.
+On a processor the harness's "auto" finds the largest batch that it is allowed, unless memory ends, by five passes of
+that size; it is asked here with the batch so found (``--largest-batch``), the search left out. Its class for GGUF needs
+minutes for a question: it is asked one, last, if ``--ways`` names it or nothing. Needs the extra `bench`.
 """
 
 from __future__ import annotations
@@ -269,7 +270,12 @@ def write_checkpoint(folder: Path, layers: int, vocabulary: Path) -> None:
             torch.nn.init.normal_(weights, 0, 1.0 if "embed" in name else 1.5 / weights.shape[1] ** 0.5)
     model.save_pretrained(folder)
     shutil.copy(vocabulary, folder / "tokenizer.model")
-    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "tokenizer_class": "LlamaTokenizer"}
+    names = {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "tokenizer_class": "LlamaTokenizer",
+    }
     more = {"add_bos_token": True, "add_eos_token": False, "legacy": True}
     (folder / "tokenizer_config.json").write_text(json.dumps({**names, **more}), encoding="utf-8")
 
@@ -303,13 +309,20 @@ def served(path: Path, n_ctx: int, threads: int, log: Path) -> Iterator[tuple[st
         "--logits_all": True,  # the harness wants log-probabilities of the prompt
         "--n_gpu_layers": 0,
     }
-    command = [sys.executable, "-m", "llama_cpp.server", *(str(one) for pair in settings.items() for one in pair)]
+    command = [
+        sys.executable,
+        "-m",
+        "llama_cpp.server",
+        *(str(one) for pair in settings.items() for one in pair),
+    ]
     with log.open("wb") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said)
     try:
         for _ in range(600):
             if process.poll() is not None:
-                raise SystemExit(f"the server ended: {log.read_text(encoding='utf-8', errors='replace')[-500:]}")
+                raise SystemExit(
+                    f"the server ended: {log.read_text(encoding='utf-8', errors='replace')[-500:]}"
+                )
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 break
@@ -416,7 +429,8 @@ def table(done: dict[str, list[Round]], ways: dict[str, Way]) -> str:
 
     full = {way.precision: name for name, way in ways.items() if isinstance(way, FullPass) and name in done}
     lines = [
-        "| way | CPU s, of a task | wall s | CPU s, of these | faster than lm-eval hf | than the full pass | difference |",
+        "| way | CPU s, of a task | wall s | CPU s, of these | faster than lm-eval hf | than the full pass "
+        "| difference |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, rounds in done.items():
@@ -425,7 +439,9 @@ def table(done: dict[str, list[Round]], ways: dict[str, Way]) -> str:
         of_full = full.get(ways[name].precision)
         than.append(f"{seconds(of_full, task=True) / own:.1f}" if of_full else "")
         difference = (
-            f"{largest_difference(rounds[0].scores, done[REFERENCE][0].scores):.2g}" if REFERENCE in done else ""
+            f"{largest_difference(rounds[0].scores, done[REFERENCE][0].scores):.2g}"
+            if REFERENCE in done
+            else ""
         )
         cells = [
             name,

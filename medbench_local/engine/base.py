@@ -47,7 +47,9 @@ class EngineOptions:
         threads: CPU threads, or None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 all, 0 none.
         batch_tokens: most tokens in one decode.
-        parallel: questions decoded at once in "fast" mode and in generation.
+        parallel: texts continued at once in generation, and questions decoded at once in "fast" mode on a processor.
+        questions: most questions decoded at once in "fast" mode; None for `parallel`, and on a GPU for as many as
+            ``batch_tokens`` have room for.
         cache: type of the attention cache; "f16" takes half the memory. In "exact" mode it moves log-probabilities
             by up to about 0.07; in "reproducible" mode it changes no bit and is up to an eighth slower; the "fast" mode
             always has "f16", and so has thinking but for the "exact" mode (docs/thinking.md).
@@ -65,6 +67,7 @@ class EngineOptions:
     gpu_layers: int = -1
     batch_tokens: int = 2048
     parallel: int = 8
+    questions: int | None = None
     cache: Literal["f32", "f16"] = "f32"
     repack: bool = True
     vision: str = ""
@@ -335,6 +338,42 @@ class Engine(Protocol):
 
 ROWS = 128
 """Most logits rows of one decode."""
+
+SEQUENCES = 64
+"""Most sequences of a context: a decoded prefix and 63 branches."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is decoded at once.
+
+    Attributes:
+        micro_batch: most tokens computed together.
+        rows: most logits rows of one decode, at least `ROWS`; what is longer than `ROWS` is cut all the same.
+        sequences: most sequences.
+    """
+
+    micro_batch: int
+    rows: int = ROWS
+    sequences: int = SEQUENCES
+
+
+def limits(mode: Mode, *, gpu: bool) -> Limits:
+    """What is decoded at once in this mode, on a GPU or on the processor.
+
+    More tokens would need more memory and are not faster on processors. A GPU is idle for the most part of a small
+    decode; llama.cpp has room for 256 sequences.
+    """
+    if not gpu:
+        return Limits(512)
+    return Limits(2048, rows=512, sequences=256) if mode == "fast" else Limits(2048)
+
+
+def questions_together(options: EngineOptions, *, gpu: bool) -> int:
+    """Most questions in one decode of the "fast" mode; its tokens may allow fewer."""
+    if options.questions is not None:
+        return options.questions
+    return limits("fast", gpu=True).sequences - 1 if gpu else options.parallel
 
 
 def states_needed(options: EngineOptions) -> int:
