@@ -32,6 +32,10 @@ MOST_THREADS = 512
 """What ggml has room for; more end in a segmentation fault."""
 
 
+TOKENS_PER_PACK = 4096
+"""New tokens in a pack unless told otherwise: seconds of work on a laptop, so little is lost with it."""
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """How a model is loaded and decoded; all of it goes into the manifest.
@@ -95,6 +99,7 @@ class EngineInfo:
         thinking: what decides what is thought, beside ``numerics``; part of the key of every trace.
         vocabulary: number of tokens; larger ids stand for pictures.
         picture_tokens: ids that a picture takes in a token list; 0 for a model that reads text only.
+        pack_tokens: new tokens that a pack should have: a few seconds of work.
     """
 
     model: str
@@ -110,6 +115,7 @@ class EngineInfo:
     thinking: str = ""
     vocabulary: int = 0
     picture_tokens: int = 0
+    pack_tokens: int = TOKENS_PER_PACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,11 +357,13 @@ class Limits:
         micro_batch: most tokens computed together.
         rows: most logits rows of one decode, at least `ROWS`; what is longer than `ROWS` is cut all the same.
         sequences: most sequences.
+        pack_tokens: new tokens that a pack should have. Between packs a device waits for what is kept and sent.
     """
 
     micro_batch: int
     rows: int = ROWS
     sequences: int = SEQUENCES
+    pack_tokens: int = TOKENS_PER_PACK
 
 
 def limits(mode: Mode, *, gpu: bool) -> Limits:
@@ -366,7 +374,10 @@ def limits(mode: Mode, *, gpu: bool) -> Limits:
     """
     if not gpu:
         return Limits(512)
-    return Limits(2048, rows=512, sequences=256) if mode == "fast" else Limits(2048)
+    pack = 8 * TOKENS_PER_PACK
+    if mode != "fast":
+        return Limits(2048, pack_tokens=pack)
+    return Limits(2048, rows=512, sequences=256, pack_tokens=pack)
 
 
 def questions_together(options: EngineOptions, *, gpu: bool) -> int:

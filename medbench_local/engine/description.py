@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medbench_local.engine import devices
-from medbench_local.engine.base import EngineInfo, EngineOptions, questions_together
+from medbench_local.engine.base import EngineInfo, EngineOptions, limits, questions_together
 from medbench_local.engine.bindings import versions
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.support import ExactLimit
@@ -80,6 +80,7 @@ def describe(
         thinking=thinking,
         vocabulary=model.vocabulary,
         picture_tokens=0 if visual is None else visual.picture_tokens,
+        pack_tokens=limits(options.mode, gpu=gpu).pack_tokens,
     )
 
 

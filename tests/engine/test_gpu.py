@@ -110,6 +110,15 @@ def test_what_a_build_can_do_is_told_from_its_files(
     assert build.may_use_gpu.__wrapped__() == may
 
 
+def test_packs_are_larger_there(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for gpu in (False, True):
+        monkeypatch.setattr(devices, "has_gpu", lambda gpu=gpu: gpu)
+        with LlamaEngine(models / "f16.gguf", EngineOptions(n_ctx=512, threads=1)) as engine:
+            found.append(engine.info.pack_tokens)
+    assert found == [4096, 32768]
+
+
 def test_a_build_without_a_gpu_is_known_for_one() -> None:
     assert build.may_use_gpu() or not devices.has_gpu()
 
