@@ -35,6 +35,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -396,9 +397,7 @@ def makers(bench: Bench, folder: Path, default: str) -> dict[str, Callable[[], W
         ),
     }
     for precision in ("bf16", default):
-        found[f"llama.cpp, one full pass a question, {precision}"] = lambda precision=precision: bench.full(
-            precision, requests
-        )
+        found[f"llama.cpp, one full pass a question, {precision}"] = partial(bench.full, precision, requests)
     found["medbench-local, exact, bf16"] = lambda: bench.ours("exact", "bf16")
     found["medbench-local, reproducible, bf16 (default mode)"] = lambda: bench.ours("reproducible", "bf16")
     found[f"medbench-local, reproducible, {default} (default)"] = lambda: bench.ours("reproducible", default)

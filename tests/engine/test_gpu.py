@@ -64,15 +64,13 @@ def test_more_than_32_questions_are_one_decode(models: Path, monkeypatch: pytest
 
 
 def test_reading_in_another_thread_changes_nothing(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from medbench_local.engine import llama
+    from medbench_local.engine.option_scores import score_many
 
-    inner = llama.score_many
     found = []
     for ahead in (False, True):
         monkeypatch.setattr(
-            llama,
-            "score_many",
-            lambda *given, ahead=ahead, **_: inner(*given, ahead=ahead),
+            "medbench_local.engine.llama.score_many",
+            lambda *given, ahead=ahead, **_: score_many(*given, ahead=ahead),
         )
         found.append(_score(models / "f16.gguf", [*QUESTIONS, *LONG], mode="fast", batch_tokens=256))
     assert found[0] == found[1]
