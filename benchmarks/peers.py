@@ -8,6 +8,9 @@ DIR is laid out like the data sets' own files; without ``--checkpoint`` it must 
 ``--layers`` layers, the real Llama-2 vocabulary. Random weights take the time that trained ones take; what is seen of
 differences says something of the arithmetic, and nothing of a trained model.
 
+The questions asked are those at the middles of equal parts of the test set, ordered by length: few questions are as
+long, in the mean, as all of them.
+
 Each way reads the log-probabilities of the letters behind each prompt, which are single tokens: the case in which the
 harness needs one pass for all options of a question. Tokenising counts, loading does not, and plain llama.cpp gets
 tokens. Every round runs each way once, in turn; the table shows medians of processor seconds of all processes of a
@@ -282,17 +285,18 @@ def write_checkpoint(folder: Path, layers: int, vocabulary: Path) -> None:
 
 
 def read_questions(data: Path, checkpoint: Path, shots: int, count: int) -> list[Question]:
-    """The first questions of the test set, prompted as the study prompts them."""
+    """Questions of the test set as short and as long as its own are, prompted as the study prompts them."""
     rows = task_prompts(
         str(checkpoint),
         "medqa",
         shots=shots,
-        items=slice(0, count),
         chat_template="none",
         data_dir=data,
         offline=True,
     )
-    return [Question(row.prompt, tuple(label.strip("()[].") for label in row.options)) for row in rows]
+    rows.sort(key=lambda row: (len(row.prompt), row.item))
+    chosen = [rows[(2 * place + 1) * len(rows) // (2 * count)] for place in range(count)]
+    return [Question(row.prompt, tuple(label.strip("()[].") for label in row.options)) for row in chosen]
 
 
 @contextmanager
