@@ -32,6 +32,10 @@ MOST_THREADS = 512
 """What ggml has room for; more end in a segmentation fault."""
 
 
+TOKENS_PER_PACK = 4096
+"""New tokens in a pack unless told otherwise: seconds of work on a laptop, so little is lost with it."""
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """How a model is loaded and decoded; all of it goes into the manifest.
@@ -47,7 +51,9 @@ class EngineOptions:
         threads: CPU threads, or None for the number of physical cores.
         gpu_layers: layers on the GPU; -1 all, 0 none.
         batch_tokens: most tokens in one decode.
-        parallel: questions decoded at once in "fast" mode and in generation.
+        parallel: texts continued at once in generation, and questions decoded at once in "fast" mode on a processor.
+        questions: most questions decoded at once in "fast" mode; None for `parallel`, and on a GPU for as many as
+            ``batch_tokens`` have room for.
         cache: type of the attention cache; "f16" takes half the memory. In "exact" mode it moves log-probabilities
             by up to about 0.07; in "reproducible" mode it changes no bit and is up to an eighth slower; the "fast" mode
             always has "f16", and so has thinking but for the "exact" mode (docs/thinking.md).
@@ -65,6 +71,7 @@ class EngineOptions:
     gpu_layers: int = -1
     batch_tokens: int = 2048
     parallel: int = 8
+    questions: int | None = None
     cache: Literal["f32", "f16"] = "f32"
     repack: bool = True
     vision: str = ""
@@ -92,6 +99,7 @@ class EngineInfo:
         thinking: what decides what is thought, beside ``numerics``; part of the key of every trace.
         vocabulary: number of tokens; larger ids stand for pictures.
         picture_tokens: ids that a picture takes in a token list; 0 for a model that reads text only.
+        pack_tokens: new tokens that a pack should have: a few seconds of work.
     """
 
     model: str
@@ -107,6 +115,7 @@ class EngineInfo:
     thinking: str = ""
     vocabulary: int = 0
     picture_tokens: int = 0
+    pack_tokens: int = TOKENS_PER_PACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +344,47 @@ class Engine(Protocol):
 
 ROWS = 128
 """Most logits rows of one decode."""
+
+SEQUENCES = 64
+"""Most sequences of a context: a decoded prefix and 63 branches."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is decoded at once.
+
+    Attributes:
+        micro_batch: most tokens computed together.
+        rows: most logits rows of one decode, at least `ROWS`; what is longer than `ROWS` is cut all the same.
+        sequences: most sequences.
+        pack_tokens: new tokens that a pack should have. Between packs a device waits for what is kept and sent.
+    """
+
+    micro_batch: int
+    rows: int = ROWS
+    sequences: int = SEQUENCES
+    pack_tokens: int = TOKENS_PER_PACK
+
+
+def limits(mode: Mode, *, gpu: bool) -> Limits:
+    """What is decoded at once in this mode, on a GPU or on the processor.
+
+    More tokens would need more memory and are not faster on processors. A GPU is idle for the most part of a small
+    decode; llama.cpp has room for 256 sequences.
+    """
+    if not gpu:
+        return Limits(512)
+    pack = 8 * TOKENS_PER_PACK
+    if mode != "fast":
+        return Limits(2048, pack_tokens=pack)
+    return Limits(2048, rows=512, sequences=256, pack_tokens=pack)
+
+
+def questions_together(options: EngineOptions, *, gpu: bool) -> int:
+    """Most questions in one decode of the "fast" mode; its tokens may allow fewer."""
+    if options.questions is not None:
+        return options.questions
+    return limits("fast", gpu=True).sequences - 1 if gpu else options.parallel
 
 
 def states_needed(options: EngineOptions) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medbench_local.engine import devices
-from medbench_local.engine.base import EngineInfo, EngineOptions
+from medbench_local.engine.base import EngineInfo, EngineOptions, limits, questions_together
 from medbench_local.engine.bindings import versions
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.support import ExactLimit
@@ -64,7 +64,7 @@ def describe(
     if visual is not None:
         numerics |= visual.numerics
     elif options.mode == "fast":
-        together = "1 question" if model.has_state else f"{options.parallel} questions"
+        together = "1 question" if model.has_state else f"{questions_together(options, gpu=gpu)} questions"
         numerics["batch"] = f"{together}, {options.batch_tokens} tokens at once"
     return EngineInfo(
         model=str(path),
@@ -80,6 +80,7 @@ def describe(
         thinking=thinking,
         vocabulary=model.vocabulary,
         picture_tokens=0 if visual is None else visual.picture_tokens,
+        pack_tokens=limits(options.mode, gpu=gpu).pack_tokens,
     )
 
 

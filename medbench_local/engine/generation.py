@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Sequence
 
 from medbench_local.engine.base import GenerateRequest
-from medbench_local.engine.llama_context import Context, Row
+from medbench_local.engine.llama_context import Context, Span
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.logits import best_token
 from medbench_local.engine.prefix import PrefixCache
@@ -77,25 +77,25 @@ def generate_together(
     held = cache.hold(contexts[0][: cache.rest(contexts, prefix)])
     texts = [Continuation(request.stop, request.max_tokens) for request in requests]
     positions = [len(request.context) for request in requests]
-    rows: list[Row] = []
+    spans: list[Span] = []
 
     def take(number: int, index: int) -> None:
-        """Read the next token of a request; its row goes into the next decode unless it is done."""
+        """Read the next token of a request; it goes into the next decode unless it is done."""
         if texts[number].done:  # nothing was asked for
             return
         token = best_token(context.logits(index))
         texts[number].add(model.piece(token), ends=model.ends(token))
         if not texts[number].done:
-            rows.append(Row(token, positions[number], [number + 1], wanted=True))
+            spans.append(Span((token,), positions[number], [number + 1], wanted=1))
             positions[number] += 1
 
     for number, request in enumerate(requests):
         take(number, cache.begin(request.context, held, number + 1))
-    while rows:
-        decoded, rows = rows, []
+    while spans:
+        decoded, spans = spans, []
         context.decode(decoded)
-        for index, row in enumerate(decoded):
-            take(row.sequences[0] - 1, index)
+        for index, span in enumerate(decoded):
+            take(span.sequences[0] - 1, index)
     for number in range(len(requests)):
         context.cut(number + 1)
     return [text.text for text in texts]

@@ -13,6 +13,7 @@ from medbench_local.engine import devices
 from medbench_local.engine.base import (
     MOST_THREADS,
     ROWS,
+    SEQUENCES,
     Bos,
     Closing,
     EngineInfo,
@@ -27,11 +28,13 @@ from medbench_local.engine.base import (
     Tokens,
     Trace,
     WorkDone,
+    limits,
+    questions_together,
     states_needed,
 )
 from medbench_local.engine.description import describe
 from medbench_local.engine.generation import generate_together
-from medbench_local.engine.llama_context import SEQUENCES, Context
+from medbench_local.engine.llama_context import Context
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.memory import memory_available, slots_that_fit
 from medbench_local.engine.option_scores import score_each, score_many
@@ -46,9 +49,6 @@ from medbench_local.files.gguf_header import read_gguf_header
 
 if TYPE_CHECKING:
     from medbench_local.engine.visual import Visual
-
-MICRO_BATCH = 512
-"""Most tokens computed together: more would need more memory and is not faster on processors."""
 
 SMALLEST_BATCH = 2 * ROWS
 
@@ -114,7 +114,9 @@ class LlamaEngine(Closing):
             if options.vision:
                 self._visual = self._opened(Path(options.vision))
             if not options.vocabulary_only:
-                self._make_context(min(options.n_ctx, FIRST_CONTEXT), self._to_score)
+                # No larger than the first context of a GPU would its micro-batch be: it may decide bits there.
+                first = max(FIRST_CONTEXT, limits(options.mode, gpu=gpu).micro_batch)
+                self._make_context(min(options.n_ctx, first), self._to_score)
             self._info = describe(
                 self._model,
                 options,
@@ -186,15 +188,20 @@ class LlamaEngine(Closing):
         """What a context is made with."""
         size = max(n_ctx, SMALLEST_BATCH)
         batch = min(self._options.batch_tokens, size)
+        most = limits(kind.mode, gpu=self._gpu)
+        micro_batch = min(batch, most.micro_batch)
         return {
             "n_ctx": size,
-            "batch": batch if kind.mode == "fast" else min(batch, MICRO_BATCH),
-            "micro_batch": min(batch, MICRO_BATCH),
+            "batch": batch if kind.mode == "fast" else micro_batch,
+            "micro_batch": micro_batch,
             "threads": self._threads,
             "mode": kind.mode,
             "f32_cache": kind.f32_cache,
             "gpu": self._gpu,
-            "sequences": states_needed(self._options) if self._model.has_state else SEQUENCES,
+            "sequences": states_needed(self._options)
+            if self._model.has_state
+            else min(batch, most.sequences),
+            "rows": min(batch, most.rows),
         }
 
     def _describe_thinking(self) -> str:
@@ -242,13 +249,14 @@ class LlamaEngine(Closing):
         """See `Engine.score`."""
         requests = [request for request in pack.requests if isinstance(request, ScoreRequest)]
         context = self._begin(pack, len(requests), "score", self._to_score)
-        prefix, parallel = len(pack.prefix), self._options.parallel
+        prefix = len(pack.prefix)
         with self._tidy():
             if self._model.has_state:
                 prefix = reusable_prefix(requests, prefix, self._cache.least_rows)
                 return [score_by_state(request, prefix, context, self._cache) for request in requests]
             if self._options.mode == "fast" and self._visual is None:
-                return score_many(requests, prefix, parallel, context, self._cache)
+                together = questions_together(self._options, gpu=self._gpu)
+                return score_many(requests, prefix, together, context, self._cache, ahead=self._gpu)
             return score_each(requests, prefix, context, self._cache)
 
     def generate(self, pack: Pack) -> list[str]:
@@ -360,7 +368,10 @@ class LlamaEngine(Closing):
                 needed = max(needed, own)
         if self._options.mode == "fast" and self._visual is None:
             # Which questions are decoded together must not depend on how far the cache has grown.
-            needed = max(needed, min(len(pack.prefix) + self._options.batch_tokens, self._options.n_ctx))
+            room = len(pack.prefix) + self._options.batch_tokens
+            # Cells of the cache, of which no question has more than it would have alone.
+            more = self._gpu and (self._limit is None or not self._limit.context)
+            needed = max(needed, room if more else min(room, self._options.n_ctx))
         if self._kind != kind:
             # One for slots may be larger than questions that are scored together may depend on.
             self._make_context(min(self._context.n_ctx, self._options.n_ctx), kind)
@@ -432,6 +443,9 @@ def _check(options: EngineOptions) -> None:
         raise EngineError(f"The batch must be at least {SMALLEST_BATCH} tokens, not {options.batch_tokens}.")
     if not 1 <= options.parallel < SEQUENCES:
         raise EngineError(f"1 to {SEQUENCES - 1} questions can be decoded at once, not {options.parallel}.")
+    most = limits("fast", gpu=True).sequences - 1
+    if options.questions is not None and not 1 <= options.questions <= most:
+        raise EngineError(f"1 to {most} questions can be decoded at once, not {options.questions}.")
     if options.n_ctx < 1:
         raise EngineError(f"The context must be at least 1 token, not {options.n_ctx}.")
     if options.threads is not None and not 1 <= options.threads <= MOST_THREADS:

@@ -6,22 +6,18 @@ llama.cpp answers misuse with abort(), so every size is checked here before it i
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.engine.base import ROWS, Mode, Tokens
+from medbench_local.engine.base import ROWS, SEQUENCES, Mode
 from medbench_local.engine.bindings import LOG, llama_cpp, set_fields
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.runs import Runs
 from medbench_local.engine.stop import STOP
 from medbench_local.errors import CancelledError, EngineError
-
-SEQUENCES = 64
-"""Sequences of every context: a decoded prefix and 63 branches."""
 
 _F32, _F16 = 0, 1
 _ABORTED = 2
@@ -38,20 +34,20 @@ def _flash_attention(mode: Mode) -> int:
     return types[mode]
 
 
-class Row(NamedTuple):
-    """One token of a decode.
+class Span(NamedTuple):
+    """Tokens that follow each other in a decode.
 
     Attributes:
-        token: its id.
-        position: its place in its sequences.
-        sequences: the sequences it belongs to; several only if they are equal so far.
-        wanted: whether its logits are read.
+        tokens: their ids, at least one.
+        position: the place of the first one in its sequences.
+        sequences: the sequences that they belong to; several only if they are equal so far.
+        wanted: of how many of the last tokens the logits are read.
     """
 
-    token: int
+    tokens: Sequence[int]
     position: int
     sequences: Sequence[int]
-    wanted: bool = False
+    wanted: int = 0
 
 
 class Context:
@@ -67,6 +63,7 @@ class Context:
         f32_cache: 32 bits for keys and values instead of 16.
         gpu: whether any device but the processor may be used.
         sequences: most sequences at a time. A model with a running state has room for a state of each.
+        rows: most tokens of one decode whose logits are read.
         runs: how prompts are cut into decodes; by default only where they are long.
         watch: a C function that llama.cpp calls with what it computes (``cb_eval``), or None.
 
@@ -86,6 +83,7 @@ class Context:
         f32_cache: bool,
         gpu: bool,
         sequences: int = SEQUENCES,
+        rows: int = ROWS,
         runs: Runs | None = None,
         watch: Any = None,
     ) -> None:
@@ -96,7 +94,7 @@ class Context:
             n_batch=batch,
             n_ubatch=micro_batch,
             n_seq_max=sequences,
-            n_outputs_max=ROWS,
+            n_outputs_max=rows,
             n_threads=threads,
             n_threads_batch=threads,
             flash_attn_type=_flash_attention(mode),
@@ -119,6 +117,8 @@ class Context:
         self.mode = mode
         self.f32_cache = f32_cache
         self.has_state = model.has_state
+        self.sequences = sequences
+        self.rows = rows
         self.handle: Any = llama_cpp.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise EngineError(
@@ -137,10 +137,10 @@ class Context:
         self._positions = np.zeros(self.batch, np.int32)
         self._counts = np.zeros(self.batch, np.int32)
         self._wanted = np.zeros(self.batch, np.int8)
-        self._sequences = np.zeros((self.batch, SEQUENCES), np.int32)
+        self._sequences = np.zeros((self.batch, self.sequences), np.int32)
         width = self._sequences.strides[0]
         start = self._sequences.ctypes.data
-        self._pointers = np.array([start + i * width for i in range(self.batch)], np.uintp)
+        self._pointers = np.arange(self.batch, dtype=np.uintp) * width + start
         self._batch = self._batch_of(token=self._tokens)
 
     def _batch_of(self, **arrays: NDArray[Any]) -> Any:
@@ -163,44 +163,52 @@ class Context:
             llama_cpp.llama_free(self.handle)
             self.handle = None
 
-    def decode(self, rows: Sequence[Row]) -> None:
-        """Compute ``rows`` and add them to their sequences.
+    def decode(self, spans: Sequence[Span]) -> None:
+        """Compute the tokens of ``spans`` and add them to their sequences.
 
         Raises:
             CancelledError: it was asked to stop; the cache is empty then.
             EngineError: llama.cpp could not; likewise.
         """
-        tokens = self._arrange(rows)
-        for token in (min(tokens), max(tokens)):
+        count = self._arrange(spans)
+        tokens = self._tokens[:count]
+        for part, span in self._places(spans):
+            tokens[part] = span.tokens
+        for token in (int(tokens.min()), int(tokens.max())):
             if not 0 <= token < self._model.vocabulary:
                 raise EngineError(
                     f"Token {token} is not in the vocabulary of {self._model.vocabulary} tokens."
                 )
-        self._tokens[: len(tokens)] = tokens
-        self._compute(self._batch, len(tokens))
+        self._compute(self._batch, count)
 
-    def _arrange(self, rows: Sequence[Row]) -> Tokens:
-        """Fill the shared arrays for a decode.
+    @staticmethod
+    def _places(spans: Sequence[Span]) -> Iterator[tuple[slice, Span]]:
+        """Where the tokens of each span are in the decode."""
+        start = 0
+        for span in spans:
+            end = start + len(span.tokens)
+            yield slice(start, end), span
+            start = end
+
+    def _arrange(self, spans: Sequence[Span]) -> int:
+        """Fill the shared arrays, but for the tokens, for a decode.
 
         Returns:
-            The rows' tokens.
+            The number of tokens.
         """
-        count = len(rows)
+        count = sum(len(span.tokens) for span in spans)
         if not 1 <= count <= self.batch:
             raise EngineError(f"{count} tokens cannot be decoded at once; the batch holds 1 to {self.batch}.")
-        tokens: Tokens
-        tokens, positions, sequences, wanted = zip(*rows, strict=True)
-        if sum(wanted) > ROWS:
-            raise EngineError(f"More than {ROWS} rows of logits were asked of one decode.")
-        self._positions[:count] = positions
-        self._counts[:count] = list(map(len, sequences))
-        self._wanted[:count] = wanted
-        start = 0
-        for own, alike in groupby(sequences):
-            end = start + len(list(alike))
-            self._sequences[start:end, : len(own)] = own
-            start = end
-        return tokens
+        if sum(span.wanted for span in spans) > self.rows:
+            raise EngineError(f"More than {self.rows} rows of logits were asked of one decode.")
+        self._wanted[:count] = 0
+        for part, span in self._places(spans):
+            self._positions[part] = np.arange(span.position, span.position + len(span.tokens))
+            self._counts[part] = len(span.sequences)
+            self._sequences[part, : len(span.sequences)] = span.sequences
+            if span.wanted:
+                self._wanted[part][-span.wanted :] = 1
+        return count
 
     def _compute(self, batch: Any, count: int) -> None:
         """Decode the ``count`` first rows of a batch that is filled."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from medbench_local.engine.base import ROWS, EngineOptions, states_needed
+from medbench_local.engine.base import EngineOptions, limits, states_needed
+from medbench_local.engine.build import may_use_gpu
 from medbench_local.errors import DoesNotFitError
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.files.gguf_shape import model_shape
@@ -73,7 +74,8 @@ def memory_needed(
     wide = options.cache == "f32" and (
         options.mode == "exact" or (options.mode == "reproducible" and (not thinks or bool(options.vision)))
     )
-    rows = min(options.batch_tokens, 512, context)
+    most = limits(options.mode, gpu=options.gpu_layers != 0 and may_use_gpu())
+    rows = min(options.batch_tokens, most.micro_batch, context)
     # The mask, one more for layers with windows; flash attention has them in 16 bits, and so are its keys and values,
     # otherwise every row's scores over the whole context for all heads.
     if exact:
@@ -85,7 +87,7 @@ def memory_needed(
         * rows
         * (4 * max(shape.width, shape.attended) + shape.kv_layer + 3 * shape.hidden + 6 * shape.inner)
     )
-    logits = 2 * 4 * ROWS * shape.vocabulary
+    logits = 2 * 4 * most.rows * shape.vocabulary
     return MemoryEstimate(
         weights=shape.weights + sees[0],
         cache=context * shape.kv_width * (4 if wide else 2) + 4 * shape.state * states_needed(options),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.engine.base import ROWS, OptionScores, ScoreRequest, Tokens
-from medbench_local.engine.llama_context import SEQUENCES, Context, Row
+from medbench_local.engine.base import ROWS, SEQUENCES, OptionScores, ScoreRequest, Tokens
+from medbench_local.engine.llama_context import Context, Span
 from medbench_local.engine.logits import not_finite
 from medbench_local.engine.packs import new_tokens, shared_beginning
 from medbench_local.engine.prefix import PrefixCache
@@ -73,8 +75,12 @@ def _parts(request: ScoreRequest) -> Iterator[_Part]:
             yield _Part(request.context + continuation[:start], (), ((index, piece),))
 
 
+Logits = Callable[[int], NDArray[np.float32]]
+"""The logits of a row of a decode."""
+
+
 class _Branches:
-    """The rows of one part and where its logits will be."""
+    """The tokens of one part and where its logits will be."""
 
     def __init__(self, part: _Part, held: int, first_sequence: int) -> None:
         self.part = part
@@ -82,32 +88,39 @@ class _Branches:
         self.sequences = list(range(first_sequence, first_sequence + max(1, len(longer))))
         tail = part.context[held:] + part.trunk
         self.tail = len(tail)
-        unread = self.tail - 1 - len(part.trunk)
-        self.rows = [Row(token, held + i, self.sequences, wanted=i >= unread) for i, token in enumerate(tail)]
+        self.spans = [Span(tail, held, self.sequences, wanted=1 + len(part.trunk))]
         for sequence, tokens in zip(self.sequences, longer, strict=False):
-            for i, token in enumerate(tokens[:-1]):
-                self.rows.append(Row(token, held + self.tail + i, [sequence], wanted=True))
+            self.spans.append(Span(tokens[:-1], held + self.tail, [sequence], wanted=len(tokens) - 1))
+        self.size = sum(len(span.tokens) for span in self.spans)
 
-    def read(self, context: Context, offset: int) -> list[tuple[int | None, float]]:
+    def behind(self, before: int) -> list[Span]:
+        """What is decoded when the first ``before`` tokens of the tail are; fewer than may not be read."""
+        first = self.spans[0]
+        later = first._replace(tokens=first.tokens[before:], position=first.position + before)
+        return [later, *self.spans[1:]]
+
+    def wanted(self, offset: int) -> list[int]:
+        """The rows that `read` reads."""
+        first = offset + self.tail - 1 - len(self.part.trunk)
+        return list(range(first, offset + self.size))
+
+    def read(self, logits: Logits, offset: int) -> list[tuple[int | None, float]]:
         """(index of the continuation, joint log-probability of its piece) after the decode; None: of the trunk.
 
         Args:
-            context: which has just decoded.
-            offset: index of this part's first row in that decode (negative if some came before).
+            logits: of the decode.
+            offset: index of this part's first token in that decode (negative if some came before).
         """
         end = offset + self.tail
         trunk = self.part.trunk
         shared = [
-            log_probabilities(context.logits(end - 1 - len(trunk) + i), [token])[0]
-            for i, token in enumerate(trunk)
+            log_probabilities(logits(end - 1 - len(trunk) + i), [token])[0] for i, token in enumerate(trunk)
         ]
         sums: list[tuple[int | None, float]] = [(None, math.fsum(shared))] if trunk else []
         firsts = [tokens[0] for _, tokens in self.part.pieces]
-        begun = log_probabilities(context.logits(end - 1), firsts)
+        begun = log_probabilities(logits(end - 1), firsts)
         for (index, tokens), first in zip(self.part.pieces, begun, strict=True):
-            later = [
-                log_probabilities(context.logits(end + i), [token])[0] for i, token in enumerate(tokens[1:])
-            ]
+            later = [log_probabilities(logits(end + i), [token])[0] for i, token in enumerate(tokens[1:])]
             end += len(tokens) - 1
             sums.append((index, math.fsum([first, *later])))
         return sums
@@ -137,11 +150,11 @@ def score_one(request: ScoreRequest, prefix: int, context: Context, cache: Prefi
         reusable = prefix if len(parts) == 1 else len(part.context)
         held = cache.hold(part.context[: cache.rest([part.context], reusable)])
         branches = _Branches(part, held, 1)
-        before = cache.ahead(part.context, held, len(branches.rows))
+        before = cache.ahead(part.context, held, branches.size)
         context.branch(0, branches.sequences)
         cache.extend(part.context[held : held + before], held, branches.sequences)
-        context.decode(branches.rows[before:])
-        sums += branches.read(context, -before)
+        context.decode(branches.behind(before))
+        sums += branches.read(context.logits, -before)
         for sequence in branches.sequences:
             context.cut(sequence)
     return _collect(request, sums)
@@ -171,61 +184,138 @@ def score_each(
 
 
 def score_many(
-    requests: Sequence[ScoreRequest], prefix: int, parallel: int, context: Context, cache: PrefixCache
+    requests: Sequence[ScoreRequest],
+    prefix: int,
+    most: int,
+    context: Context,
+    cache: PrefixCache,
+    *,
+    ahead: bool = False,
 ) -> list[OptionScores]:
     """Score requests with several in one decode: faster on some devices, other last bits.
 
     Args:
         requests: each fits the context and begins with the same ``prefix`` tokens.
         prefix: number of shared tokens.
-        parallel: most requests in one decode.
+        most: most requests in one decode.
         context: the context.
         cache: of that context.
+        ahead: read the logits of a decode in another thread while the next one is computed; for devices that leave the
+            processor idle meanwhile. The results are the same: what is read is copied first.
     """
     scores: list[OptionScores] = []
-    group: list[ScoreRequest] = []
-    for request in [*requests, None]:
-        if request is not None and _fits([*group, request], prefix, parallel, context):
-            group.append(request)
-            continue
-        if len(group) > 1:
-            scores += _score_group(group, prefix, context, cache)
-        else:
-            scores += [score_one(alone, prefix, context, cache) for alone in group]
-        group = [] if request is None else [request]
+    reading: Future[list[OptionScores]] | None = None
+    with ThreadPoolExecutor(1) as reader:
+        for group in _groups(requests, prefix, most, context):
+            if len(group) == 1:
+                read = _of_one(score_one(group[0], prefix, context, cache))
+            else:
+                read = _decode_group(group, prefix, context, cache, keep=ahead)
+            if reading is not None:  # one decode is read at a time, so that what is copied stays small
+                scores += reading.result()
+                reading = None
+            if ahead:
+                reading = reader.submit(read)
+            else:
+                scores += read()
+        if reading is not None:
+            scores += reading.result()
     return scores
 
 
-def _fits(group: Sequence[ScoreRequest], prefix: int, parallel: int, context: Context) -> bool:
-    parts = [list(_parts(request)) for request in group]
-    tokens = sum(new_tokens(request, prefix) for request in group)
-    return len(group) == 1 or (
-        all(len(found) == 1 for found in parts)
-        and len(group) <= parallel
-        and sum(len(found[0].pieces) for found in parts) < SEQUENCES
-        and sum(found[0].rows for found in parts) <= ROWS
-        and tokens <= context.batch
-        and prefix + tokens <= context.n_ctx
-    )
+def _of_one(score: OptionScores) -> Callable[[], list[OptionScores]]:
+    return lambda: [score]
 
 
-def _score_group(
-    group: Sequence[ScoreRequest], prefix: int, context: Context, cache: PrefixCache
-) -> list[OptionScores]:
+def _groups(
+    requests: Sequence[ScoreRequest], prefix: int, most: int, context: Context
+) -> Iterator[list[ScoreRequest]]:
+    """Cut requests, in their order, into groups that fit one decode; what does not fit with others is alone."""
+    group: list[ScoreRequest] = []
+    filled = _Room()
+    for request in requests:
+        needed = _room_of(request, prefix)
+        together = filled + needed
+        if group and not (together.fits(context, prefix) and len(group) < most):
+            yield group
+            group, together = [], needed
+        group.append(request)
+        filled = together
+    if group:
+        yield group
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What requests need of a decode.
+
+    Attributes:
+        tokens, sequences, rows: of all of them.
+        whole: whether each is one part.
+    """
+
+    tokens: int = 0
+    sequences: int = 0
+    rows: int = 0
+    whole: bool = True
+
+    def __add__(self, other: _Room) -> _Room:
+        return _Room(
+            self.tokens + other.tokens,
+            self.sequences + other.sequences,
+            self.rows + other.rows,
+            self.whole and other.whole,
+        )
+
+    def fits(self, context: Context, prefix: int) -> bool:
+        """Whether it is one decode behind a prefix of so many tokens."""
+        return (
+            self.whole
+            and self.sequences < context.sequences
+            and self.rows <= context.rows
+            and self.tokens <= context.batch
+            and prefix + self.tokens <= context.n_ctx
+        )
+
+
+def _room_of(request: ScoreRequest, prefix: int) -> _Room:
+    first, *others = _parts(request)
+    return _Room(new_tokens(request, prefix), len(first.pieces), first.rows, not others)
+
+
+def _decode_group(
+    group: Sequence[ScoreRequest], prefix: int, context: Context, cache: PrefixCache, *, keep: bool
+) -> Callable[[], list[OptionScores]]:
+    """Decode requests together.
+
+    Args:
+        group: the requests.
+        prefix: number of tokens that they share.
+        context: the context.
+        cache: of that context.
+        keep: copy what is read, so that it may be read when the context has gone on.
+
+    Returns:
+        What reads the scores.
+    """
     shortest = min(len(request.context) for request in group)
     held = cache.hold(group[0].context[: min(prefix, shortest - 1)])
-    all_branches: list[_Branches] = []
+    branches: list[_Branches] = []
     sequence = 1
     for request in group:
         (part,) = _parts(request)
-        all_branches.append(_Branches(part, held, sequence))
-        sequence += len(all_branches[-1].sequences)
+        branches.append(_Branches(part, held, sequence))
+        sequence += len(branches[-1].sequences)
     context.branch(0, range(1, sequence))
-    context.decode([row for branches in all_branches for row in branches.rows])
-    scores, offset = [], 0
-    for request, branches in zip(group, all_branches, strict=True):
-        scores.append(_collect(request, branches.read(context, offset)))
-        offset += len(branches.rows)
+    context.decode([span for one in branches for span in one.spans])
+    offsets = [0, *accumulate(one.size for one in branches)]
     for used in range(1, sequence):
         context.cut(used)
-    return scores
+    logits: Logits = context.logits
+    if keep:
+        wanted = (row for one, offset in zip(branches, offsets, strict=False) for row in one.wanted(offset))
+        logits = {row: context.logits(row).copy() for row in wanted}.__getitem__
+    return lambda: [
+        _collect(request, one.read(logits, offset))
+        for request, one, offset in zip(group, branches, offsets, strict=False)
+    ]

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from medbench_local.engine.base import GenerateRequest, Pack, ScoreRequest, ThinkRequest, Tokens
+from medbench_local.engine.base import (
+    TOKENS_PER_PACK,
+    GenerateRequest,
+    Pack,
+    ScoreRequest,
+    ThinkRequest,
+    Tokens,
+)
 
 Request = TypeVar("Request", ScoreRequest, GenerateRequest)
-
-TOKENS_PER_PACK = 4096
-"""New tokens in a pack unless told otherwise: seconds of work on a laptop, so little is lost with it."""
 
 
 def shared_length(first: Sequence[int], second: Sequence[int]) -> int:

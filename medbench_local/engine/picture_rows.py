@@ -14,7 +14,7 @@ import numpy as np
 from medbench_local.engine.base import PictureTokens, Tokens
 from medbench_local.engine.bindings import llama_cpp
 from medbench_local.engine.kept import Kept
-from medbench_local.engine.llama_context import Context, Row
+from medbench_local.engine.llama_context import Context, Span
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.logits import not_finite
 from medbench_local.engine.picture_prompts import Tokenize, tokenizer_around, tokenizer_of
@@ -130,12 +130,13 @@ class _RowsContext(Context):
         self._numbers = np.zeros((self.batch, model.width), np.float32)
         self._rows_batch = self._batch_of(embd=self._numbers)
 
-    def decode(self, rows: Sequence[Row]) -> None:
+    def decode(self, spans: Sequence[Span]) -> None:
         """See `Context.decode`; all ids beyond the vocabulary, or none."""
-        if not rows or rows[0].token < self._model.vocabulary:
-            super().decode(rows)
+        if not spans or spans[0].tokens[0] < self._model.vocabulary:
+            super().decode(spans)
             return
-        tokens = self._arrange(rows)
+        self._arrange(spans)
+        tokens = [token for span in spans for token in span.tokens]
         self._numbers[: len(tokens)] = self._pictures.rows(tokens)
         if self._pictures.causal:
             self._compute(self._rows_batch, len(tokens))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medbench_local.engine.base import LEAST_ROWS, Tokens
-from medbench_local.engine.llama_context import Context, Row
+from medbench_local.engine.llama_context import Context, Span
 from medbench_local.engine.runs import common_rest
 
 
@@ -65,9 +65,7 @@ class PrefixCache:
         """Decode ``tokens`` from ``position`` on into ``sequences``, reading nothing."""
         for run in self._runs.split(tokens):
             for size in chunks(len(run), self._context.micro_batch):
-                self._context.decode(
-                    [Row(token, position + i, sequences) for i, token in enumerate(run[:size])]
-                )
+                self._context.decode([Span(run[:size], position, sequences)])
                 run, position = run[size:], position + size
 
     def ahead(self, tokens: Tokens, held: int, rows: int) -> int:
@@ -98,13 +96,7 @@ class PrefixCache:
         tail = tokens[held:]
         before = self.ahead(tokens, held, len(tail))
         self.extend(tail[:before], held, [sequence])
-        self._context.decode(
-            [
-                Row(token, held + i, [sequence], wanted=i == len(tail) - 1)
-                for i, token in enumerate(tail)
-                if i >= before
-            ]
-        )
+        self._context.decode([Span(tail[before:], held + before, [sequence], wanted=1)])
         return len(tail) - before - 1
 
     def forget(self) -> None:

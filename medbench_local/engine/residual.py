@@ -17,7 +17,7 @@ from medbench_local.engine.base import LEAST_ROWS, EngineOptions
 from medbench_local.engine.bindings import llama_cpp
 from medbench_local.engine.devices import declare, libraries
 from medbench_local.engine.kept import Kept
-from medbench_local.engine.llama_context import Context, Row
+from medbench_local.engine.llama_context import Context, Span
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.picture_prompts import tokenizer_of
 from medbench_local.engine.stop import STOP
@@ -101,12 +101,7 @@ class Residual(Visual):
             try:
                 if hook is not None and rewrite is not None:
                     hook.begin(_TESTED, self._model.width, rewrite)
-                context.decode(
-                    [
-                        Row(token, place, [0], wanted=place == _TESTED - 1)
-                        for place, token in enumerate(tokens)
-                    ]
-                )
+                context.decode([Span(tokens, 0, [0], wanted=1)])
                 if hook is not None:
                     hook.end()
                 found[name] = context.logits(_TESTED - 1).tobytes()
@@ -223,25 +218,24 @@ class _ResidualContext(Context):
         self._tags: dict[int, list[tuple[int, int]]] = {}
         super().__init__(model, watch=self._hook.callback, **settings)
 
-    def decode(self, rows: Sequence[Row]) -> None:
+    def decode(self, spans: Sequence[Span]) -> None:
         """See `Context.decode`; all in one micro-batch."""
-        if len(rows) > self.micro_batch:
-            raise EngineError(
-                f"{len(rows)} rows cannot look at pictures at once, only up to {self.micro_batch}."
-            )
-        plain: list[Row] = []
+        count = sum(len(span.tokens) for span in spans)
+        if count > self.micro_batch:
+            raise EngineError(f"{count} rows cannot look at pictures at once, only up to {self.micro_batch}.")
+        plain: list[Span] = []
         firsts: list[int] = []
         tag, vocabulary = self._pictures.tag, self._model.vocabulary
-        for row in rows:
-            if row.token == tag or row.token >= vocabulary:
-                shown = (row.position, _NOTHING if row.token == tag else row.token)
-                for sequence in row.sequences:
-                    self._tags.setdefault(sequence, []).append(shown)
-                row = row._replace(token=tag)
-            plain.append(row)
-            tags = self._tags.get(row.sequences[0])
-            firsts.append(tags[-1][1] if tags else _NOTHING)
-        self._hook.begin(len(rows), self._model.width, self._pictures.look(firsts, rows[0].position))
+        for span in spans:
+            for position, token in enumerate(span.tokens, span.position):
+                if token == tag or token >= vocabulary:
+                    shown = (position, _NOTHING if token == tag else token)
+                    for sequence in span.sequences:
+                        self._tags.setdefault(sequence, []).append(shown)
+                tags = self._tags.get(span.sequences[0])
+                firsts.append(tags[-1][1] if tags else _NOTHING)
+            plain.append(span._replace(tokens=[tag if one >= vocabulary else one for one in span.tokens]))
+        self._hook.begin(count, self._model.width, self._pictures.look(firsts, spans[0].position))
         super().decode(plain)
         try:
             self._hook.end()

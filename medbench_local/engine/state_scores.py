@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from medbench_local.engine.base import ROWS, OptionScores, ScoreRequest, Tokens
-from medbench_local.engine.llama_context import Context, Row
+from medbench_local.engine.llama_context import Context, Span
 from medbench_local.engine.option_scores import log_probabilities
 from medbench_local.engine.packs import shared_beginning
 from medbench_local.engine.prefix import PrefixCache
@@ -89,9 +89,7 @@ def _decode(text: Tokens, stem: int, wanted: int, context: Context, cache: Prefi
     start = stem + before
     cache.extend(text[stem:start], stem, [_BRANCH])
     unread = len(text) - wanted
-    context.decode(
-        [Row(text[place], place, [_BRANCH], wanted=place >= unread) for place in range(start, len(text))]
-    )
+    context.decode([Span(text[start:], start, [_BRANCH], wanted=wanted)])
     return unread - start
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from medbench_local.engine.base import Heard, ThinkRequest, Tokens, Trace
-from medbench_local.engine.llama_context import Context, Row
+from medbench_local.engine.llama_context import Context, Span
 from medbench_local.engine.llama_model import Model
 from medbench_local.engine.logits import best_token
 from medbench_local.engine.prefix import PrefixCache
@@ -95,8 +95,8 @@ def think_all(
     working: list[_Slot] = []
     found: dict[int, Trace] = {}
 
-    def take(slot: _Slot, index: int) -> Row | None:
-        """Read the next token of a slot; the row that it is in the next decode, or None if it is done."""
+    def take(slot: _Slot, index: int) -> Span | None:
+        """Read the next token of a slot; what it is in the next decode, or None if it is done."""
         token = best_token(context.logits(index))
         thinking = slot.thinking
         thinking.add(token, model.piece(token, special=True), ends=model.ends(token))
@@ -110,9 +110,9 @@ def think_all(
         if written % _TOLD_EVERY == 0:
             heard(slot.number, written, None)
         slot.position += 1
-        return Row(token, slot.position - 1, [slot.sequence], wanted=True)
+        return Span((token,), slot.position - 1, [slot.sequence], wanted=1)
 
-    rows: list[Row] = []
+    spans: list[Span] = []
     while waiting or working:
         while waiting and free:
             number, request = waiting[0]
@@ -121,14 +121,14 @@ def think_all(
                 break
             waiting.popleft()
             free.pop()
-            row = take(slot, cache.begin(request.context, held, slot.sequence))
-            if row is not None:
+            span = take(slot, cache.begin(request.context, held, slot.sequence))
+            if span is not None:
                 working.append(slot)
-                rows.append(row)
-        if not rows:
+                spans.append(span)
+        if not spans:
             continue
-        context.decode(rows)
+        context.decode(spans)
         going = [(slot, take(slot, index)) for index, slot in enumerate(working)]
-        working = [slot for slot, row in going if row is not None]
-        rows = [row for _, row in going if row is not None]
+        working = [slot for slot, span in going if span is not None]
+        spans = [span for _, span in going if span is not None]
     return [found[number] for number in range(len(requests))]

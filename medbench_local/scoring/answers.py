@@ -335,7 +335,8 @@ class CellScorer:
         for dropped, prefix in sorted(prepared.prefixes.items()):
             rows = [row for row in wanted if prepared.prompts[row].dropped == dropped]
             start = 0
-            for pack in plan_packs([wanted[row] for row in rows], prefix):  # type: ignore[type-var]
+            requests = [wanted[row] for row in rows]
+            for pack in plan_packs(requests, prefix, self._engine.info.pack_tokens):  # type: ignore[type-var]
                 own = rows[start : start + len(pack.requests)]
                 start += len(own)
                 yield own, self._with_pictures(pack)

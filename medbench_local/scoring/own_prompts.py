@@ -197,7 +197,8 @@ def _score_block(
     tokenised = list(_tokenised(engine, requests, special, shown))
     score = [asked for asked, _ in tokenised]
     done = 0
-    for pack in plan_packs(score, common_prefix([request.context for request in score])):
+    prefix = common_prefix([request.context for request in score])
+    for pack in plan_packs(score, prefix, engine.info.pack_tokens):
         end = done + len(pack.requests)
         if end <= len(known):
             yield list(known[done:end]), False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medbench_local.engine.packs import TOKENS_PER_PACK
+from medbench_local.engine.base import TOKENS_PER_PACK
 
 Numbers = NDArray[np.float64]
 

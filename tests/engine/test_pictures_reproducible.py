@@ -19,7 +19,7 @@ from medbench_local.engine.base import (
     ThinkRequest,
     Tokens,
 )
-from medbench_local.engine.llama_context import Context, Row
+from medbench_local.engine.llama_context import Context, Span
 from medbench_local.engine.packs import common_prefix
 from medbench_local.vision.gated_block import TILE, GatedBlocks
 from tests.engine.seeing import QUESTION, Seeing, spelled, write_flamingo, write_llava
@@ -224,9 +224,9 @@ def test_fewest_rows_of_a_decode(small: Shown, monkeypatch: pytest.MonkeyPatch) 
     sizes: list[tuple[int, tuple[int, ...]]] = []
     arrange = Context._arrange
 
-    def counted(context: Context, rows: Sequence[Row]) -> Tokens:
-        sizes.append((rows[0].position, tuple(row.token for row in rows)))
-        return arrange(context, rows)
+    def counted(context: Context, spans: Sequence[Span]) -> int:
+        sizes.append((spans[0].position, tuple(token for span in spans for token in span.tokens)))
+        return arrange(context, spans)
 
     monkeypatch.setattr(Context, "_arrange", counted)
     requests = small.requests()

@@ -156,14 +156,14 @@ def test_short_prompts_do_not_depend_on_what_is_cached(model: Loadable) -> None:
 
 def test_fewest_rows_of_a_decode(model: Loadable, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the promise of equal bits rests on: so many rows, or a whole prompt with its options."""
-    from medbench_local.engine.llama_context import Context, Row
+    from medbench_local.engine.llama_context import Context, Span
 
     sizes: list[tuple[int, int]] = []
     decode = Context.decode
 
-    def counted(context: Context, rows: Sequence[Row]) -> None:
-        sizes.append((rows[0].position, len(rows)))
-        decode(context, rows)
+    def counted(context: Context, spans: Sequence[Span]) -> None:
+        sizes.append((spans[0].position, sum(len(span.tokens) for span in spans)))
+        decode(context, spans)
 
     monkeypatch.setattr(Context, "decode", counted)
     model.score([*SHORT, *REQUESTS], (), batch_tokens=256)
