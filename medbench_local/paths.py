@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,42 @@ def existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder as it was found, to be asked later whether its path still leads to it.
+
+    Attributes:
+        path: where it was found; a link stays one.
+        marks: device and number of what stands there, and of what it leads to.
+    """
+
+    path: Path
+    marks: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """What is there now.
+
+        Raises:
+            OSError: nothing is, or it cannot be looked at.
+        """
+        return cls(path, _marks(path))
+
+    def problem(self) -> str:
+        """What became of it, as the end of a sentence: "is gone", "is another one than before"; "" if it is there."""
+        try:
+            found = _marks(self.path)
+        except FileNotFoundError:
+            return "is a link to nothing now" if self.path.is_symlink() else "is gone"
+        except OSError as error:
+            return f"cannot be reached any more ({error.strerror})"
+        if found == self.marks:
+            return ""
+        return "is a link now" if found[:2] != found[2:] else "is another one than before"
+
+
+def _marks(path: Path) -> tuple[int, int, int, int]:
+    own, target = path.lstat(), path.stat()
+    return own.st_dev, own.st_ino, target.st_dev, target.st_ino

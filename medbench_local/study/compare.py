@@ -113,7 +113,8 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         said = identification(first, quants, {})
         folder.write_manifest(describe(first, quants, started, said, {}, chosen, command))
         meter = Meter()
-        with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
+        neighbours, tell = neighbouring_stores(folder.path), tools.progress.note
+        with ScoreStore(folder.scores_file, neighbours, tell=tell) as store:
             work = _Work(folder, store, meter, tools, identity)
             outcome, steps = _climb(quants, planner, work)
         said = identification(outcome.plan, quants, work.models)
