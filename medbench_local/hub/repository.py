@@ -14,6 +14,7 @@ from typing import Literal
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub_url
 
 from medbench_local.errors import AcquireError, NotFoundError, UnreachableError, UsageError
+from medbench_local.files.atomic import write_atomic
 from medbench_local.files.hashes import FileRecord, file_sha256, remember_sha256
 from medbench_local.files.lock import alone
 from medbench_local.files.space import DiskNeed, check_room
@@ -346,8 +347,7 @@ def _remember_revision(repository: Repository) -> None:
     if _COMMIT.fullmatch(repository.revision):
         return
     reference = _reference(repository.cache, repository.revision)
-    reference.parent.mkdir(parents=True, exist_ok=True)
-    reference.write_text(repository.commit, encoding="utf-8")
+    write_atomic(reference, repository.commit)
 
 
 def _reference(cache: Path, revision: str) -> Path:

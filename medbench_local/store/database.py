@@ -38,7 +38,7 @@ _LONGEST_VALUE = 4 << 20
 """Bytes of one row: eight times the longest trace that a protocol allows. Python 3.10 cannot limit it: there a value is
 as long as the file at most."""
 
-_PATIENCE = 2.0
+_PATIENCE = 1.0
 """Seconds of work that one statement may take; those of this package take milliseconds."""
 
 _EVERY = 10_000

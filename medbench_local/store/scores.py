@@ -273,13 +273,14 @@ class ScoreStore:
         if table.name not in database.tables:  # of a neighbour that an earlier release made
             return {}
         columns = ", ".join(("sum" if database.tables[table.name] else "NULL", "key", *table.columns))
-        found, size = {}, 0
+        found: dict[bytes, Found] = {}
+        size = 0
         for total, key, *row in _rows(database, f"{columns} FROM {table.name}", keys):
-            size += sum(len(value) for value in row if isinstance(value, bytes | str))
+            size += sum(len(each) for each in row if isinstance(each, bytes | str))
             if size > _PLENTY and size > size_of(path):
                 raise StoreError(f"{path}: its rows are larger than the file they are in.", advice=_AWAY)
             value = table.read(*row)
-            if value is None or total is not None and total != row_sum((key, *row)):
+            if value is None or (total is not None and total != row_sum((key, *row))):
                 self._note_damage(path)
             else:
                 found[bytes(key)] = value
