@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,20 +35,24 @@ def without_home(value: Any) -> Any:
     return value if home is None else _replaced(value, home)
 
 
-def _home() -> str | None:
-    """The user's home folder as paths begin with it; None if nobody has one, or it is the root of everything."""
+def _home() -> re.Pattern[str] | None:
+    """The user's home folder where it begins a path; None if nobody has one, or it is the root of everything."""
     try:
         home = Path.home()
     except RuntimeError:
         return None
-    return None if home == Path(home.anchor) else f"{home}{os.sep}"
+    names = {str(home), os.path.realpath(home)} - {home.anchor, ""}
+    if not names:
+        return None
+    either = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w.~-])(?:{either})(?![\w.~-])", re.IGNORECASE if os.name == "nt" else 0)
 
 
-def _replaced(value: Any, home: str) -> Any:
+def _replaced(value: Any, home: re.Pattern[str]) -> Any:
     if isinstance(value, str):
-        return value.replace(home, f"~{os.sep}")
+        return home.sub("~", value)
     if isinstance(value, dict):
-        return {key: _replaced(each, home) for key, each in value.items()}
+        return {_replaced(key, home): _replaced(each, home) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_replaced(each, home) for each in value]
     return value

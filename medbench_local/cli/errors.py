@@ -60,7 +60,8 @@ def report(error: BaseException, words: Sequence[str]) -> int:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         if sys.stderr is not None:
             command = f"  {shlex.join(['medbench-local', *words])}"
-            err().print("interrupted; to resume, run:", Prose(Text(command), whole=True), sep="\n")
+            with contextlib.suppress(OSError, ValueError):  # the terminal was closed
+                err().print("interrupted; to resume, run:", Prose(Text(command), whole=True), sep="\n")
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
         error.message = error.message.removeprefix("Value error, ")  # of pydantic, not of the user
