@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import sys
@@ -111,6 +112,8 @@ def report(error: BaseException, words: Sequence[str]) -> int:
 def _about_file(error: OSError) -> tuple[str, str]:
     """What happened to which file, and what to do; without a name it was stdout that could not be written."""
     problem = error.strerror or os.strerror(error.errno or 0)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"no more files can be opened: {problem}.", SYSTEM_ADVICE[error.errno]
     if error.filename is None:
         return f"what was asked for cannot be written: {problem}.", SYSTEM_ADVICE[error.errno or 0]
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)

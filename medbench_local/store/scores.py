@@ -12,7 +12,6 @@ import shutil
 import sqlite3
 import struct
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from errno import EACCES
@@ -204,7 +203,7 @@ class ScoreStore:
     ) -> None:
         self.path = path
         self._tell = tell
-        self._damaged = Counter[Path]()
+        self._damaged: dict[Path, set[str]] = {}
         self._scored = 0
         try:
             self._database = connect_own(path)
@@ -281,16 +280,16 @@ class ScoreStore:
                 raise StoreError(f"{path}: its rows are larger than the file they are in.", advice=_AWAY)
             value = table.read(*row)
             if value is None or (total is not None and total != row_sum((key, *row))):
-                self._note_damage(path)
+                self._note_damage(path, key)
             else:
                 found[bytes(key)] = value
         return found
 
-    def _note_damage(self, path: Path) -> None:
-        if not self._damaged[path]:
+    def _note_damage(self, path: Path, key: object) -> None:
+        if path not in self._damaged:
             again = "are computed again" if path == self.path else "are left aside"
             self._tell(f"warning: {path}: a row does not hold what was written to it; such rows {again}")
-        self._damaged[path] += 1
+        self._damaged.setdefault(path, set()).add(repr(key))
 
     def _insert(self, table: _Table[Found], values: Mapping[bytes, Found]) -> None:
         marks = ", ".join("?" * (len(table.columns) + 2))
@@ -335,9 +334,9 @@ class ScoreStore:
 
     def close(self) -> None:
         """Write the log back and close; safe to call twice."""
-        for path, count in self._damaged.items():
-            if count > 1:
-                self._tell(f"warning: {path}: {count:,} damaged rows in all")
+        for path, keys in self._damaged.items():
+            if len(keys) > 1:
+                self._tell(f"warning: {path}: {len(keys):,} damaged rows in all")
         self._damaged.clear()
         self._database.close()
 

@@ -99,6 +99,23 @@ def test_a_folder_that_was_replaced_meanwhile_is_no_success(tmp_path: Path) -> N
         work()
 
 
+def test_what_went_wrong_is_not_hidden_by_a_note_that_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+
+    def work() -> None:
+        with only_process(tmp_path):
+            monkeypatch.setattr(Path, "unlink", refused)
+            raise StoreError("what went wrong")
+
+    with pytest.raises(StoreError, match="what went wrong"):
+        work()
+    with only_process(tmp_path / "other"):
+        pass
+
+
 @pytest.mark.skipif(os.name != "posix", reason="flock is POSIX's")
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_where_files_cannot_be_locked_that_is_said_and_nobody_waits(
