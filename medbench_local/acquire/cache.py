@@ -90,6 +90,8 @@ def make_once(
         DiskFullError: the disk is full.
     """
     try:
+        if (found := find(target, home, progress)) is not None:
+            return found  # without a lock: the folder may be somebody else's, to be read only
         with alone(lock_of(target, home), f"making {target.parent.name}/{target.name}", progress):
             found = find(target, home, progress)
             if found is not None:

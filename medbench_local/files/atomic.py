@@ -246,10 +246,11 @@ def _replaceable(path: Path, *, follow: bool = True) -> Path:
         mode = None
     except OSError as error:
         raise _unreachable(path, error) from error
-    if mode is not None and stat.S_ISDIR(mode):
-        raise _refusal(path, "is a folder, not a file")
     if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-        raise _refusal(path, "is a device or a pipe, not a file")
+        problem = "is a folder, not a file" if stat.S_ISDIR(mode) else "is a device or a pipe, not a file"
+        if follow:
+            raise _refusal(path, problem)
+        raise UsageError(f"{path} {problem}.", advice="Remove it, or choose another place with `output=`.")
     target = Path(os.path.realpath(path)) if follow else path
     try:
         (existing(target.parent) / _temporary(target.name, "0" * 16)).lstat()
