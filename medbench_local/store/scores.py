@@ -37,7 +37,7 @@ _ROUNDING = 1e-3
 """How far above 1 a probability may be rounded."""
 
 
-Found = TypeVar("Found", "StoredScore", "StoredRequest", "StoredTrace")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +170,13 @@ _TRACES = _Table(
 )
 
 
+def _packed(table: _Table[Found], values: Mapping[bytes, Found]) -> Iterator[tuple[object, ...]]:
+    """The rows that hold ``values``, each with its sum."""
+    for key, value in values.items():
+        row = (key, *table.pack(value))
+        yield (*row, row_sum(row))
+
+
 def _rows(database: Database, what: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
     for start in range(0, len(keys), _LOOKUP_CHUNK):
         chunk = keys[start : start + _LOOKUP_CHUNK]
@@ -293,15 +300,12 @@ class ScoreStore:
 
     def _insert(self, table: _Table[Found], values: Mapping[bytes, Found]) -> None:
         marks = ", ".join("?" * (len(table.columns) + 2))
-        rows = ((key, *table.pack(value)) for key, value in values.items())
+        statement = f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})"
         self._database.deadline.lift()  # what is put is our own
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                self._database.executemany(
-                    f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})",
-                    ((*row, row_sum(row)) for row in rows),
-                )
+                self._database.executemany(statement, _packed(table, values))
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:
