@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Annotated
 
@@ -63,7 +63,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def _ended_in_order() -> Iterator[None]:
     """Let what ends the program from outside end it as a Ctrl-C does: all is put away, and how to resume is said.
 
-    What is ignored, as by nohup, stays ignored; and a program that calls the command line keeps its own way.
+    What is ignored, as by nohup, stays ignored.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not app.registered_commands:
         commands.register(app)
     words = list(sys.argv[1:] if argv is None else argv)
-    with _ended_in_order():
+    with _ended_in_order() if argv is None else nullcontext():  # a program that calls this keeps its own way
         code = _run(words)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -135,9 +135,9 @@ def test_what_is_ended_from_outside_says_how_to_resume_and_leaves_nothing_held(
     number = getattr(signal, name)
     code = (
         f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"  # what started the tests may ignore it
-        "from medbench_local.cli.main import main; main(['compare', 'demo-med', 'demo-base', '--output', 'run'])"
+        "from medbench_local.cli.main import main; main()"
     )
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", code, "compare", "demo-med", "demo-base", "--output", "run"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     until = time.monotonic() + 120
     while not (place / "run" / "scores.sqlite").is_file() and time.monotonic() < until:
