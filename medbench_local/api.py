@@ -10,6 +10,7 @@ Functions that compare models take the options of `CompareOptions`, all by keywo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ from medbench_local.errors import (
     UsageError,
     WorkerDied,
 )
+from medbench_local.files.atomic import output_file
 from medbench_local.files.lock import only_writer
 from medbench_local.progress import Progress, Silent
 from medbench_local.prompts.demonstrations import DEFAULT_SEED
@@ -662,6 +664,8 @@ def score_file(
     need_one_model(
         chat_template=options.chat_template, system_prompt=options.system_prompt, mmproj=options.mmproj
     )
+    if isinstance(output, Path):
+        output = output_file(output)
     with (
         only_writer(output) if isinstance(output, Path) else nullcontext(),
         open_model(
@@ -723,7 +727,7 @@ def convert(
         UsageError: ``output`` is a file that is there, without ``force``.
         MedbenchError: the checkpoint cannot be had, read or written.
     """
-    _need_no_file(output, force=force)
+    output = _need_no_file(output, force=force)
     from medbench_local.acquire.checkpoint_files import find_checkpoint
     from medbench_local.acquire.conversion.convert import convert_checkpoint  # slow to import
     from medbench_local.acquire.picture_export import write_picture_folder
@@ -787,7 +791,7 @@ def quantize(
         UsageError: ``output`` is there, without ``force``.
         MedbenchError: the file cannot be read, quantised or written.
     """
-    _need_no_file(output, force=force)
+    output = _need_no_file(output, force=force)
     config = quant if isinstance(quant, QuantConfig) else load_quant(quant)
     return quantise(source, config, output, threads=threads, progress=_listener(progress)).warnings
 
@@ -814,12 +818,13 @@ def _resumable(progress: Progress | None) -> Iterator[None]:
         raise
 
 
-def _need_no_file(output: Path, *, force: bool) -> None:
-    """Hours of work must not take the place of hours of work by a slip."""
+def _need_no_file(output: Path, *, force: bool) -> Path:
+    """What ``output=`` means: hours of work must not take the place of hours of work by a slip; links are followed."""
     if not force and output.is_file():
         raise UsageError(
             f"{output} is there already.", advice="Replace it with `force=True`, or name another file."
         )
+    return Path(os.path.realpath(output))
 
 
 def export_prompts(
@@ -1073,6 +1078,7 @@ def run_reference(
     """
     from medbench_local.reference.run import run_reference as compute_reference
 
+    output = output_file(output)
     with only_writer(output):
         return compute_reference(
             checkpoint,

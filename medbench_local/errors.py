@@ -25,7 +25,8 @@ flags and commands; no message of the library has either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -150,3 +151,22 @@ class DiskFullError(AcquireError, StoreError):
 
 class CancelledError(MedbenchError):
     """The work was stopped on request before its end; what was finished is kept."""
+
+
+SYSTEM_ADVICE: Mapping[int, str] = {
+    errno.ENAMETOOLONG: "Use a shorter name.",
+    errno.ENOSPC: "Free space, then run the same command again.",
+    errno.EDQUOT: "Free space, then run the same command again.",
+    errno.EACCES: "Change its permissions, or name another place.",
+    errno.EPERM: "Change its permissions, or name another place.",
+    errno.EROFS: "Make the disk writable again, or name another place.",
+    errno.ELOOP: "Its links lead in a circle.",
+    errno.ENOTDIR: "Something in the path is not a folder.",
+    errno.EISDIR: "Name a file.",
+    errno.ENOENT: "Check the path.",
+    errno.EEXIST: "Name another place.",
+    errno.EIO: "The disk or the network drive does not answer as it should.",
+    errno.EMFILE: "Allow more open files (`ulimit -n 4096`), and run the same command again.",
+    errno.ENFILE: "Close other programs: the whole machine has too many files open.",
+}
+"""What to do about a file that the system does not give, by the number of its error."""

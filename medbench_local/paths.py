@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +35,24 @@ def without_home(value: Any) -> Any:
     return value if home is None else _replaced(value, home)
 
 
-def _home() -> str | None:
-    """The user's home folder as paths begin with it; None if nobody has one, or it is the root of everything."""
+def _home() -> re.Pattern[str] | None:
+    """The user's home folder where it begins a path; None if nobody has one, or it is the root of everything."""
     try:
         home = Path.home()
     except RuntimeError:
         return None
-    return None if home == Path(home.anchor) else f"{home}{os.sep}"
+    names = {str(home), os.path.realpath(home)} - {home.anchor, ""}
+    if not names:
+        return None
+    either = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w.~-])(?:{either})(?![\w.~-])", re.IGNORECASE if os.name == "nt" else 0)
 
 
-def _replaced(value: Any, home: str) -> Any:
+def _replaced(value: Any, home: re.Pattern[str]) -> Any:
     if isinstance(value, str):
-        return value.replace(home, f"~{os.sep}")
+        return home.sub("~", value)
     if isinstance(value, dict):
-        return {key: _replaced(each, home) for key, each in value.items()}
+        return {_replaced(key, home): _replaced(each, home) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_replaced(each, home) for each in value]
     return value
@@ -58,3 +64,42 @@ def existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder as it was found, to be asked later whether its path still leads to it.
+
+    Attributes:
+        path: where it was found; a link stays one.
+        marks: device and number of what stands there, and of what it leads to.
+    """
+
+    path: Path
+    marks: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """What is there now.
+
+        Raises:
+            OSError: nothing is, or it cannot be looked at.
+        """
+        return cls(path, _marks(path))
+
+    def problem(self) -> str:
+        """What became of it, as the end of a sentence: "is gone", "is another one than before"; "" if it is there."""
+        try:
+            found = _marks(self.path)
+        except FileNotFoundError:
+            return "is a link to nothing now" if self.path.is_symlink() else "is gone"
+        except OSError as error:
+            return f"cannot be reached any more ({error.strerror})"
+        if found == self.marks:
+            return ""
+        return "is a link now" if found[:2] != found[2:] else "is another one than before"
+
+
+def _marks(path: Path) -> tuple[int, int, int, int]:
+    own, target = path.lstat(), path.stat()
+    return own.st_dev, own.st_ino, target.st_dev, target.st_ino

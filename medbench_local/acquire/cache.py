@@ -15,10 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import EMFILE, ENFILE
 from pathlib import Path
 from typing import Any
 
-from medbench_local.errors import AcquireError, DiskFullError, StoreError
+from medbench_local.errors import SYSTEM_ADVICE, AcquireError, DiskFullError, StoreError
 from medbench_local.files.hashes import (
     content_key,
     file_sha256,
@@ -89,6 +90,8 @@ def make_once(
         DiskFullError: the disk is full.
     """
     try:
+        if (found := find(target, home, progress)) is not None:
+            return found  # without a lock: the folder may be somebody else's, to be read only
         with alone(lock_of(target, home), f"making {target.parent.name}/{target.name}", progress):
             found = find(target, home, progress)
             if found is not None:
@@ -101,9 +104,12 @@ def make_once(
     except (OSError, StoreError) as error:
         kind = DiskFullError if isinstance(error, OSError) and is_disk_full(error) else AcquireError
         reason = error.message if isinstance(error, StoreError) else str(error)
+        number = error.errno if isinstance(error, OSError) else None
         raise kind(
             f"Making {target} failed: {reason.rstrip('.')}.",
-            advice="It needs a folder with room that you may write to; MEDBENCH_HOME names another one.",
+            advice=SYSTEM_ADVICE[number]
+            if number in (EMFILE, ENFILE)
+            else "It needs a folder with room that you may write to; MEDBENCH_HOME names another one.",
         ) from error
 
 

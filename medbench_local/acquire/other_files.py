@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench_local.files.stand_ins import refuse_stand_in
+from medbench_local.files.streams import open_file
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def what_it_is(path: Path) -> OtherKind | None:
         InputError: it is a pointer of Git LFS or a web page.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             beginning = file.read(1 << 16)
     except OSError:
         return None

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from medbench_local.cli.output import err
 from medbench_local.cli.wording import on_command_line
-from medbench_local.errors import CancelledError, MedbenchError
+from medbench_local.errors import SYSTEM_ADVICE, CancelledError, MedbenchError
 from medbench_local.report.screen import Prose
 from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
 from medbench_local.text import plain, plain_lines
@@ -31,21 +31,6 @@ UNSETTLED = 3
 INTERRUPTED = 130
 
 _LONGEST_SHOWN = 120
-_ADVICE = {
-    errno.ENAMETOOLONG: "Use a shorter name.",
-    errno.ENOSPC: "Free space, then run the same command again.",
-    errno.EDQUOT: "Free space, then run the same command again.",
-    errno.EACCES: "Change its permissions, or name another place.",
-    errno.EPERM: "Change its permissions, or name another place.",
-    errno.EROFS: "Name another place.",
-    errno.ELOOP: "Its links lead in a circle.",
-    errno.ENOTDIR: "Something in the path is not a folder.",
-    errno.EISDIR: "Name a file.",
-    errno.ENOENT: "Check the path.",
-    errno.EEXIST: "Name another place.",
-    errno.EIO: "The disk or the network drive does not answer as it should.",
-}
-"""What to do about a file that the system does not give."""
 
 
 @runtime_checkable
@@ -76,7 +61,8 @@ def report(error: BaseException, words: Sequence[str]) -> int:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         if sys.stderr is not None:
             command = f"  {shlex.join(['medbench-local', *words])}"
-            err().print("interrupted; to resume, run:", Prose(Text(command), whole=True), sep="\n")
+            with contextlib.suppress(OSError, ValueError):  # the terminal was closed
+                err().print("interrupted; to resume, run:", Prose(Text(command), whole=True), sep="\n")
         return INTERRUPTED
     if isinstance(error, _UsageMistake):
         error.message = error.message.removeprefix("Value error, ")  # of pydantic, not of the user
@@ -100,7 +86,7 @@ def report(error: BaseException, words: Sequence[str]) -> int:
     if isinstance(error, MemoryError):
         _say("out of memory.", "Close other programs, or choose a smaller precision with --quant.")
         return BAD_INPUT
-    if isinstance(error, OSError) and error.errno in _ADVICE:
+    if isinstance(error, OSError) and error.errno in SYSTEM_ADVICE:
         _say(*_about_file(error))
         return BAD_INPUT
     if isinstance(error, UnicodeEncodeError):
@@ -126,12 +112,14 @@ def report(error: BaseException, words: Sequence[str]) -> int:
 def _about_file(error: OSError) -> tuple[str, str]:
     """What happened to which file, and what to do; without a name it was stdout that could not be written."""
     problem = error.strerror or os.strerror(error.errno or 0)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"no more files can be opened: {problem}.", SYSTEM_ADVICE[error.errno]
     if error.filename is None:
-        return f"what was asked for cannot be written: {problem}.", _ADVICE[error.errno or 0]
+        return f"what was asked for cannot be written: {problem}.", SYSTEM_ADVICE[error.errno or 0]
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
     if len(name) > _LONGEST_SHOWN:
         name = f"{name[: _LONGEST_SHOWN // 2]}…{name[-_LONGEST_SHOWN // 2 :]}"
-    return f"{name}: {problem}.", _ADVICE[error.errno or 0]
+    return f"{name}: {problem}.", SYSTEM_ADVICE[error.errno or 0]
 
 
 def _say(message: str, advice: str) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -47,6 +51,34 @@ def _quiet() -> None:
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
+_ENDING = ("SIGTERM", "SIGHUP", "SIGBREAK")
+"""What ends a program from outside: a batch system or the machine that shuts down, a terminal that is closed."""
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let what ends the program from outside end it as a Ctrl-C does: all is put away, and how to resume is said.
+
+    What is ignored, as by nohup, stays ignored.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in _ENDING:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                with suppress(OSError, ValueError):
+                    before[number] = signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: run the command line and exit with its code.
 
@@ -60,6 +92,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not app.registered_commands:
         commands.register(app)
     words = list(sys.argv[1:] if argv is None else argv)
+    with _ended_in_order() if argv is None else nullcontext():  # a program that calls this keeps its own way
+        code = _run(words)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _run(words: Sequence[str]) -> object:
     try:
         code = app(args=words, standalone_mode=False)
     except typer.Exit as end:
@@ -71,4 +109,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         if code == INTERRUPTED:  # what some versions of typer make of a Ctrl-C, without a word
             code = report(KeyboardInterrupt(), words)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code

@@ -13,6 +13,7 @@ from medbench_local.errors import InputError
 from medbench_local.files.gguf_file import GgufTensor, read_gguf_file
 from medbench_local.files.gguf_header import GgufHeader
 from medbench_local.files.stand_ins import BEGINNING, refuse_stand_in_at
+from medbench_local.files.streams import open_file
 
 Importance = dict[str, NDArray[np.float32]]
 """By tensor name: the mean squared input of every column, shape (row length,)."""
@@ -25,7 +26,7 @@ def read_importance(path: Path) -> Importance:
         InputError: damaged, not an importance matrix, or with values that are not finite.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             beginning = file.read(BEGINNING)
     except OSError as error:
         raise InputError(path, "", f"cannot be read: {error.strerror or error}") from error
@@ -91,7 +92,8 @@ def _floats(tensor: GgufTensor) -> NDArray[np.float32]:
 
 
 def _read_dat(path: Path) -> Importance:
-    data = path.read_bytes()
+    with open_file(path) as file:
+        data = file.read()
     at = 0
 
     def take(form: str) -> Any:

@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, cast
 
-from medbench_local.errors import DiskFullError, StoreError, UsageError
+from medbench_local.errors import SYSTEM_ADVICE, DiskFullError, StoreError, UsageError
 from medbench_local.files.space import is_disk_full
 from medbench_local.paths import existing
 
@@ -81,8 +82,8 @@ def whole_file(path: Path, *, nbytes: int = 0) -> Iterator[Path]:
     """Give a temporary name beside ``path``; move it into place if the block ends well, else remove it.
 
     Args:
-        path: the file to make; an existing one is replaced at the very end. A symbolic link stays one: the file
-            that it leads to is written.
+        path: the file to make; an existing one is replaced at the very end, and so is a symbolic link: what that
+            leads to is somebody else's. What a user names is asked for with `output_file` first, which follows it.
         nbytes: how large it will be about; checked against the free space before anything is written.
 
     Raises:
@@ -90,7 +91,7 @@ def whole_file(path: Path, *, nbytes: int = 0) -> Iterator[Path]:
         StoreError: the folder cannot be written to.
         UsageError: ``path`` is a folder, a device or a pipe, which a file must not take the place of.
     """
-    path = _replaceable(path)
+    path = _replaceable(path, follow=False)
     temporary = path.parent / _temporary(path.name, secrets.token_hex(8))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,8 +146,8 @@ def remove_tree(path: Path) -> None:
         raise disk_error(path, error) from error
 
 
-def own_file(path: Path) -> Path:
-    """``path`` itself, to be written into a folder of the tool's own: a link in its place is removed, not followed.
+def own_folder(path: Path) -> Path:
+    """``path`` itself, a folder of the tool's own: a link in its place is removed, not followed.
 
     Raises:
         StoreError: the link cannot be removed.
@@ -157,6 +158,30 @@ def own_file(path: Path) -> Path:
     except OSError as error:
         raise disk_error(path, error) from error
     return path
+
+
+@contextmanager
+def appended(path: Path) -> Iterator[BinaryIO]:
+    """``path``, a file of the tool's own, to be written on at its end; made if it is absent.
+
+    A link in its place is removed, not followed; of what else is no file nothing is waited for.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if path.is_symlink():
+        path.unlink()
+    with open(path, "ab", opener=_not_followed) as file:
+        yield cast("BinaryIO", file)
+
+
+def _not_followed(name: str, flags: int) -> int:
+    """For `open`: what stands there itself, if it is a file."""
+    descriptor = os.open(name, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EEXIST, "it is a device or a pipe, not a file", name)
+    return descriptor
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -197,8 +222,13 @@ def disk_error(path: Path, error: OSError) -> StoreError:
         )
     return StoreError(
         f"{path}: cannot be written ({error.strerror or error}).",
-        advice="Check the folder's permissions, or choose another with `output=`.",
+        advice=_ADVICE.get(
+            error.errno or 0, "Check the folder's permissions, or choose another with `output=`."
+        ),
     )
+
+
+_ADVICE = {number: SYSTEM_ADVICE[number] for number in (errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EIO)}
 
 
 def _another(error: OSError, written: Sequence[Path]) -> Path | None:
@@ -207,19 +237,21 @@ def _another(error: OSError, written: Sequence[Path]) -> Path | None:
     return Path(name) if name and Path(name) not in written else None
 
 
-def _replaceable(path: Path) -> Path:
-    """Where a file written to ``path`` lies in the end, once it is sure that only a file can be there."""
+def _replaceable(path: Path, *, follow: bool = True) -> Path:
+    """Where a file written to ``path`` lies in the end, once it is sure that only a file, or a link, is there."""
     try:
-        mode = path.stat().st_mode  # not of the resolved path: what /dev/stdout stands for may have no name
+        # Not of the resolved path: what /dev/stdout stands for may have no name.
+        mode = path.stat().st_mode if follow else path.lstat().st_mode
     except FileNotFoundError:
         mode = None
     except OSError as error:
         raise _unreachable(path, error) from error
-    if mode is not None and stat.S_ISDIR(mode):
-        raise _refusal(path, "is a folder, not a file")
-    if mode is not None and not stat.S_ISREG(mode):
-        raise _refusal(path, "is a device or a pipe, not a file")
-    target = Path(os.path.realpath(path))
+    if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        problem = "is a folder, not a file" if stat.S_ISDIR(mode) else "is a device or a pipe, not a file"
+        if follow:
+            raise _refusal(path, problem)
+        raise UsageError(f"{path} {problem}.", advice="Remove it, or choose another place with `output=`.")
+    target = Path(os.path.realpath(path)) if follow else path
     try:
         (existing(target.parent) / _temporary(target.name, "0" * 16)).lstat()
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from medbench_local.errors import InputError
 from medbench_local.files.stand_ins import refuse_stand_in_at
+from medbench_local.files.streams import open_file
 
 Value = bool | int | float | str
 
@@ -139,7 +140,7 @@ def _opened(path: Path) -> Iterator[_Cursor]:
         if size < 24:
             refuse_stand_in_at(path)
             raise InputError(path, "", f"only {size} bytes long, not a GGUF file")
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with open_file(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield _Cursor(path, data, size)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -14,6 +14,7 @@ from typing import Any
 from medbench_local.errors import InputError, StoreError
 from medbench_local.files.atomic import write_atomic
 from medbench_local.files.json_objects import read_json_object
+from medbench_local.files.streams import open_file
 from medbench_local.progress import Progress, Silent
 
 _BLOCK = 4 * 2**20
@@ -38,6 +39,7 @@ def file_sha256(path: Path, home: Path, progress: Progress | None = None) -> str
 
     Raises:
         OSError: it cannot be read.
+        InputError: it is a pipe or a device.
     """
     state = _state(path)
     if state["size"] < _WORTH_A_RECORD:
@@ -80,7 +82,7 @@ def git_hash_file(path: Path) -> str:
 
 
 def _feed(digest: hashlib._Hash, path: Path, advance: Callable[[float], None]) -> None:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
             advance(len(block))

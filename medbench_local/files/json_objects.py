@@ -7,6 +7,7 @@ read unless ``constants`` is False.
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 from medbench_local.errors import InputError
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.files.stand_ins import refuse_stand_in_at
-from medbench_local.files.streams import open_bytes
+from medbench_local.files.streams import open_bytes, open_file
 
 LARGEST = 256 << 20
 """Bytes; the largest tokenizer.json in use is below 40 MB."""
@@ -26,17 +27,22 @@ def read_text(path: Path) -> str:
     """The UTF-8 text of ``path``.
 
     Raises:
-        InputError: it does not exist, is a folder, may not be read, or is not UTF-8.
+        InputError: it does not exist, is no file, may not be read, is implausibly large, or is not
+            UTF-8.
     """
     refuse_stand_in_at(path)
     try:
-        return path.read_text(encoding="utf-8")
+        with io.TextIOWrapper(open_file(path), encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
     except FileNotFoundError as error:
         raise InputError(path, "", "no such file") from error
     except UnicodeDecodeError as error:
         raise InputError(path, f"byte {error.start}", "not UTF-8 text") from error
     except (OSError, ValueError) as error:
         raise InputError(path, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(text) > LARGEST:
+        raise InputError(path, "", f"larger than {LARGEST >> 20} MiB, too large for what it should be")
+    return text
 
 
 def read_json(file: Path | SourceFile, *, constants: bool = True) -> Any:

@@ -12,6 +12,7 @@ from typing import IO
 
 from medbench_local.errors import InputError
 from medbench_local.files.rows import SourceFile, plain
+from medbench_local.files.streams import open_file
 
 MOST_MEMBERS = 200_000
 LARGEST_MEMBER = 256 << 20
@@ -80,7 +81,7 @@ def open_archive(path: Path) -> Iterator[ZipMembers]:
         InputError: it is no zip archive, has too many members, or one whose name leads out of it.
     """
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        with open_file(path) as stream, zipfile.ZipFile(stream) as archive:
             yield ZipMembers(path, archive, stream)
     except FileNotFoundError as error:
         raise InputError(path, "", "no such file") from error

@@ -14,7 +14,8 @@ from typing import Literal
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, hf_hub_url
 
 from medbench_local.errors import AcquireError, NotFoundError, UnreachableError, UsageError
-from medbench_local.files.hashes import FileRecord, file_sha256, remember_sha256
+from medbench_local.files.atomic import write_atomic
+from medbench_local.files.hashes import FileRecord, file_sha256, git_hash_file, remember_sha256
 from medbench_local.files.lock import alone
 from medbench_local.files.space import DiskNeed, check_room
 from medbench_local.hub.errors import explained, not_cached, redact
@@ -307,15 +308,20 @@ def _sha256(repository: Repository, file: RemoteFile, home: Path, progress: Prog
 def _cached_files(
     repository: Repository, paths: Sequence[str], home: Path, progress: Progress
 ) -> tuple[FileRecord, ...]:
+    found = []
     for path in paths:
-        if not (repository.folder / path).is_file():
+        place = repository.folder / path
+        if not place.is_file():
             raise not_cached(repository.name, repository.revision)
-    return tuple(
-        FileRecord(
-            path, _size(repository.folder / path), file_sha256(repository.folder / path, home, progress)
-        )
-        for path in paths
-    )
+        record = FileRecord(path, _size(place), file_sha256(place, home, progress))
+        named = place.resolve().name  # the hub's client names content by its hash
+        if _BLOB.fullmatch(named) and named != (record.sha256 if len(named) == 64 else git_hash_file(place)):
+            raise AcquireError(
+                f"{place} is damaged: it does not hold what its hash in the cache says.",
+                advice="Run once with a network, which fetches it again.",
+            )
+        found.append(record)
+    return tuple(found)
 
 
 def _blob(repository: Repository, file: RemoteFile) -> Path:
@@ -346,8 +352,7 @@ def _remember_revision(repository: Repository) -> None:
     if _COMMIT.fullmatch(repository.revision):
         return
     reference = _reference(repository.cache, repository.revision)
-    reference.parent.mkdir(parents=True, exist_ok=True)
-    reference.write_text(repository.commit, encoding="utf-8")
+    write_atomic(reference, repository.commit)
 
 
 def _reference(cache: Path, revision: str) -> Path:

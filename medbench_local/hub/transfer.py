@@ -16,6 +16,7 @@ from huggingface_hub import get_session
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
 from medbench_local.errors import AcquireError
+from medbench_local.files.atomic import appended
 from medbench_local.files.hashes import git_hash_file, hash_file
 from medbench_local.hub.errors import TransportError, is_passing, redact, wait_asked_for
 from medbench_local.progress import Advance, Progress, Silent
@@ -127,8 +128,8 @@ def fetch_blob(
     """
     partial = partial_of(blob)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    if partial.exists() and partial.stat().st_size > file.size:
-        partial.unlink()
+    if partial.is_symlink() or (partial.exists() and partial.stat().st_size > file.size):
+        partial.unlink()  # a link is not followed
     transfer = _Transfer(url, file, partial, token, advance)
     advance(transfer.have(), known=True)
     patiently(transfer.go_on, patience, progress, done=transfer.have)
@@ -186,7 +187,7 @@ class _Transfer:
             self._append(response, have)
 
     def _append(self, response: Any, have: int) -> None:
-        with self._partial.open("ab") as out:
+        with appended(self._partial) as out:
             out.truncate(have)
             for block in response.iter_bytes():
                 have += len(block)

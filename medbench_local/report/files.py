@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench_local.files.atomic import own_file, whole_file, write_atomic
+from medbench_local.files.atomic import own_folder, whole_file, write_atomic
 
 if TYPE_CHECKING:
     from medbench_local.results.evidence import Evidence
@@ -68,7 +68,7 @@ def write_reports(folder: Path, results: Results) -> None:
 
     evidence = read_evidence(RunFolder(folder), results)
     for ending in ("md", "html"):
-        write_atomic(own_file(folder / f"report.{ending}"), report_text(ending, results, evidence))
+        write_atomic(folder / f"report.{ending}", report_text(ending, results, evidence))
 
 
 def write_sweep_reports(folder: Path, found: Sweep) -> None:
@@ -78,9 +78,9 @@ def write_sweep_reports(folder: Path, found: Sweep) -> None:
         StoreError: the folder cannot be written.
     """
     for ending in ("html", "md", "csv", "tex"):
-        write_atomic(own_file(folder / f"report.{ending}"), SWEEP_FORMATS[ENDINGS[ending]](found))
-    write_atomic(own_file(folder / "rates.csv"), _made_by("tabular", "rates_csv")(found))
-    write_figures(own_file(folder / "figures"), found)
+        write_atomic(folder / f"report.{ending}", SWEEP_FORMATS[ENDINGS[ending]](found))
+    write_atomic(folder / "rates.csv", _made_by("tabular", "rates_csv")(found))
+    write_figures(own_folder(folder / "figures"), found)
 
 
 def write_figures(folder: Path, found: Sweep) -> list[Path]:
@@ -100,7 +100,7 @@ def write_figures(folder: Path, found: Sweep) -> list[Path]:
     for figure in paper_figures(found):
         for ending, content in (("svg", figure.svg), ("pdf", figure.pdf)):
             path = folder / f"{figure.name}.{ending}"
-            with whole_file(own_file(path)) as temporary:
+            with whole_file(path) as temporary:
                 temporary.write_bytes(content)
             written.append(path)
     return written

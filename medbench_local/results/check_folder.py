@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench_local.errors import InputError
-from medbench_local.files.atomic import own_file, write_atomic
+from medbench_local.files.atomic import write_atomic
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.results.folder import CHECKS, SCORES, Folder
 from medbench_local.results.model_check import ModelCheck
@@ -88,7 +88,7 @@ class CheckFolder(Folder):
 
     def _write(self, changed: Mapping[str, Any]) -> None:
         content = {**self._content(), **changed}
-        write_atomic(own_file(self.checks_file), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_atomic(self.checks_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def _damaged(self, where: str, problem: str) -> InputError:
         return InputError(self.checks_file, where, problem, advice="Remove it: no score is in it.")

@@ -11,6 +11,7 @@ import numpy as np
 
 from medbench_local.engine.base import NEAR_TIE
 from medbench_local.errors import InputError
+from medbench_local.files.streams import open_file
 from medbench_local.results.asked import KeptQuestion, has_questions, read_prompts, read_questions
 from medbench_local.results.evidence import AskedQuestion, ChosenPrompt, Evidence, Given
 from medbench_local.results.folder import RunFolder
@@ -248,7 +249,8 @@ def _thumbnails(folder: RunFolder, shown: set[str]) -> dict[str, bytes]:
         path = folder.thumbnails_folder / f"{sha256}.jpg"
         try:
             size = path.stat().st_size
-            data = path.read_bytes() if size <= MOST_BYTES else b""
+            with open_file(path) as file:
+                data = file.read() if size <= MOST_BYTES else b""
         except FileNotFoundError:
             continue
         except OSError as error:

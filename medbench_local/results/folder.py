@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from medbench_local.catalog.load import in_words
 from medbench_local.catalog.protocol import Protocol
 from medbench_local.errors import InputError, UsageError
-from medbench_local.files.atomic import disk_error, own_file, remove_tree, write_atomic, write_lines
+from medbench_local.files.atomic import disk_error, remove_tree, write_atomic, write_lines
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.files.rows import SourceFile
 from medbench_local.paths import user_path
@@ -166,16 +166,16 @@ class RunFolder(Folder):
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace the manifest."""
-        write_atomic(own_file(self.manifest_file), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+        write_atomic(self.manifest_file, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
     def write_results(self, results: Results) -> None:
         """Write the results; from here on the run counts as finished."""
-        write_atomic(own_file(self.results_file), results.to_json())
+        write_atomic(self.results_file, results.to_json())
         self.clear_partial()
 
     def write_partial(self, results: PartialResults) -> None:
         """Write what is finished by now."""
-        write_atomic(own_file(self.partial_file), results.to_json())
+        write_atomic(self.partial_file, results.to_json())
 
     def clear_partial(self) -> None:
         """Remove what was found before the run was finished.

@@ -9,6 +9,7 @@ from pathlib import Path
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.atomic import disk_error
 from medbench_local.files.lock import only_process
+from medbench_local.files.streams import open_file
 from medbench_local.results.asked import clear_asked
 from medbench_local.results.check_folder import CheckFolder
 from medbench_local.results.folder import CHECKS, MANIFEST, SCORES, RunFolder
@@ -51,10 +52,10 @@ def _refuse_link(folder: Path) -> None:
 
 def _ours(kept: Kept) -> bool:
     try:
-        with kept.scores_file.open("rb") as file:
+        with open_file(kept.scores_file) as file:
             if file.read(15) == b"SQLite format 3":
                 return True
-    except OSError:
+    except (OSError, InputError):
         pass
     try:
         if isinstance(kept, CheckFolder):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from medbench_local.catalog.load import in_words
 from medbench_local.errors import InputError, MedbenchError, UsageError
-from medbench_local.files.atomic import own_file, write_atomic
+from medbench_local.files.atomic import write_atomic
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.paths import user_path
 from medbench_local.results.folder import RUNS, Folder, Run, RunFolder, find_run
@@ -102,7 +102,7 @@ class SweepFolder(Folder):
         Raises:
             StoreError: the folder cannot be written.
         """
-        write_atomic(own_file(self.file), record.to_json())
+        write_atomic(self.file, record.to_json())
 
     def relative(self, run: Path) -> str:
         """The path of a run as ``sweep.json`` has it."""

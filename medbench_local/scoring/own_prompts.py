@@ -22,7 +22,7 @@ from typing import Any
 from medbench_local.engine.base import ROWS, Engine, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, plan_packs
 from medbench_local.errors import InputError
-from medbench_local.files.atomic import disk_error, whole_file, write_atomic
+from medbench_local.files.atomic import appended, disk_error, whole_file, write_atomic
 from medbench_local.files.compact import divided, joined, kept_as
 from medbench_local.files.json_objects import json_decoder
 from medbench_local.files.readers import json_lines
@@ -393,7 +393,7 @@ class PartialResults:
 
         What follows a line that was cut short or is anything else is better computed again.
         """
-        if not self._part.is_file():
+        if self._part.is_symlink() or not self._part.is_file():
             return []
         try:
             header, *lines = self._part.read_bytes().split(b"\n")[:-1] or [b""]
@@ -419,8 +419,8 @@ class PartialResults:
                 write_atomic(self._part, self._text([self._header_row(), *self.known[:before], *rows]))
                 self._open = True
                 return
-            with self._part.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(self._text(rows))
+            with appended(self._part) as file:
+                file.write(self._text(rows).encode())
         except OSError as error:
             raise disk_error(self._part, error) from error
 

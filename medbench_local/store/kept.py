@@ -7,8 +7,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medbench_local.errors import StoreError
+from medbench_local.store.database import Database, reading, row_sum, size_of
+
+_A_SECOND = 10e6
+"""Bytes of a store that are read in a second, and ten times as many on most machines."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class KeptScores:
 
 
 def kept_scores(path: Path) -> KeptScores:
-    """Everything that was ever scored in a run.
+    """Everything that was ever scored in a run, but for rows that do not hold what was written to them.
 
     Raises:
         StoreError: the file is missing, damaged or cannot be read.
@@ -33,33 +38,39 @@ def kept_scores(path: Path) -> KeptScores:
     if not path.is_file():
         raise StoreError(f"{path}: no such file.")
     try:
-        # With nothing in the log beside it all is in the file itself; read as such, it leaves no file beside it.
-        log = path.with_name(f"{path.name}-wal")
-        alone = "" if log.is_file() and log.stat().st_size else "&immutable=1"
-        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{alone}", uri=True, timeout=5)
-        try:
-            texts = frozenset(
-                str(text)
-                for (text,) in database.execute("SELECT DISTINCT text FROM scores WHERE text IS NOT NULL")
-            )
-            return KeptScores(frozenset(_logprobs(database)), texts)
-        finally:
-            database.close()
-    except (sqlite3.Error, struct.error, OSError) as error:
+        size = size_of(path)
+        with reading(path, seconds=2 + size / _A_SECOND) as database:
+            logprobs, texts = set[tuple[float, ...]](), set[str]()
+            scores = {}
+            for key, data, _, text, _ in _rows(database, "scores", "logprobs, mass, text, tokens", size):
+                if isinstance(text, str):
+                    texts.add(text)
+                if data:
+                    scores[key] = data
+                    logprobs.add(_doubles(data))
+            for _, score, _, _, sizes in _rows(database, "requests", "score, tokens, options, sizes", size):
+                if sizes and score in scores and len(sizes) == len(scores[score]):
+                    lengths = struct.unpack(f"<{len(sizes) // 8}q", sizes)
+                    if all(lengths):
+                        values = _doubles(scores[score])
+                        logprobs.add(tuple(v / n for v, n in zip(values, lengths, strict=True)))
+            return KeptScores(frozenset(logprobs), frozenset(texts))
+    except (sqlite3.Error, struct.error, TypeError, OSError) as error:
         raise StoreError(f"{path}: cannot be read ({error}).") from error
 
 
-def _logprobs(database: sqlite3.Connection) -> Iterator[tuple[float, ...]]:
-    for (data,) in database.execute("SELECT logprobs FROM scores WHERE length(logprobs) > 0"):
-        yield struct.unpack(f"<{len(data) // 8}d", data)
-    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "requests" not in tables:  # absent from stores that earlier releases made
+def _doubles(data: bytes) -> tuple[float, ...]:
+    return struct.unpack(f"<{len(data) // 8}d", data)
+
+
+def _rows(database: Database, table: str, columns: str, size: int) -> Iterator[tuple[Any, ...]]:
+    """The sound rows of a table, each with its key first, as long as they have room in ``size`` bytes."""
+    if table not in database.tables:  # of a store that an earlier release made
         return
-    joined = "SELECT s.logprobs, r.sizes FROM requests r JOIN scores s ON s.key = r.score WHERE length(r.sizes) > 0"
-    for data, sizes in database.execute(joined):
-        count = len(data) // 8
-        if len(sizes) == len(data):
-            values = struct.unpack(f"<{count}d", data)
-            lengths = struct.unpack(f"<{count}q", sizes)
-            if all(lengths):
-                yield tuple(value / length for value, length in zip(values, lengths, strict=True))
+    total = "sum" if database.tables[table] else "NULL"
+    for kept, *row in database.execute(f"SELECT {total}, key, {columns} FROM {table}"):
+        size -= sum(len(value) if isinstance(value, bytes | str) else 1 for value in row)
+        if size < 0:
+            raise sqlite3.DataError("its rows are larger than the file they are in")
+        if kept is None or kept == row_sum(row):
+            yield tuple(row)

@@ -7,33 +7,28 @@ score means. Its unit of commit is a pack: all of it or nothing is there after a
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sqlite3
 import struct
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from errno import EACCES
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from medbench_local.errors import DiskFullError, StoreError
+from medbench_local.errors import SYSTEM_ADVICE, DiskFullError, StoreError
+from medbench_local.paths import Place
+from medbench_local.store.database import Database, connect_own, reading, row_sum, size_of
 
-_LAYOUT = 1
-_CREATE = """
-CREATE TABLE IF NOT EXISTS scores (
-    key BLOB PRIMARY KEY, logprobs BLOB, mass REAL, text TEXT, tokens INTEGER NOT NULL
-) WITHOUT ROWID
-"""
-_CREATE_REQUESTS = """
-CREATE TABLE IF NOT EXISTS requests (
-    key BLOB PRIMARY KEY, score BLOB, tokens INTEGER NOT NULL, options INTEGER NOT NULL, sizes BLOB NOT NULL
-) WITHOUT ROWID
-"""
-_CREATE_TRACES = """
-CREATE TABLE IF NOT EXISTS traces (key BLOB PRIMARY KEY, tokens BLOB NOT NULL, end TEXT NOT NULL) WITHOUT ROWID
-"""
 _LOOKUP_CHUNK = 500
+_AWAY = "Move it away and run the same command again; its scores are computed anew."
+_PLENTY = 16 << 20
+"""Bytes of what one look-up finds, from which on it is held against the file: rows may share what they are made of."""
+
 _LITTLE_ROOM = 2**20
 _NO_TOKEN = 2**31
 """No token's id is as large: llama.cpp's have 32 bits, and a sign."""
@@ -42,7 +37,7 @@ _ROUNDING = 1e-3
 """How far above 1 a probability may be rounded."""
 
 
-Found = TypeVar("Found", "StoredScore", "StoredRequest", "StoredTrace")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +133,55 @@ def _plausible_trace(tokens: object, end: object) -> StoredTrace | None:
     return StoredTrace(found, end) if all(0 <= token < _NO_TOKEN for token in found) else None
 
 
-def _rows(database: sqlite3.Connection, what: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+@dataclass(frozen=True)
+class _Table(Generic[Found]):
+    """How a kind of rows is kept.
+
+    Attributes:
+        name: of the table.
+        columns: beside the key and the sum.
+        read: the value that a row's columns hold; None if they hold none.
+        pack: the columns of a value.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    read: Callable[..., Found | None]
+    pack: Callable[[Found], tuple[object, ...]]
+
+
+_SCORES = _Table(
+    "scores",
+    ("logprobs", "mass", "text", "tokens"),
+    _plausible,
+    lambda s: (struct.pack(f"<{len(s.logprobs)}d", *s.logprobs), s.mass, s.text, s.tokens),
+)
+_REQUESTS = _Table(
+    "requests",
+    ("score", "tokens", "options", "sizes"),
+    _plausible_request,
+    lambda r: (r.score, r.tokens, r.options, struct.pack(f"<{len(r.sizes)}q", *r.sizes)),
+)
+_TRACES = _Table(
+    "traces",
+    ("tokens", "end"),
+    _plausible_trace,
+    lambda t: (struct.pack(f"<{len(t.tokens)}q", *t.tokens), t.end),
+)
+
+
+def _packed(table: _Table[Found], values: Mapping[bytes, Found]) -> Iterator[tuple[object, ...]]:
+    """The rows that hold ``values``, each with its sum."""
+    for key, value in values.items():
+        row = (key, *table.pack(value))
+        yield (*row, row_sum(row))
+
+
+def _rows(database: Database, what: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
     for start in range(0, len(keys), _LOOKUP_CHUNK):
         chunk = keys[start : start + _LOOKUP_CHUNK]
         marks = ",".join("?" * len(chunk))
+        database.deadline.restart()
         yield from database.execute(f"SELECT {what} WHERE key IN ({marks})", chunk)
 
 
@@ -151,117 +191,121 @@ class ScoreStore:
     Beside the scores it keeps which prompt has which (`StoredRequest`): what is not there, or is damaged, is found by
     tokenising the prompt.
 
-    A row that cannot be a score (a NaN, a probability above 1, values of another type) is never ranked: in the run's
-    own database it is damage, in a neighbour's it counts as absent.
+    A row whose checksum is not that of what it holds, or that cannot be a score (a NaN, a probability above 1, values
+    of another type), is never ranked: it counts as absent, is computed again, and is said. The rows of stores that
+    earlier releases made have no checksum.
 
     Args:
         path: the run's own database; created if absent.
         neighbours: databases of other runs, read when a key is not in the run's own; what is found there is
             copied into the run's own, so that a run folder is complete.
+        tell: told, in a line each, of damaged rows, and of neighbours that are left aside.
 
     Raises:
         StoreError: the database is damaged, of another layout, or cannot be opened.
     """
 
-    def __init__(self, path: Path, neighbours: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, path: Path, neighbours: Iterable[Path] = (), *, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.path = path
-        self._database = self._open(path)
-        self._neighbours = tuple(neighbours)
-
-    def _open(self, path: Path) -> sqlite3.Connection:
+        self._tell = tell
+        self._damaged: dict[Path, set[str]] = {}
+        self._scored = 0
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(path, timeout=30, isolation_level=None)
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=NORMAL")
-            layout = database.execute("PRAGMA user_version").fetchone()[0]
-            if layout not in (0, _LAYOUT):
-                raise StoreError(
-                    f"{path}: written by another version (layout {layout}, expected {_LAYOUT}).",
-                    advice="Move it away to start anew, or use the version that wrote it.",
-                )
-            database.execute(_CREATE)
-            database.execute(_CREATE_REQUESTS)  # absent from stores that earlier releases made
-            database.execute(_CREATE_TRACES)
-            database.execute(f"PRAGMA user_version={_LAYOUT}")
+            self._database = connect_own(path)
+            self._folder, self._place = Place.of(path.parent), Place.of(path)
         except (sqlite3.Error, OSError) as error:
             raise self._error(error) from error
-        return database
+        self._neighbours = list(neighbours)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
         """What is known of ``keys``, from this run and its neighbours."""
-        return self._found(keys, self._lookup, self.put)
+        return self._get(_SCORES, keys)
 
     def get_requests(self, keys: Sequence[bytes]) -> dict[bytes, StoredRequest]:
         """What is known of the prompts with ``keys``, from this run and its neighbours."""
-        return self._found(keys, self._lookup_requests, self.put_requests)
+        return self._get(_REQUESTS, keys)
 
     def get_traces(self, keys: Sequence[bytes]) -> dict[bytes, StoredTrace]:
         """What was thought about the prompts with ``keys``, in this run and its neighbours."""
-        return self._found(keys, self._lookup_traces, self.put_traces)
-
-    def _found(
-        self,
-        keys: Sequence[bytes],
-        lookup: Callable[[sqlite3.Connection, Sequence[bytes]], dict[bytes, Found]],
-        put: Callable[[Mapping[bytes, Found]], None],
-    ) -> dict[bytes, Found]:
-        """What one table has of ``keys``; what only a neighbour has is copied."""
-        found = lookup(self._database, keys)
-        for path in self._neighbours:
-            missing = [key for key in keys if key not in found]
-            if not missing:
-                break
-            copied = self._of_neighbour(path, missing, lookup)
-            if copied:
-                put(copied)
-                found.update(copied)
-        return found
-
-    def put_traces(self, traces: Mapping[bytes, StoredTrace]) -> None:
-        """Keep ``traces``, all or none.
-
-        Raises:
-            StoreError: the disk is full or the database damaged.
-        """
-        self._insert(
-            "INSERT OR REPLACE INTO traces VALUES (?, ?, ?)",
-            ((key, struct.pack(f"<{len(t.tokens)}q", *t.tokens), t.end) for key, t in traces.items()),
-        )
-
-    def put_requests(self, requests: Mapping[bytes, StoredRequest]) -> None:
-        """Keep ``requests``, all or none.
-
-        Raises:
-            StoreError: the disk is full or the database damaged.
-        """
-        self._insert(
-            "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)",
-            (
-                (key, r.score, r.tokens, r.options, struct.pack(f"<{len(r.sizes)}q", *r.sizes))
-                for key, r in requests.items()
-            ),
-        )
+        return self._get(_TRACES, keys)
 
     def put(self, scores: Mapping[bytes, StoredScore]) -> None:
         """Keep ``scores``, all or none.
 
         Raises:
-            StoreError: the disk is full or the database damaged; nothing of ``scores`` was kept.
+            StoreError: the disk is full, or the database damaged: nothing of ``scores`` was kept; or the run's folder
+                is not where it was.
         """
-        self._insert(
-            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?)",
-            (
-                (key, struct.pack(f"<{len(s.logprobs)}d", *s.logprobs), s.mass, s.text, s.tokens)
-                for key, s in scores.items()
-            ),
-        )
+        self._scored += len(scores)
+        self._insert(_SCORES, scores)
 
-    def _insert(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+    def put_requests(self, requests: Mapping[bytes, StoredRequest]) -> None:
+        """Keep ``requests``, all or none.
+
+        Raises:
+            StoreError: as `put`.
+        """
+        self._insert(_REQUESTS, requests)
+
+    def put_traces(self, traces: Mapping[bytes, StoredTrace]) -> None:
+        """Keep ``traces``, all or none.
+
+        Raises:
+            StoreError: as `put`.
+        """
+        self._insert(_TRACES, traces)
+
+    def _get(self, table: _Table[Found], keys: Sequence[bytes]) -> dict[bytes, Found]:
+        """What one table has of ``keys``; what only a neighbour has is copied."""
+        try:
+            found = self._lookup(self._database, self.path, table, keys)
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        for path in tuple(self._neighbours):
+            missing = [key for key in keys if key not in found]
+            if not missing:
+                break
+            copied = self._of_neighbour(path, table, missing)
+            if copied:
+                self._insert(table, copied)
+                found.update(copied)
+        return found
+
+    def _lookup(
+        self, database: Database, path: Path, table: _Table[Found], keys: Sequence[bytes]
+    ) -> dict[bytes, Found]:
+        if table.name not in database.tables:  # of a neighbour that an earlier release made
+            return {}
+        columns = ", ".join(("sum" if database.tables[table.name] else "NULL", "key", *table.columns))
+        found: dict[bytes, Found] = {}
+        size = 0
+        for total, key, *row in _rows(database, f"{columns} FROM {table.name}", keys):
+            size += sum(len(each) for each in row if isinstance(each, bytes | str))
+            if size > _PLENTY and size > size_of(path):
+                raise StoreError(f"{path}: its rows are larger than the file they are in.", advice=_AWAY)
+            value = table.read(*row)
+            if value is None or (total is not None and total != row_sum((key, *row))):
+                self._note_damage(path, key)
+            else:
+                found[bytes(key)] = value
+        return found
+
+    def _note_damage(self, path: Path, key: object) -> None:
+        if path not in self._damaged:
+            again = "are computed again" if path == self.path else "are left aside"
+            self._tell(f"warning: {path}: a row does not hold what was written to it; such rows {again}")
+        self._damaged.setdefault(path, set()).add(repr(key))
+
+    def _insert(self, table: _Table[Found], values: Mapping[bytes, Found]) -> None:
+        marks = ", ".join("?" * (len(table.columns) + 2))
+        statement = f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})"
+        self._database.deadline.lift()  # what is put is our own
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                self._database.executemany(statement, rows)
+                self._database.executemany(statement, _packed(table, values))
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:
@@ -269,6 +313,22 @@ class ScoreStore:
                 raise
         except sqlite3.Error as error:
             raise self._error(error) from error
+        self.need_place()
+
+    def need_place(self) -> None:
+        """See that what was put lies where it will be looked for.
+
+        Raises:
+            StoreError: the folder or the file is gone, or another; it says what is lost.
+        """
+        for place in (self._folder, self._place):
+            if problem := place.problem():
+                lost = f"; {self._scored:,} scores of this run went with it" if self._scored else ""
+                raise StoreError(
+                    f"{place.path} {problem}: it was moved, removed or replaced while it was in use{lost}.",
+                    advice="Put it back where it was if you have it, and run the same command again: it goes on from "
+                    "what is there.",
+                )
 
     def __len__(self) -> int:
         try:
@@ -278,6 +338,10 @@ class ScoreStore:
 
     def close(self) -> None:
         """Write the log back and close; safe to call twice."""
+        for path, keys in self._damaged.items():
+            if len(keys) > 1:
+                self._tell(f"warning: {path}: {len(keys):,} damaged rows in all")
+        self._damaged.clear()
         self._database.close()
 
     def __enter__(self) -> ScoreStore:
@@ -287,61 +351,22 @@ class ScoreStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if kind is None:
+            self.need_place()
 
-    def _lookup(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
-        found = {}
+    def _of_neighbour(self, path: Path, table: _Table[Found], keys: Sequence[bytes]) -> dict[bytes, Found]:
+        """What another run's database knows; one that cannot be read is left aside from then on, and said."""
         try:
-            for key, *row in _rows(database, "key, logprobs, mass, text, tokens FROM scores", keys):
-                if (score := _plausible(*row)) is None:
-                    raise ValueError("a row holds no score")
-                found[bytes(key)] = score
-        except (sqlite3.Error, ValueError) as error:
-            raise self._error(error) from error
-        return found
-
-    def _lookup_requests(
-        self, database: sqlite3.Connection, keys: Sequence[bytes]
-    ) -> dict[bytes, StoredRequest]:
-        what = "key, score, tokens, options, sizes FROM requests"
-        return self._plausible(database, what, keys, _plausible_request)
-
-    def _lookup_traces(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, StoredTrace]:
-        return self._plausible(database, "key, tokens, end FROM traces", keys, _plausible_trace)
-
-    def _plausible(
-        self,
-        database: sqlite3.Connection,
-        what: str,
-        keys: Sequence[bytes],
-        plausible: Callable[..., Found | None],
-    ) -> dict[bytes, Found]:
-        """Of a table that can be computed anew: a row that cannot be right counts as absent."""
-        try:
-            rows = list(_rows(database, what, keys))
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-        found = {bytes(key): plausible(*row) for key, *row in rows}
-        return {key: value for key, value in found.items() if value is not None}
-
-    def _of_neighbour(
-        self,
-        path: Path,
-        keys: Sequence[bytes],
-        lookup: Callable[[sqlite3.Connection, Sequence[bytes]], dict[bytes, Found]],
-    ) -> dict[bytes, Found]:
-        """What another run's database knows; one that cannot be read is as good as absent."""
-        try:
-            database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
-        except sqlite3.Error:
+            with reading(path) as database:
+                return self._lookup(database, path, table, keys)
+        except (sqlite3.Error, OSError, StoreError) as error:
+            self._neighbours.remove(path)
+            if path.exists() or path.is_symlink():  # a run that was removed meanwhile is no news
+                problem = (
+                    error.message if isinstance(error, StoreError) else f"{path}: cannot be read ({error})."
+                )
+                self._tell(f"left aside: {problem}")
             return {}
-        try:
-            if database.execute("PRAGMA user_version").fetchone()[0] != _LAYOUT:
-                return {}
-            return lookup(database, keys)
-        except (sqlite3.Error, StoreError):
-            return {}
-        finally:
-            database.close()
 
     def _error(self, error: Exception) -> StoreError:
         text = str(error)
@@ -351,10 +376,22 @@ class ScoreStore:
                 f"{self.path}: the disk is full.",
                 advice="Make space and run the same command again; everything committed so far is kept.",
             )
-        if isinstance(error, sqlite3.OperationalError) and ("unable to open" in text or "readonly" in text):
+        if isinstance(error, OSError) or "unable to open" in text or "readonly" in text or "disk I/O" in text:
+            cause = error if isinstance(error, OSError) else self._cause()
+            if cause is not None:
+                return StoreError(
+                    f"{self.path}: cannot be written: {cause.strerror}.",
+                    advice=SYSTEM_ADVICE.get(cause.errno or 0, "")
+                    or "Check the folder, or choose another with `output=`.",
+                )
+        if "unable to open" in text or "readonly" in text:
             return StoreError(
                 f"{self.path}: cannot be opened for writing ({text}).",
                 advice="Check the folder's permissions, or choose another with `output=`.",
+            )
+        if "interrupted" in text:
+            return StoreError(
+                f"{self.path}: the score store is damaged: a look-up does not end.", advice=_AWAY
             )
         if isinstance(error, sqlite3.OperationalError) and "locked" in text:
             return StoreError(f"{self.path}: another process is writing to it.", advice="Wait until it ends.")
@@ -365,8 +402,19 @@ class ScoreStore:
             )
         return StoreError(
             f"{self.path}: the score store is damaged ({text}).",
-            advice="Move it away and run the same command again; its scores are computed anew.",
+            advice=_AWAY,
         )
+
+    def _cause(self) -> OSError | None:
+        """What the system itself says to writing there, of which SQLite has only "unable to open"."""
+        try:
+            with tempfile.TemporaryFile(dir=self.path.parent):
+                pass
+        except OSError as error:
+            return error
+        if self.path.exists() and not os.access(self.path, os.W_OK):
+            return PermissionError(EACCES, os.strerror(EACCES))
+        return None
 
     def _no_room(self) -> bool:
         try:

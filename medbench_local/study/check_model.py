@@ -89,7 +89,8 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     )
     rows = {cell.key: checked_rows(len(test_questions(plan, cell)), settings) for cell in plan.cells}
     folder = _folder(planner.quants, plan)
-    with only_process(folder), ScoreStore(folder / SCORES, neighbouring_stores(folder)) as store:
+    neighbours, tell = neighbouring_stores(folder), tools.progress.note
+    with only_process(folder), ScoreStore(folder / SCORES, neighbours, tell=tell) as store:
         kept, identity = CheckFolder(folder), identity_of(plan, planner.quants)
         kept.note_begun(identity)
         quantised = _answers(plan, prepared, rows, store, full=False, tools=tools)

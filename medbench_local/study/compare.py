@@ -100,12 +100,14 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         folder.write_manifest(describe(first, quants, started, said, {}, chosen, command))
         meter = Meter()
         so_far = SoFar(folder, quants, meter, tools, started, clock)
-        with ScoreStore(folder.scores_file, neighbouring_stores(folder.path)) as store:
+        neighbours, tell = neighbouring_stores(folder.path), tools.progress.note
+        with ScoreStore(folder.scores_file, neighbours, tell=tell) as store:
             work = Work(folder, store, meter, tools, identity, so_far)
             try:
                 outcome, steps = _climb(quants, planner, work)
             except BaseException:
                 with suppress(MedbenchError):  # what went wrong first is what counts
+                    store.need_place()  # reports do not go where something else stands by now
                     so_far.report()
                 raise
         said = identification(outcome.plan, quants, work.models)

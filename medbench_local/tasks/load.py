@@ -11,6 +11,7 @@ from pathlib import Path
 from medbench_local.catalog.task import DESCRIPTIONS, EMBEDDED, is_own, is_table, task_entry, task_names
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.rows import SourceFile, plain
+from medbench_local.files.streams import open_file
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress, Silent
 from medbench_local.settings import read_settings
@@ -139,7 +140,7 @@ def locate_task(
 
 def _names_images(path: Path) -> bool:
     """Whether questions of one's own may have pictures; found without taking them apart."""
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         return any(b'"images"' in line for line in stream)
 
 

@@ -13,6 +13,7 @@ from medbench_local.catalog.task import Format, SplitFiles
 from medbench_local.errors import InputError, QuestionsError
 from medbench_local.files.hashes import file_sha256
 from medbench_local.files.rows import SourceFile
+from medbench_local.files.streams import open_file
 from medbench_local.progress import Progress
 from medbench_local.tasks.album import Album
 from medbench_local.tasks.locations import DataLocation
@@ -157,7 +158,7 @@ def _part(
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         while piece := stream.read(2**20):
             digest.update(piece)
     return digest.hexdigest()

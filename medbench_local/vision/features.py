@@ -25,6 +25,7 @@ from medbench_local.files.atomic import need_place, whole_file
 from medbench_local.files.hashes import file_sha256
 from medbench_local.files.lock import alone
 from medbench_local.files.space import DiskNeed, check_room
+from medbench_local.files.streams import open_file
 from medbench_local.progress import Progress
 from medbench_local.vision.arithmetic import Floats
 from medbench_local.vision.parts import VisionParts
@@ -194,7 +195,8 @@ def read_features(file: Path) -> Floats:
         InputError: it is not there, or damaged.
     """
     try:
-        content = file.read_bytes()
+        with open_file(file) as opened:
+            content = opened.read()
     except FileNotFoundError as error:
         raise InputError(file, "", "no such file", advice=_ENCODE) from error
     except OSError as error:

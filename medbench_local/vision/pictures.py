@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from medbench_local.errors import InputError
 from medbench_local.files.stand_ins import refuse_stand_in_at
+from medbench_local.files.streams import open_file
 from medbench_local.vision.arithmetic import Floats
 
 LARGEST_FILE = 256 * 2**20
@@ -168,7 +169,8 @@ def _content(path: Path, sha256: str) -> bytes:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(path, "", f"larger than {LARGEST_FILE >> 20} MiB, too large for a picture")
-        content = path.read_bytes()
+        with open_file(path) as file:
+            content = file.read()
     except FileNotFoundError as error:
         raise InputError(path, "", "no such file") from error
     except OSError as error:

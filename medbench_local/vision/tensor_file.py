@@ -25,6 +25,7 @@ from medbench_local.errors import InputError
 from medbench_local.files.atomic import whole_file
 from medbench_local.files.json_objects import parse_json_object
 from medbench_local.files.stand_ins import refuse_stand_in_at
+from medbench_local.files.streams import open_file
 
 RECORD = "medbench_local"
 """The key of the header's metadata that the record stands under."""
@@ -91,9 +92,10 @@ class TensorFile:
         """
         refuse_stand_in_at(path)
         try:
+            open_file(path).close()  # the library would wait for a pipe
             with safe_open(path, framework="numpy") as checked:
                 record = (checked.metadata() or {}).get(RECORD)
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 (length,) = struct.unpack("<Q", file.read(8))
                 header = parse_json_object(file.read(length), path, "header")
             data: NDArray[np.uint8] = np.memmap(path, np.uint8, "r")

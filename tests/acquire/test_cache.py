@@ -188,3 +188,11 @@ def test_the_lock_and_the_leavings_of_a_dead_process_are_taken_over(tmp_path: Pa
     assert made.size == 7
     assert not any(path.exists() for path in left)
     assert json.loads((tmp_path / "m" / "full.gguf.json").read_text())["size"] == 7
+
+
+def test_what_is_there_needs_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder may be somebody else's, to be read only."""
+    target = tmp_path / "models" / "full.gguf"
+    made = make_once(target, Maker(), home=tmp_path, progress=QUIET)
+    monkeypatch.setattr("medbench_local.acquire.cache.alone", None)
+    assert make_once(target, Maker(), home=tmp_path, progress=QUIET) == made

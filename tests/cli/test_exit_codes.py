@@ -137,16 +137,26 @@ def _turned(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_what_is_interrupted_ends_with_130(place: Path) -> None:
-    command = [sys.executable, "-m", "medbench_local", "compare", "demo-med", "demo-base", "--output", "run"]
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_what_is_ended_from_outside_says_how_to_resume_and_leaves_nothing_held(
+    place: Path, name: str
+) -> None:
+    number = getattr(signal, name)
+    code = (
+        f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"  # what started the tests may ignore it
+        "from medbench_local.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "compare", "demo-med", "demo-base", "--output", "run"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     until = time.monotonic() + 120
     while not (place / "run" / "scores.sqlite").is_file() and time.monotonic() < until:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "to resume" in said
+    assert "medbench-local compare demo-med demo-base" in said
+    assert not (place / "run" / ".lock.json").exists()
 
 
 def whatever_is_written(terminal: int) -> str:

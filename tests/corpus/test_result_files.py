@@ -210,13 +210,6 @@ def _other_table(path: Path) -> None:
     database.close()
 
 
-def _bad_values(path: Path) -> None:
-    database = sqlite3.connect(path)
-    database.execute("UPDATE scores SET logprobs = x'0011'")
-    database.commit()
-    database.close()
-
-
 def _middle(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[100 : len(data)] = b"\xa5" * (len(data) - 100)
@@ -280,7 +273,6 @@ SCORES: dict[str, tuple[Callable[[Path], object], str]] = {
     "pages overwritten": (_middle, "damaged"),
     "another layout": (_layout, "another version"),
     "another table": (_other_table, "damaged"),
-    "odd values": (_bad_values, "damaged"),
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medbench_local.errors import StoreError, UsageError
-from medbench_local.files.atomic import need_place, output_file, write_atomic
+from medbench_local.files.atomic import appended, need_place, output_file, write_atomic
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -42,16 +42,28 @@ def test_a_file_in_the_way_is_no_place(tmp_path: Path) -> None:
             need_place(folder)
 
 
-def test_a_link_stays_a_link_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+def test_what_a_user_names_is_followed_and_nothing_else_is(tmp_path: Path) -> None:
     link, target = tmp_path / "link", tmp_path / "deep" / "file"
     link.symlink_to(target)
     for text in ("first", "second"):
         assert output_file(link) == target.resolve()
-        write_atomic(link, text)
+        write_atomic(output_file(link), text)
         assert (link.is_symlink(), target.is_symlink()) == (True, False)
         assert target.read_text() == text
+    write_atomic(link, "third")
+    assert (link.is_symlink(), link.read_text(), target.read_text()) == (False, "third", "second")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "link"]
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_is_written_on_is_no_link(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "target"
+    target.write_text("precious")
+    link.symlink_to(target)
+    for text in (b"one", b"two"):
+        with appended(link) as file:
+            file.write(text)
+    assert (link.is_symlink(), link.read_text(), target.read_text()) == (False, "onetwo", "precious")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -62,8 +74,10 @@ def test_a_pipe_is_refused_and_stays(tmp_path: Path) -> None:
     for path in (pipe, link):
         with pytest.raises(UsageError, match="is a device or a pipe"):
             output_file(path)
-        with pytest.raises(UsageError, match="is a device or a pipe"):
-            write_atomic(path, "text")
+    with pytest.raises(UsageError, match="is a device or a pipe"):
+        write_atomic(pipe, "text")
+    with pytest.raises(OSError, match=r"pipe|No such device"), appended(pipe):
+        pass
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert link.is_symlink()
 

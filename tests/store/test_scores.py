@@ -120,8 +120,9 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("neighbour", [False, True])
-def test_a_row_that_cannot_be_a_score_is_damage_and_absent_in_a_neighbour(
-    tmp_path: Path, column: str, value: object, neighbour: bool
+@pytest.mark.parametrize("summed", [False, True])
+def test_a_row_that_cannot_be_a_score_counts_as_absent_and_is_said(
+    tmp_path: Path, column: str, value: object, neighbour: bool, summed: bool
 ) -> None:
     path = tmp_path / "scores.sqlite"
     good, bad = score_key("good"), score_key("bad")
@@ -130,14 +131,18 @@ def test_a_row_that_cannot_be_a_score_is_damage_and_absent_in_a_neighbour(
         store.put({good: score, bad: score})
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"UPDATE scores SET {column} = ? WHERE key = ?", (value, bad))
+        if not summed:
+            database.execute("UPDATE scores SET sum = NULL")
         database.commit()
-    if not neighbour:
-        with ScoreStore(path) as store, pytest.raises(StoreError, match=r"scores\.sqlite.*damaged.*no score"):
-            store.get([good, bad])
-        return
-    with ScoreStore(tmp_path / "own.sqlite", [path]) as store:
+    said: list[str] = []
+    own, others = (tmp_path / "own.sqlite", [path]) if neighbour else (path, [])
+    with ScoreStore(own, others, tell=said.append) as store:
         assert store.get([bad]) == {}
         assert store.get([good]) == {good: score}
+        assert len(said) == 1
+        assert str(path) in said[0]
+        store.put({bad: score})
+        assert store.get([good, bad]) == {good: score, bad: score}
 
 
 @pytest.mark.parametrize("damaged", [(5, -1), (2**31,), (10**12, 3)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import itertools
 import json
-import sqlite3
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from medbench_local.scoring.opened import OpenedModel
 from medbench_local.scoring.own_prompts import read_requests
 from medbench_local.scoring.scored_file import write_scores
 from medbench_local.store import scores
+from medbench_local.store.database import Database
 from tests.study.conftest import Fakes, knowing, model_of
 
 FEW, MANY = 40, 140
@@ -136,7 +136,7 @@ def test_what_is_known_is_looked_up_once_a_prompt(
     read: Counter[str] = Counter()
     rows = scores._rows
 
-    def counted(database: sqlite3.Connection, what: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+    def counted(database: Database, what: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         for row in rows(database, what, keys):
             read[what.split()[-1]] += 1
             yield row

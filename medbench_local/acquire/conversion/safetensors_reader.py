@@ -15,6 +15,7 @@ from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import parse_json_object
 from medbench_local.files.stand_ins import refuse_stand_in_at
+from medbench_local.files.streams import open_file
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
@@ -34,7 +35,7 @@ def read_safetensors(path: Path) -> list[StoredTensor]:
     refuse_stand_in_at(path)
     try:
         file_bytes = path.stat().st_size
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(8)
             if len(start) < 8:
                 raise InputError(path, "byte 0", f"only {len(start)} bytes long; truncated?", advice=_AGAIN)

@@ -17,6 +17,7 @@ from medbench_local.acquire.conversion.tensor import ITEM_BYTES, StoredTensor
 from medbench_local.errors import InputError
 from medbench_local.files.pickle_data import PickleError, load_pickle
 from medbench_local.files.stand_ins import refuse_stand_in_at
+from medbench_local.files.streams import open_file
 
 LARGEST_PICKLE = 64 << 20
 """Bytes; the description of a 70B model has well under one million."""
@@ -59,7 +60,7 @@ def read_torch(path: Path, *, inside: str = "") -> list[StoredTensor]:
     """
     refuse_stand_in_at(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as packed, zipfile.ZipFile(packed) as archive:
             return _Archive(path, archive).tensors(inside)
     except OSError as error:
         raise InputError(path, "", f"cannot be read: {error.strerror or error}") from error

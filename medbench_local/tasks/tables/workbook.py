@@ -11,6 +11,7 @@ from typing import Any
 
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.rows import SourceFile, plain
+from medbench_local.files.streams import open_file
 from medbench_local.tasks.tables.table import OLE, Defect, GridRow, text_of
 
 LARGEST = 512 << 20
@@ -75,7 +76,7 @@ def sheets(file: SourceFile) -> list[Sheet]:
 def _refuse_others(file: SourceFile) -> None:
     """Refuse what is no workbook, or one that would not fit into memory, before it is unpacked."""
     try:
-        with file.path.open("rb") as stream:
+        with open_file(file.path) as stream:
             if stream.read(len(OLE)) == OLE:
                 problem = "protected by a password, or an old .xls file under another name"
                 raise InputError(file.path, "", problem, advice=_SAVE)
