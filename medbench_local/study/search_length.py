@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.selection.guaranteed import SMALL, looks
+from medbench_local.selection.limited import rung_sizes
 from medbench_local.study.decoding import NONE, Number
 from medbench_local.study.prompt_search import search_prompts
 
@@ -15,9 +16,6 @@ decides. Where 11 to 110 candidates were alike, 0.86 to 0.95 and 0.36 to 0.78; f
 
 _CALLS = 6
 """Goes of such a race to a candidate, about."""
-
-_RUNGS = 6
-"""Of a race under a limit; after these only a few prompts are left."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def search_length(candidates: int, questions: int, settings: SelectionSettings) 
         goes = len(looks(questions)) + 1 if questions > SMALL else questions
         calls = Number(candidates * min(_CALLS, goes), candidates * goes)
         return SearchLength(Number(share * whole, whole), once, calls, known=False)
-    kept = [max(2, round(candidates * 0.5**rung)) for rung in range(_RUNGS)]
+    climbing = sum(rung_sizes(candidates))
     finished = min(candidates, most // questions)  # each of which makes room for another one
-    visits = Number(min(most, sum(kept)), min(most, sum(kept) + finished + 4))
+    visits = Number(min(most, candidates + climbing), min(most, candidates + climbing + finished + 4))
     return SearchLength(Number(most, most), visits, visits, known=False)  # it ends early where it is sure
