@@ -75,6 +75,7 @@ def choose_prompt(
     if settings.method == "exhaustive":
         found = exhaustive(evaluate, options, len(rows))
     else:
+        pool = task.questions("demonstrations") if shots else ()  # which a task may be without
         found = racing(
             evaluate,
             options,
@@ -83,9 +84,7 @@ def choose_prompt(
             max_fraction=settings.max_fraction,
             max_prompts=settings.max_prompts,
             enough=settings.enough,
-            costs=asking_costs(
-                options, task.questions("demonstrations"), [questions[row] for row in rows], shots
-            ),
+            costs=asking_costs(options, pool, [questions[row] for row in rows], shots),
             seed=settings.seed,
         )
     return options[found.winner], _choice(found, **unfit)
