@@ -11,7 +11,8 @@ Three tables:
    that costs in accuracy, and how many prompts were scored.
 3. The study with the protocol `laptop`: real token counts, synthetic scores. A candidate that is visited again in a
    later rung has its prefix decoded again (the engine keeps one); prompts that are the same text (two pairs of
-   MMLU's demonstration seeds coincide) are scored once.
+   MMLU's demonstration seeds coincide) are scored once. How well a question is answered goes with its length, and
+   candidates differ in that, so that asking short ones sooner can be to the harm of a search.
 
 DIR is laid out like the data sets' own files, with `weights/llama-2-tokenizer.model` beside them. Where it lacks
 the official demonstration or validation pool (MedQA and MedMCQA train, PubMedQA's artificial questions), the

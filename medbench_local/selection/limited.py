@@ -64,7 +64,7 @@ def limited(
     order = _first_rung(table, grid, costs.order(seed), limit, costs)
     for rung in range(table.n_questions + _RUNGS):
         estimate = grid.estimate(table.correct, table.scored)
-        winner = estimate.best(table.scored.any(axis=1))
+        winner = estimate.best(np.asarray(table.scored.any(axis=1)))
         chances, behind = estimate.outlook(winner)
         sure = 1 - chances[winner] <= error_rate or (enough is not None and behind <= enough)
         if limit <= table.prompts or sure:
