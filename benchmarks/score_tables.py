@@ -36,6 +36,10 @@ class Scenario:
         format_questions: idiosyncrasies shared by candidates with the same format.
         demonstration_questions: idiosyncrasies shared by candidates with the same demonstrations.
         error: of the single result; 0 makes equal candidates answer identically.
+        length: not a deviation: how much better questions are answered that are longer by a standard deviation (of
+            the lengths' logarithms), by everybody.
+        format_length: how much formats differ in that.
+        demonstration_length: how much demonstration sets differ in that.
     """
 
     accuracy: float = 0.45
@@ -46,6 +50,9 @@ class Scenario:
     format_questions: float = 0.5
     demonstration_questions: float = 0.4
     error: float = 1.0
+    length: float = 0.0
+    format_length: float = 0.0
+    demonstration_length: float = 0.0
 
 
 SCENARIOS = {
@@ -112,8 +119,12 @@ def score_table(
     formats: int = 11,
     demonstrations: int = 10,
     questions: int = 500,
+    lengths: NDArray[np.float64] | None = None,
 ) -> Table:
-    """Draw a table of ``formats`` x ``demonstrations`` candidates and ``questions`` questions."""
+    """Draw a table of ``formats`` x ``demonstrations`` candidates and ``questions`` questions.
+
+    ``lengths`` are those of the questions, above 0; without, no question is longer than another.
+    """
     s = scenario
     scale = sqrt(s.questions**2 + s.format_questions**2 + s.demonstration_questions**2 + s.error**2)
     f, d, q = formats, demonstrations, questions
@@ -123,8 +134,16 @@ def score_table(
         + rng.normal(0, s.demonstrations, (1, d))
         + rng.normal(0, s.interaction, (f, d))
     )
+    if lengths is not None:
+        logs = np.log(lengths)
+        slope = (
+            s.length + rng.normal(0, s.format_length, (f, 1)) + rng.normal(0, s.demonstration_length, (1, d))
+        )
+        levels = level[:, :, None] + slope[:, :, None] * (logs - logs.mean()) / logs.std()
+    else:
+        levels = level[:, :, None]
     latent = (
-        level[:, :, None]
+        levels
         + rng.normal(0, s.questions, q)
         + rng.normal(0, s.format_questions, (f, 1, q))
         + rng.normal(0, s.demonstration_questions, (1, d, q))
@@ -137,5 +156,5 @@ def score_table(
             for j in range(demonstrations)
         ),
         correct=(latent > 0).reshape(f * d, q),
-        truth=norm.cdf(level / scale).ravel(),
+        truth=norm.cdf(levels / scale).mean(axis=2).ravel(),
     )

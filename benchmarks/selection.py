@@ -11,7 +11,8 @@ Three tables:
    that costs in accuracy, and how many prompts were scored.
 3. The study with the protocol `laptop`: real token counts, synthetic scores. A candidate that is visited again in a
    later rung has its prefix decoded again (the engine keeps one); prompts that are the same text (two pairs of
-   MMLU's demonstration seeds coincide) are scored once.
+   MMLU's demonstration seeds coincide) are scored once. How well a question is answered goes with its length, and
+   candidates differ in that, so that asking short ones sooner can be to the harm of a search.
 
 DIR is laid out like the data sets' own files, with `weights/llama-2-tokenizer.model` beside them. Where it lacks
 the official demonstration or validation pool (MedQA and MedMCQA train, PubMedQA's artificial questions), the
@@ -41,7 +42,9 @@ from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle, candidates, prompt_style_for
 from medbench_local.prompts.rendering import render
 from medbench_local.selection import Selection, exhaustive, racing
+from medbench_local.selection.costs import Costs
 from medbench_local.selection.guaranteed import SMALL
+from medbench_local.study.prompt_search import asking_costs
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Question, Task
 
@@ -59,6 +62,7 @@ class TaskTokens:
         same: for each candidate the first one with the very same prompts.
         prefix: (candidates,) tokens before the question, decoded once a visit.
         question: (candidates, validation questions) the question's own tokens.
+        costs: what the search is told of them: lengths of texts.
         test: tokens of all test questions, prefix once; the model's default format.
         test_plain: the same with every prompt decoded from its first token.
     """
@@ -68,6 +72,7 @@ class TaskTokens:
     same: NDArray[np.intp]
     prefix: NDArray[np.int64]
     question: NDArray[np.int64]
+    costs: Costs
     test: int
     test_plain: int
 
@@ -128,6 +133,7 @@ class Counter:
             same=np.array([texts.index(text) for text in texts], dtype=np.intp),
             prefix=np.array(prefix, dtype=np.int64),
             question=np.stack(question),
+            costs=asking_costs(options, pool, asked, SHOTS),
             test=in_head + int(tails.sum()),
             test_plain=in_head * len(test) + int(tails.sum()),
         )
@@ -177,7 +183,11 @@ def _validation(task: Task) -> list[Question]:
 
 
 def laptop(
-    protocol: Protocol, table: Table, evaluate: Callable[..., NDArray[np.bool_]], seed: int
+    protocol: Protocol,
+    table: Table,
+    evaluate: Callable[..., NDArray[np.bool_]],
+    seed: int,
+    costs: Costs | None = None,
 ) -> Selection:
     """The search as a protocol sets it."""
     settings = protocol.selection
@@ -190,6 +200,8 @@ def laptop(
         error_rate=settings.error_rate,
         max_fraction=settings.max_fraction,
         max_prompts=settings.max_prompts,
+        enough=settings.enough,
+        costs=costs,
         seed=seed,
     )
 
@@ -220,7 +232,12 @@ class Meter:
 
 
 def varied(rng: np.random.Generator) -> Scenario:
-    """A plausible table: how much formats and demonstrations matter is itself drawn at random."""
+    """A plausible table: how much formats and demonstrations matter is itself drawn at random.
+
+    So is how long questions are answered: of published results on MedQA (three large models, and one of 7B before
+    and after it was tuned) a standard deviation of the length costs 1 to 6 points, and models differ in it by 1 to 5;
+    here it costs up to 6 and brings 1 at most, and candidates of one model differ by up to 1.5.
+    """
     return Scenario(
         accuracy=rng.uniform(0.3, 0.65),
         formats=rng.uniform(0.05, 0.35),
@@ -229,6 +246,9 @@ def varied(rng: np.random.Generator) -> Scenario:
         questions=rng.uniform(0.8, 1.8),
         format_questions=rng.uniform(0.3, 0.8),
         demonstration_questions=rng.uniform(0.2, 0.6),
+        length=rng.uniform(-0.25, 0.05),
+        format_length=rng.uniform(0, 0.06),
+        demonstration_length=rng.uniform(0, 0.03),
     )
 
 
@@ -308,27 +328,42 @@ def print_study(protocol: Protocol, study: dict[str, list[TaskTokens]], studies:
     truths: dict[str, list[float]] = defaultdict(list)
     others: dict[str, list[float]] = defaultdict(list)
     prompts: dict[str, list[float]] = defaultdict(list)
+    stated: dict[str, list[float]] = defaultdict(list)
     for seed in range(studies):
         for task, counted in study.items():
             for counts in counted:
                 table = _table_for(counts, varied(rng), rng)
                 meter = Meter(counts, table)
-                found = laptop(protocol, table, meter.evaluate, seed)
-                tokens[task].append(meter.decoded + counts.test)
+                found = laptop(protocol, table, meter.evaluate, seed, counts.costs)
+                tokens[task].append(meter.decoded)
+                stated[task].append(
+                    found.error_bound if found.error_estimate is None else found.error_estimate
+                )
                 regrets[task].append(100 * table.validation_regret(found.winner))
                 truths[task].append(100 * table.true_regret(found.winner))
                 others[task].append(found.winner != table.winner)
                 prompts[task].append(found.prompts_scored / found.prompts_exhaustive)
-    print(f"\n3. The study of a pair with the protocol {protocol.name}, {studies} times, synthetic scores\n")
-    print(f"{'task':28s} {'prompts':>8s} {'tokens (M)':>10s} {'other':>7s} {'regret':>7s} {'true':>7s}")
-    for task in study:
+    print(f"\n3. The study of a pair with the protocol {protocol.name}, {studies} times, synthetic scores")
+    print("   (tokens in millions; other: winner than the exhaustive search's; regret in points)\n")
+    print(
+        f"{'task':28s} {'prompts':>8s} {'search':>7s} {'test':>6s} {'both':>6s} {'stated':>7s} {'other':>7s} "
+        f"{'regret':>7s} {'true':>7s}"
+    )
+    search = {task: 2 * float(np.mean(tokens[task])) / 1e6 for task in study}
+    test = {task: sum(counts.test for counts in study[task]) / 1e6 for task in study}
+    kinds = (stated, others, regrets, truths)
+    groups = [([task], task) for task in study]
+    groups.append(([task for task in study if study[task][0].question.shape[1] > SMALL], "large"))
+    groups.append((list(study), "all"))
+    for members, name in groups:
+        values = [list(chain.from_iterable(kind[task] for task in members)) for kind in (prompts, *kinds)]
+        share, said, other, regret, true = map(np.mean, values)
+        tested, searched = sum(test[task] for task in members), sum(search[task] for task in members)
+        error = np.std(values[-1]) / np.sqrt(len(values[-1]))
         print(
-            f"{task:28s} {np.mean(prompts[task]):8.1%} {2 * np.mean(tokens[task]) / 1e6:10.2f} "
-            f"{np.mean(others[task]):7.1%} {np.mean(regrets[task]):7.2f} {np.mean(truths[task]):+7.2f}"
+            f"{name:28s} {share:8.1%} {searched:7.2f} {tested:6.2f} {searched + tested:6.2f} {said:7.1%} "
+            f"{other:7.1%} {regret:7.2f} {true:+7.2f}" + (f" ± {error:.2f}" if len(members) > 1 else "")
         )
-    mean = [np.mean(list(chain.from_iterable(kind.values()))) for kind in (prompts, others, regrets, truths)]
-    total = 2 * sum(np.mean(values) for values in tokens.values()) / 1e6
-    print(f"{'all':28s} {mean[0]:8.1%} {total:10.2f} {mean[1]:7.1%} {mean[2]:7.2f} {mean[3]:+7.2f}")
 
 
 def _table_for(counts: TaskTokens, scenario: Scenario, rng: np.random.Generator) -> Table:
@@ -336,7 +371,12 @@ def _table_for(counts: TaskTokens, scenario: Scenario, rng: np.random.Generator)
     formats = len({option.format for option in counts.candidates})
     sets = len(counts.candidates) // formats
     drawn = score_table(
-        scenario, rng, formats=formats, demonstrations=sets, questions=counts.question.shape[1]
+        scenario,
+        rng,
+        formats=formats,
+        demonstrations=sets,
+        questions=counts.question.shape[1],
+        lengths=counts.question[0].astype(np.float64),
     )
     return replace(
         drawn,

@@ -97,6 +97,11 @@ class SelectionSettings(StrictModel):
     max_prompts: Count | None = Field(
         default=None, description="racing: most prompts scored in one search. null: no limit."
     )
+    enough: Share | None = Field(
+        default=None,
+        description="racing under max_fraction or max_prompts: ends early once the best estimate is expected to be "
+        "behind the best prompt by at most this accuracy, a fraction. null: never.",
+    )
     seed: Seed = Field(default=42, description="racing: seed of the order of the validation questions.")
 
 
@@ -268,6 +273,9 @@ class Protocol(StrictModel):
         data["overlong"] = _FIRST_TOO_LONG[self.too_long]
         data["letters"] = self.multiple_letters
         del data["too_long"], data["multiple_letters"]
+        for selection in (data["selection"], data["thinking"]["selection"]):
+            if selection["enough"] is None:
+                del selection["enough"]
         if self.thinking == ThinkingSettings():  # which the first release did not have
             del data["thinking"]
         if not pictures:

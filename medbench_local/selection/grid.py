@@ -54,21 +54,28 @@ class Estimate:
     covariance: Matrix
     n_questions: int
 
-    def best(self) -> int:
-        """The candidate with the highest expected accuracy; the earliest of equals."""
-        return int(np.argmax(self._whole(self.mean)))
+    def best(self, among: NDArray[np.bool_] | None = None) -> int:
+        """The candidate with the highest expected accuracy, of those in ``among``; the earliest of equals."""
+        mean = self._whole(self.mean)
+        return int(np.argmax(mean if among is None else np.where(among, mean, -np.inf)))
 
     def ranking(self) -> NDArray[np.intp]:
         """Candidates from the highest expected accuracy down; the earlier of equals first."""
         return np.argsort(-np.round(self.mean, 9), kind="stable")
 
-    def chances(self, draws: int = 2000, seed: int = 0) -> Matrix:
+    def chances(self) -> Matrix:
         """(candidates,) estimated probability of being the best, by simulation."""
+        return self.outlook(0)[0]
+
+    def outlook(self, chosen: int, draws: int = 2000, seed: int = 0) -> tuple[Matrix, float]:
+        """`chances`, and by how much accuracy the chosen candidate is expected to be behind the best one."""
         values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         normal = np.random.default_rng(seed).standard_normal((draws, len(self.mean)))
-        drawn = self._whole(self.mean + normal @ root.T)
-        return np.bincount(drawn.argmax(axis=1), minlength=len(self.mean)) / draws
+        drawn = self.mean + normal @ root.T
+        behind = float((drawn.max(axis=1) - drawn[:, chosen]).mean())
+        best = self._whole(drawn).argmax(axis=1)
+        return np.bincount(best, minlength=len(self.mean)) / draws, behind
 
     def _whole(self, accuracy: Matrix) -> Matrix:
         """Numbers of correct answers, so that estimates less than half a question apart are ties."""
@@ -86,7 +93,13 @@ class _Group:
 
 
 class Grid:
-    """The candidates as a grid of formats and demonstration sets."""
+    """The candidates as a grid of formats and demonstration sets.
+
+    Attributes:
+        n: number of candidates.
+        offset: (candidates,) number of the format plus number of the demonstration set.
+        levels: number of formats or of demonstration sets, whichever there are fewer of.
+    """
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         formats = _levels([candidate.format for candidate in candidates])
@@ -97,6 +110,7 @@ class Grid:
         self._useful = [1 < design.shape[1] < self.n for design in self._designs[:2]] + [True]
         self._same = [design @ design.T for design in self._designs]
         self.offset = (formats + demonstrations).astype(np.intp)
+        self.levels = min(design.shape[1] for design in self._designs[:2])
 
     @property
     def designs(self) -> list[Matrix]:

@@ -17,6 +17,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from medbench_local.selection.costs import Costs
 from medbench_local.selection.evidence import overtaking_p_value
 from medbench_local.selection.grid import Grid
 from medbench_local.selection.result import Questions, Rung, Selection
@@ -32,8 +33,9 @@ _LOOK_GROWTH = 1.5
 class Race:
     """The guaranteed race: each candidate is visited once, against the best so far."""
 
-    def __init__(self, table: ScoreTable, order: Questions, error_rate: float) -> None:
+    def __init__(self, table: ScoreTable, order: Questions, error_rate: float, costs: Costs) -> None:
         self.table = table
+        self.costs = costs
         self.order = order
         self.looks = looks(table.n_questions)
         self.level = error_rate / max(1, (table.n_candidates - 1) * len(self.looks))
@@ -71,15 +73,15 @@ class Race:
             self._visit_by_looks(candidate)
 
     def _visit_exactly(self, candidate: int) -> None:
-        """Hardest questions first; as many at a time as must be wrong before the candidate is out."""
+        """Questions that are hard for what they cost first; as many at a time as must be wrong before it is out."""
         table = self.table
         while (errors_left := table.errors_left(candidate, self.leader)) >= 0:
             open_ = np.flatnonzero(~table.scored[candidate])
             if not open_.size:
                 self.leader = candidate
                 return
-            hardest = open_[np.argsort(self._ease()[open_], kind="stable")]
-            table.score(candidate, hardest[: errors_left + 1])
+            telling = (1 - self._ease()[open_]) / self.costs.question[open_]
+            table.score(candidate, open_[np.argsort(-telling, kind="stable")][: errors_left + 1])
 
     def _visit_by_looks(self, candidate: int) -> None:
         table = self.table

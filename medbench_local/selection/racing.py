@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medbench_local.prompts.prompt import Candidate
+from medbench_local.selection.costs import Costs, equal_costs
 from medbench_local.selection.guaranteed import SMALL, Race
 from medbench_local.selection.limited import limited
 from medbench_local.selection.result import Evaluate, Selection
@@ -32,6 +33,8 @@ def racing(
     error_rate: float = 0.05,
     max_fraction: float | None = None,
     max_prompts: int | None = None,
+    enough: float | None = None,
+    costs: Costs | None = None,
     seed: int = 42,
 ) -> Selection:
     """Find the candidate that an exhaustive search would choose without scoring everything.
@@ -45,16 +48,22 @@ def racing(
         max_fraction: most prompts scored, as a share of the exhaustive search's; None for no limit. Sets of up
             to `SMALL` questions are not limited by it.
         max_prompts: most prompts scored, one for each candidate at least; None for no limit.
+        enough: under a limit, the search ends early once the winner is expected to be behind the best candidate by
+            at most this accuracy, a fraction; None: it goes on.
+        costs: what asking costs, which decides what is asked, never who is ahead; None: all costs the same.
         seed: of the order of the questions.
     """
     if not 0 < error_rate < 1:
         raise ValueError("`error_rate` must be above 0 and below 1.")
     table = ScoreTable(evaluate, candidates, n_questions)
-    order = np.random.default_rng(seed).permutation(n_questions)
+    if costs is None:
+        costs = equal_costs(len(candidates), n_questions)
+    costs.check(len(candidates), n_questions)
     limit = most_prompts(len(candidates), n_questions, max_fraction=max_fraction, max_prompts=max_prompts)
     if limit < table.scored.size:
-        return limited(table, order, limit, error_rate)
-    return Race(table, order, error_rate).run()
+        return limited(table, limit, costs=costs, seed=seed, error_rate=error_rate, enough=enough)
+    order = np.random.default_rng(seed).permutation(n_questions)
+    return Race(table, order, error_rate, costs).run()
 
 
 def most_prompts(

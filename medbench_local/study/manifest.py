@@ -34,6 +34,10 @@ METHOD = "0.1.0"
 """The release whose prompts and statistics these are. It stands in the identity of a run, not the version, so that a
 release that changes neither finds the runs of those before; to be raised with either."""
 
+SEARCH = 2
+"""Of the search that does not ask everything. It stands in the identity of runs that make one; to be raised when such
+a search asks other prompts, or finds another winner, than before."""
+
 
 @dataclass(frozen=True)
 class HashedCell:
@@ -104,6 +108,7 @@ def identity_with(plan: Outline, cells: Sequence[HashedCell], quants: Sequence[Q
         engine["reference_mode"] = plan.reference_mode
     if RULES[plan.scoring].depends_on_batch:
         engine["parallel"] = str(options.engine.parallel)
+    racing = {"search": SEARCH} if plan.protocol.selection.method == "racing" else {}
     if options.mode == "fast":
         engine |= {"batch": str(options.engine.batch_tokens), "parallel": str(options.engine.parallel)}
     return identity(
@@ -119,6 +124,7 @@ def identity_with(plan: Outline, cells: Sequence[HashedCell], quants: Sequence[Q
             "quants": [_quant_identity(quant, options.home) for quant in quants],
             "protocol": plan.protocol.in_first_names(pictures=plan.reads_pictures),
             "engine": engine,
+            **racing,
             **asked,
         }
     )

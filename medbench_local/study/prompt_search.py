@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from medbench_local.catalog.protocol import SelectionSettings
-from medbench_local.prompts.demonstrations import validation_rows
+from medbench_local.prompts.demonstrations import demonstration_rows, validation_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import PromptStyle, candidates
 from medbench_local.results.choices import CandidateScore, PromptChoice
 from medbench_local.scoring.answers import CellScorer
+from medbench_local.selection.costs import Costs
 from medbench_local.selection.exhaustive import exhaustive
 from medbench_local.selection.racing import most_prompts, racing
 from medbench_local.selection.result import Selection
 from medbench_local.selection.shrink import estimated_gain
 from medbench_local.study.usable import usable_candidates
 from medbench_local.study.verdicts import correctness
-from medbench_local.tasks.question import Task
+from medbench_local.tasks.question import Question, Task
+
+_LABELS = 6
+"""Characters that are written around an option, about."""
+_PICTURE = 2000
+"""Characters that are as much work as a picture, about."""
 
 
 def choose_prompt(
@@ -67,6 +75,7 @@ def choose_prompt(
     if settings.method == "exhaustive":
         found = exhaustive(evaluate, options, len(rows))
     else:
+        pool = task.questions("demonstrations") if shots else ()  # which a task may be without
         found = racing(
             evaluate,
             options,
@@ -74,9 +83,39 @@ def choose_prompt(
             error_rate=settings.error_rate,
             max_fraction=settings.max_fraction,
             max_prompts=settings.max_prompts,
+            enough=settings.enough,
+            costs=asking_costs(options, pool, [questions[row] for row in rows], shots),
             seed=settings.seed,
         )
     return options[found.winner], _choice(found, **unfit)
+
+
+def asking_costs(
+    options: Sequence[Candidate], pool: Sequence[Question], asked: Sequence[Question], shots: int
+) -> Costs:
+    """How much text is read to ask, in characters: of each candidate's demonstrations, and of each question.
+
+    It goes by the data set's own text, not by a model's tokens, so that two models are asked the same questions in the
+    same order as far as their answers do not part them.
+
+    Args:
+        options: the candidates.
+        pool: questions that demonstrations are drawn from.
+        asked: the validation questions.
+        shots: demonstrations in a prompt.
+    """
+    shown: dict[int | None, float] = {None: 0.0}
+    for option in options:
+        if option.demonstrations is not None and option.demonstrations not in shown:
+            rows = demonstration_rows(option.demonstrations, len(pool), shots)
+            shown[option.demonstrations] = float(sum(_length(pool[row]) for row in rows))
+    prefix = [shown[option.demonstrations] for option in options]
+    return Costs(np.array(prefix), np.array([float(_length(question)) for question in asked]))
+
+
+def _length(question: Question) -> int:
+    text = len(question.text) + sum(map(len, question.options))
+    return text + _LABELS * len(question.options) + _PICTURE * len(question.pictures)
 
 
 def selection_rows(task: Task, settings: SelectionSettings, limit: int | None = None) -> tuple[int, ...]:

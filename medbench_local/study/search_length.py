@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.selection.guaranteed import SMALL, looks
+from medbench_local.selection.limited import rung_sizes
 from medbench_local.study.decoding import NONE, Number
 from medbench_local.study.prompt_search import search_prompts
 
@@ -16,8 +17,12 @@ decides. Where 11 to 110 candidates were alike, 0.86 to 0.95 and 0.36 to 0.78; f
 _CALLS = 6
 """Goes of such a race to a candidate, about."""
 
-_RUNGS = 6
-"""Of a race under a limit; after these only a few prompts are left."""
+_SHARE_OF_LIMIT = 0.8
+"""Of the prompts of a race under a limit that ends where little is to be gained, about."""
+
+_LARGE_GRID, _SHARE_OF_VISITS = 36, 0.7
+"""Candidates of a grid that a race under a limit begins with every other one of, if prefixes are long, and the share of
+the visits that it then makes, about."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,11 @@ def search_length(candidates: int, questions: int, settings: SelectionSettings) 
         goes = len(looks(questions)) + 1 if questions > SMALL else questions
         calls = Number(candidates * min(_CALLS, goes), candidates * goes)
         return SearchLength(Number(share * whole, whole), once, calls, known=False)
-    kept = [max(2, round(candidates * 0.5**rung)) for rung in range(_RUNGS)]
-    finished = min(candidates, most // questions)  # each of which makes room for another one
-    visits = Number(min(most, sum(kept)), min(most, sum(kept) + finished + 4))
-    return SearchLength(Number(most, most), visits, visits, known=False)  # it ends early where it is sure
+    sizes = rung_sizes(candidates)
+    each, climbing = min(most, candidates), sum(sizes)
+    # After these rungs, each that has been asked everything makes room for another one, and a few prompts are left.
+    more = min(candidates, most // questions) + 2 * sizes[-1]
+    usual = _SHARE_OF_VISITS if candidates >= _LARGE_GRID else 1.0
+    visits = Number(min(most, usual * (each + climbing)), min(most, each + climbing + more))
+    asked = 1.0 if settings.enough is None else _SHARE_OF_LIMIT
+    return SearchLength(Number(asked * most, most), visits, visits, known=False)

@@ -140,6 +140,23 @@ def test_a_run_is_named_by_the_protocols_first_names(fakes: Fakes, monkeypatch: 
     assert parts["protocol"] == protocol.in_first_names()
     assert parts["protocol"]["overlong"] == "wrong"
     assert parts["engine"] == {"mode": "reproducible"}
+    assert "search" not in parts, "nothing but a search that leaves prompts out depends on how it does"
+    assert "enough" not in parts["protocol"]["selection"]
+
+
+def test_a_run_with_another_search_is_another_run(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def name(method: str) -> str:
+        protocol = Protocol.model_validate(
+            {"name": "one", "summary": "One.", "selection": {"method": method, "max_fraction": 0.5}}
+        )
+        options = resolved(tasks=["./made-up"], limit=5, protocol=protocol)
+        quant = load_quant("q8_0")
+        return identity_of(Planner("demo-med", "demo-base", options, Silent()).plan(quant), [quant])
+
+    raced, exhaustive = name("racing"), name("exhaustive")
+    monkeypatch.setattr(manifest, "SEARCH", manifest.SEARCH + 1)
+    assert name("racing") != raced
+    assert name("exhaustive") == exhaustive
 
 
 def test_how_many_texts_are_written_at_once_counts_where_it_changes_them(

@@ -12,7 +12,7 @@ from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import candidates
 from medbench_local.results.choices import PromptChoice
-from medbench_local.study.prompt_search import choose_prompt, selection_rows
+from medbench_local.study.prompt_search import asking_costs, choose_prompt, selection_rows
 from tests.study.material import Bench, a_prompt_style, a_task
 
 
@@ -139,3 +139,15 @@ def test_a_search_never_touches_test_questions(tmp_path: Path) -> None:
     bench.scorer.answers = listening  # type: ignore[method-assign]
     _choose(bench, SelectionSettings(), 0)
     assert set(asked) == {"validation"}
+
+
+def test_asking_costs_what_is_read() -> None:
+    """The demonstrations of a candidate, and the question, whoever is asked."""
+    task = a_task(validation=10)
+    pool, asked = task.questions("demonstrations"), task.questions("validation")
+    options = candidates(a_prompt_style(), 2, formats=(3,), demonstration_seeds=(0, 5))
+    costs = asking_costs(options, pool, asked, 2)
+    assert costs.prefix[0] == costs.prefix[2] != costs.prefix[1] == costs.prefix[3]
+    longer = [len(question.text) - len(asked[0].text) for question in asked]
+    assert (costs.question - costs.question[0]).tolist() == longer
+    assert (asking_costs(candidates(a_prompt_style(), 0), pool, asked, 0).prefix == 0).all()

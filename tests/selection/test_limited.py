@@ -1,0 +1,141 @@
+"""The search under a limit: what it is told of costs, when it ends, and whether what it states of itself is so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from benchmarks.score_tables import SCENARIOS, Scenario, Table, score_table
+from medbench_local.selection import Selection, racing
+from medbench_local.selection.costs import Costs, equal_costs
+from medbench_local.selection.grid import Estimate
+from medbench_local.selection.limited import rung_sizes
+
+LENGTHS = np.random.default_rng(0).lognormal(0, 0.4, 200)
+
+
+def a_table(seed: int, scenario: Scenario = SCENARIOS["typical"]) -> Table:
+    return score_table(scenario, np.random.default_rng(seed), questions=200, lengths=LENGTHS)
+
+
+def searched(
+    table: Table, prefix: float, lengths: NDArray[np.float64] = LENGTHS, enough: float | None = None
+) -> Selection:
+    costs = Costs(np.full(len(table.candidates), prefix * lengths.mean()), lengths)
+    return racing(
+        table.evaluate,
+        table.candidates,
+        len(lengths),
+        max_prompts=1500,
+        enough=enough,
+        costs=costs,
+    )
+
+
+def visits(found: Selection) -> int:
+    return sum(rung.candidates for rung in found.rungs)
+
+
+def test_candidates_whose_prefix_is_dear_are_visited_less_often() -> None:
+    table = a_table(1)
+    cheap, dear = searched(table, 0.1), searched(table, 5.0)
+    assert cheap.rungs[0].candidates == 110
+    assert dear.rungs[0].candidates == 55
+    assert visits(dear) < visits(cheap)
+    first = [score.questions > 0 for score in dear.scores]
+    assert first[0], "the first candidate, which gains are compared with, is always asked"
+    assert dear.scores[dear.winner].questions > 0
+    assert dear.prompts_scored <= 1500
+
+
+def test_no_row_or_column_is_left_out() -> None:
+    found = searched(a_table(2), 5.0)
+    asked = np.array([score.questions > 0 for score in found.scores]).reshape(11, 10)
+    assert (asked.sum(axis=0) >= 5).all()
+    assert (asked.sum(axis=1) >= 5).all()
+
+
+def test_small_grids_are_visited_as_a_whole() -> None:
+    table = score_table(Scenario(), np.random.default_rng(3), formats=11, demonstrations=1, questions=200)
+    assert searched(table, 5.0).rungs[0].candidates == 11
+
+
+def test_cheap_questions_are_asked_rather_sooner_and_dear_ones_too() -> None:
+    found = searched(a_table(4), 5.0)
+    times = found.scored.sum(axis=0)
+    asked = float((times * LENGTHS).sum() / times.sum())
+    assert asked < 0.95 * LENGTHS.mean()
+    assert times[np.argsort(LENGTHS)[100:]].sum() > 0.15 * times.sum(), "not the shorter half alone"
+
+
+def test_the_order_goes_by_ratios_of_costs_alone() -> None:
+    ones = np.zeros(3)
+    assert (Costs(ones, LENGTHS).order(5) == Costs(ones, 7 * LENGTHS).order(5)).all()
+    order = equal_costs(3, 200).order(5)
+    assert sorted(order.tolist()) == list(range(200))
+    assert (order != equal_costs(3, 200).order(6)).any()
+
+
+def test_it_ends_where_little_is_to_be_gained() -> None:
+    """A generous threshold ends the search earlier than a strict one, and what it expects to lose is about so."""
+    easy = [a_table(seed, SCENARIOS["easy"]) for seed in range(4)]
+    strict = [searched(table, 1.0) for table in easy]
+    early = [searched(table, 1.0, enough=0.03) for table in easy]
+    assert sum(one.prompts_scored for one in early) < 0.9 * sum(one.prompts_scored for one in strict)
+    lost = [table.validation_regret(one.winner) for table, one in zip(easy, early, strict=True)]
+    assert np.mean(lost) < 0.03 + 3 * np.std(lost) / np.sqrt(len(lost))
+
+
+def test_the_expected_shortfall_is_that_of_normal_accuracies() -> None:
+    estimate = Estimate(np.array([0.50, 0.52]), np.diag([0.03**2, 0.01**2]), 500)
+    spread, lead = np.hypot(0.03, 0.01), 0.02
+    behind = spread * norm.pdf(lead / spread) - lead * norm.cdf(-lead / spread)
+    assert estimate.outlook(1)[1] == pytest.approx(behind, rel=0.1)
+    assert estimate.outlook(0)[1] == pytest.approx(behind + lead, rel=0.1)
+
+
+def test_what_is_stated_of_another_winner_is_how_often_there_is_one() -> None:
+    rng = np.random.default_rng(11)
+    said, other = [], []
+    lengths = LENGTHS[:100]
+    for seed in range(40):
+        table = score_table(
+            Scenario(length=-0.15), rng, formats=6, demonstrations=3, questions=100, lengths=lengths
+        )
+        found = racing(
+            table.evaluate,
+            table.candidates,
+            100,
+            max_fraction=0.25,
+            costs=Costs(np.full(18, 3.0), lengths),
+            seed=seed,
+        )
+        said.append(found.error_estimate or 0.0)
+        other.append(found.winner != table.winner)
+    error = np.sqrt(np.mean(np.array(said) * (1 - np.array(said))) / len(said))
+    assert 0.1 < np.mean(said) < 0.9, "the test is not vacuous"
+    assert abs(np.mean(said) - np.mean(other)) < 3 * error
+
+
+def test_rungs_become_smaller() -> None:
+    for candidates in (2, 10, 11, 110):
+        sizes = rung_sizes(candidates)
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[0] <= candidates
+        assert sizes[-1] >= 2
+
+
+@pytest.mark.parametrize(
+    ("prefix", "question", "said"),
+    [
+        ([1.0], [1.0] * 3, "not 2 and 3"),
+        ([1.0] * 2, [1.0, 0.0, 1.0], "positive"),
+        ([-1.0] * 2, [1.0] * 3, "least 0"),
+    ],
+)
+def test_impossible_costs(prefix: list[float], question: list[float], said: str) -> None:
+    table = score_table(Scenario(), np.random.default_rng(0), formats=2, demonstrations=1, questions=3)
+    with pytest.raises(ValueError, match=said):
+        racing(table.evaluate, table.candidates, 3, costs=Costs(np.array(prefix), np.array(question)))
