@@ -174,7 +174,7 @@ class _Quantiser:
     def __init__(self, header: GgufHeader, config: QuantConfig) -> None:
         self.header, self.config = header, config
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = start_process("quantise_worker", self._errors)
+        self._process = start_process("engine.quantise_worker", self._errors)
 
     def close(self) -> None:
         """End the process; safe to call twice."""

@@ -93,7 +93,7 @@ class WorkerEngine(Closing):
         }
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = start_process("worker", self._errors)
+        self._process = start_process("engine.worker", self._errors)
         self.pid = self._process.pid
         try:
             arguments = {"path": str(path), "options": wire.options_to_json(options)}
