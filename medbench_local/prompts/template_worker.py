@@ -56,11 +56,25 @@ def _limit_memory() -> None:
         return
 
 
+def _limit_time(used: float) -> None:
+    """End in the middle of a rendering whose parent was killed: nobody else would end it."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    until = int(used + 2 * CREDIT) + 1
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most)
+    )
+
+
 def _answer(
     message: Mapping[str, Any], environment: ChatEnvironment, loaded: dict[str, _Loaded]
 ) -> dict[str, Any]:
     """A rendering, or why there is none."""
     began = time.process_time()
+    _limit_time(began)
     name: str = message["template"]
     try:
         if name not in loaded:
