@@ -17,6 +17,9 @@ from typing import IO, Any, Literal
 Work = Literal["engine.worker", "engine.quantise_worker", "engine.picture_worker", "prompts.template_worker"]
 """Modules of the package that such a process can run."""
 
+Process = subprocess.Popen[bytes]
+"""One of these processes."""
+
 _NEEDED = (
     "PATH",
     "SYSTEMROOT",
@@ -37,7 +40,16 @@ cannot run: four times the processor and four times the wall time (docs/speed.md
 """
 
 
-def start_process(work: Work, errors: IO[bytes] | None, *, trusted: bool = True) -> subprocess.Popen[bytes]:
+_START = """
+import sys
+sys.path[:] = [place for place in sys.path if place]
+from importlib import import_module
+import_module(sys.argv[1]).main()
+"""
+"""What such a process runs: Python itself looks for modules in the working folder first, perhaps a model's."""
+
+
+def start_process(work: Work, errors: IO[bytes] | None, *, trusted: bool = True) -> Process:
     """Start a process that a Ctrl-C in the terminal does not reach, and that ends when this one does.
 
     Args:
@@ -56,7 +68,7 @@ def start_process(work: Work, errors: IO[bytes] | None, *, trusted: bool = True)
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     given = os.environ if trusted else {name: os.environ[name] for name in _NEEDED if name in os.environ}
     return subprocess.Popen(
-        [sys.executable, "-m", f"medbench_local.{work}"],
+        [sys.executable, "-c", _START, f"medbench_local.{work}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL if errors is None else errors,
@@ -65,13 +77,15 @@ def start_process(work: Work, errors: IO[bytes] | None, *, trusted: bool = True)
     )
 
 
-def end_process(process: subprocess.Popen[bytes], *, patience: float = 0) -> None:
+def end_process(process: Process, *, patience: float = 0) -> None:
     """End it, whatever it does, and close its pipes; safe to call twice.
 
     Args:
         process: from `start_process`.
         patience: seconds for it to end by itself, which it does when its pipe is closed; then it is killed.
     """
+    if not patience:  # before the pipes are closed, for which one that nobody serves any more would be waited
+        process.kill()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None and not pipe.closed:
             with contextlib.suppress(OSError):  # what is still unwritten cannot be delivered any more

@@ -16,15 +16,7 @@ from jinja2 import Template
 
 from medbench_local.engine.channel import Channel
 from medbench_local.prompts.sandbox import ChatEnvironment
-
-MEMORY = 1 << 30
-"""Bytes of addresses this process may have, where the system can hold it to that; it starts with about a quarter."""
-
-CREDIT, EACH = 4.0, 0.02
-"""Seconds of processor that a template may take: so many at first, and so many more for each rendering."""
-
-COSTLY = "TooCostly"
-"""What stands in place of an exception's name where a template takes too much."""
+from medbench_local.prompts.template_limits import COSTLY, TemplateLimits
 
 
 @dataclass
@@ -32,66 +24,69 @@ class _Loaded:
     """A template, and the seconds it may still take."""
 
     template: Template
-    left: float = CREDIT
+    left: float
 
 
 def main() -> None:
-    """Answer until the parent is gone."""
-    _limit_memory()
+    """Answer until the parent is gone; its first message has the limits."""
     channel = Channel()
+    limits = TemplateLimits(**channel.receive())
+    _limit_memory(limits.memory)
     environment = ChatEnvironment()
     loaded: dict[str, _Loaded] = {}
     while True:
-        channel.send(_answer(channel.receive(), environment, loaded))
+        channel.send(_answer(channel.receive(), limits, environment, loaded))
 
 
-def _limit_memory() -> None:
+def _limit_memory(most: int) -> None:
     try:
         import resource
     except ImportError:  # Windows: the parent looks from time to time
         return
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except (ValueError, OSError):  # macOS refuses; likewise
-        return
+    for kind, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, most)):
+        try:
+            resource.setrlimit(kind, (value, value))
+        except (ValueError, OSError):  # macOS refuses that of addresses; likewise
+            continue
 
 
-def _limit_time(used: float) -> None:
+def _limit_time(until: float) -> None:
     """End in the middle of a rendering whose parent was killed: nobody else would end it."""
     try:
         import resource
     except ImportError:
         return
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    until = int(used + 2 * CREDIT) + 1
+    soft = int(until) + 1
     resource.setrlimit(
-        resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most)
+        resource.RLIMIT_CPU, (soft if most == resource.RLIM_INFINITY else min(soft, most), most)
     )
 
 
 def _answer(
-    message: Mapping[str, Any], environment: ChatEnvironment, loaded: dict[str, _Loaded]
+    message: Mapping[str, Any],
+    limits: TemplateLimits,
+    environment: ChatEnvironment,
+    loaded: dict[str, _Loaded],
 ) -> dict[str, Any]:
     """A rendering, or why there is none."""
     began = time.process_time()
-    _limit_time(began)
+    _limit_time(began + 2 * limits.credit)
     name: str = message["template"]
     try:
         if name not in loaded:
-            loaded[name] = _Loaded(environment.template(message["source"]))
+            loaded[name] = _Loaded(environment.template(message["source"]), limits.credit)
         text = "" if message["names"] is None else environment.text(loaded[name].template, message["names"])
+    except MemoryError:
+        answer: dict[str, Any] = {"error": COSTLY, "message": "it takes too much memory", "line": None}
     except Exception as error:  # whatever a template runs into is the template's error
-        answer: dict[str, Any] = {"error": type(error).__name__, "message": str(error)[:2000]}
+        answer = {"error": type(error).__name__, "message": str(error)[:2000]}
         answer["line"] = getattr(error, "lineno", None)
     else:
         answer = {"text": text}
     if name in loaded:
         one = loaded[name]
-        one.left += EACH - (time.process_time() - began)
+        one.left += limits.each - (time.process_time() - began)
         if one.left < 0:
             return {"error": COSTLY, "message": "its renderings take too long", "line": None}
     return answer
-
-
-if __name__ == "__main__":
-    main()
