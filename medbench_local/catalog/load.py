@@ -27,6 +27,11 @@ Model = TypeVar("Model", bound=BaseModel)
 _FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader of libyaml, ten times as fast, where this PyYAML was built with it."""
 
+LARGEST = 256 << 10
+"""Characters; protocols and descriptions of data sets have some thousand."""
+
+MOST_ALIASES = 16
+
 DATA = Path(__file__).parent / "data"
 """The catalog's own YAML files."""
 
@@ -95,7 +100,15 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
             names the line and the key.
     """
     text = read_text(path)
+    if len(text) > LARGEST:
+        raise InputError(path, "", f"larger than {LARGEST >> 10} KiB, too large for what it should be")
     try:
+        aliases = sum(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)
+        )
+        if aliases > MOST_ALIASES:  # each may double what the one before it stands for
+            problem = f"{aliases:,} references to other places of it (*name); at most {MOST_ALIASES} are read"
+            raise InputError(path, "", problem)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:

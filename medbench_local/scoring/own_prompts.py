@@ -33,8 +33,12 @@ from medbench_local.scoring.own_pictures import parts_of, pictures_at, places_mi
 from medbench_local.scoring.pictures import PictureBook
 from medbench_local.scoring.rules.label import label_requests
 from medbench_local.tasks.picture import Picture
+from medbench_local.text import is_whole
 
 MOST_OPTIONS = 1000
+
+LONGEST = 2 << 20
+"""Most characters of a prompt, and of its options together: cutting ten million into tokens takes minutes."""
 
 BLOCK = 5000
 """Most requests whose tokens are held at a time and share a prefix, where results depend on what is asked together."""
@@ -321,6 +325,11 @@ def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
         raise fail("options", "expected a list of texts, none empty")
     if len(options) > MOST_OPTIONS:
         raise fail("options", f"at most {MOST_OPTIONS} options, not {len(options)}")
+    for key, size in (("prompt", len(row["prompt"])), ("options", sum(map(len, options)))):
+        if size > LONGEST:
+            raise fail(
+                key, f"{size:,} characters; at most {LONGEST:,} are read, which no model here can hold"
+            )
     images = row.get("images", [])
     if not isinstance(images, list) or not all(isinstance(name, str) and name for name in images):
         raise fail("images", "expected a list of paths, one for each <image> in the prompt")
@@ -332,7 +341,7 @@ def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
         ("options", options),
         ("images", images),
     ):
-        if any("\ud800" <= letter <= "\udfff" for text in texts for letter in text):
+        if not all(map(is_whole, texts)):
             raise fail(key, "holds half a surrogate pair, which is no character")
     if any("\0" in name for name in images):
         raise fail("images", "a path holds a NUL character")
