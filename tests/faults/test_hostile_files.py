@@ -30,6 +30,6 @@ def test_small_files_that_would_take_much_are_refused(tmp_path: Path) -> None:
         assert one["out"] == "", one
         assert len([said for said in one["err"].splitlines() if said.startswith("error: ")]) == 1, one
         assert "should not have happened" not in one["err"], one
-        assert len(one["err"]) < 2_000, one
+        assert len(one["err"]) < 10_000, one
         assert one["took"] < SECONDS, one
     assert whole["memory"] < MEMORY
