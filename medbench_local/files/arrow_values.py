@@ -7,11 +7,18 @@ are therefore read as the dictionaries that they are stored in, also inside list
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medbench_local.files.limits import MAX_ROWS, most_unpacked
-from medbench_local.files.parquet_dictionary import longest_value
+from medbench_local.files.parquet_footer import (
+    BYTE_ARRAY,
+    DELTA_BYTE_ARRAY,
+    Chunk,
+    longest_value,
+    read_footer,
+)
 
 MOST_VALUES = 32 * MAX_ROWS
 """Values of one column, of all lists in it together."""
@@ -21,98 +28,74 @@ _AT_ONCE = 256 << 20
 
 _FEW = 1 << 20
 
-_SHARED_BEGINNINGS = "DELTA_BYTE_ARRAY"
-"""An encoding in which a text says how much of the one before it begins it, too; Arrow makes no dictionary of it."""
-
 
 class TooMuch(Exception):
     """A file would take far more memory than it should; the text says what of it."""
 
 
-def wanted_leaves(metadata: Any, columns: Sequence[str]) -> list[int]:
-    """The places of the columns, or the fields of them, that stand behind the named ones in a file's metadata."""
-    schema = metadata.schema
-    paths = [schema.column(place).path for place in range(metadata.num_columns)]
-    return [
-        place
-        for place, path in enumerate(paths)
-        if any(path == name or path.startswith(f"{name}.") for name in columns)
-    ]
+@dataclass(frozen=True)
+class HowToRead:
+    """How columns are read so that nothing is unpacked that takes far more memory than the file.
+
+    Attributes:
+        groups: how many groups of rows there are.
+        dictionaries: columns of texts or bytes that are read as dictionaries.
+        batch: rows that are read at a time.
+    """
+
+    groups: int
+    dictionaries: list[str]
+    batch: int
 
 
-def check_sizes(metadata: Any, leaves: Sequence[int], packed: int) -> None:
-    """Refuse a file that says itself that it holds too much.
+def how_to_read(path: Path, columns: Sequence[str], batch: int) -> HowToRead:
+    """How the named columns of a file are read.
 
     Args:
-        metadata: of the file.
-        leaves: what is read of it.
-        packed: bytes of the file.
+        path: a parquet file.
+        columns: by name, also "context.contexts" for a field.
+        batch: most rows to be read at a time.
 
     Raises:
-        TooMuch: it has too many rows or values, or is too large once it is unpacked.
+        TooMuch: it says itself that it holds too much.
+        ValueError: it is damaged, or no parquet file.
     """
-    if metadata.num_rows > MAX_ROWS:
-        raise TooMuch(f"{metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read")
+    footer, packed = read_footer(path), path.stat().st_size
+    if footer.rows > MAX_ROWS:
+        raise TooMuch(f"{footer.rows:,} rows; at most {MAX_ROWS:,} are read")
+    of_column: dict[str, list[Chunk]] = {}
+    for chunk in (chunk for group in footer.groups for chunk in group):
+        if any(chunk.path == name or chunk.path.startswith(f"{name}.") for name in columns):
+            of_column.setdefault(chunk.path, []).append(chunk)
     unpacked = 0
-    for leaf in leaves:
-        chunks = _chunks(metadata, leaf)
-        count = sum(chunk.num_values for chunk in chunks)
+    dictionaries = []
+    for name, chunks in of_column.items():
+        count = sum(chunk.count for chunk in chunks)
         if count > MOST_VALUES:
             raise TooMuch(f"{count:,} values of one column; at most {MOST_VALUES:,} are read")
-        unpacked += sum(chunk.total_uncompressed_size for chunk in chunks)
+        unpacked += sum(chunk.unpacked for chunk in chunks)
+        if chunks[0].kind != BYTE_ARRAY:
+            continue
+        sharing = [chunk for chunk in chunks if DELTA_BYTE_ARRAY in chunk.encodings]
+        if sharing:  # of these Arrow makes no dictionaries
+            if "." in name and any(chunk.count * chunk.unpacked > 2**34 for chunk in sharing):
+                raise TooMuch("lists of texts that share their beginnings, which are not read")
+            batch = min(batch, *(max(1, _AT_ONCE // max(1, chunk.unpacked)) for chunk in sharing))
+        # Inside lists and mappings Arrow cannot join several dictionaries.
+        elif "." not in name or any(_grows(path, chunk) for chunk in chunks):
+            dictionaries.append(name)
     if unpacked > most_unpacked(packed):
         raise TooMuch(_too_large(most_unpacked(packed)))
+    return HowToRead(len(footer.groups), dictionaries, batch)
 
 
-def as_dictionaries(path: Path, metadata: Any, leaves: Sequence[int]) -> list[str]:
-    """The paths of columns of texts or bytes that are to be read as dictionaries.
-
-    Inside lists and mappings Arrow cannot join several dictionaries. They are read so only where their values would be
-    far larger without.
-
-    Args:
-        path: of the file.
-        metadata: of it.
-        leaves: what is read of it.
-    """
-    found = []
-    for leaf in leaves:
-        column, chunks = metadata.schema.column(leaf), _chunks(metadata, leaf)
-        if column.physical_type != "BYTE_ARRAY" or any(_SHARED_BEGINNINGS in c.encodings for c in chunks):
-            continue
-        flat = column.path == column.name and not column.max_repetition_level
-        if flat or any(_grows(path, chunk) for chunk in chunks):
-            found.append(column.path)
-    return found
-
-
-def _grows(path: Path, chunk: Any) -> bool:
+def _grows(path: Path, chunk: Chunk) -> bool:
     """Whether the values of a chunk take far more memory than the chunk, each held by itself."""
-    unpacked = chunk.total_uncompressed_size
     try:
-        longest = longest_value(path, chunk, most=max(_FEW, unpacked))
-    except (
-        ValueError,
-        NotImplementedError,
-    ):  # Arrow will say what is wrong with it, or read it none the less
+        longest = longest_value(path, chunk, most=max(_FEW, chunk.unpacked))
+    except ValueError:  # Arrow will say what is wrong with it, or read it none the less
         return True
-    return bool(longest * chunk.num_values > max(_AT_ONCE, 8 * unpacked))
-
-
-def fitting_batch(metadata: Any, leaves: Sequence[int], batch: int) -> int:
-    """How many of at most ``batch`` rows are read at a time, so that texts that share their beginnings fit.
-
-    Raises:
-        TooMuch: one row may hold many of them.
-    """
-    for leaf in leaves:
-        column = metadata.schema.column(leaf)
-        for chunk in _chunks(metadata, leaf):
-            if _SHARED_BEGINNINGS in chunk.encodings and chunk.total_uncompressed_size:
-                if column.max_repetition_level and chunk.num_values * chunk.total_uncompressed_size > 2**34:
-                    raise TooMuch("lists of texts that share their beginnings, which are not read")
-                batch = min(batch, max(1, _AT_ONCE // chunk.total_uncompressed_size))
-    return batch
+    return longest * chunk.count > max(_AT_ONCE, 8 * chunk.unpacked)
 
 
 def values(array: Any) -> list[Any]:
@@ -177,10 +160,6 @@ def _size(value: object) -> int:
     if isinstance(value, list):
         return 8 + sum(map(_size, value))
     return 8 + sum(map(_size, value.values())) if isinstance(value, dict) else 8
-
-
-def _chunks(metadata: Any, leaf: int) -> list[Any]:
-    return [metadata.row_group(group).column(leaf) for group in range(metadata.num_row_groups)]
 
 
 def _too_large(most: int) -> str:

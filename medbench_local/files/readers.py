@@ -11,15 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from medbench_local.errors import InputError
-from medbench_local.files.arrow_values import (
-    Budget,
-    TooMuch,
-    as_dictionaries,
-    check_sizes,
-    fitting_batch,
-    values,
-    wanted_leaves,
-)
+from medbench_local.files.arrow_values import Budget, TooMuch, how_to_read, values
 from medbench_local.files.json_objects import (
     BOM,
     RepeatedKey,
@@ -215,16 +207,11 @@ def parquet_rows(file: SourceFile, columns: Sequence[str], *, batch: int = 4096)
     from pyarrow import parquet
 
     with _parquet_explained(file):
-        packed = file.path.stat().st_size
-        metadata = parquet.read_metadata(file.path)
-        leaves = wanted_leaves(metadata, columns)
-        check_sizes(metadata, leaves, packed)
-        batch = fitting_batch(metadata, leaves, batch)
-        budget = Budget(packed)
-        apart = as_dictionaries(file.path, metadata, leaves)
+        how = how_to_read(file.path, columns, batch)
+        budget = Budget(file.path.stat().st_size)
         # In pieces of a megabyte: otherwise all row groups are fetched beforehand, and pictures are gigabytes.
         with parquet.ParquetFile(
-            file.path, pre_buffer=False, buffer_size=2**20, read_dictionary=apart
+            file.path, pre_buffer=False, buffer_size=2**20, read_dictionary=how.dictionaries
         ) as table:
             names = table.schema_arrow.names
             for name in columns:
@@ -234,9 +221,9 @@ def parquet_rows(file: SourceFile, columns: Sequence[str], *, batch: int = 4096)
             number = 0
             chunks = (
                 held
-                for group in range(metadata.num_row_groups)  # a dictionary is one group's
+                for group in range(how.groups)  # a dictionary is one group's
                 for held in table.iter_batches(
-                    batch_size=batch, row_groups=[group], columns=list(columns), use_threads=False
+                    batch_size=how.batch, row_groups=[group], columns=list(columns), use_threads=False
                 )
             )
             for held in chunks:
