@@ -29,7 +29,7 @@ import time
 import traceback
 import zipfile
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,7 +163,7 @@ def _rows(count: int = 10) -> list[dict[str, object]]:
     ]
 
 
-def _lines(rows: list[dict[str, object]]) -> bytes:
+def _lines(rows: Sequence[Mapping[str, object]]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
@@ -292,7 +292,7 @@ def _medmcqa() -> Examples:
 
 def _asked() -> Examples:
     rows = [{"id": n, "prompt": f"Which {n}?", "options": [" A", " B"]} for n in range(5)]
-    return {"r.jsonl": _lines([dict(row) for row in rows])}
+    return {"r.jsonl": _lines(rows)}
 
 
 def _results_files() -> Examples:
@@ -310,9 +310,9 @@ def _results_files() -> Examples:
         archive.writestr("header.json", json.dumps({**inspect, "samples": None}))
         archive.writestr("samples/1_epoch_1.json", json.dumps(inspect["samples"][0]))  # type: ignore[index]
     return {
-        "r.jsonl": _lines([dict(row) for row in rows]),
+        "r.jsonl": _lines(rows),
         "r.csv": b"id,correct,options\n" + b'1,true,"[""a"", ""b""]"\n' * 3,
-        "samples_t_2024.jsonl": _lines([dict(row) for row in log]),
+        "samples_t_2024.jsonl": _lines(log),
         "r.json": json.dumps(inspect).encode(),
         "r.eval": packed.getvalue(),
     }

@@ -72,7 +72,7 @@ def read_footer(path: Path) -> Footer:
         stream.seek(size - 8 - length)
         said = _Thrift(stream.read(length)).struct()
     try:
-        return Footer(said[3], tuple(tuple(map(_chunk, group[1])) for group in said.get(4, ())))
+        return Footer(_whole(said[3]), tuple(tuple(map(_chunk, group[1])) for group in said.get(4, ())))
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise ValueError("what it says of its columns is damaged") from error
 
@@ -80,18 +80,21 @@ def read_footer(path: Path) -> Footer:
 def _chunk(said: dict[int, Any]) -> Chunk:
     about = said[3]
     names = [name.decode("utf-8") for name in about[3]]
-    found = Chunk(
+    return Chunk(
         path=".".join(names),
-        kind=about[1],
-        encodings=tuple(about[2]),
-        count=about[5],
-        unpacked=about[6],
-        codec=_CODECS.get(about[4]),
-        dictionary=about.get(11),
+        kind=_whole(about[1]),
+        encodings=tuple(map(_whole, about[2])),
+        count=_whole(about[5]),
+        unpacked=_whole(about[6]),
+        codec=_CODECS.get(_whole(about[4])),
+        dictionary=_whole(about[11]) if 11 in about else None,
     )
-    if min(found.count, found.unpacked, found.dictionary or 0) < 0:
-        raise ValueError("a size in it is below 0")
-    return found
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("a number in it makes no sense")
+    return value
 
 
 def longest_value(path: Path, chunk: Chunk, most: int) -> int:

@@ -188,7 +188,7 @@ def _parquet_explained(file: SourceFile) -> Iterator[None]:
         raise InputError(file.path, "", "no such file") from error
     except TooMuch as error:
         raise InputError(str(file), "", str(error)) from error
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(str(file), "", f"not a readable parquet file: {plain(first, 200)}") from error
 

@@ -40,6 +40,9 @@ MOST_OPTIONS = 1000
 LONGEST = 2 << 20
 """Most characters of a prompt, and of its options together: cutting ten million into tokens takes minutes."""
 
+_LONG = 64 << 10
+"""Characters of a prompt that is looked at alone before it is with its options."""
+
 BLOCK = 5000
 """Most requests whose tokens are held at a time and share a prefix, where results depend on what is asked together."""
 
@@ -274,6 +277,12 @@ def _refuse_too_long(
         + len(request.images) * (info.picture_tokens + 2)
         > bytes_at_most
     ]
+    for request in doubtful:
+        # Cut into tokens with each option, a long prompt that does not even fit alone would take minutes.
+        if len(request.prompt) > _LONG and not request.images:
+            (tokens,) = engine.tokenize([request.prompt], special=special)
+            if len(tokens) > context:
+                raise _too_long(request, f"more than {len(tokens):,}", context, reason, source)
     for request, (asked, _) in zip(doubtful, _tokenised(engine, doubtful, special, shown), strict=True):
         _need_room(asked, request, context, reason, source)
 
@@ -297,13 +306,19 @@ def _need_room(
     together = sum(min(len(continuation), ROWS) - 1 for continuation in score.continuations)
     needed = len(score.context) + max(longest, min(together, ROWS - 1))
     if needed > context:
-        most = "the model is computed right up to" if reason else "the model's context holds"
-        raise InputError(
-            source or "requests",
-            request.place("prompt"),
-            f"request {request.id!r} needs {needed:,} tokens with its options, but {most} {context:,}{reason}",
-            advice="Shorten the prompt, or take the request out. Nothing has been scored.",
-        )
+        raise _too_long(request, f"{needed:,}", context, reason, source)
+
+
+def _too_long(
+    request: UserRequest, needed: str, context: int, reason: str, source: Path | None
+) -> InputError:
+    most = "the model is computed right up to" if reason else "the model's context holds"
+    return InputError(
+        source or "requests",
+        request.place("prompt"),
+        f"request {request.id!r} needs {needed} tokens with its options, but {most} {context:,}{reason}",
+        advice="Shorten the prompt, or take the request out. Nothing has been scored.",
+    )
 
 
 def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
