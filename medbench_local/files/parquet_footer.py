@@ -140,8 +140,6 @@ class _Thrift:
         self.data, self.at = data, 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        if depth > _DEEPEST:
-            raise ValueError("nested too deeply")
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
@@ -151,6 +149,8 @@ class _Thrift:
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
         if kind in (1, 2, 3):
             return self._byte()
         if kind in (4, 5, 6):

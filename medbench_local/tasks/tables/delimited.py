@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medbench_local.errors import InputError
-from medbench_local.files.limits import MAX_CELLS, MAX_ROWS
+from medbench_local.files.limits import MAX_CELLS
 from medbench_local.files.readers import MAX_CSV
 from medbench_local.files.rows import SourceFile
 from medbench_local.files.streams import read_whole
@@ -18,6 +18,9 @@ from medbench_local.tasks.tables.table import OLE, ZIP, Defect, GridRow
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What may stand between cells, the likeliest first."""
+
+MOST_LINES = 500_000
+"""Line breaks of a table: each of its rows is looked at several times."""
 
 MOST_BROKEN = 1_000
 """Lines that are not csv after which nothing more is read: it is no such file."""
@@ -87,8 +90,8 @@ def decoded(file: SourceFile, encoding: str | None) -> Text:
         advice = 'Save it as UTF-8, or say what it is: `encoding="utf-16"`.'
         raise InputError(str(file), f"line {line}", "a NUL character; expected csv text", advice=advice)
     lines = text.count("\n") + text.count("\r")
-    if lines > 2 * MAX_ROWS:
-        raise InputError(str(file), "", f"{lines:,} line breaks; at most {2 * MAX_ROWS:,} are read")
+    if lines > MOST_LINES:
+        raise InputError(str(file), "", f"{lines:,} line breaks; at most {MOST_LINES:,} are read")
     most = max(map(text.count, SEPARATORS))
     if most > 2 * MAX_CELLS:  # texts hold some, too
         raise InputError(

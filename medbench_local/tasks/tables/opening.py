@@ -71,7 +71,9 @@ def _csv(file: SourceFile, named: Named, encoding: str | None) -> Opened:
     read = decoded(file, encoding)
     found: list[Opened] = []
     problems: list[tuple[int, UnclearColumns]] = []
-    for separator, word in SEPARATORS.items():
+    # What does not stand in it separates nothing; the first of them says what is missing.
+    for separator in [one for one in SEPARATORS if one in read.text] or [*SEPARATORS][:1]:
+        word = SEPARATORS[separator]
         rows, broken = grid(read.text, separator)
         try:
             at, columns, names = _header(rows, named)
