@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -79,34 +78,36 @@ def test_equal_texts_are_held_once(tmp_path: Path) -> None:
     assert len({id(one) for one in rows}) == 1
 
 
-_READ = """
+_READ_ALL = """
 import sys
 from pathlib import Path
 from medbench_local.errors import InputError
 from medbench_local.files.readers import parquet_rows
 from medbench_local.files.rows import SourceFile
-for path in sorted(Path(sys.argv[1]).glob("*.parquet")):
-    try:
-        list(parquet_rows(SourceFile(path), ["text", "options", "context"]))
-    except InputError:
-        pass
+path = Path(sys.argv[1])
+data = path.read_bytes()
+length = int.from_bytes(data[-8:-4], "little")
+for at in range(len(data) - 8 - length, len(data) - 8):
+    for bit in range(0, 8, 2):
+        changed = bytearray(data)
+        changed[at] ^= 1 << bit
+        path.write_bytes(changed)
+        try:
+            list(parquet_rows(SourceFile(path), ["options"]))
+        except InputError:
+            pass
 print("all")
 """
 
 
 def test_a_damaged_end_ends_no_process(tmp_path: Path) -> None:
-    """In a process of its own: Arrow ends it on some where its metadata are asked for a column."""
-    parquet.write_table(TABLE.slice(0, 20), tmp_path / "sound.parquet")
-    data = (tmp_path / "sound.parquet").read_bytes()
-    length = int.from_bytes(data[-8:-4], "little")
-    dice = random.Random(1)
-    for number in range(400):
-        changed = bytearray(data)
-        for _ in range(dice.choice((1, 1, 3))):
-            changed[len(data) - 8 - dice.randrange(1, length)] = dice.randrange(256)
-        (tmp_path / f"{number}.parquet").write_bytes(changed)
+    """In a process of its own: asked for its metadata, Arrow ends it on a dozen of these bits."""
+    parquet.write_table(pa.table({"options": [["yes", "no"]] * 3}), tmp_path / "x.parquet")
     ended = subprocess.run(
-        [sys.executable, "-c", _READ, str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", _READ_ALL, str(tmp_path / "x.parquet")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, "all\n"), ended.stderr[-2000:]
 
