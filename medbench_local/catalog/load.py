@@ -140,7 +140,7 @@ def read_built_in(path: Path, model: type[Model]) -> Model:
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
     """How many values a part of a file stands for, if each reference to another part is replaced by that."""
     if id(node) not in known:
-        known[id(node)] = MOST_NODES + 1  # while it is counted: one that refers to itself is endless
+        known[id(node)] = 0  # while it is counted: one that refers to itself is refused for what it is
         parts = node.value if isinstance(node.value, list) else []
         inner = (part for item in parts for part in (item if isinstance(item, tuple) else (item,)))
         known[id(node)] = 1 + sum(_expanded(part, known) for part in inner)
