@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from math import floor, log10
@@ -12,9 +13,12 @@ BIDI_CONTROLS = {
 """Characters that reorder the text around them; a name must not move the number beside it."""
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
 def is_whole(text: str) -> bool:
     """Whether ``text`` can be written as UTF-8: it holds no half of a surrogate pair, as odd bytes leave behind."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+    return text.isascii() or _HALF.search(text) is None
 
 
 def whole(text: str) -> str:

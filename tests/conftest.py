@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,12 @@ def shared_data() -> Path:
 def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A MEDBENCH_HOME for all tests that take the demo pair through the whole way: it is converted once."""
     return tmp_path_factory.mktemp("demo-home")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_left() -> Iterator[None]:
+    """What renders chat templates ends with the tests, not after them, when its pipes would be found open."""
+    yield
+    rendering = sys.modules.get("medbench_local.prompts.template_process")
+    if rendering is not None:
+        rendering.templates.close()

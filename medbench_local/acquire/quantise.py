@@ -19,6 +19,7 @@ from medbench_local.errors import AcquireError, UnsupportedArchitectureError, Us
 from medbench_local.files.atomic import whole_file
 from medbench_local.files.gguf_file import stored_bytes
 from medbench_local.files.gguf_header import LOSSLESS, GgufHeader, read_gguf_header
+from medbench_local.files.gguf_sense import refuse_nonsense
 from medbench_local.progress import Progress, Silent
 
 
@@ -160,6 +161,7 @@ def _check_source(source: Path, config: QuantConfig) -> GgufHeader:
             f"{source} is quantised already ({header.file_type}); quantising it again would add up the losses.",
             advice="Start from the full GGUF file or from the checkpoint.",
         )
+    refuse_nonsense(header)
     return header
 
 
@@ -174,7 +176,7 @@ class _Quantiser:
     def __init__(self, header: GgufHeader, config: QuantConfig) -> None:
         self.header, self.config = header, config
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = start_process("quantise_worker", self._errors)
+        self._process = start_process("engine.quantise_worker", self._errors)
 
     def close(self) -> None:
         """End the process; safe to call twice."""

@@ -27,6 +27,12 @@ Model = TypeVar("Model", bound=BaseModel)
 _FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader of libyaml, ten times as fast, where this PyYAML was built with it."""
 
+LARGEST = 256 << 10
+"""Characters; protocols and descriptions of data sets have some thousand."""
+
+MOST_NODES = 100_000
+"""Values of a file, each counted wherever it is referred to."""
+
 DATA = Path(__file__).parent / "data"
 """The catalog's own YAML files."""
 
@@ -95,8 +101,14 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
             names the line and the key.
     """
     text = read_text(path)
+    if len(text) > LARGEST:
+        raise InputError(path, "", f"larger than {LARGEST >> 10} KiB, too large for what it should be")
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None and _expanded(node, {}) > MOST_NODES:
+            raise InputError(
+                path, "", f"more than {MOST_NODES:,} values, by references to other places of it"
+            )
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -123,6 +135,16 @@ def read_built_in(path: Path, model: type[Model]) -> Model:
         return model.model_validate(_FAST(read_text(path)).get_single_data())  # safe: plain data only
     except (yaml.YAMLError, ValueError):
         return read_yaml(path, model)
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a part of a file stands for, if each reference to another part is replaced by that."""
+    if id(node) not in known:
+        known[id(node)] = 0  # while it is counted: one that refers to itself is refused for what it is
+        parts = node.value if isinstance(node.value, list) else []
+        inner = (part for item in parts for part in (item if isinstance(item, tuple) else (item,)))
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in inner)
+    return known[id(node)]
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node, seen: set[int]) -> None:

@@ -87,7 +87,7 @@ def encode_with_llama_cpp(
 def _at_work(job: dict[str, Any], projector: ProjectorFile) -> Iterator[None]:
     """Let a process do a job; yields whenever the rows of one more picture are written."""
     with tempfile.TemporaryFile() as errors:
-        process = start_process("picture_worker", errors)
+        process = start_process("engine.picture_worker", errors)
         try:
             pipe_in, pipe_out = process.stdin, process.stdout
             assert pipe_in is not None

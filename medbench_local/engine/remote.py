@@ -38,6 +38,7 @@ from medbench_local.engine.repacking import repacking_pays
 from medbench_local.engine.support import refuse_unsupported
 from medbench_local.errors import CancelledError, EngineError, WorkerDied
 from medbench_local.files.gguf_header import read_gguf_header
+from medbench_local.files.gguf_sense import refuse_nonsense
 from medbench_local.settings import read_settings
 
 _SMALLER = (
@@ -82,8 +83,10 @@ class WorkerEngine(Closing):
         self._interrupted = False
         self._work = WorkDone()
         self._tokens_of: dict[str, int | None] = {}  # asked for at every visit of a candidate
+        header = read_gguf_header(path)
+        refuse_nonsense(header)
         if not options.vocabulary_only:
-            refuse_unsupported(read_gguf_header(path))
+            refuse_unsupported(header)
         self._generating = False
         self._thinking = 0
         self._needed = {
@@ -93,7 +96,7 @@ class WorkerEngine(Closing):
         }
         self._available = memory_available()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = start_process("worker", self._errors)
+        self._process = start_process("engine.worker", self._errors)
         self.pid = self._process.pid
         try:
             arguments = {"path": str(path), "options": wire.options_to_json(options)}

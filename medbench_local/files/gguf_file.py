@@ -59,11 +59,13 @@ class GgufList:
         length: number of items.
         items: the numbers of a short list; empty for long ones and for texts.
         begin: of a list of texts, where the first one lies in the file; else None.
+        floats: of a list of numbers of the type F32, the same.
     """
 
     length: int
     items: tuple[Value, ...]
     begin: int | None
+    floats: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,38 @@ def read_texts_of_list(path: Path, texts: GgufList) -> list[str]:
         return [cursor.text() for _ in range(texts.length)] if texts.begin is not None else []
 
 
+def read_raw_texts_of_list(path: Path, texts: GgufList) -> list[bytes]:
+    """All texts of a list of texts as they stand in the file, whether they are UTF-8 or not; none of another list.
+
+    Raises:
+        InputError: the file was damaged or truncated since it was read.
+    """
+    if texts.begin is None:
+        return []
+    found = []
+    with _opened(path) as cursor:
+        cursor.at = min(texts.begin, cursor.size)
+        for _ in range(texts.length):
+            nbytes = cursor.length()
+            begin = cursor.skip(nbytes)
+            found.append(cursor.data[begin : begin + nbytes])
+    return found
+
+
+def read_float32_list(path: Path, numbers: GgufList) -> tuple[float, ...]:
+    """All numbers of a list of the type F32; none of another list.
+
+    Raises:
+        InputError: the file was damaged or truncated since it was read.
+    """
+    if numbers.floats is None:
+        return ()
+    with _opened(path) as cursor:
+        cursor.at = min(numbers.floats, cursor.size)
+        begin = cursor.skip(4 * numbers.length)
+        return struct.unpack(f"<{numbers.length}f", cursor.data[begin : begin + 4 * numbers.length])
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[_Cursor]:
     try:
@@ -149,7 +183,7 @@ def _opened(path: Path) -> Iterator[_Cursor]:
 
 _FORMATS = {0: "B", 1: "b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRUCTS = {kind: struct.Struct(code) for kind, code in _FORMATS.items()}
-_STRING, _ARRAY = 8, 9
+_FLOAT32, _STRING, _ARRAY = 6, 8, 9
 _LENGTH, _COUNT = struct.Struct("<Q"), struct.Struct("<I")
 _MOST = 1 << 24
 """Keys, tensors or array elements; ten times more than any model has."""
@@ -241,7 +275,7 @@ class _Cursor:
             self.skip(count * _STRUCTS[kind].size)
         else:
             items = tuple(self.take(_STRUCTS[kind]) for _ in range(count))
-        return GgufList(count, items, begin if kind == _STRING else None)
+        return GgufList(count, items, begin if kind == _STRING else None, begin if kind == _FLOAT32 else None)
 
     def skip_texts(self, count: int) -> None:
         """Go past texts; a vocabulary has hundreds of thousands, so that every call counts."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from medbench_local.errors import InputError
+from medbench_local.files.limits import MAX_VALUES
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.files.stand_ins import refuse_stand_in_at
-from medbench_local.files.streams import open_bytes, open_file
+from medbench_local.files.streams import open_file, read_whole
 
 LARGEST = 256 << 20
 """Bytes; the largest tokenizer.json in use is below 40 MB."""
@@ -57,15 +60,8 @@ def read_json(file: Path | SourceFile, *, constants: bool = True) -> Any:
             key.
     """
     source = file if isinstance(file, SourceFile) else SourceFile(file)
-    data = bytearray()
-    with open_bytes(source) as stream:
-        while piece := stream.read(2**16):  # asked for the most at once, Python would make room for it
-            data += piece
-            if len(data) > LARGEST:
-                raise InputError(
-                    str(source), "", f"larger than {LARGEST >> 20} MiB, too large for what it should be"
-                )
-    return parse_json(bytes(data), source, constants=constants)
+    data = read_whole(source, LARGEST, f"larger than {LARGEST >> 20} MiB, too large for what it should be")
+    return parse_json(data, source, constants=constants)
 
 
 def read_json_object(file: Path | SourceFile, *, constants: bool = True) -> dict[str, Any]:
@@ -77,15 +73,34 @@ def read_json_object(file: Path | SourceFile, *, constants: bool = True) -> dict
     return _object(read_json(file, constants=constants), file, "")
 
 
-def parse_json(data: bytes, file: Path | SourceFile, where: str = "", *, constants: bool = True) -> Any:
+def parse_json(
+    data: bytes,
+    file: Path | SourceFile,
+    where: str = "",
+    *,
+    constants: bool = True,
+    most_keys: int | None = None,
+) -> Any:
     """The value that ``data``, found at ``where`` in ``file``, stands for.
+
+    Args:
+        data: JSON.
+        file: what it is from.
+        where: its place in there, or "".
+        constants: whether ``NaN`` and ``Infinity`` are read.
+        most_keys: of one object; None for as many as there are.
 
     Raises:
         InputError: with the place; as `read_json`.
     """
     lead = f"{where}, " if where else ""
+    if len(data) > MAX_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        problem = f"more than {MAX_VALUES:,} values, too many for what it should be"
+        raise InputError(str(file), where, problem)
     try:
-        return json_decoder(constants=constants).decode(data.removeprefix(BOM).decode("utf-8"))
+        return json_decoder(constants=constants, most_keys=most_keys).decode(
+            data.removeprefix(BOM).decode("utf-8")
+        )
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 text (byte {error.start + 1}{' of the ' + where.split()[0] if where else ''})"
         raise InputError(str(file), where, problem) from error
@@ -110,10 +125,22 @@ class RepeatedKey(ValueError):
     """A JSON object gives one key twice."""
 
 
-def json_decoder(*, constants: bool = True) -> json.JSONDecoder:
+class TooManyKeys(ValueError):
+    """A JSON object has more keys than it should."""
+
+
+@lru_cache
+def json_decoder(*, constants: bool = True, most_keys: int | None = None) -> json.JSONDecoder:
     """Python's decoder with the rules above; it raises ValueError and RecursionError, see `reason`."""
+
+    def few(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if most_keys is not None and len(pairs) > most_keys:
+            raise TooManyKeys(f"{len(pairs):,} keys in one object; at most {most_keys:,} are read")
+        return _without_repeats(pairs)
+
     return json.JSONDecoder(
-        object_pairs_hook=_without_repeats, parse_constant=None if constants else _refuse_constant
+        object_pairs_hook=_without_repeats if most_keys is None else few,
+        parse_constant=None if constants else _refuse_constant,
     )
 
 
@@ -133,8 +160,8 @@ def _object(value: Any, file: Path | SourceFile, where: str) -> dict[str, Any]:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise RepeatedKey(f"the key '{plain(twice)}' is given twice")
     return result
 

@@ -5,21 +5,33 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from medbench_local.errors import InputError
-from medbench_local.files.json_objects import BOM, RepeatedKey, json_decoder, parse_json, reason
+from medbench_local.files.arrow_values import Budget, TooMuch, how_to_read, values
+from medbench_local.files.json_objects import (
+    BOM,
+    RepeatedKey,
+    TooManyKeys,
+    json_decoder,
+    parse_json,
+    reason,
+)
+from medbench_local.files.limits import MAX_BLANK, MAX_KEYS, MAX_LINE, MAX_ROWS
 from medbench_local.files.rows import Row, SourceFile, listed, plain
 from medbench_local.files.stand_ins import refuse_stand_in_at
-from medbench_local.files.streams import open_bytes
-
-MAX_LINE = 16 * 2**20
-"""Longest line of a JSON Lines file and longest value of a JSON mapping, in bytes or characters."""
+from medbench_local.files.streams import open_bytes, read_whole
 
 MAX_CSV = 256 * 2**20
 """Largest csv file, in bytes."""
+
+MOST_REFUSED = 1_000
+"""Lines of a JSON Lines file that hold no mapping, after which it is taken for none."""
+
+_BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 def json_lines(
@@ -36,9 +48,12 @@ def json_lines(
         InputError: with the line.
     """
     with open_bytes(file) as stream:
-        number = 0
+        number = blank = broken = 0
         while line := stream.readline(MAX_LINE + 1):
             number += 1
+            if number - blank - broken > MAX_ROWS or blank > MAX_BLANK:
+                what = f"{MAX_BLANK:,} blank lines" if blank > MAX_BLANK else f"{MAX_ROWS:,} rows"
+                raise InputError(str(file), f"line {number}", f"more than {what}, which are not read")
             where = f"line {number}"
             if len(line) > MAX_LINE:
                 raise InputError(
@@ -48,15 +63,19 @@ def json_lines(
                 line = line.removeprefix(BOM)
             line = line.rstrip()
             if not line:
+                blank += 1
                 continue
             try:
-                value = parse_json(line, file, where, constants=constants)
+                value = parse_json(line, file, where, constants=constants, most_keys=MAX_KEYS)
                 if not isinstance(value, dict):
                     raise InputError(str(file), where, "expected a JSON mapping on each line")
             except InputError as error:
                 if refused is None:
                     raise
                 refused(error)
+                broken += 1
+                if broken > MOST_REFUSED:
+                    raise
                 continue
             yield Row(file, where, value)
 
@@ -77,6 +96,8 @@ def json_mapping(file: SourceFile) -> Iterator[Row]:
         if not isinstance(value, dict):
             raise InputError(str(file), where, "expected a mapping")
         seen.add(key)
+        if len(seen) > MAX_ROWS:
+            raise InputError(str(file), where, f"more than {MAX_ROWS:,} rows, which are not read")
         yield Row(file, where, value, key)
 
 
@@ -90,6 +111,8 @@ def json_list(file: SourceFile) -> Iterator[Row]:
         where = f"item {number}"
         if not isinstance(value, dict):
             raise InputError(str(file), where, "expected a mapping")
+        if number > MAX_ROWS:
+            raise InputError(str(file), where, f"more than {MAX_ROWS:,} rows, which are not read")
         yield Row(file, where, value)
 
 
@@ -99,10 +122,7 @@ def csv_rows(file: SourceFile) -> Iterator[tuple[str, list[str]]]:
     Raises:
         InputError: with the line on which the record starts.
     """
-    with open_bytes(file) as stream:
-        data = stream.read(MAX_CSV + 1)
-    if len(data) > MAX_CSV:
-        raise InputError(str(file), "", f"larger than {MAX_CSV // 2**20} MiB")
+    data = read_whole(file, MAX_CSV, f"larger than {MAX_CSV // 2**20} MiB")
     try:
         text = data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -111,7 +131,10 @@ def csv_rows(file: SourceFile) -> Iterator[tuple[str, list[str]]]:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise InputError(str(file), f"line {line}", "a NUL character; expected csv text")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = (
+        line for number, line in enumerate(io.StringIO(text, newline="")) if _plausible(file, number, line)
+    )
+    reader = csv.reader(lines, strict=True)
     while True:
         where = f"line {reader.line_num + 1}"
         try:
@@ -120,8 +143,19 @@ def csv_rows(file: SourceFile) -> Iterator[tuple[str, list[str]]]:
             return
         except csv.Error as error:
             raise InputError(str(file), where, f"not valid csv: {error}") from error
+        if len(cells) > MAX_KEYS:
+            raise InputError(str(file), where, f"{len(cells):,} cells; at most {MAX_KEYS:,} are read")
         if cells:
             yield where, cells
+
+
+def _plausible(file: SourceFile, number: int, line: str) -> bool:
+    """Whether a line is one of so many, and no longer than is read."""
+    if len(line) > MAX_LINE:
+        raise InputError(str(file), f"line {number + 1}", f"longer than {MAX_LINE >> 20} MiB")
+    if number > MAX_ROWS:
+        raise InputError(str(file), f"line {number + 1}", f"more than {MAX_ROWS:,} lines, which are not read")
+    return True
 
 
 def parquet_columns(file: SourceFile) -> dict[str, bool]:
@@ -152,7 +186,9 @@ def _parquet_explained(file: SourceFile) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(file.path, "", "no such file") from error
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except TooMuch as error:
+        raise InputError(str(file), "", str(error)) from error
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(str(file), "", f"not a readable parquet file: {plain(first, 200)}") from error
 
@@ -170,21 +206,33 @@ def parquet_rows(file: SourceFile, columns: Sequence[str], *, batch: int = 4096)
     """
     from pyarrow import parquet
 
-    # In pieces of a megabyte: otherwise all row groups are fetched beforehand, and pictures are gigabytes.
-    with (
-        _parquet_explained(file),
-        parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=2**20) as table,
-    ):
-        names = table.schema_arrow.names
-        for name in columns:
-            if name.split(".")[0] not in names:
-                problem = f"this column is required; the file has {listed(names)}"
-                raise InputError(str(file), f"column '{name}'", problem)
-        number = 0
-        for held in table.iter_batches(batch_size=batch, columns=list(columns), use_threads=False):
-            for fields in held.to_pylist():
-                number += 1
-                yield Row(file, f"row {number}", fields)
+    with _parquet_explained(file):
+        how = how_to_read(file.path, columns, batch)
+        budget = Budget(file.path.stat().st_size)
+        # In pieces of a megabyte: otherwise all row groups are fetched beforehand, and pictures are gigabytes.
+        with parquet.ParquetFile(
+            file.path, pre_buffer=False, buffer_size=2**20, read_dictionary=how.dictionaries
+        ) as table:
+            names = table.schema_arrow.names
+            for name in columns:
+                if name.split(".")[0] not in names:
+                    problem = f"this column is required; the file has {listed(names)}"
+                    raise InputError(str(file), f"column '{name}'", problem)
+            number = 0
+            chunks = (
+                held
+                for group in range(how.groups)  # a dictionary is one group's
+                for held in table.iter_batches(
+                    batch_size=how.batch, row_groups=[group], columns=list(columns), use_threads=False
+                )
+            )
+            for held in chunks:
+                cells = [values(column) for column in held.columns]
+                for row in zip(*cells, strict=True) if cells else ():
+                    number += 1
+                    for cell in row:
+                        budget.spend(cell)
+                    yield Row(file, f"row {number}", dict(zip(held.schema.names, row, strict=True)))
 
 
 def _members(file: SourceFile) -> Iterator[tuple[str, Any]]:
@@ -233,7 +281,7 @@ class _Scan:
         self._file = file
         self._text = io.TextIOWrapper(cast("Any", stream), encoding="utf-8-sig", newline="")
         self._held, self._at = "", 0
-        self._decoder = json_decoder()
+        self._decoder = json_decoder(most_keys=MAX_KEYS)
 
     def error(self, problem: str) -> InputError:
         return InputError(str(self._file), self.after, f"not valid JSON: {problem}")
@@ -241,10 +289,10 @@ class _Scan:
     def peek(self) -> str:
         """The next character that is not white space; "" at the end."""
         while True:
-            while self._at < len(self._held):
-                if self._held[self._at] not in " \t\r\n":
-                    return self._held[self._at]
-                self._at += 1
+            blanks = _BLANKS.match(self._held, self._at)
+            self._at = blanks.end() if blanks else self._at
+            if self._at < len(self._held):
+                return self._held[self._at]
             if not self._more(2**20):
                 return ""
 
@@ -262,7 +310,7 @@ class _Scan:
         while True:
             try:
                 value, self._at = self._decoder.raw_decode(self._held, self._at)
-            except RepeatedKey as error:
+            except (RepeatedKey, TooManyKeys) as error:
                 raise self.error(str(error)) from error
             except (ValueError, RecursionError) as error:
                 # Perhaps only because the rest of the value has not been read yet.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medbench_local.errors import InputError
+from medbench_local.files.limits import MAX_KEYS, MAX_TEXT
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,15 @@ class Row:
         return value
 
     def readable(self, value: object, name: str) -> str:
-        """``value`` as text: no NUL character, which would end it early, and nothing UTF-8 cannot hold.
+        """``value`` as text: not endless, no NUL character, which would end it early, and nothing UTF-8 cannot hold.
 
         Raises:
             InputError: it is not such a text.
         """
         if not isinstance(value, str):
             raise self.error(f"expected text, found {_shown(value)}", name=name)
+        if len(value) > MAX_TEXT:
+            raise self.error(f"a text of {len(value):,} characters; at most {MAX_TEXT:,} are read", name=name)
         if "\0" in value:
             raise self.error("the text holds a NUL character", name=name)
         try:
@@ -103,6 +106,8 @@ class Row:
         """``value`` as a tuple of texts."""
         if not isinstance(value, list):
             raise self.error(f"expected a list of texts, found {_shown(value)}", name=name)
+        if len(value) > MAX_KEYS:
+            raise self.error(f"{len(value):,} texts; at most {MAX_KEYS:,} are read", name=name)
         return tuple(self.readable(item, name) for item in value)
 
 

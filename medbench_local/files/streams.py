@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import os
 import stat
 import struct
@@ -12,11 +13,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from medbench_local.errors import InputError
+from medbench_local.files.limits import most_unpacked
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.files.stand_ins import refuse_stand_in_at
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How members of a zip archive may be packed."""
@@ -54,7 +59,10 @@ def _need_file(path: Path, mode: int) -> None:
 
 @contextmanager
 def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
-    """The bytes of ``file``, uncompressed; whatever goes wrong while reading them is an InputError too."""
+    """The bytes of ``file``, uncompressed; whatever goes wrong while reading them is an InputError too.
+
+    So is a file that holds far more than it takes room: see `most_unpacked`.
+    """
     try:
         refuse_stand_in_at(file.path)
         if file.member:
@@ -64,10 +72,10 @@ def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
                 if archive.getinfo(file.member).compress_type not in METHODS:
                     raise InputError(str(file), "", "neither stored nor deflated")
                 with archive.open(file.member) as stream:
-                    yield stream
+                    yield _metered(stream, file)
         elif file.path.suffix == ".gz":
             with open_file(file.path) as packed, gzip.open(packed, "rb") as stream:
-                yield cast("IO[bytes]", stream)
+                yield _metered(cast("IO[bytes]", stream), file)
         else:
             with open_file(file.path) as stream:
                 yield stream
@@ -81,3 +89,47 @@ def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
         raise InputError(str(file), "", f"cannot be unpacked: {plain(str(error), 200)}") from error
     except OSError as error:
         raise InputError(file.path, "", f"cannot be read: {error.strerror or error}") from error
+
+
+def read_whole(file: SourceFile, most: int, problem: str) -> bytes:
+    """All bytes of ``file``.
+
+    Raises:
+        InputError: as `open_bytes`; or with ``problem``, there are more than ``most``.
+    """
+    data = bytearray()
+    with open_bytes(file) as stream:
+        while piece := stream.read(2**16):  # asked for the most at once, Python would make room for it
+            data += piece
+            if len(data) > most:
+                raise InputError(str(file), "", problem)
+    return bytes(data)
+
+
+class _Metered(io.RawIOBase):
+    """What a compressed file holds, as far as it is in proportion."""
+
+    def __init__(self, stream: IO[bytes], file: SourceFile) -> None:
+        self._stream, self._file, self._read = stream, file, 0
+        self._most = most_unpacked(file.path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        piece = self._stream.read(len(view))
+        view[: len(piece)] = piece
+        self._read += len(piece)
+        if self._read > self._most:
+            raise InputError(
+                str(self._file),
+                "",
+                f"unpacked it holds more than {self._most >> 20} MiB, too much for a file so small",
+                advice="If it is what it should be, unpack it yourself and name the unpacked file.",
+            )
+        return len(piece)
+
+
+def _metered(stream: IO[bytes], file: SourceFile) -> IO[bytes]:
+    return io.BufferedReader(_Metered(stream, file), buffer_size=2**18)

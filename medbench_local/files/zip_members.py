@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from medbench_local.errors import InputError
+from medbench_local.files.limits import most_unpacked
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.files.streams import open_file
 
@@ -36,6 +37,7 @@ class ZipMembers:
     def __init__(self, path: Path, archive: zipfile.ZipFile, stream: IO[bytes]) -> None:
         self._path, self._archive, self._stream = path, archive, stream
         self._read = 0
+        self._most = min(LARGEST_TOTAL, most_unpacked(path.stat().st_size))
         infos = archive.infolist()
         if len(infos) > MOST_MEMBERS:
             raise InputError(path, "", f"{len(infos):,} members; more than {MOST_MEMBERS:,} are not read")
@@ -59,8 +61,12 @@ class ZipMembers:
             raise InputError(str(member), "", "encrypted")
         if info.file_size > LARGEST_MEMBER:
             raise InputError(str(member), "", f"larger than {LARGEST_MEMBER >> 20} MiB")
-        if self._read > LARGEST_TOTAL:
-            raise InputError(self._path, "", f"its members hold more than {LARGEST_TOTAL >> 30} GiB")
+        if self._read > self._most:
+            raise InputError(
+                self._path,
+                "",
+                f"its members hold more than {self._most >> 20} MiB, too much for a file so small",
+            )
         if info.compress_type == ZSTANDARD:
             return _zstandard(self._stream, info, member)
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

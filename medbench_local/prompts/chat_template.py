@@ -7,12 +7,9 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
-from jinja2 import Template
-from jinja2.exceptions import SecurityError
-
 from medbench_local.errors import InputError
 from medbench_local.prompts.chat import AnyTurn, PictureTurn, SystemPlace, Turn
-from medbench_local.prompts.sandbox import ChatEnvironment
+from medbench_local.prompts.template_process import TemplateFailure, templates
 
 _PROBE = "probe"
 """Said by the assistant to see how a template ends a turn."""
@@ -51,8 +48,8 @@ class TemplateChat:
         self._origin = origin
         self._tokens = dict(tokens)
         self._parts = False
-        self._environment = ChatEnvironment()
-        self._template = _compiled(self._environment, source, origin)
+        self._source = source
+        check_template(source, origin=origin)
         user, assistant = Turn("user", _QUESTION), Turn("assistant", _PROBE)
         self._choose_kind_of_content(user, assistant)
         self._end = self._end_of_turn([user, assistant])
@@ -113,7 +110,7 @@ class TemplateChat:
     def _complete(self, conversation: Sequence[AnyTurn], text: str) -> str:
         for turn in conversation:
             if turn.role != "system" and _spoken(turn) not in text:
-                raise self._error(ValueError(f"a turn of the {turn.role} is not written as it is"))
+                raise self._error(f"a turn of the {turn.role} is not written as it is")
         return text
 
     def _written(self, conversation: Sequence[AnyTurn]) -> str:
@@ -130,7 +127,7 @@ class TemplateChat:
             return text.removesuffix(self._end)
         end = self._end_of_turn([*before, Turn("assistant", _PROBE)])  # it may depend on what was said
         if end is None or not text.endswith(end):
-            raise self._error(ValueError("the end of the assistant's turn cannot be told"))
+            raise self._error("the end of the assistant's turn cannot be told")
         return text.removesuffix(end)
 
     def _choose_kind_of_content(self, user: Turn, assistant: Turn) -> None:
@@ -145,15 +142,13 @@ class TemplateChat:
                 if _QUESTION in self._render([user], generation_prompt=True):
                     return
             except InputError as error:
-                if isinstance(
-                    error.__cause__, SecurityError
-                ):  # once is enough of a template that goes too far
+                if _refused(error):  # once is enough of a template that goes too far
                     raise
                 refused = refused or error
             text = self._try([user, assistant])
             if text is not None and _QUESTION in text:
                 return
-        raise refused or self._error(ValueError("what the user says is not written"))
+        raise refused or self._error("what the user says is not written")
 
     def _has_to_be_silenced(self, user: Turn) -> bool:
         """Whether the template's switch for thinking, once it is off, writes an empty thought before an answer.
@@ -204,7 +199,9 @@ class TemplateChat:
     ) -> str | None:
         try:
             return self._render(conversation, generation_prompt=generation_prompt, more=more)
-        except InputError:
+        except InputError as error:
+            if _refused(error, costly=True):
+                raise
             return None
 
     def _render(
@@ -218,9 +215,9 @@ class TemplateChat:
             "add_generation_prompt": generation_prompt,
         }
         try:
-            return self._environment.text(self._template, names)
-        except Exception as error:  # whatever a template runs into is the template's error
-            raise self._error(error) from error
+            return templates.text(self._source, names)
+        except TemplateFailure as error:
+            raise _input_error(error, self._origin) from error
 
     def _message(self, turn: AnyTurn) -> dict[str, Any]:
         said = {"type": "text", "text": turn.content}
@@ -228,8 +225,8 @@ class TemplateChat:
             return {"role": turn.role, "content": [*({"type": "image"} for _ in range(turn.pictures)), said]}
         return {"role": turn.role, "content": [said] if self._parts else turn.content}
 
-    def _error(self, error: BaseException) -> InputError:
-        return _input_error(error, self._origin)
+    def _error(self, problem: str) -> InputError:
+        return _input_error(TemplateFailure("ValueError", problem), self._origin)
 
 
 def _spoken(turn: AnyTurn) -> str:
@@ -244,21 +241,22 @@ def check_template(source: str, *, origin: str) -> None:
     Raises:
         InputError: it is not valid Jinja, or does what templates may not.
     """
-    _compiled(ChatEnvironment(), source, origin)
-
-
-def _compiled(environment: ChatEnvironment, source: str, origin: str) -> Template:
     try:
-        return environment.template(source)
-    except Exception as error:  # whatever Jinja makes of a text from outside
+        templates.text(source, None)
+    except TemplateFailure as error:
         raise _input_error(error, origin) from error
 
 
-def _input_error(error: BaseException, origin: str) -> InputError:
-    line = getattr(error, "lineno", None)
+def _refused(error: InputError, *, costly: bool = False) -> bool:
+    """Whether a template did what none may; or took what none may, which should not be tried often."""
+    failure = error.__cause__
+    return isinstance(failure, TemplateFailure) and (failure.costly or (failure.refused and not costly))
+
+
+def _input_error(failure: TemplateFailure, origin: str) -> InputError:
     return InputError(
         origin,
-        f"chat template, line {line}" if line else "chat template",
-        f"{type(error).__name__}: {error}",
+        f"chat template, line {failure.line}" if failure.line else "chat template",
+        str(failure),
         advice='Give another template with `chat_template=`, or `chat_template="none"` for plain text.',
     )

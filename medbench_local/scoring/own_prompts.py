@@ -33,8 +33,15 @@ from medbench_local.scoring.own_pictures import parts_of, pictures_at, places_mi
 from medbench_local.scoring.pictures import PictureBook
 from medbench_local.scoring.rules.label import label_requests
 from medbench_local.tasks.picture import Picture
+from medbench_local.text import is_whole
 
 MOST_OPTIONS = 1000
+
+LONGEST = 2 << 20
+"""Most characters of a prompt, and of its options together: cutting ten million into tokens takes minutes."""
+
+_LONG = 64 << 10
+"""Characters of a prompt that is looked at alone before it is with its options."""
 
 BLOCK = 5000
 """Most requests whose tokens are held at a time and share a prefix, where results depend on what is asked together."""
@@ -271,6 +278,12 @@ def _refuse_too_long(
         + len(request.images) * (info.picture_tokens + 2)
         > bytes_at_most
     ]
+    for request in doubtful:
+        # Cut into tokens with each option, a long prompt that does not even fit alone would take minutes.
+        if len(request.prompt) > _LONG and not request.images:
+            (tokens,) = engine.tokenize([request.prompt], special=special)
+            if len(tokens) > context:
+                raise _too_long(request, f"more than {len(tokens):,}", context, reason, source)
     for request, (asked, _) in zip(doubtful, _tokenised(engine, doubtful, special, shown), strict=True):
         _need_room(asked, request, context, reason, source)
 
@@ -294,13 +307,19 @@ def _need_room(
     together = sum(min(len(continuation), ROWS) - 1 for continuation in score.continuations)
     needed = len(score.context) + max(longest, min(together, ROWS - 1))
     if needed > context:
-        most = "the model is computed right up to" if reason else "the model's context holds"
-        raise InputError(
-            source or "requests",
-            request.place("prompt"),
-            f"request {request.id!r} needs {needed:,} tokens with its options, but {most} {context:,}{reason}",
-            advice="Shorten the prompt, or take the request out. Nothing has been scored.",
-        )
+        raise _too_long(request, f"{needed:,}", context, reason, source)
+
+
+def _too_long(
+    request: UserRequest, needed: str, context: int, reason: str, source: Path | None
+) -> InputError:
+    most = "the model is computed right up to" if reason else "the model's context holds"
+    return InputError(
+        source or "requests",
+        request.place("prompt"),
+        f"request {request.id!r} needs {needed} tokens with its options, but {most} {context:,}{reason}",
+        advice="Shorten the prompt, or take the request out. Nothing has been scored.",
+    )
 
 
 def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
@@ -322,6 +341,11 @@ def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
         raise fail("options", "expected a list of texts, none empty")
     if len(options) > MOST_OPTIONS:
         raise fail("options", f"at most {MOST_OPTIONS} options, not {len(options)}")
+    for key, size in (("prompt", len(row["prompt"])), ("options", sum(map(len, options)))):
+        if size > LONGEST:
+            raise fail(
+                key, f"{size:,} characters; at most {LONGEST:,} are read, which no model here can hold"
+            )
     images = row.get("images", [])
     if not isinstance(images, list) or not all(isinstance(name, str) and name for name in images):
         raise fail("images", "expected a list of paths, one for each <image> in the prompt")
@@ -333,7 +357,7 @@ def _request(path: Path, number: int, row: dict[str, Any]) -> UserRequest:
         ("options", options),
         ("images", images),
     ):
-        if any("\ud800" <= letter <= "\udfff" for text in texts for letter in text):
+        if not all(map(is_whole, texts)):
             raise fail(key, "holds half a surrogate pair, which is no character")
     if any("\0" in name for name in images):
         raise fail("images", "a path holds a NUL character")

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from medbench_local.errors import StoreError
@@ -93,6 +94,13 @@ class Database(sqlite3.Connection):
 
     deadline: Deadline
     tables: Mapping[str, bool]
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """As `sqlite3.Connection.execute`; a complaint that quotes damaged text is one of the database too."""
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError("its tables are not described in UTF-8") from error
 
 
 def refuse_what_is_no_file(path: Path) -> None:

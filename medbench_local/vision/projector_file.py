@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import GgufHeader, read_gguf_header
+from medbench_local.files.gguf_sense import refuse_nonsense
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -107,6 +108,7 @@ def read_projector(path: Path) -> ProjectorFile:
         UsageError: no projector, or one of a kind that is not known to be computed as its authors do.
     """
     header = read_gguf_header(path)
+    refuse_nonsense(header)
     if not is_projector(header):
         raise UsageError(
             f"{path} is a language model ({header.architecture}), not a projector.",

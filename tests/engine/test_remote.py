@@ -209,7 +209,7 @@ def test_an_architecture_that_llama_cpp_does_not_know_is_told_by_name(models: Pa
         start_engine(tmp_path / "odd.gguf", OPTIONS)
 
 
-@pytest.mark.parametrize("work", ["worker", "quantise_worker"])
+@pytest.mark.parametrize("work", ["engine.worker", "engine.quantise_worker", "prompts.template_worker"])
 def test_a_process_ends_with_the_pipe_from_its_parent(work: Work) -> None:
     with tempfile.TemporaryFile() as errors:
         process = start_process(work, errors)

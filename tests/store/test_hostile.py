@@ -128,6 +128,18 @@ def test_what_is_no_plain_store_is_refused_and_left_aside_in_a_neighbour(
     assert time.thread_time() - started < LONGEST
 
 
+def test_a_store_whose_tables_are_described_in_no_text_is_damaged(tmp_path: Path, path: Path) -> None:
+    data = path.read_bytes()
+    assert b"CREATE TABLE scores (key" in data
+    path.write_bytes(data.replace(b"CREATE TABLE scores (key", b"CREATE TABLE \xffcores \xffkey"))
+    with pytest.raises(StoreError, match=r"scores\.sqlite.*damaged"):
+        ScoreStore(path)
+    with ScoreStore(tmp_path / "own" / "scores.sqlite", [path]) as store:
+        assert store.get(KEYS) == {}
+    with pytest.raises(StoreError):
+        kept_scores(path)
+
+
 def test_a_look_up_that_does_not_end_is_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(database: Database, what: str, keys: object) -> sqlite3.Cursor:
         database.deadline.restart()

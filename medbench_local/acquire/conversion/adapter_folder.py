@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from medbench_local.acquire.conversion.numbers import Number
 from medbench_local.errors import AcquireError
 from medbench_local.files.json_objects import read_json_object
 from medbench_local.text import plain
@@ -23,7 +24,6 @@ NO_BASE = "none"
 """Said in place of a base: an adapter that lies beside whole weights is left aside."""
 
 Rank = Annotated[int, Field(gt=0, lt=1 << 20)]
-Alpha = Annotated[float, Field(allow_inf_nan=False)]
 
 _PATTERN = re.compile(r"\^?[\w.\\-]*(\((\?:)?[\w.\\|-]+\)[\w.\\-]*)?\$?")
 """Regular expressions that cannot take long: names with one list of alternatives."""
@@ -47,10 +47,10 @@ class LoraConfig(BaseModel):
     base_model_name_or_path: str = ""
     revision: str | None = None
     r: Rank
-    lora_alpha: Alpha
+    lora_alpha: Number
     use_rslora: bool = False
     rank_pattern: dict[str, Rank] = {}
-    alpha_pattern: dict[str, Alpha] = {}
+    alpha_pattern: dict[str, Number] = {}
     modules_to_save: list[str] = []
     use_dora: bool = False
     lora_bias: bool = False

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 
 from medbench_local.acquire.conversion.architecture import ExpectedTensor, Part, always
 from medbench_local.acquire.conversion.model_config import ModelConfig
-from medbench_local.acquire.conversion.rope_scaling import Size
+from medbench_local.acquire.conversion.numbers import Size
 
 C = TypeVar("C", bound=ModelConfig)
 Number = Callable[[C], int]

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from medbench_local.acquire.conversion.numbers import Positive as Positive
+from medbench_local.acquire.conversion.numbers import Size as Size
 from medbench_local.acquire.conversion.rope_scaling import (
     OTHER_ENGINE as OTHER_ENGINE,
-)
-from medbench_local.acquire.conversion.rope_scaling import (
-    Positive as Positive,
 )
 from medbench_local.acquire.conversion.rope_scaling import (
     RopeScaling,
     read_rope,
     refuse_rope,
-)
-from medbench_local.acquire.conversion.rope_scaling import (
-    Size as Size,
 )
 from medbench_local.errors import AcquireError, InputError, UnsupportedArchitectureError
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from gguf import GGUFWriter, RopeScalingType
 from pydantic import BaseModel, ConfigDict, Field
 
+from medbench_local.acquire.conversion.numbers import Number, Positive, Size
 from medbench_local.errors import InputError, UnsupportedArchitectureError
 
-Size = Annotated[int, Field(gt=0, lt=1 << 31)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Kind = Literal["default", "linear", "llama3", "yarn", "longrope"]
 
 OTHER_ENGINE = (
@@ -54,9 +53,9 @@ class RopeScaling(BaseModel):
     beta_fast: Positive | None = None
     beta_slow: Positive | None = None
     attention_factor: Positive | None = None
-    mscale: float | None = None
-    mscale_all_dim: float | None = None
-    extrapolation_factor: float | None = None
+    mscale: Number | None = None
+    mscale_all_dim: Number | None = None
+    extrapolation_factor: Number | None = None
     truncate: bool = True
     short_factor: tuple[Positive, ...] = Field(default=(), strict=False)
     long_factor: tuple[Positive, ...] = Field(default=(), strict=False)

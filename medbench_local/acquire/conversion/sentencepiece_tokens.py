@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def read_sentencepiece_tokens(folder: Path, config: dict[str, Any], tokenizer: d
     processor = SentencePieceProcessor()
     try:
         processor.LoadFromFile(str(path))
-        tokens = _pieces(processor)
+        tokens = _pieces(path, processor)
     except (RuntimeError, OSError, UnicodeDecodeError, ValueError) as error:
         raise InputError(
             path, "", f"not a SentencePiece model ({error})", advice="Download it again."
@@ -110,15 +111,18 @@ _TYPES = {
 }
 
 
-def _pieces(processor: SentencePieceProcessor) -> dict[int, Token]:
+def _pieces(path: Path, processor: SentencePieceProcessor) -> dict[int, Token]:
     types = [_TYPES[kind] for kind in piece_types(processor.serialized_model_proto())]
     tokens = {}
     for i, kind in zip(range(processor.vocab_size()), types, strict=True):
         text = processor.IdToPiece(i)
         if kind == TokenType.USER_DEFINED:
             tokens[i] = added_token(text, special=False)
-        else:
-            tokens[i] = Token(text, kind, processor.GetScore(i))
+            continue
+        score = processor.GetScore(i)
+        if not math.isfinite(score):
+            raise InputError(path, f"piece {i}", f"its score is {score}, expected a finite number")
+        tokens[i] = Token(text, kind, score)
     return tokens
 
 

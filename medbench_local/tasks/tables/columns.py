@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
 
+from medbench_local.files.limits import MAX_KEYS
+
 ROLES = ("question", "options", "answer", "id", "subject", "passage", "images", "split")
 """What a column may be; the first three are needed."""
 
@@ -120,6 +122,8 @@ def find_columns(names: Sequence[str], named: Mapping[str, Sequence[str]]) -> Co
         UnclearColumns: one that is needed is missing, several may be meant, or a name that is said is not there.
     """
     here = [name for name in names if name]
+    if len(here) > MAX_KEYS:
+        raise UnclearColumns(f"There are {len(here):,} columns; at most {MAX_KEYS:,} are read.")
     for role, said in named.items():
         for name in said:
             if name not in here:

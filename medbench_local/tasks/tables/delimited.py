@@ -5,18 +5,22 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medbench_local.errors import InputError
+from medbench_local.files.limits import MAX_CELLS
 from medbench_local.files.readers import MAX_CSV
 from medbench_local.files.rows import SourceFile
-from medbench_local.files.streams import open_bytes
+from medbench_local.files.streams import read_whole
 from medbench_local.tasks.tables.table import OLE, ZIP, Defect, GridRow
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What may stand between cells, the likeliest first."""
+
+MOST_LINES = 500_000
+"""Line breaks of a table: each of its rows is looked at several times."""
 
 MOST_BROKEN = 1_000
 """Lines that are not csv after which nothing more is read: it is no such file."""
@@ -48,10 +52,7 @@ def decoded(file: SourceFile, encoding: str | None) -> Text:
     Raises:
         InputError: it is too large, or not text of that encoding.
     """
-    with open_bytes(file) as stream:
-        data = stream.read(MAX_CSV + 1)
-    if len(data) > MAX_CSV:
-        raise InputError(str(file), "", f"larger than {MAX_CSV // 2**20} MiB")
+    data = read_whole(file, MAX_CSV, f"larger than {MAX_CSV // 2**20} MiB")
     if data.startswith((ZIP, OLE)):
         problem = "holds no text: it begins as Excel workbooks do, whatever its name says"
         raise InputError(str(file), "", problem, advice="Name it as what it is (.xlsx), or save it as CSV.")
@@ -88,12 +89,23 @@ def decoded(file: SourceFile, encoding: str | None) -> Text:
         line = text[: text.index("\0")].count("\n") + 1
         advice = 'Save it as UTF-8, or say what it is: `encoding="utf-16"`.'
         raise InputError(str(file), f"line {line}", "a NUL character; expected csv text", advice=advice)
+    lines = text.count("\n") + text.count("\r")
+    if lines > MOST_LINES:
+        raise InputError(str(file), "", f"{lines:,} line breaks; at most {MOST_LINES:,} are read")
+    most = max(map(text.count, SEPARATORS))
+    if most > 2 * MAX_CELLS:  # texts hold some, too
+        raise InputError(
+            str(file),
+            "",
+            f"{most:,} separators; at most {2 * MAX_CELLS:,} are read",
+            advice="Split the file.",
+        )
     return Text(text, notes, warnings)
 
 
 def _beyond_ascii(line: str) -> str:
     """The first word, or sign, of a line that holds more than ASCII."""
-    words: list[str] = re.findall(r"\w+|\W", line)
+    words = (found[0] for found in re.finditer(r"\w+|\W", line))
     return next(word for word in words if not word.isascii())[:40]
 
 
@@ -105,7 +117,7 @@ def grid(text: str, separator: str) -> tuple[list[GridRow], list[Defect]]:
         text, newline=""
     ).readlines()  # ends at the breaks that csv knows: not those of splitlines()
     number = 1 if text[:4].lower() == "sep=" and text[5:6] in ("\n", "\r") else 0
-    reader = csv.reader(itertools.islice(lines, number, None), delimiter=separator, strict=True)
+    reader = csv.reader(_from(lines, number), delimiter=separator, strict=True)
     before = number
     while True:
         start = before + reader.line_num
@@ -120,11 +132,16 @@ def grid(text: str, separator: str) -> tuple[list[GridRow], list[Defect]]:
                 defects.append(Defect(f"line {start + 2}", "", "this line and those after it were not read"))
                 return rows, defects
             before = start + 1  # a quotation mark too many has swallowed lines that are good
-            reader = csv.reader(itertools.islice(lines, before, None), delimiter=separator, strict=True)
+            reader = csv.reader(_from(lines, before), delimiter=separator, strict=True)
             continue
         row = GridRow(where, tuple(cells))
         if not row.blank:
             rows.append(row)
+
+
+def _from(lines: list[str], start: int) -> Iterator[str]:
+    """Those from a place on, found without going through the others."""
+    return map(lines.__getitem__, range(start, len(lines)))
 
 
 def _broken(error: csv.Error) -> str:

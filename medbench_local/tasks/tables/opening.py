@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from medbench_local.catalog.task import OTHER_FILES, QUESTION_FILES
 from medbench_local.errors import InputError
 from medbench_local.files.json_objects import read_json
+from medbench_local.files.limits import MAX_CELLS
 from medbench_local.files.readers import json_lines, parquet_columns, parquet_rows
-from medbench_local.files.rows import SourceFile
+from medbench_local.files.rows import Row, SourceFile
 from medbench_local.tasks.album import AT_A_TIME, Album
 from medbench_local.tasks.tables.columns import Columns, UnclearColumns, find_columns
 from medbench_local.tasks.tables.delimited import SEPARATORS, decoded, grid
@@ -54,7 +55,7 @@ def open_table(
     if file.kind in (".jsonl", ".ndjson"):
         broken: list[Defect] = []
         lines = json_lines(file, refused=lambda error: broken.append(Defect(error.where, "", error.problem)))
-        return _records(file, [Record(row.where, row.fields) for row in lines], named, broken)
+        return _records(file, _held(file, lines), named, broken)
     if file.kind == ".json":
         return _json(file, named)
     if file.kind == ".parquet":
@@ -70,7 +71,9 @@ def _csv(file: SourceFile, named: Named, encoding: str | None) -> Opened:
     read = decoded(file, encoding)
     found: list[Opened] = []
     problems: list[tuple[int, UnclearColumns]] = []
-    for separator, word in SEPARATORS.items():
+    # What does not stand in it separates nothing; the first of them says what is missing.
+    for separator in [one for one in SEPARATORS if one in read.text] or [*SEPARATORS][:1]:
+        word = SEPARATORS[separator]
         rows, broken = grid(read.text, separator)
         try:
             at, columns, names = _header(rows, named)
@@ -139,6 +142,27 @@ def _records(
         raise _unclear(file, [(0, error)]) from error
 
 
+def _held(file: SourceFile, rows: Iterable[Row]) -> list[Record]:
+    """The rows of a file that is held as a whole."""
+    held: list[Record] = []
+    left = MAX_CELLS
+    for row in rows:
+        left -= _count(row.fields)
+        if left < 0:
+            raise InputError(
+                str(file), row.where, f"more than {MAX_CELLS:,} cells before this", advice="Split the file."
+            )
+        held.append(Record(row.where, row.fields))
+    return held
+
+
+def _count(value: object) -> int:
+    """A cell, with those that stand in it."""
+    if isinstance(value, Mapping):
+        return 1 + sum(map(_count, value.values()))
+    return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
+
+
 def _inside(cells: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
     """What stands under "choices.text": in the mapping "choices" under "text"."""
     found: dict[str, object] = {}
@@ -178,7 +202,7 @@ def _parquet(file: SourceFile, named: Named, album: Album) -> Opened:
         raise _unclear(file, [(0, error)]) from error
     pictures = found.images if found.images and names[found.images] else ""
     read = [name for name in names if name in found.used() and name != pictures]
-    rows = [Record(row.where, row.fields) for row in parquet_rows(file, read)]
+    rows = _held(file, parquet_rows(file, read))
     if pictures:
         held = parquet_rows(file, [pictures], batch=AT_A_TIME)
         rows = [

@@ -19,6 +19,9 @@ from medbench_local.tasks.tables.splitting import Splits, counts, split_as_said,
 from medbench_local.tasks.tables.table import Defect, Record, Table, Unclear
 from medbench_local.tasks.tables.understanding import OwnRow, Understood, place_in_file, understand
 
+MOST_DEFECTS = 10_000
+"""After which no more are looked for, where a file with any is refused."""
+
 
 @dataclass(frozen=True)
 class HowToRead:
@@ -104,7 +107,8 @@ def read_tables(tables: Tables, album: Album) -> TablesRead:
     """
     opened = _all_opened(tables, album)
     try:
-        found = understand(opened.table, opened.columns, tables.how.answers)
+        most = None if tables.how.leave_out else MOST_DEFECTS
+        found = understand(opened.table, opened.columns, tables.how.answers, most)
     except UnclearAnswers as error:
         first, *others = error.ways
         raise Unclear(tables.path, str(error), {"answers": first}, others) from error

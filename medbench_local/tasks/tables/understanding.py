@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from medbench_local.tasks.labels import Options, Value
@@ -37,6 +37,8 @@ SPLIT_NAMES: Mapping[str, SplitName] = {
 
 MANY = 5
 """Questions that do not have their answer at the same place by chance."""
+
+_NOT_LOOKED_AT = "this row and those after it were not looked at"
 
 _GARBLED = re.compile("\ufffd|Ã[\x80-\xbf¤¶¼Ÿ„–œ©¨]|â€")
 """Signs of a text that was once read in a wrong encoding."""
@@ -78,13 +80,16 @@ class Understood:
     defects: tuple[Defect, ...]
 
 
-def understand(table: Table, columns: Columns, notation: Notation | None) -> Understood:
+def understand(
+    table: Table, columns: Columns, notation: Notation | None, most_defects: int | None = None
+) -> Understood:
     """The questions of a table.
 
     Args:
         table: its rows.
         columns: what its columns are.
         notation: how answers are written, where somebody says so.
+        most_defects: after which no more rows are looked at; None for as many as there are.
 
     Raises:
         UnclearAnswers: nothing in the file shows how its answers are to be read.
@@ -92,11 +97,16 @@ def understand(table: Table, columns: Columns, notation: Notation | None) -> Und
     defects = list(table.defects)
     cells = {defect.where for defect in table.defects}
     records = [record for record in table.records if record.where not in cells]
-    options = _options(records, columns, defects)
+    options: dict[str, Options] = {}
+    looked_at = []
+    for record in _until_too_many(records, defects, most_defects):
+        _options(record, columns, options, defects)
+        looked_at.append(record)
+    records = looked_at
     stripped, notes = _labels_off(options)
     settled = _answers(records, columns, stripped, notation, defects)
     rows, ids = [], dict[tuple[str, str], str]()
-    for record in records:
+    for record in _until_too_many(records, defects, most_defects):
         fields, passage = _fields(record, columns, defects)
         id = record.part, str(fields["id"])
         if id in ids:
@@ -130,17 +140,24 @@ class _Answers:
     notes: tuple[str, ...]
 
 
-def _options(records: Sequence[Record], columns: Columns, defects: list[Defect]) -> dict[str, Options]:
-    found = {}
-    one = len(columns.options) == 1
+def _until_too_many(records: Sequence[Record], defects: list[Defect], most: int | None) -> Iterator[Record]:
+    """The rows, as long as what is wrong with them does not fill a book; a last defect says where that ends."""
     for record in records:
-        cells = [record.cells.get(name) for name in columns.options]
-        try:
-            texts, labels = options_listed(cells[0]) if one else (options_apart(cells), None)
-            found[record.where] = as_options(texts, labels)
-        except BadCell as error:
-            defects.append(Defect(record.where, columns.options[0] if one else "", str(error)))
-    return found
+        if most is not None and len(defects) >= most:
+            if defects[-1].problem != _NOT_LOOKED_AT:
+                defects.append(Defect(record.where, "", _NOT_LOOKED_AT))
+            return
+        yield record
+
+
+def _options(record: Record, columns: Columns, found: dict[str, Options], defects: list[Defect]) -> None:
+    one = len(columns.options) == 1
+    cells = [record.cells.get(name) for name in columns.options]
+    try:
+        texts, labels = options_listed(cells[0]) if one else (options_apart(cells), None)
+        found[record.where] = as_options(texts, labels)
+    except BadCell as error:
+        defects.append(Defect(record.where, columns.options[0] if one else "", str(error)))
 
 
 def _labels_off(found: dict[str, Options]) -> tuple[dict[str, Options], tuple[str, ...]]:

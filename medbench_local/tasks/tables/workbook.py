@@ -8,16 +8,15 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from typing import Any
+from xml.parsers import expat
 
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.files.streams import open_file
 from medbench_local.tasks.tables.table import OLE, Defect, GridRow, text_of
+from medbench_local.tasks.tables.workbook_size import TooLarge, weigh
 
-LARGEST = 512 << 20
-"""Bytes of a workbook's parts, unpacked; Excel's own of a million cells are below 100 MB."""
-
-MOST_CELLS = 4_000_000
+MOST_CELLS = 1_000_000
 """Cells of the rectangle that a sheet fills, also empty ones: one cell far down and right would make billions."""
 
 _SAVE = "Save it again as .xlsx or CSV; a password has to be taken off."
@@ -81,19 +80,20 @@ def _refuse_others(file: SourceFile) -> None:
                 problem = "protected by a password, or an old .xls file under another name"
                 raise InputError(file.path, "", problem, advice=_SAVE)
             with zipfile.ZipFile(stream) as archive:
-                nbytes = sum(
-                    member.file_size for member in archive.infolist()
-                )  # no more than that is unpacked
+                weigh(archive, file.path.stat().st_size)
+    except TooLarge as error:
+        advice = "Save the sheet with the questions as CSV."
+        raise InputError(file.path, "", str(error), advice=advice) from error
     except FileNotFoundError as error:
         raise InputError(file.path, "", "no such file") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError),
+        expat.ExpatError,
+    ) as error:
         problem = f"not a readable .xlsx file: {plain(str(error), 120)}"
         raise InputError(file.path, "", problem, advice=_SAVE) from error
     except OSError as error:
         raise InputError(file.path, "", f"cannot be read: {error.strerror or error}") from error
-    if nbytes > LARGEST:
-        problem = f"unpacked it would be {nbytes / 2**20:,.0f} MiB; at most {LARGEST >> 20} MiB are read"
-        raise InputError(file.path, "", problem, advice="Save the sheet with the questions as CSV.")
 
 
 def _sheet(file: SourceFile, values: Any, formulas: Any) -> Sheet:

@@ -289,3 +289,12 @@ def test_refuses_a_damaged_file(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "config.json").write_bytes(text)
     with pytest.raises(InputError):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 3.5e38, 1e-320, 1e-39, 10**400])
+@pytest.mark.parametrize("key", ["rms_norm_eps", "rope_theta", "rope_scaling.factor"])
+def test_numbers_that_have_no_place_in_32_bits(tmp_path: Path, key: str, value: float) -> None:
+    outer, _, inner = key.partition(".")
+    changes = {outer: {"rope_type": "linear", inner: value} if inner else value}
+    with pytest.raises(InputError, match=rf"config\.json, key '{key}'"):
+        read(tmp_path, **changes)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -27,9 +29,11 @@ from tokenizers import (
 
 from medbench_local.acquire.conversion import bpe_tokens
 from medbench_local.acquire.conversion.convert import convert_checkpoint
+from medbench_local.acquire.conversion.sentencepiece_tokens import read_sentencepiece_tokens
 from medbench_local.engine.llama_model import Model
+from medbench_local.errors import InputError
 from medbench_local.files.text_rules import TEXT_RULES
-from tests.acquire.checkpoints import config, tensors, write_json, write_weights
+from tests.acquire.checkpoints import config, small_sentencepiece, tensors, write_json, write_weights
 from tests.acquire.gguf_content import read_content
 from tests.acquire.tokenizer_texts import tokenizer_texts
 
@@ -228,6 +232,17 @@ def rewritten(model: bytes, blank: str, symbols: tuple[str, ...] = (), *, turns:
         tokenizer.add_special_tokens([AddedToken("<start_of_turn>", normalized=False)])
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return tokenizer
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_scores_that_are_no_numbers_are_refused(tmp_path: Path, score: float) -> None:
+    model = small_sentencepiece()
+    usual = b"\x15" + struct.pack("<f", -20.0)  # the field of a piece's score
+    assert usual in model
+    changed = model.replace(usual, b"\x15" + struct.pack("<f", score), 1)
+    (tmp_path / "tokenizer.model").write_bytes(changed)
+    with pytest.raises(InputError, match=rf"tokenizer\.model, piece \d+: its score is {score}, expected"):
+        read_sentencepiece_tokens(tmp_path, {}, {})
 
 
 def test_sentencepiece_alone(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFType, GGUFWriter,
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medbench_local.acquire.conversion.checkpoint import CheckpointFolder
-from medbench_local.acquire.conversion.model_config import OTHER_ENGINE
+from medbench_local.acquire.conversion.model_config import OTHER_ENGINE, Positive
 from medbench_local.acquire.conversion.tensor import MAPPED, Tensor
 from medbench_local.acquire.conversion.tensor_views import shifted
 from medbench_local.acquire.conversion.weight_values import converted_blocks
@@ -71,7 +71,7 @@ class _Vision(BaseModel):
     num_attention_heads: int = _Count
     image_size: int = _Count
     patch_size: int = _Count
-    layer_norm_eps: float = Field(default=1e-6, gt=0)
+    layer_norm_eps: Positive = 1e-6
     hidden_act: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
 
 
