@@ -226,7 +226,9 @@ class Grid:
         rest = (n_questions - seen) / n_questions
         loading += rest * np.eye(self.n)
         noise += rest / n_questions * residual
-        return Estimate(known + loading @ effects, loading @ uncertainty @ loading.T + noise, n_questions, effects)
+        return Estimate(
+            known + loading @ effects, loading @ uncertainty @ loading.T + noise, n_questions, effects
+        )
 
 
 def _inverse(matrix: Matrix) -> Matrix:

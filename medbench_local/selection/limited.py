@@ -42,20 +42,22 @@ class _Pace:
 
     Attributes:
         first: share of the limit that goes to the first rung.
+        step: of a grid the first rung visits a half, or another part: every so many-th candidate of each row.
         rungs: after the first one; what is then left goes to the last few.
         keep: how many climb the first of these, in square roots of all candidates.
         keep_again: the share of them that climbs another.
     """
 
     first: float
+    step: int
     rungs: int
     keep: float
     keep_again: float = 0.65
 
 
-_OF_MANY, _OF_FEW = _Pace(0.13, 6, 2.5), _Pace(0.6, 3, 1.0)
+_OF_MANY, _OF_FEW = _Pace(0.13, 2, 6, 2.5), _Pace(0.6, 4, 3, 1.0)
 """Of many questions, and of up to `SMALL`: with a handful to ask, many rungs would be of one question each."""
-_SHARE_OF_FEW = 0.18
+_SHARE_OF_FEW = 0.15
 """Of the prompts about so many questions: the share that is asked where little is to be gained by more."""
 _LEAST_LEVELS = 6
 """Formats and demonstration sets that a grid has at least whose candidates are not all visited, or not all asked few
@@ -131,17 +133,17 @@ def _kept(pace: _Pace, n_candidates: int, rung: int) -> int:
 
 
 def _first_rung(table: ScoreTable, grid: Grid, order: Questions, prompts: int, costs: Costs) -> Questions:
-    """Visit everybody, or every other one; the order in which questions are asked from then on."""
-    dear = costs.of_a_prefix * table.n_candidates > _DEAR * prompts
-    thinned = grid.levels >= _LEAST_LEVELS and dear
-    step = 2 if thinned else 1
+    """Visit everybody, or a part of the grid; the order in which questions are asked from then on."""
+    few = table.n_questions <= SMALL
+    dear = few or costs.of_a_prefix * table.n_candidates > _DEAR * prompts
+    step = _pace(table.n_questions).step if grid.levels >= _LEAST_LEVELS and dear else 1
     visited: NDArray[np.intp] = np.flatnonzero(grid.offset % step == 0)
     size = min(table.n_questions, max(1, prompts // len(visited)))
     parts = max(1, min(_FIRST_PARTS, table.n_questions // size))
     for candidate in visited:
         part = int(grid.offset[candidate]) // step % parts
         table.score(int(candidate), order[part * size : (part + 1) * size])
-    purpose = "every other candidate" if thinned else "all candidates"
+    purpose = "all candidates" if step == 1 else "some of each format and of each demonstration set"
     table.rungs.append(Rung(purpose, len(visited), table.prompts, table.n_candidates))
     return np.concatenate([order[parts * size :], order[: parts * size]])
 

@@ -23,9 +23,9 @@ _CALLS = 6
 _SHARE_OF_LIMIT = 0.8
 """Of the prompts of a race under a limit that ends where little is to be gained, about."""
 
-_LARGE_GRID, _SHARE_OF_VISITS = 36, 0.7
-"""Candidates of a grid that a race under a limit begins with every other one of, if prefixes are long, and the share of
-the visits that it then makes, about."""
+_LARGE_GRID, _SHARE_OF_VISITS, _SHARE_OF_FEW_VISITS = 36, 0.7, 0.4
+"""Candidates of a grid that a race under a limit begins with every other one of, if prefixes are long, or with a quarter
+where few questions are asked, and the share of the visits that it then makes, about."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def search_length(tried: Sequence[Candidate], questions: int, settings: Selectio
     # After these rungs, each that has been asked everything makes room for another one, and a few prompts are left.
     more = min(candidates, most // questions) + 2 * sizes[-1]
     usual = _SHARE_OF_VISITS if candidates >= _LARGE_GRID else 1.0
+    usual = usual if few is None else _SHARE_OF_FEW_VISITS
     visits = Number(min(most, usual * (each + climbing)), min(most, each + climbing + more))
     asked = 1.0 if settings.enough is None or few is not None else _SHARE_OF_LIMIT
     return SearchLength(Number(asked * most, most), visits, visits, known=False)
