@@ -101,8 +101,8 @@ class SelectionSettings(StrictModel):
     enough: Share | None = Field(
         default=None,
         description="racing under max_fraction or max_prompts: ends early once the best estimate is expected to be "
-        "behind the best prompt by at most this accuracy, a fraction. Given, 15 % of the prompts are asked where up to 48 "
-        "questions choose among a grid of at least 6 formats and 6 sets of demonstrations. null: never.",
+        "behind the best prompt by at most this accuracy, a fraction. Given, 15 % of the prompts are asked where up to "
+        "48 questions choose among a grid of at least 6 formats and 6 sets of demonstrations. null: never.",
     )
     seed: Seed = Field(default=42, description="racing: seed of the order of the validation questions.")
 

@@ -20,12 +20,12 @@ decides. Where 11 to 110 candidates were alike, 0.86 to 0.95 and 0.36 to 0.78; f
 _CALLS = 6
 """Goes of such a race to a candidate, about."""
 
-_SHARE_OF_LIMIT = 0.8
+_SHARE_OF_LIMIT = 0.7
 """Of the prompts of a race under a limit that ends where little is to be gained, about."""
 
 _LARGE_GRID, _SHARE_OF_VISITS, _SHARE_OF_FEW_VISITS = 36, 0.7, 0.4
-"""Candidates of a grid that a race under a limit begins with every other one of, if prefixes are long, or with a quarter
-where few questions are asked, and the share of the visits that it then makes, about."""
+"""Candidates of a grid that a race under a limit begins with every other one of, if prefixes are long; the share of the
+visits that it then makes, about, and where it asks few questions, beginning with a quarter."""
 
 
 @dataclass(frozen=True)
