@@ -17,7 +17,8 @@ LENGTHS = np.random.default_rng(0).lognormal(0, 0.4, 200)
 
 
 def a_table(seed: int, scenario: Scenario = SCENARIOS["typical"]) -> Table:
-    return score_table(scenario, np.random.default_rng(seed), questions=200, lengths=LENGTHS)
+    rng = np.random.default_rng(seed)
+    return score_table(scenario, rng, formats=7, demonstrations=6, questions=200, lengths=LENGTHS)
 
 
 def searched(
@@ -28,7 +29,7 @@ def searched(
         table.evaluate,
         table.candidates,
         len(lengths),
-        max_prompts=1500,
+        max_prompts=1200,
         enough=enough,
         costs=costs,
     )
@@ -41,20 +42,20 @@ def visits(found: Selection) -> int:
 def test_candidates_whose_prefix_is_dear_are_visited_less_often() -> None:
     table = a_table(1)
     cheap, dear = searched(table, 0.1), searched(table, 5.0)
-    assert cheap.rungs[0].candidates == 110
-    assert dear.rungs[0].candidates == 55
+    assert cheap.rungs[0].candidates == 42
+    assert dear.rungs[0].candidates == 21
     assert visits(dear) < visits(cheap)
     first = [score.questions > 0 for score in dear.scores]
     assert first[0], "the first candidate, which gains are compared with, is always asked"
     assert dear.scores[dear.winner].questions > 0
-    assert dear.prompts_scored <= 1500
+    assert dear.prompts_scored <= 1200
 
 
 def test_no_row_or_column_is_left_out() -> None:
     found = searched(a_table(2), 5.0)
-    asked = np.array([score.questions > 0 for score in found.scores]).reshape(11, 10)
-    assert (asked.sum(axis=0) >= 5).all()
-    assert (asked.sum(axis=1) >= 5).all()
+    asked = np.array([score.questions > 0 for score in found.scores]).reshape(7, 6)
+    assert (asked.sum(axis=0) >= 3).all()
+    assert (asked.sum(axis=1) >= 3).all()
 
 
 def test_small_grids_are_visited_as_a_whole() -> None:
@@ -80,16 +81,46 @@ def test_the_order_goes_by_ratios_of_costs_alone() -> None:
 
 def test_it_ends_where_little_is_to_be_gained() -> None:
     """A generous threshold ends the search earlier than a strict one, and what it expects to lose is about so."""
-    easy = [a_table(seed, SCENARIOS["easy"]) for seed in range(4)]
+    easy = [a_table(seed, SCENARIOS["easy"]) for seed in range(2)]
     strict = [searched(table, 1.0) for table in easy]
-    early = [searched(table, 1.0, enough=0.03) for table in easy]
+    early = [searched(table, 1.0, enough=0.04) for table in easy]
     assert sum(one.prompts_scored for one in early) < 0.9 * sum(one.prompts_scored for one in strict)
     lost = [table.validation_regret(one.winner) for table, one in zip(easy, early, strict=True)]
-    assert np.mean(lost) < 0.03 + 3 * np.std(lost) / np.sqrt(len(lost))
+    assert np.mean(lost) < 0.04 + 3 * np.std(lost) / np.sqrt(len(lost))
+
+
+def test_few_questions_are_asked_little_where_little_is_to_be_gained() -> None:
+    """All rows and columns are seen; the true accuracy is about that of the exhaustive search's choice."""
+    rng = np.random.default_rng(5)
+    lost = []
+    drawn = []
+    for seed in range(8):
+        table = score_table(SCENARIOS["easy"], rng, formats=8, demonstrations=6, questions=20)
+        found = racing(table.evaluate, table.candidates, 20, max_fraction=0.33, enough=0.02, seed=seed)
+        assert found.prompts_scored <= 0.15 * 960
+        assert found.error_bound == 1
+        asked = found.scored.any(axis=1).reshape(8, 6)
+        assert asked.any(axis=0).all()
+        assert asked.any(axis=1).all()
+        assert asked[0, 0], "which gains are compared with"
+        lost.append(table.true_regret(found.winner))
+        drawn.append(table.truth[table.winner] - table.truth.mean())
+    assert np.mean(lost) < 0.5 * np.mean(drawn), "not a candidate at random"
+
+
+@pytest.mark.parametrize(("formats", "sets"), [(11, 1), (5, 10), (11, 10)])
+def test_few_questions_to_few_candidates_or_without_a_word_are_asked_exactly(formats: int, sets: int) -> None:
+    table = score_table(
+        Scenario(), np.random.default_rng(6), formats=formats, demonstrations=sets, questions=20
+    )
+    enough = None if formats * sets == 110 else 0.02
+    found = racing(table.evaluate, table.candidates, 20, max_fraction=0.33, enough=enough)
+    assert found.winner == table.winner
+    assert found.error_bound == 0
 
 
 def test_the_expected_shortfall_is_that_of_normal_accuracies() -> None:
-    estimate = Estimate(np.array([0.50, 0.52]), np.diag([0.03**2, 0.01**2]), 500)
+    estimate = Estimate(np.array([0.50, 0.52]), np.diag([0.03**2, 0.01**2]), 500, np.zeros(2))
     spread, lead = np.hypot(0.03, 0.01), 0.02
     behind = spread * norm.pdf(lead / spread) - lead * norm.cdf(-lead / spread)
     assert estimate.outlook(1)[1] == pytest.approx(behind, rel=0.1)
@@ -100,16 +131,16 @@ def test_what_is_stated_of_another_winner_is_how_often_there_is_one() -> None:
     rng = np.random.default_rng(11)
     said, other = [], []
     lengths = LENGTHS[:100]
-    for seed in range(40):
+    for seed in range(16):
         table = score_table(
-            Scenario(length=-0.15), rng, formats=6, demonstrations=3, questions=100, lengths=lengths
+            Scenario(length=-0.15), rng, formats=4, demonstrations=3, questions=100, lengths=lengths
         )
         found = racing(
             table.evaluate,
             table.candidates,
             100,
             max_fraction=0.25,
-            costs=Costs(np.full(18, 3.0), lengths),
+            costs=Costs(np.full(12, 3.0), lengths),
             seed=seed,
         )
         said.append(found.error_estimate or 0.0)
@@ -121,10 +152,11 @@ def test_what_is_stated_of_another_winner_is_how_often_there_is_one() -> None:
 
 def test_rungs_become_smaller() -> None:
     for candidates in (2, 10, 11, 110):
-        sizes = rung_sizes(candidates)
-        assert sizes == sorted(sizes, reverse=True)
-        assert sizes[0] <= candidates
-        assert sizes[-1] >= 2
+        for questions in (20, 500):
+            sizes = rung_sizes(candidates, questions)
+            assert sizes == sorted(sizes, reverse=True)
+            assert sizes[0] <= candidates
+            assert sizes[-1] >= 2
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_the_laptop_search_has_an_end_whatever_the_task() -> None:
     formats, sets = 1 + len(study.formats), len(study.demonstration_seeds)
     assert study.validation_questions == laptop.validation_questions == 500
     assert search_prompts(formats * sets, 500, study) == 55_000
-    assert search_prompts(formats * sets, 500, laptop) == 5_400
+    assert search_prompts(formats * sets, 500, laptop) == 3_800
     assert search_prompts(formats, 500, laptop) == 1_815
 
 
