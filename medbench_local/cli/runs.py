@@ -117,11 +117,12 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
 
 
 def _so_far(run: RunFolder) -> str:
-    """How many comparisons of a run that is not finished are: ", 3 of 8 comparisons are"; "" where none is."""
+    """How many comparisons of a run that is not finished are, their check included: ", 3 of 8 comparisons are"."""
     with suppress(MedbenchError):
         if (partial := run.partial()) is not None:
-            done = len(partial.comparisons)
-            return f", {done} of {done + len(partial.missing)} comparisons are"
+            answered = len(partial.comparisons)
+            done, total = answered - len(partial.provisional), answered + len(partial.missing)
+            return f", {done} of {total} comparisons are"
     return ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medbench_local.report import words
+from medbench_local.results.partial import PartialResults
 from medbench_local.results.record import Thinkers
 from medbench_local.results.schema import Comparison, Results
 from medbench_local.results.summary import counted as counted_comparisons
@@ -30,7 +31,10 @@ def lead(results: Results) -> str:
     said = _one(comparisons[0], results) if len(comparisons) == 1 else _several(comparisons, results)
     who = {c.thinkers for c in comparisons}
     thinkers = who.pop() if len(who) == 1 else None
-    return said if thinkers is None else f"{_WHO[thinkers]}{said[0].lower()}{said[1:]}"
+    said = said if thinkers is None else f"{_WHO[thinkers]}{said[0].lower()}{said[1:]}"
+    return (
+        f"Not finished; so far: {said[0].lower()}{said[1:]}" if isinstance(results, PartialResults) else said
+    )
 
 
 def _one(c: Comparison, results: Results) -> str:
@@ -90,7 +94,13 @@ def _unsure(comparisons: Sequence[Comparison], results: Results) -> str:
         return ""
     checked = any(c.check.checked for c in unsure)
     at = f"scored at {words.plain(results.precision)}"
-    missing = "not verified at full precision" if checked else "not checked against full precision"
+    missing = (
+        f"{words.PROVISIONAL} until held against full precision"
+        if all(c.provisional for c in unsure)
+        else "not verified at full precision"
+        if checked
+        else "not checked against full precision"
+    )
     if len(unsure) == len(comparisons):
         return f" ({at}, {missing})"
     return f" ({len(unsure)} of these {at} and {missing})"

@@ -145,7 +145,8 @@ def unfinished(results: Results) -> list[str]:
         return []
     done, missing, open_ones = len(results.comparisons), results.missing, results.provisional
     lines = [
-        f"{PARTIAL}: {done} of {counted(done + len(missing), 'comparison')} finished, rates are over these alone"
+        f"{PARTIAL}: {done} of {counted(done + len(missing), 'comparison')} answered by both models; rates and "
+        "adjusted p-values are over these alone and may change"
     ]
     if missing:
         lines.append(f"missing: {'; '.join(named(*one.key) for one in missing)}")

@@ -68,7 +68,27 @@ def read_partial(path: Path) -> PartialResults:
         raise InputError(path, "key 'schema'", f"expected '{PARTIAL}', found {found!r:.40}")
     del data["schema"]
     results = checked_results(path, data, PartialResults)
+    if problem := _contradiction(results):
+        raise InputError(path, problem[0], problem[1], advice="The run's command writes it anew.")
     return _marked(results)
+
+
+def _contradiction(results: PartialResults) -> tuple[str, str] | None:
+    """Where a file calls a comparison missing that it has, or provisional that it lacks or that was checked."""
+    open_ones = {named(c).key: not c.check.settled for c in results.comparisons}
+    for name, names in (("missing", results.missing), ("provisional", results.provisional)):
+        if len({one.key for one in names}) < len(names):
+            return f"key '{name}'", "it names a comparison twice"
+    for one in results.missing:
+        if one.key in open_ones:
+            return "key 'missing'", f"'{one!s:.80}' is among the comparisons"
+    for one in results.provisional:
+        if not open_ones.get(one.key, False):
+            return (
+                "key 'provisional'",
+                f"'{one!s:.80}' is not among the comparisons whose check is still to come",
+            )
+    return None
 
 
 def _marked(results: PartialResults) -> PartialResults:

@@ -223,7 +223,11 @@ class _Steps:
         for key in cells:
             found = self._drawn(key, checks.get(key))
             self.comparisons[key] = found.as_provisional(provisional)
-        self._work.so_far.tell([self.comparisons[key] for key in cells], checked=bool(checks))
+        self._work.so_far.tell(
+            [self.comparisons[key] for key in cells],
+            checked=bool(checks),
+            confidence=self._plan.protocol.bootstrap.confidence,
+        )
         self._work.so_far.keep(self._plan, self.comparisons, self.sides, self._work.models)
 
     def _drawn(self, key: CellKey, check: CellVerification | None) -> Comparison:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from medbench_local.catalog.quantisation import FULL, QuantConfig
+from medbench_local.errors import InputError
 from medbench_local.results.asked import clear_asked
 from medbench_local.results.folder import RunFolder
 from medbench_local.results.partial import ComparisonName, PartialResults, finished_keys, named
 from medbench_local.results.record import Role
 from medbench_local.results.schema import Comparison
 from medbench_local.scoring.answers import Meter
+from medbench_local.statistics.doubt import doubt
 from medbench_local.study.asked_files import write_asked
 from medbench_local.study.assembly import assemble, timing_of
 from medbench_local.study.cell_answers import CellAnswers
@@ -57,11 +59,16 @@ class SoFar:
     def resumed(self, plan: Plan) -> PartialResults | None:
         """What an interrupted run had found at the precision of ``plan``; what it had found at another one is removed.
 
+        So is a file that cannot be read, as one of another release: all that it holds follows from the scores.
+
         Raises:
             StoreError: that cannot be removed.
-            InputError: the file is damaged.
         """
-        found = self.folder.partial()
+        try:
+            found = self.folder.partial()
+        except InputError as error:
+            self.tools.progress.note(f"{error.message} It is written anew from the scores.")
+            found = None
         if found is not None and (found.precision, found.mode) == (plan.precision, plan.mode):
             self._known = set(finished_keys(found))
             return found
@@ -71,15 +78,18 @@ class SoFar:
         clear_asked(self.folder)
         return None
 
-    def tell(self, comparisons: Sequence[Comparison], *, checked: bool) -> None:
+    def tell(self, comparisons: Sequence[Comparison], *, checked: bool, confidence: float) -> None:
         """Say what came out, a line a comparison.
 
         Args:
             comparisons: those that have just been judged or checked.
             checked: their check has just ended.
+            confidence: of their intervals.
         """
-        for comparison in comparisons:
-            self.tools.progress.note(_after_check(comparison) if checked else str(comparison))
+        for c in comparisons:
+            why = doubt(c.verdict, c.n, c.mcnemar_p, confidence=confidence)
+            said = _after_check(c) if checked else str(c)
+            self.tools.progress.note(said if why is None else f"{said}; doubtful ({why})")
 
     def keep(
         self,

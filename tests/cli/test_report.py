@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from medbench_local.cli.output import out
 from medbench_local.cli.report import report
-from medbench_local.errors import UsageError
+from medbench_local.errors import InputError, UsageError
 from medbench_local.report.files import ENDINGS, FORMATS, SWEEP_FORMATS, report_text
 from medbench_local.report.identity import signature
 from medbench_local.report.terminal import show_results
@@ -88,7 +89,7 @@ def test_an_unfinished_run_and_an_unknown_ending_are_refused(runs: Path) -> None
 
 @pytest.mark.parametrize("format", [None, "html", "md"])
 def test_what_is_finished_of_a_run_that_goes_on_is_shown_and_marked(runs: Path, format: str | None) -> None:
-    first = RESULTS.comparisons[0]
+    first = next(c for c in RESULTS.comparisons if not c.check.settled)
     RunFolder(runs / "c-vs-d-89abcdef").write_partial(
         PartialResults(
             **dict(RESULTS),
@@ -99,11 +100,39 @@ def test_what_is_finished_of_a_run_that_goes_on_is_shown_and_marked(runs: Path, 
     asked = ("c-vs-d", "--folder", str(runs), *(() if format is None else ("--format", format)))
     text = called(*asked)
     done = len(RESULTS.comparisons)
-    assert f"PARTIAL: {done} of {done + 1} comparisons finished" in text
+    assert f"PARTIAL: {done} of {done + 1} comparisons answered by both models" in text
     name = {"html": "&lt;b&gt;late*r", "md": r"\<b\>late\*r", None: "<b>late*r"}[format]
     assert f"missing: {name}, 3-shot" in text
     assert text.count(f"{first.verdict}, provisional") == 1
     assert f"|comparisons:{done} of {done + 1}|" in text
+    assert "adjusted p-values are over these alone and may change" in text
+    if format == "html":
+        assert "Not finished; so far: of " in text, "the sentence that is quoted says so itself"
+
+
+CHECKED = next(c for c in RESULTS.comparisons if c.verified)
+
+
+@pytest.mark.parametrize(
+    ("missing", "provisional", "key"),
+    [
+        ([CHECKED], [], "missing"),
+        ([], [CHECKED], "provisional"),
+        ([], [ComparisonName(task="of no comparison", shots=0)], "provisional"),
+        ([ComparisonName(task="later", shots=0)] * 2, [], "missing"),
+    ],
+)
+def test_a_partial_file_that_contradicts_itself_is_not_shown(
+    runs: Path, missing: list[Any], provisional: list[Any], key: str
+) -> None:
+    run = RunFolder(runs / "c-vs-d-89abcdef")
+    names = [
+        tuple(ComparisonName(task=one.task, shots=one.shots) for one in ones)
+        for ones in (missing, provisional)
+    ]
+    run.write_partial(PartialResults(**dict(RESULTS), missing=names[0], provisional=names[1]))
+    with pytest.raises(InputError, match=f"key '{key}'"):
+        called("c-vs-d", "--folder", str(runs))
 
 
 @pytest.mark.parametrize("format", ["csv", "latex", "badge"])

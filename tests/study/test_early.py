@@ -155,7 +155,7 @@ def test_an_interrupt_leaves_a_whole_first_comparison_that_the_same_command_goes
     assert comparison == finished, "but for what depends on the other comparisons nothing will change"
     page, text = ((folder.path / f"report.{ending}").read_text("utf-8") for ending in ("html", "md"))
     for report in (page, text):
-        assert "PARTIAL: 1 of 2 comparisons finished" in report
+        assert "PARTIAL: 1 of 2 comparisons answered by both models" in report
         assert "missing: two, 0-shot" in report
         assert "one" in report
     assert "What does test item 0 point towards to?" in page, "with the evidence for what is finished"
@@ -247,3 +247,31 @@ def test_work_is_estimated_by_length_speed_and_thinking_and_what_is_done_is_none
     assert seconds_of(plan, {cell.key}, gpu=False) == {cell.key: 0.0}
     thinking = _planned(scoring="thinking")
     assert max(seconds_of(thinking, (), gpu=False).values()) > 10 * once
+
+
+def test_a_partial_file_that_cannot_be_read_does_not_keep_a_run_from_going_on(
+    watched: Watched, tmp_path: Path
+) -> None:
+    whole = watched.run(tmp_path / "whole" / "run")
+    folder = RunFolder(tmp_path / "broken" / "run")
+    watched.stop = lambda asked: asked == "demo-base q8_0 two"
+    with pytest.raises(KeyboardInterrupt):
+        watched.run(folder.path)
+    left = folder.partial_file.read_text("utf-8")
+    folder.partial_file.write_text(left.replace('"partial 1"', '"partial 2"'), encoding="utf-8")
+    watched.stop = lambda piece: False
+    watched.asked.clear()
+    watched.listener.notes.clear()
+    run = watched.run(folder.path)
+    assert watched.asked == ["demo-base q8_0 two", "demo-med full two", "demo-base full two"]
+    assert any("found 'partial 2'" in line and "written anew" in line for line in watched.listener.notes)
+    assert _but_timing(run) == _but_timing(whole)
+    assert not folder.partial_file.exists()
+
+
+def test_a_verdict_that_the_report_doubts_is_told_as_doubtful(watched: Watched, tmp_path: Path) -> None:
+    run = watched.run(tmp_path / "run", limit=5)
+    told = [line for line in watched.listener.notes if line.startswith("one, ")]
+    assert len(told) == 2
+    assert all(line.endswith("; doubtful (too few questions)") for line in told)
+    assert "doubtful" in (run.folder.path / "report.md").read_text("utf-8")
