@@ -86,7 +86,7 @@ def make_once(
     to the path it is given, and returns what is to be noted about the file.
 
     Raises:
-        AcquireError: the folder cannot be written to.
+        AcquireError: the folder cannot be written to, or is a link.
         DiskFullError: the disk is full.
     """
     try:
@@ -125,6 +125,11 @@ def target_of(path: Path) -> Path:
 
 
 def _make(target: Path, make: Callable[[Path], dict[str, Any]], home: Path, progress: Progress) -> CachedFile:
+    if target.parent.is_symlink():  # removed, it might take a large model with it that lies on another disk
+        raise AcquireError(
+            f"{target.parent} is a link, and nothing is written through it.",
+            advice=f"Remove it; to keep models on another disk, let {target.parent.parent} lead there.",
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"unfinished-{target.name}")
     for left_by_a_dead_process in target.parent.glob(f"*{unfinished.name}*"):

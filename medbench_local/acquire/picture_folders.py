@@ -8,6 +8,7 @@ from pathlib import Path
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.gguf_header import gguf_parts, read_gguf_header
 from medbench_local.files.json_objects import read_json_object
+from medbench_local.files.streams import refuse_special
 from medbench_local.paths import user_path
 from medbench_local.vision.projector_file import is_projector, read_projector
 
@@ -131,6 +132,7 @@ def projector_named(given: str | Path) -> Path:
         InputError: it is damaged.
     """
     path = user_path(given)
+    refuse_special(path)
     if not path.is_file():
         raise UsageError(f"There is no file {path}.", advice="`mmproj=` is the GGUF file of a projector.")
     return read_projector(path).path

@@ -30,6 +30,7 @@ from medbench_local.acquire.source_types import PictureModel as PictureModel
 from medbench_local.catalog.model import ModelEntry, PartEntry, VisionKind, VisionSource, models
 from medbench_local.errors import UsageError
 from medbench_local.files.gguf_header import SPLIT_GGUF, gguf_parts
+from medbench_local.files.streams import refuse_special
 from medbench_local.paths import user_path
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "checkpoints"
@@ -262,6 +263,7 @@ def _hub_gguf(text: str) -> HubGguf:
 def _local_gguf(path: Path) -> LocalGguf:
     _refuse_later_part(path.name)
     for part in gguf_parts(path.name):
+        refuse_special(path.parent / part)
         if not (path.parent / part).is_file():
             raise UsageError(f"There is no file {path.parent / part}.", advice="Check the path.")
     return LocalGguf(_stem(path.name), path)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from medbench_local.errors import InputError
 from medbench_local.files.stand_ins import refuse_stand_in_at
-from medbench_local.files.streams import open_file
+from medbench_local.files.streams import open_file, refuse_special
 
 Value = bool | int | float | str
 
@@ -168,8 +168,9 @@ def read_float32_list(path: Path, numbers: GgufList) -> tuple[float, ...]:
 @contextmanager
 def _opened(path: Path) -> Iterator[_Cursor]:
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(path, "", "cannot be read: it is not a file")
+        refuse_special(path)
+        if path.is_dir():
+            raise InputError(path, "", "cannot be read: it is a folder, not a file")
         size = path.stat().st_size
         if size < 24:
             refuse_stand_in_at(path)

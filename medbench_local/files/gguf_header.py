@@ -82,7 +82,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
     A file that has not changed is not read again by this process: planning, loading and scoring a model all ask.
 
     Raises:
-        InputError: not a GGUF file, damaged or truncated, or a part is missing.
+        InputError: not a GGUF file, damaged or truncated, a part is missing, or a whole model has the name of a part.
     """
     others = [path.with_name(name) for name in gguf_parts(path.name) if name != path.name]
     states = tuple(_state(part) for part in (path, *others))
@@ -112,6 +112,8 @@ def _read_header(path: Path) -> GgufHeader:
     count = parts[0].scalars.get("split.count", 1)
     if type(count) is int and count > 1:
         parts += [read_gguf_file(part) for part in _other_parts(path, count)]
+    else:
+        _refuse_name_of_part(path)
     return _describe(path, parts)
 
 
@@ -194,6 +196,16 @@ def _other_parts(path: Path, count: int) -> list[Path]:
                 part, "", "is missing", advice="Download all parts of the model into one folder."
             )
     return parts
+
+
+def _refuse_name_of_part(path: Path) -> None:
+    """Refuse a whole model with a part's name: files beside it would be fetched, hashed and believed to be of it."""
+    match = SPLIT_GGUF.search(path.name)
+    if match and int(match[2]) != 1:
+        problem = f"the name says one of {int(match[2])} parts, but the file knows of no others"
+        whole = SPLIT_GGUF.sub(".gguf", path.name)
+        advice = f"If it is a whole model, name it {whole}; else get all parts again."
+        raise InputError(path, "key 'split.count'", problem, advice=advice)
 
 
 SPLIT_GGUF = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")

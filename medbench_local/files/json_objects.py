@@ -148,6 +148,8 @@ def reason(error: ValueError | RecursionError) -> str:
     """Why a `json_decoder` refused, in words."""
     if isinstance(error, json.JSONDecodeError):
         return error.msg
+    if "int_max_str_digits" in str(error):  # Python's own advice is for programs
+        return "a whole number of thousands of digits"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import io
@@ -45,6 +46,16 @@ def open_file(path: Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse by name what is there and is neither a file nor a folder; what is missing is for the caller to say.
+
+    Raises:
+        InputError: it is a pipe, a socket or a device.
+    """
+    with contextlib.suppress(OSError):
+        _need_file(path, path.stat().st_mode)
 
 
 def _need_file(path: Path, mode: int) -> None:

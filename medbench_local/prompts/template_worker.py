@@ -80,7 +80,7 @@ def _answer(
     except MemoryError:
         answer: dict[str, Any] = {"error": COSTLY, "message": "it takes too much memory", "line": None}
     except Exception as error:  # whatever a template runs into is the template's error
-        answer = {"error": type(error).__name__, "message": str(error)[:2000]}
+        answer = {"error": type(error).__name__, "message": str(error)[:300]}
         answer["line"] = getattr(error, "lineno", None)
     else:
         answer = {"text": text}

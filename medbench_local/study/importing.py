@@ -12,6 +12,7 @@ from medbench_local.catalog.protocol import load_protocol
 from medbench_local.catalog.task import DESCRIPTIONS
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.atomic import whole_file, write_lines
+from medbench_local.files.streams import refuse_special
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress
 from medbench_local.prompts.template import letter
@@ -80,6 +81,7 @@ def import_file(
 ) -> ImportedQuestions:
     """Make a task's folder of a file. Arguments and errors as of `medbench_local.api.import_questions`."""
     path = user_path(source)
+    refuse_special(path)
     if not path.is_file():
         raise InputError(path, "", "no such file")
     folder = path.parent / table_name(path) if output is None else user_path(output)

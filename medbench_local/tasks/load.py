@@ -11,7 +11,7 @@ from pathlib import Path
 from medbench_local.catalog.task import DESCRIPTIONS, EMBEDDED, is_own, is_table, task_entry, task_names
 from medbench_local.errors import InputError, UsageError
 from medbench_local.files.rows import SourceFile, plain
-from medbench_local.files.streams import open_file
+from medbench_local.files.streams import open_file, refuse_special
 from medbench_local.paths import user_path
 from medbench_local.progress import Progress, Silent
 from medbench_local.settings import read_settings
@@ -111,6 +111,7 @@ def locate_task(
         raise ValueError("load_task: no split is wanted")
     if is_table(task_id):
         path = user_path(task_id)
+        refuse_special(path)
         if not path.is_file():
             raise InputError(path, "", "no such file")
         name = table_name(path)

@@ -125,6 +125,21 @@ def test_another_file_of_the_same_size_and_date_has_another_hash(tmp_path: Path,
     assert file_sha256(path, tmp_path) == hashlib.sha256(b"c" * size).hexdigest()
 
 
+def test_no_model_is_made_through_a_link(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "full.gguf").write_bytes(b"somebody else's")
+    target = tmp_path / "models" / "m-1" / "full.gguf"
+    target.parent.parent.mkdir()
+    try:
+        target.parent.symlink_to(elsewhere, target_is_directory=True)
+    except OSError:
+        pytest.skip("links cannot be made here")
+    with pytest.raises(AcquireError, match="is a link, and nothing is written through it"):
+        make_once(target, Maker(), home=tmp_path, progress=QUIET)
+    assert [path.read_bytes() for path in elsewhere.iterdir()] == [b"somebody else's"]
+
+
 def test_content_keys() -> None:
     assert content_key(1, ["a"]) == content_key(1, ("a",))
     assert (

@@ -175,6 +175,17 @@ def test_split_models_are_read_whole(tmp_path: Path) -> None:
         read_gguf_header(tmp_path / "m-00001-of-00003.gguf")
 
 
+def test_a_whole_model_with_the_name_of_a_part_is_refused(model: Path, tmp_path: Path) -> None:
+    for name in ("m-00001-of-00002.gguf", "m-00002-of-00002.gguf"):
+        (tmp_path / name).write_bytes(model.read_bytes())
+    with pytest.raises(InputError, match="one of 2 parts") as refused:
+        read_gguf_header(tmp_path / "m-00001-of-00002.gguf")
+    assert "name it m.gguf" in str(refused.value.advice)
+    alone = tmp_path / "m-00001-of-00001.gguf"
+    alone.write_bytes(model.read_bytes())
+    assert read_gguf_header(alone).tensors
+
+
 def test_truncation_is_noticed_wherever_it_is(model: Path, tmp_path: Path) -> None:
     whole = model.read_bytes()
     bad = tmp_path / "bad.gguf"

@@ -50,7 +50,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, read: Callable[[Path], object]
     (tmp_path / "samples").mkdir()
     path = tmp_path / ("pipe.yaml" if read in (load_protocol, load_quant) else "pipe.jsonl")
     os.mkfifo(path)
-    with pytest.raises(MedbenchError, match=r"is a pipe, not a file|it is not a file"):
+    with pytest.raises(MedbenchError, match=r"is a pipe, not a file"):
         read(path)
 
 

@@ -194,6 +194,12 @@ def test_what_a_template_may_not_do(source: str, problem: str) -> None:
     assert "chat template" in caught.value.where
 
 
+def test_what_a_template_complains_of_is_no_page() -> None:
+    with pytest.raises(InputError) as refused:
+        TemplateChat("{{ raise_exception('x' * 100000) }}", {}, origin="t").write([Turn("user", "a")])
+    assert len(str(refused.value)) < 600
+
+
 def test_a_wrong_conversation_names_the_template() -> None:
     source = "{% for m in messages %}{{ m.content }}{% endfor %}{{ raise_exception('four') if messages[3] }}"
     chat = TemplateChat(source, {}, origin="own.gguf")
