@@ -92,8 +92,7 @@ class SelectionSettings(StrictModel):
     max_fraction: Share | None = Field(
         default=None,
         description="racing: most prompts scored, as a share of what an exhaustive search scores; the "
-        "winner is then the best estimate. Up to 48 questions are raced to the end all the same, unless enough says "
-        "otherwise. null: no limit.",
+        "winner is then the best estimate. Up to 48 questions are raced to the end all the same. null: no limit.",
     )
     max_prompts: Count | None = Field(
         default=None, description="racing: most prompts scored in one search. null: no limit."
@@ -101,8 +100,7 @@ class SelectionSettings(StrictModel):
     enough: Share | None = Field(
         default=None,
         description="racing under max_fraction or max_prompts: ends early once the best estimate is expected to be "
-        "behind the best prompt by at most this accuracy, a fraction. Given, 15 % of the prompts are asked where up to "
-        "48 questions choose among a grid of at least 6 formats and 6 sets of demonstrations. null: never.",
+        "behind the best prompt by at most this accuracy, a fraction. null: never.",
     )
     seed: Seed = Field(default=42, description="racing: seed of the order of the validation questions.")
 

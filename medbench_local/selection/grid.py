@@ -48,13 +48,11 @@ class Estimate:
         mean: (candidates,) expected accuracy.
         covariance: (candidates, candidates) what is not known of it; zero for fully scored candidates.
         n_questions: size of the validation set, of which accuracies are whole fractions.
-        elsewhere: (candidates,) expected accuracy on other questions of the kind.
     """
 
     mean: Matrix
     covariance: Matrix
     n_questions: int
-    elsewhere: Matrix
 
     def best(self, among: NDArray[np.bool_] | None = None) -> int:
         """The candidate with the highest expected accuracy, of those in ``among``; the earliest of equals."""
@@ -64,14 +62,6 @@ class Estimate:
     def ranking(self) -> NDArray[np.intp]:
         """Candidates from the highest expected accuracy down; the earlier of equals first."""
         return np.argsort(-np.round(self.mean, 9), kind="stable")
-
-    def best_elsewhere(self, among: NDArray[np.bool_]) -> int:
-        """The candidate of those in ``among`` that is expected to be best on other questions."""
-        return int(next(index for index in self.ranking_elsewhere() if among[index]))
-
-    def ranking_elsewhere(self) -> NDArray[np.intp]:
-        """Candidates from the highest accuracy expected on other questions down; the earlier of equals first."""
-        return np.argsort(-np.round(self.elsewhere, 9), kind="stable")
 
     def chances(self) -> Matrix:
         """(candidates,) estimated probability of being the best, by simulation."""
@@ -226,9 +216,7 @@ class Grid:
         rest = (n_questions - seen) / n_questions
         loading += rest * np.eye(self.n)
         noise += rest / n_questions * residual
-        return Estimate(
-            known + loading @ effects, loading @ uncertainty @ loading.T + noise, n_questions, effects
-        )
+        return Estimate(known + loading @ effects, loading @ uncertainty @ loading.T + noise, n_questions)
 
 
 def _inverse(matrix: Matrix) -> Matrix:

@@ -9,9 +9,6 @@ accuracy). Each is visited once a rung, and questions that are cheap to ask come
 It ends at the limit, or where the best estimate is good enough: surely the best, or expected to be behind the best one
 by little. Searches among few candidates and among many end at the same expectation, not at the same share of the work.
 
-Of few questions (`SMALL`) most are asked in the first rung, and the winner is not the candidate that is expected to be
-best on these very questions, which is luck for the most part, but the one that is expected to be best on others.
-
 Nothing is guaranteed; the model states the probability that an exhaustive search has another winner.
 
 [1] Z. Karnin, T. Koren, O. Somekh, Almost optimal exploration in multi-armed bandits, ICML (2013).
@@ -20,7 +17,6 @@ Nothing is guaranteed; the model states the probability that an exhaustive searc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -28,40 +24,19 @@ from numpy.typing import NDArray
 
 from medbench_local.selection.costs import Costs
 from medbench_local.selection.grid import Grid
-from medbench_local.selection.guaranteed import SMALL
 from medbench_local.selection.result import Questions, Rung, Selection
 from medbench_local.selection.score_table import ScoreTable
 
+_FIRST_SHARE = 0.13
+"""Share of the limit that goes to the first rung."""
 _FIRST_PARTS = 10
 """Most parts into which the first rung's questions are divided among the demonstration sets."""
-
-
-@dataclass(frozen=True)
-class _Pace:
-    """How the prompts of a search are divided among its rungs.
-
-    Attributes:
-        first: share of the limit that goes to the first rung.
-        step: of a grid the first rung visits a half, or another part: every so many-th candidate of each row.
-        rungs: after the first one; what is then left goes to the last few.
-        keep: how many climb the first of these, in square roots of all candidates.
-        keep_again: the share of them that climbs another.
-    """
-
-    first: float
-    step: int
-    rungs: int
-    keep: float
-    keep_again: float = 0.65
-
-
-_OF_MANY, _OF_FEW = _Pace(0.13, 2, 6, 2.5), _Pace(0.6, 4, 3, 1.0)
-"""Of many questions, and of up to `SMALL`: with a handful to ask, many rungs would be of one question each."""
-_SHARE_OF_FEW = 0.15
-"""Of the prompts about so many questions: the share that is asked where little is to be gained by more."""
+_RUNGS = 6
+"""After the first one; what is then left goes to the last few."""
+_KEEP, _KEEP_AGAIN = 2.5, 0.65
+"""How many climb the first of these, in square roots of all candidates, and the share of them that climbs another."""
 _LEAST_LEVELS = 6
-"""Formats and demonstration sets that a grid has at least whose candidates are not all visited, or not all asked few
-questions: less than that say too little of each other."""
+"""Formats and demonstration sets that a grid has at least whose candidates are not all visited."""
 _DEAR = 1 / 3
 """Prefixes are dear if visiting everybody costs more than this, as a multiple of the first rung's questions."""
 
@@ -86,21 +61,17 @@ def limited(
         enough: it ends where the winner is expected to be behind the best by at most this, a fraction; None: never.
     """
     grid = Grid(table.candidates)
-    pace = _pace(table.n_questions)
-    order = _first_rung(table, grid, costs.order(seed), int(limit * pace.first), costs)
-    for rung in range(table.n_questions + pace.rungs):
+    order = _first_rung(table, grid, costs.order(seed), limit, costs)
+    for rung in range(table.n_questions + _RUNGS):
         estimate = grid.estimate(table.correct, table.scored)
-        asked = np.asarray(table.scored.any(axis=1))
-        few = table.n_questions <= SMALL
-        winner = estimate.best_elsewhere(asked) if few else estimate.best(asked)
+        winner = estimate.best(np.asarray(table.scored.any(axis=1)))
         chances, behind = estimate.outlook(winner)
         sure = 1 - chances[winner] <= error_rate or (enough is not None and behind <= enough)
         if limit <= table.prompts or sure:
             break
-        ranking = estimate.ranking_elsewhere() if few else estimate.ranking()
-        keep = _kept(pace, table.n_candidates, rung)
-        active = [int(index) for index in ranking if not table.scored[index].all()][:keep]
-        _climb(table, order, active, (limit - table.prompts) // max(1, pace.rungs - rung), limit)
+        keep = kept(table.n_candidates, rung)
+        active = [int(index) for index in estimate.ranking() if not table.scored[index].all()][:keep]
+        _climb(table, order, active, (limit - table.prompts) // max(1, _RUNGS - rung), limit)
     return table.select(
         "racing",
         winner,
@@ -110,40 +81,29 @@ def limited(
     )
 
 
-def few_prompts(grid: Grid, n_questions: int) -> int | None:
-    """How many prompts tell as much about the best one as all about so few questions; None: all are wanted."""
-    if n_questions > SMALL or grid.levels < _LEAST_LEVELS:
-        return None
-    return max(grid.n, int(_SHARE_OF_FEW * grid.n * n_questions))
-
-
-def rung_sizes(n_candidates: int, n_questions: int) -> list[int]:
-    """How many candidates climb each of the rungs among which the limit is divided, after the first one."""
-    pace = _pace(n_questions)
-    return [_kept(pace, n_candidates, rung) for rung in range(pace.rungs)]
-
-
-def _pace(n_questions: int) -> _Pace:
-    return _OF_MANY if n_questions > SMALL else _OF_FEW
-
-
-def _kept(pace: _Pace, n_candidates: int, rung: int) -> int:
+def kept(n_candidates: int, rung: int) -> int:
     """How many candidates climb a rung after the first one, counted from 0."""
-    return max(2, min(n_candidates, round(pace.keep * sqrt(n_candidates) * pace.keep_again**rung)))
+    return max(2, min(n_candidates, round(_KEEP * sqrt(n_candidates) * _KEEP_AGAIN**rung)))
 
 
-def _first_rung(table: ScoreTable, grid: Grid, order: Questions, prompts: int, costs: Costs) -> Questions:
-    """Visit everybody, or a part of the grid; the order in which questions are asked from then on."""
-    few = table.n_questions <= SMALL
-    dear = few or costs.of_a_prefix * table.n_candidates > _DEAR * prompts
-    step = _pace(table.n_questions).step if grid.levels >= _LEAST_LEVELS and dear else 1
+def rung_sizes(n_candidates: int) -> list[int]:
+    """`kept` of the rungs among which the limit is divided."""
+    return [kept(n_candidates, rung) for rung in range(_RUNGS)]
+
+
+def _first_rung(table: ScoreTable, grid: Grid, order: Questions, limit: int, costs: Costs) -> Questions:
+    """Visit everybody, or every other one; the order in which questions are asked from then on."""
+    thinned = grid.levels >= _LEAST_LEVELS and costs.of_a_prefix * table.n_candidates > (
+        _DEAR * _FIRST_SHARE * limit
+    )
+    step = 2 if thinned else 1
     visited: NDArray[np.intp] = np.flatnonzero(grid.offset % step == 0)
-    size = min(table.n_questions, max(1, prompts // len(visited)))
+    size = max(1, int(limit * _FIRST_SHARE) // len(visited))
     parts = max(1, min(_FIRST_PARTS, table.n_questions // size))
     for candidate in visited:
         part = int(grid.offset[candidate]) // step % parts
         table.score(int(candidate), order[part * size : (part + 1) * size])
-    purpose = "all candidates" if step == 1 else "some of each format and of each demonstration set"
+    purpose = "every other candidate" if thinned else "all candidates"
     table.rungs.append(Rung(purpose, len(visited), table.prompts, table.n_candidates))
     return np.concatenate([order[parts * size :], order[: parts * size]])
 

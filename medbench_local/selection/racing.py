@@ -1,8 +1,7 @@
 """The same candidates as an exhaustive search, at a fraction of the prompts.
 
 Without a limit, the race is guaranteed to end with the exhaustive winner at a stated error rate (`guaranteed`).
-With a limit on the prompts, the best estimate wins (`limited`), and the result states its chances. Where little is
-to be gained by more (``enough``), few questions to many candidates are limited as well.
+With a limit on the prompts, the best estimate wins (`limited`), and the result states its chances.
 
 Racing on paired comparisons is due to Maron and Moore [1] and Moore and Lee [2]; in place of their bounds stands
 an exact test for finite sets (`evidence`).
@@ -20,9 +19,8 @@ import numpy as np
 
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.selection.costs import Costs, equal_costs
-from medbench_local.selection.grid import Grid
 from medbench_local.selection.guaranteed import SMALL, Race
-from medbench_local.selection.limited import few_prompts, limited
+from medbench_local.selection.limited import limited
 from medbench_local.selection.result import Evaluate, Selection
 from medbench_local.selection.score_table import ScoreTable
 
@@ -48,11 +46,10 @@ def racing(
         error_rate: of the guarantee, over the random order of the questions, above 0 and below 1; under a limit,
             the search ends early once the estimated probability of another winner is at most this.
         max_fraction: most prompts scored, as a share of the exhaustive search's; None for no limit. Sets of up
-            to `SMALL` questions are not limited by it, but by ``enough``.
+            to `SMALL` questions are not limited by it.
         max_prompts: most prompts scored, one for each candidate at least; None for no limit.
         enough: under a limit, the search ends early once the winner is expected to be behind the best candidate by
-            at most this accuracy, a fraction; None: it goes on. Given, sets of up to `SMALL` questions are searched
-            under a limit too, if the candidates are a grid (`few_prompts`), for the best on other questions.
+            at most this accuracy, a fraction; None: it goes on.
         costs: what asking costs, which decides what is asked, never who is ahead; None: all costs the same.
         seed: of the order of the questions.
     """
@@ -63,8 +60,6 @@ def racing(
         costs = equal_costs(len(candidates), n_questions)
     costs.check(len(candidates), n_questions)
     limit = most_prompts(len(candidates), n_questions, max_fraction=max_fraction, max_prompts=max_prompts)
-    few = None if enough is None else few_prompts(Grid(table.candidates), n_questions)
-    limit = limit if few is None else min(limit, few)
     if limit < table.scored.size:
         return limited(table, limit, costs=costs, seed=seed, error_rate=error_rate, enough=enough)
     order = np.random.default_rng(seed).permutation(n_questions)

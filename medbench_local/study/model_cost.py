@@ -78,7 +78,7 @@ def cell_cost(cell: Cell, asking: Asking, options: ResolvedOptions) -> CellCost:
     searched = is_searched(_many(cell, asking.prompt_style, options), shots, settings)
     rows = selection_rows(cell.task, settings, options.limit) if searched else ()
     test = len(asked_questions(options.protocol, cell, options.limit))
-    length = search_length(tried, len(rows), settings) if searched else NO_SEARCH
+    length = search_length(len(tried), len(rows), settings) if searched else NO_SEARCH
     extent = Extent(length, len(rows), test, [_check(step, test, asking, options) for step in asking.steps])
     scoring = options.scoring or options.protocol.scoring
     rules: list[Scoring] = [scoring]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medbench_local.catalog.protocol import SelectionSettings
-from medbench_local.prompts.prompt import Candidate
-from medbench_local.selection.grid import Grid
 from medbench_local.selection.guaranteed import SMALL, looks
-from medbench_local.selection.limited import few_prompts, rung_sizes
+from medbench_local.selection.limited import rung_sizes
 from medbench_local.study.decoding import NONE, Number
 from medbench_local.study.prompt_search import search_prompts
 
@@ -20,12 +17,12 @@ decides. Where 11 to 110 candidates were alike, 0.86 to 0.95 and 0.36 to 0.78; f
 _CALLS = 6
 """Goes of such a race to a candidate, about."""
 
-_SHARE_OF_LIMIT = 0.7
+_SHARE_OF_LIMIT = 0.8
 """Of the prompts of a race under a limit that ends where little is to be gained, about."""
 
-_LARGE_GRID, _SHARE_OF_VISITS, _SHARE_OF_FEW_VISITS = 36, 0.7, 0.4
-"""Candidates of a grid that a race under a limit begins with every other one of, if prefixes are long; the share of the
-visits that it then makes, about, and where it asks few questions, beginning with a quarter."""
+_LARGE_GRID, _SHARE_OF_VISITS = 36, 0.7
+"""Candidates of a grid that a race under a limit begins with every other one of, if prefixes are long, and the share of
+the visits that it then makes, about."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +45,28 @@ class SearchLength:
 NO_SEARCH = SearchLength(NONE, NONE, NONE)
 
 
-def search_length(tried: Sequence[Candidate], questions: int, settings: SelectionSettings) -> SearchLength:
+def search_length(candidates: int, questions: int, settings: SelectionSettings) -> SearchLength:
     """The length of a search.
 
     Args:
-        tried: candidates to choose from.
+        candidates: to choose from.
         questions: validation questions.
         settings: of the search; its method is not "none".
     """
-    candidates = len(tried)
     most, whole = search_prompts(candidates, questions, settings), candidates * questions
     once = Number(candidates, candidates)
     if settings.method != "racing":
         return SearchLength(Number(most, most), once, once)
-    few = None if settings.enough is None else few_prompts(Grid(tried), questions)
-    most = most if few is None else min(most, few)
     if most == whole:  # without a limit each candidate is visited once
         share = _SHARE if questions > SMALL else _SHARE_OF_SMALL
         goes = len(looks(questions)) + 1 if questions > SMALL else questions
         calls = Number(candidates * min(_CALLS, goes), candidates * goes)
         return SearchLength(Number(share * whole, whole), once, calls, known=False)
-    sizes = rung_sizes(candidates, questions)
+    sizes = rung_sizes(candidates)
     each, climbing = min(most, candidates), sum(sizes)
     # After these rungs, each that has been asked everything makes room for another one, and a few prompts are left.
     more = min(candidates, most // questions) + 2 * sizes[-1]
     usual = _SHARE_OF_VISITS if candidates >= _LARGE_GRID else 1.0
-    usual = usual if few is None else _SHARE_OF_FEW_VISITS
     visits = Number(min(most, usual * (each + climbing)), min(most, each + climbing + more))
-    asked = 1.0 if settings.enough is None or few is not None else _SHARE_OF_LIMIT
+    asked = 1.0 if settings.enough is None else _SHARE_OF_LIMIT
     return SearchLength(Number(asked * most, most), visits, visits, known=False)
