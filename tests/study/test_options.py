@@ -19,6 +19,7 @@ from medbench_local import Protocol, UsageError, load_protocol
 from medbench_local.cli import commands
 from medbench_local.cli.main import app
 from medbench_local.progress import Silent
+from medbench_local.results import folder
 from medbench_local.study import manifest
 from medbench_local.study.options import (
     CheckOptions,
@@ -200,7 +201,7 @@ def test_runs_of_the_first_release_are_found_by_the_same_options(
     laptop.
     """
     monkeypatch.setattr(manifest, "SCHEMA", 2)
-    hashed = manifest.identity
+    hashed = folder.identity
     monkeypatch.setattr(
         manifest, "identity", lambda all_of_it: hashed({k: v for k, v in all_of_it.items() if k != "search"})
     )
