@@ -18,10 +18,12 @@ class SourceFile:
     Attributes:
         path: the file or archive on this machine.
         member: name inside the archive, or "".
+        pipe: whether it may be a pipe, which is read once and waited for.
     """
 
     path: Path
     member: str = ""
+    pipe: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else str(self.path)

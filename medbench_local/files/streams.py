@@ -28,20 +28,27 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How members of a zip archive may be packed."""
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path, *, pipe: bool = False) -> BinaryIO:
     """The bytes of a file from outside, if it is one: a pipe would be waited for, a device might never end.
+
+    Args:
+        path: of it.
+        pipe: whether a pipe will do, too, which then is waited for.
 
     Raises:
         InputError: it is a pipe, a socket or a device.
         OSError: it is missing, a folder, or may not be read.
     """
-    _need_file(path, path.stat().st_mode)
-    flags = (
-        os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    )
+    mode = path.stat().st_mode
+    piped = pipe and stat.S_ISFIFO(mode)
+    if not piped:
+        _need_file(path, mode)
+    wait = 0 if piped else getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | wait | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags)
     try:
-        _need_file(path, os.fstat(descriptor).st_mode)  # it may have been replaced meanwhile
+        if not piped:
+            _need_file(path, os.fstat(descriptor).st_mode)  # it may have been replaced meanwhile
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -88,7 +95,7 @@ def open_bytes(file: SourceFile) -> Iterator[IO[bytes]]:
             with open_file(file.path) as packed, gzip.open(packed, "rb") as stream:
                 yield _metered(cast("IO[bytes]", stream), file)
         else:
-            with open_file(file.path) as stream:
+            with open_file(file.path, pipe=file.pipe) as stream:
                 yield stream
     except FileNotFoundError as error:
         raise InputError(file.path, "", "no such file") from error

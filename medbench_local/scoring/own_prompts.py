@@ -108,7 +108,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         InputError: a line is not a JSON object.
     """
-    for row in json_lines(SourceFile(path), constants=False):
+    for row in json_lines(SourceFile(path, pipe=True), constants=False):
         yield int(row.where.removeprefix("line ")), dict(row.fields)
 
 

@@ -61,7 +61,7 @@ VALUES: dict[str, str] = {
     f"{PAIR} --check most": "--check",
     "score demo-med nosuch.jsonl": "nosuch.jsonl: no such file",
     "score demo-med .": "cannot be read",
-    "score nosuch /dev/null": "no requests",
+    "score nosuch /dev/null": "is a device, not a file",
     "check nosuch --quant q8_0": "'nosuch'",
     "check demo-med --quant nosuch": "no quantisation config 'nosuch'",
     "validate nosuch --reference x": "No run is called 'nosuch'",
