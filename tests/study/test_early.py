@@ -17,7 +17,7 @@ from medbench_local.progress import Silent
 from medbench_local.results.folder import Run, RunFolder
 from medbench_local.results.partial import PartialResults
 from medbench_local.store.scores import ScoreStore
-from medbench_local.study import memory, schedule
+from medbench_local.study import loading, memory, schedule
 from medbench_local.study.compare import run_comparison
 from medbench_local.study.loaded_models import Room, Seat
 from medbench_local.study.loading import seconds_of
@@ -236,7 +236,10 @@ def test_free_memory_decides_what_stays_loaded(fakes: Fakes, monkeypatch: pytest
     assert not memory.room_for(_planned(scoring="thinking")).holds(*pair), "thoughts take what is free"
 
 
-def test_work_is_estimated_by_length_speed_and_thinking_and_what_is_done_is_none(fakes: Fakes) -> None:
+def test_work_is_estimated_by_length_speed_and_thinking_and_what_is_done_is_none(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "known_speeds", lambda home, options: {})  # others time this machine
     plan = _planned()
     (cell,) = plan.cells
     once = seconds_of(plan, (), gpu=False)[cell.key]
