@@ -101,7 +101,7 @@ def test_the_limits_of_every_day_hold(
 def test_where_the_system_holds_no_process_to_a_limit_its_parent_does(kind: str, what: str) -> None:
     watched = TemplateProcess(TemplateLimits(memory=2**40, credit=60))
     watched._running()
-    watched._limits = TemplateLimits(memory=200 << 20, credit=0.3)
+    watched._limits = TemplateLimits(memory=200 << 20, credit=0.3 if what == "too long" else 20)
     try:
         with pytest.raises(TemplateFailure, match=what):
             watched.text(COSTLY[kind], {})
