@@ -153,6 +153,9 @@ class CancelledError(MedbenchError):
     """The work was stopped on request before its end; what was finished is kept."""
 
 
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+"""Numbers of the system's errors where this process, or the whole machine, has too many files open."""
+
 SYSTEM_ADVICE: Mapping[int, str] = {
     errno.ENAMETOOLONG: "Use a shorter name.",
     errno.ENOSPC: "Free space, then run the same command again.",

@@ -88,7 +88,11 @@ class Place:
         return cls(path, _marks(path))
 
     def problem(self) -> str:
-        """What became of it, as the end of a sentence: "is gone", "is another one than before"; "" if it is there."""
+        """What became of it, a sentence without its full stop: "… is gone: it was moved, …"; "" if it is there."""
+        became = self._became()
+        return became and f"{self.path} {became}: it was moved, removed or replaced while it was in use"
+
+    def _became(self) -> str:
         try:
             found = _marks(self.path)
         except FileNotFoundError:

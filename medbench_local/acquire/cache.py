@@ -15,11 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from errno import EMFILE, ENFILE
 from pathlib import Path
 from typing import Any
 
-from medbench_local.errors import SYSTEM_ADVICE, AcquireError, DiskFullError, StoreError
+from medbench_local.errors import SYSTEM_ADVICE, TOO_MANY_FILES, AcquireError, DiskFullError, StoreError
 from medbench_local.files.hashes import (
     content_key,
     file_sha256,
@@ -108,7 +107,7 @@ def make_once(
         raise kind(
             f"Making {target} failed: {reason.rstrip('.')}.",
             advice=SYSTEM_ADVICE[number]
-            if number in (EMFILE, ENFILE)
+            if number in TOO_MANY_FILES
             else "It needs a folder with room that you may write to; MEDBENCH_HOME names another one.",
         ) from error
 

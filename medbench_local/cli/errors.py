@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shlex
 import sys
@@ -19,7 +18,7 @@ from rich.text import Text
 
 from medbench_local.cli.output import err
 from medbench_local.cli.wording import on_command_line
-from medbench_local.errors import SYSTEM_ADVICE, CancelledError, MedbenchError
+from medbench_local.errors import SYSTEM_ADVICE, TOO_MANY_FILES, CancelledError, MedbenchError
 from medbench_local.report.screen import Prose
 from medbench_local.settings import ADDRESS_ADVICE, debug_wanted, hub_address_problem
 from medbench_local.text import plain, plain_lines
@@ -112,7 +111,7 @@ def report(error: BaseException, words: Sequence[str]) -> int:
 def _about_file(error: OSError) -> tuple[str, str]:
     """What happened to which file, and what to do; without a name it was stdout that could not be written."""
     problem = error.strerror or os.strerror(error.errno or 0)
-    if error.errno in (errno.EMFILE, errno.ENFILE):
+    if error.errno in TOO_MANY_FILES:
         return f"no more files can be opened: {problem}.", SYSTEM_ADVICE[error.errno]
     if error.filename is None:
         return f"what was asked for cannot be written: {problem}.", SYSTEM_ADVICE[error.errno or 0]

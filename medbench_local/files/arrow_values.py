@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbench_local.files.limits import MAX_ROWS, most_unpacked
+from medbench_local.files.limits import MAX_ROWS, most_unpacked, too_large
 from medbench_local.files.parquet_footer import (
     BYTE_ARRAY,
     DELTA_BYTE_ARRAY,
@@ -85,7 +85,7 @@ def how_to_read(path: Path, columns: Sequence[str], batch: int) -> HowToRead:
         elif "." not in name or any(_grows(path, chunk) for chunk in chunks):
             dictionaries.append(name)
     if unpacked > most_unpacked(packed):
-        raise TooMuch(_too_large(most_unpacked(packed)))
+        raise TooMuch(too_large(most_unpacked(packed)))
     return HowToRead(len(footer.groups), dictionaries, batch)
 
 
@@ -151,7 +151,7 @@ class Budget:
         """
         self._left -= _size(value)
         if self._left < 0:
-            raise TooMuch(_too_large(self._most))
+            raise TooMuch(too_large(self._most))
 
 
 def _size(value: object) -> int:
@@ -160,7 +160,3 @@ def _size(value: object) -> int:
     if isinstance(value, list):
         return 8 + sum(map(_size, value))
     return 8 + sum(map(_size, value.values())) if isinstance(value, dict) else 8
-
-
-def _too_large(most: int) -> str:
-    return f"unpacked it holds more than {most >> 20} MiB, too much for a file so small"

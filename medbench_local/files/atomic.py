@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from medbench_local.errors import SYSTEM_ADVICE, DiskFullError, StoreError, UsageError
+from medbench_local.errors import SYSTEM_ADVICE, TOO_MANY_FILES, DiskFullError, StoreError, UsageError
 from medbench_local.files.space import is_disk_full
 from medbench_local.paths import existing
 
@@ -228,7 +228,7 @@ def disk_error(path: Path, error: OSError) -> StoreError:
     )
 
 
-_ADVICE = {number: SYSTEM_ADVICE[number] for number in (errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EIO)}
+_ADVICE = {number: SYSTEM_ADVICE[number] for number in (*TOO_MANY_FILES, errno.EROFS, errno.EIO)}
 
 
 def _another(error: OSError, written: Sequence[Path]) -> Path | None:

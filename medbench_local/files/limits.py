@@ -32,3 +32,8 @@ def most_unpacked(packed: int) -> int:
     What is larger can be unpacked beforehand: then its size on the disk says what it costs.
     """
     return _FREE + _TIMES * packed
+
+
+def too_large(most: int) -> str:
+    """What is said of a file that holds more than `most_unpacked`."""
+    return f"unpacked it holds more than {most >> 20} MiB, too much for a file so small"

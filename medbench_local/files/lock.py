@@ -45,7 +45,7 @@ def only_process(folder: Path, *, advice: str = "") -> Iterator[None]:
         yield
         if problem := place.problem():
             raise StoreError(
-                f"{folder} {problem}: it was moved, removed or replaced while it was in use.",
+                f"{problem}.",
                 advice="What is in it is not whole. Put the folder back where it was, and run the same command again.",
             )
 

@@ -96,8 +96,7 @@ def json_mapping(file: SourceFile) -> Iterator[Row]:
         if not isinstance(value, dict):
             raise InputError(str(file), where, "expected a mapping")
         seen.add(key)
-        if len(seen) > MAX_ROWS:
-            raise InputError(str(file), where, f"more than {MAX_ROWS:,} rows, which are not read")
+        _refuse_more(file, where, len(seen))
         yield Row(file, where, value, key)
 
 
@@ -111,9 +110,13 @@ def json_list(file: SourceFile) -> Iterator[Row]:
         where = f"item {number}"
         if not isinstance(value, dict):
             raise InputError(str(file), where, "expected a mapping")
-        if number > MAX_ROWS:
-            raise InputError(str(file), where, f"more than {MAX_ROWS:,} rows, which are not read")
+        _refuse_more(file, where, number)
         yield Row(file, where, value)
+
+
+def _refuse_more(file: SourceFile, where: str, rows: int) -> None:
+    if rows > MAX_ROWS:
+        raise InputError(str(file), where, f"more than {MAX_ROWS:,} rows, which are not read")
 
 
 def csv_rows(file: SourceFile) -> Iterator[tuple[str, list[str]]]:

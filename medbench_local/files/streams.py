@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from medbench_local.errors import InputError
-from medbench_local.files.limits import most_unpacked
+from medbench_local.files.limits import most_unpacked, too_large
 from medbench_local.files.rows import SourceFile, plain
 from medbench_local.files.stand_ins import refuse_stand_in_at
 
@@ -143,7 +143,7 @@ class _Metered(io.RawIOBase):
             raise InputError(
                 str(self._file),
                 "",
-                f"unpacked it holds more than {self._most >> 20} MiB, too much for a file so small",
+                too_large(self._most),
                 advice="If it is what it should be, unpack it yourself and name the unpacked file.",
             )
         return len(piece)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +94,3 @@ def _marked(results: PartialResults) -> PartialResults:
     open_ones = {name.key for name in results.provisional}
     comparisons = tuple(c.as_provisional(named(c).key in open_ones) for c in results.comparisons)
     return results.model_copy(update={"comparisons": comparisons})
-
-
-def finished_keys(partial: PartialResults | None) -> Collection[tuple[str, int, Thinkers | None]]:
-    """The cells of which a partial result has the comparison; none where there is none."""
-    return set() if partial is None else {named(comparison).key for comparison in partial.comparisons}

@@ -35,7 +35,7 @@ _RUNGS = 6
 """After the first one; what is then left goes to the last few."""
 _KEEP, _KEEP_AGAIN = 2.5, 0.65
 """How many climb the first of these, in square roots of all candidates, and the share of them that climbs another."""
-_LEAST_LEVELS = 6
+LEAST_LEVELS = 6
 """Formats and demonstration sets that a grid has at least whose candidates are not all visited."""
 _DEAR = 1 / 3
 """Prefixes are dear if visiting everybody costs more than this, as a multiple of the first rung's questions."""
@@ -93,7 +93,7 @@ def rung_sizes(n_candidates: int) -> list[int]:
 
 def _first_rung(table: ScoreTable, grid: Grid, order: Questions, limit: int, costs: Costs) -> Questions:
     """Visit everybody, or every other one; the order in which questions are asked from then on."""
-    thinned = grid.levels >= _LEAST_LEVELS and costs.of_a_prefix * table.n_candidates > (
+    thinned = grid.levels >= LEAST_LEVELS and costs.of_a_prefix * table.n_candidates > (
         _DEAR * _FIRST_SHARE * limit
     )
     step = 2 if thinned else 1

@@ -26,6 +26,9 @@ LAYOUT = 2
 READ_LAYOUTS = (1, LAYOUT)
 """What is read."""
 
+AWAY = "Move it away and run the same command again; its scores are computed anew."
+"""What to do about a store that cannot be used."""
+
 _COLUMNS = {
     "scores": "key BLOB PRIMARY KEY, logprobs BLOB, mass REAL, text TEXT, tokens INTEGER NOT NULL",
     "requests": "key BLOB PRIMARY KEY, score BLOB, tokens INTEGER NOT NULL, options INTEGER NOT NULL, "
@@ -95,6 +98,10 @@ class Database(sqlite3.Connection):
     deadline: Deadline
     tables: Mapping[str, bool]
 
+    def sum_of(self, table: str) -> str:
+        """What stands in the place of the column of sums: NULL where a table has none."""
+        return "sum" if self.tables[table] else "NULL"
+
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """As `sqlite3.Connection.execute`; a complaint that quotes damaged text is one of the database too."""
         try:
@@ -120,7 +127,7 @@ def refuse_what_is_no_file(path: Path) -> None:
             kind = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
             raise StoreError(
                 f"{beside}: is {kind.get(stat.S_IFMT(mode), 'a device')}, not a file of scores.",
-                advice="Move it away and run the same command again; its scores are computed anew.",
+                advice=AWAY,
             )
 
 
@@ -212,7 +219,7 @@ def _tables_of(database: Database, path: Path) -> dict[str, bool]:
             raise StoreError(
                 f"{path}: the score store is damaged: it holds the {kind} {str(name)[:60]!r}, which is none of a "
                 "store.",
-                advice="Move it away and run the same command again; its scores are computed anew.",
+                advice=AWAY,
             )
         found[table] = sums
     return found

@@ -67,8 +67,7 @@ def _rows(database: Database, table: str, columns: str, size: int) -> Iterator[t
     """The sound rows of a table, each with its key first, as long as they have room in ``size`` bytes."""
     if table not in database.tables:  # of a store that an earlier release made
         return
-    total = "sum" if database.tables[table] else "NULL"
-    for kept, *row in database.execute(f"SELECT {total}, key, {columns} FROM {table}"):
+    for kept, *row in database.execute(f"SELECT {database.sum_of(table)}, key, {columns} FROM {table}"):
         size -= sum(len(value) if isinstance(value, bytes | str) else 1 for value in row)
         if size < 0:
             raise sqlite3.DataError("its rows are larger than the file they are in")

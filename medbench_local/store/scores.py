@@ -22,10 +22,9 @@ from typing import Any, Generic, TypeVar
 
 from medbench_local.errors import SYSTEM_ADVICE, DiskFullError, StoreError
 from medbench_local.paths import Place
-from medbench_local.store.database import Database, connect_own, reading, row_sum, size_of
+from medbench_local.store.database import AWAY, Database, connect_own, reading, row_sum, size_of
 
 _LOOKUP_CHUNK = 500
-_AWAY = "Move it away and run the same command again; its scores are computed anew."
 _PLENTY = 16 << 20
 """Bytes of what one look-up finds, from which on it is held against the file: rows may share what they are made of."""
 
@@ -278,13 +277,13 @@ class ScoreStore:
     ) -> dict[bytes, Found]:
         if table.name not in database.tables:  # of a neighbour that an earlier release made
             return {}
-        columns = ", ".join(("sum" if database.tables[table.name] else "NULL", "key", *table.columns))
+        columns = ", ".join((database.sum_of(table.name), "key", *table.columns))
         found: dict[bytes, Found] = {}
         size = 0
         for total, key, *row in _rows(database, f"{columns} FROM {table.name}", keys):
             size += sum(len(each) for each in row if isinstance(each, bytes | str))
             if size > _PLENTY and size > size_of(path):
-                raise StoreError(f"{path}: its rows are larger than the file they are in.", advice=_AWAY)
+                raise StoreError(f"{path}: its rows are larger than the file they are in.", advice=AWAY)
             value = table.read(*row)
             if value is None or (total is not None and total != row_sum((key, *row))):
                 self._note_damage(path, key)
@@ -325,7 +324,7 @@ class ScoreStore:
             if problem := place.problem():
                 lost = f"; {self._scored:,} scores of this run went with it" if self._scored else ""
                 raise StoreError(
-                    f"{place.path} {problem}: it was moved, removed or replaced while it was in use{lost}.",
+                    f"{problem}{lost}.",
                     advice="Put it back where it was if you have it, and run the same command again: it goes on from "
                     "what is there.",
                 )
@@ -391,7 +390,7 @@ class ScoreStore:
             )
         if "interrupted" in text:
             return StoreError(
-                f"{self.path}: the score store is damaged: a look-up does not end.", advice=_AWAY
+                f"{self.path}: the score store is damaged: a look-up does not end.", advice=AWAY
             )
         if isinstance(error, sqlite3.OperationalError) and "locked" in text:
             return StoreError(f"{self.path}: another process is writing to it.", advice="Wait until it ends.")
@@ -402,7 +401,7 @@ class ScoreStore:
             )
         return StoreError(
             f"{self.path}: the score store is damaged ({text}).",
-            advice=_AWAY,
+            advice=AWAY,
         )
 
     def _cause(self) -> OSError | None:

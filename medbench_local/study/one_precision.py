@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 
 from medbench_local.results.folder import RunFolder
-from medbench_local.results.partial import finished_keys
 from medbench_local.results.record import ROLES, Role
 from medbench_local.results.samples import samples_name
 from medbench_local.results.schema import Comparison
@@ -61,7 +60,7 @@ def compare_at(plan: Plan, work: Work, *, share: float, precisions: int) -> tupl
     Returns:
         The comparisons in the order of the plan, their p-values adjusted over all of them.
     """
-    done = finished_keys(work.so_far.resumed(plan))
+    done = work.so_far.resumed(plan)
     # Before any language model is loaded: what looks at pictures is never in memory beside one.
     features = {role: encoded_pictures(plan, plan.models[role], work.tools.progress) for role in ROLES}
     with (

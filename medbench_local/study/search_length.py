@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.selection.guaranteed import SMALL, looks
-from medbench_local.selection.limited import rung_sizes
+from medbench_local.selection.limited import LEAST_LEVELS, rung_sizes
 from medbench_local.study.decoding import NONE, Number
 from medbench_local.study.prompt_search import search_prompts
 
@@ -20,7 +20,7 @@ _CALLS = 6
 _SHARE_OF_LIMIT = 0.8
 """Of the prompts of a race under a limit that ends where little is to be gained, about."""
 
-_LARGE_GRID, _SHARE_OF_VISITS = 36, 0.7
+_LARGE_GRID, _SHARE_OF_VISITS = LEAST_LEVELS**2, 0.7
 """Candidates of a grid that a race under a limit begins with every other one of, if prefixes are long, and the share of
 the visits that it then makes, about."""
 

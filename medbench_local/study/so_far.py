@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.errors import InputError
 from medbench_local.results.asked import clear_asked
 from medbench_local.results.folder import RunFolder
-from medbench_local.results.partial import ComparisonName, PartialResults, finished_keys, named
+from medbench_local.results.partial import ComparisonName, PartialResults, named
 from medbench_local.results.record import Role
 from medbench_local.results.schema import Comparison
 from medbench_local.scoring.answers import Meter
@@ -56,8 +56,8 @@ class SoFar:
     _reported_at: float = 0.0
     _reports_took: float = _REPORTS_AT_FIRST
 
-    def resumed(self, plan: Plan) -> PartialResults | None:
-        """What an interrupted run had found at the precision of ``plan``; what it had found at another one is removed.
+    def resumed(self, plan: Plan) -> Collection[CellKey]:
+        """The cells that an interrupted run had finished at the precision of ``plan``; of another all is removed.
 
         So is a file that cannot be read, as one of another release: all that it holds follows from the scores.
 
@@ -70,13 +70,13 @@ class SoFar:
             self.tools.progress.note(f"{error.message} It is written anew from the scores.")
             found = None
         if found is not None and (found.precision, found.mode) == (plan.precision, plan.mode):
-            self._known = set(finished_keys(found))
-            return found
+            self._known = {named(comparison).key for comparison in found.comparisons}
+            return self._known
         self._known = set()
         self.folder.clear_partial()
         self.folder.clear_samples()
         clear_asked(self.folder)
-        return None
+        return self._known
 
     def tell(self, comparisons: Sequence[Comparison], *, checked: bool, confidence: float) -> None:
         """Say what came out, a line a comparison.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +10,9 @@ from pathlib import Path
 
 from medbench_local.catalog.task import Format, SplitFiles
 from medbench_local.errors import InputError, QuestionsError
-from medbench_local.files.hashes import file_sha256
+from medbench_local.files.hashes import file_sha256, hash_file
 from medbench_local.files.rows import SourceFile
-from medbench_local.files.streams import open_file
-from medbench_local.progress import Progress
+from medbench_local.progress import Progress, Silent
 from medbench_local.tasks.album import Album
 from medbench_local.tasks.locations import DataLocation
 from medbench_local.tasks.parts import PARTS
@@ -103,7 +101,9 @@ def read_splits(
             for path in paths:
                 # Tables of pictures are large, and their hash is known from last time.
                 if path not in hashes:
-                    hashes[path] = _sha256(path) if place.pictures is None else file_sha256(path, home)
+                    hashes[path] = (
+                        hash_file(path, Silent()) if place.pictures is None else file_sha256(path, home)
+                    )
             records = [(path, hashes[path]) for path in paths]
             records += album.used(pictures)
             found[name] = split, tuple(DataFile(str(path), sha256, place.source) for path, sha256 in records)
@@ -154,11 +154,3 @@ def _part(
     reader: PartReader, place: DataLocation, options: int | None, album: Album, plan: SplitFiles
 ) -> SplitRead:
     return reader([place.files[key] for key in plan.files], plan.part, options, album)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_file(path) as stream:
-        while piece := stream.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
