@@ -150,6 +150,7 @@ def refuse_what_does_not_fit(
     generates: bool = False,
     thinking: int = 0,
     advice: str = "",
+    free: int | None = None,
 ) -> None:
     """Compare what each model needs, one loaded at a time, with what is free.
 
@@ -160,13 +161,14 @@ def refuse_what_does_not_fit(
         generates: texts are generated.
         thinking: tokens of the longest prompt with all that is thought about it; 0 where nobody thinks.
         advice: what to do about it; a general one if empty.
+        free: bytes that there are; None for what is free on this machine.
 
     Raises:
         DoesNotFitError: a model needs more than is free; with the numbers.
     """
     if force:
         return
-    free = memory_available()
+    free = memory_available() if free is None else free
     expected = replace(options, n_ctx=thinking or min(options.n_ctx, EXPECTED_CONTEXT))
     purpose = f" to think with prompts of up to {thinking:,} tokens" if thinking else ""
     for name, path in files:

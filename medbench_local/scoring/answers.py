@@ -6,8 +6,10 @@ One `CellScorer` serves one model on one task at one number of shots with one sc
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import overload
 
@@ -22,6 +24,7 @@ from medbench_local.engine.base import (
     WorkDone,
 )
 from medbench_local.engine.packs import new_tokens, plan_packs
+from medbench_local.engine.several import each
 from medbench_local.files.compact import doubles, floats, kept_as
 from medbench_local.progress import Advance
 from medbench_local.prompts.prompt import Candidate
@@ -124,6 +127,7 @@ class Meter:
         prompts_scored, prompts_reused: scores computed, and scores found in a store.
         seconds: that scores were waited for.
         engine: what the engines did by their own count.
+        into: what counts this work, too.
     """
 
     tokens_decoded: int = 0
@@ -131,6 +135,27 @@ class Meter:
     prompts_reused: int = 0
     seconds: float = 0.0
     engine: WorkDone = field(default_factory=WorkDone)
+    into: Meter | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def count(
+        self,
+        *,
+        tokens: int = 0,
+        scored: int = 0,
+        reused: int = 0,
+        seconds: float = 0.0,
+        engine: WorkDone | None = None,
+    ) -> None:
+        """Add to the counts; from any thread."""
+        with self._lock:
+            self.tokens_decoded += tokens
+            self.prompts_scored += scored
+            self.prompts_reused += reused
+            self.seconds += seconds
+            self.engine += engine or WorkDone()
+        if self.into is not None:
+            self.into.count(tokens=tokens, scored=scored, reused=reused, seconds=seconds, engine=engine)
 
     @property
     def speed(self) -> float | None:
@@ -211,7 +236,7 @@ class CellScorer:
                 found[row] = self._answer(
                     questions[row], stored.sizes, stored.tokens, one.dropped, one.prompt_sha256, score
                 )
-                self._meter.prompts_reused += score is not None
+                self._meter.count(reused=score is not None)
         self._advance(len(found), known=True)
         return found
 
@@ -259,8 +284,7 @@ class CellScorer:
                     asked[row] = request
             started, before = time.monotonic(), self._engine.work
             found = thoughts.about({row: request.think for row, request in asked.items()}, prefix)
-            self._meter.seconds += time.monotonic() - started
-            self._meter.engine += self._engine.work.since(before)
+            self._meter.count(seconds=time.monotonic() - started, engine=self._engine.work.since(before))
             for row, trace in found.items():
                 read[row] = replace(read[row], request=self._settings.rule.after(asked[row], trace))
             traces.update(found)
@@ -305,18 +329,21 @@ class CellScorer:
             for row, key in keys.items()
             if key in known and self._rule.fits(known[key], wanted[row])
         }
-        self._meter.prompts_reused += len(scores)
+        self._meter.count(reused=len(scores))
         self._advance(len(rows) - len(wanted) + len(scores), known=True)
         missing = wanted
         if not self._depends_on_batch:
             missing = {row: request for row, request in wanted.items() if row not in scores}
-        for rows_of_pack, pack in self._packs(prepared, missing):
-            if all(row in scores for row in rows_of_pack):
-                continue
-            results = self._score_pack(pack)
-            self._store.put({keys[row]: r for row, r in zip(rows_of_pack, results, strict=True)})
-            scores.update(zip(rows_of_pack, results, strict=True))
-            self._advance(sum(1 - worked.get(row, 0.0) for row in rows_of_pack))
+        unknown = [
+            (own, pack)
+            for own, pack in self._packs(prepared, missing)
+            if not all(row in scores for row in own)
+        ]
+        with closing(self._computed(unknown)) as computed:  # where nothing can be kept nobody helps any more
+            for rows_of_pack, results in computed:
+                self._store.put({keys[row]: r for row, r in zip(rows_of_pack, results, strict=True)})
+                scores.update(zip(rows_of_pack, results, strict=True))
+                self._advance(sum(1 - worked.get(row, 0.0) for row in rows_of_pack))
         return scores
 
     @property
@@ -346,14 +373,23 @@ class CellScorer:
             return pack
         return replace(pack, pictures=book.shown_in(request.context for request in pack.requests))
 
-    def _score_pack(self, pack: Pack) -> list[StoredScore]:
+    def _computed(
+        self, packs: Sequence[tuple[list[int], Pack]]
+    ) -> Generator[tuple[list[int], list[StoredScore]], None, None]:
+        """The scores of each pack with its rows, as they come."""
         started, before = time.monotonic(), self._engine.work
-        results = self._rule.compute(self._engine, pack)
-        self._meter.seconds += time.monotonic() - started
-        self._meter.engine += self._engine.work.since(before)
-        self._meter.prompts_scored += len(results)
-        self._meter.tokens_decoded += sum(new_tokens(r, len(pack.prefix)) for r in pack.requests)
-        return results
+        for (rows, pack), results in each(
+            self._engine, lambda engine, item: self._rule.compute(engine, item[1]), packs
+        ):
+            work = self._engine.work
+            self._meter.count(
+                seconds=time.monotonic() - started,
+                engine=work.since(before),
+                scored=len(results),
+                tokens=sum(new_tokens(r, len(pack.prefix)) for r in pack.requests),
+            )
+            yield rows, results
+            started, before = time.monotonic(), work
 
     def _key(self, request: ScoreRequest | GenerateRequest) -> bytes:
         return score_key(self._fingerprint, *map(self._named, self._rule.key_parts(request)))

@@ -52,11 +52,12 @@ def open_model(
     force: bool,
     progress: Progress,
     pictures: Mapping[Path, Picture] | None = None,
+    free: int | None = None,
 ) -> Iterator[OpenedModel]:
     """Prepare ``model`` at precision ``quant`` and load it with ``start``; closed at the end.
 
     Pictures that it is to be shown, by their paths, are encoded before it is loaded, so that what looks at them and the
-    language model are never in memory at once.
+    language model are never in memory at once. It may take ``free`` bytes, or what is free on this machine.
 
     Raises:
         UsageError: there are pictures, and the model reads text only.
@@ -84,7 +85,7 @@ def open_model(
             )
         features = encoded(prepared, pictures.values(), settings.home, options, progress)
         fitted = replace(fitted, vision=str(prepared.vision.vision))
-    refuse_what_does_not_fit([(prepared.name, path)], fitted, force=force)
+    refuse_what_does_not_fit([(prepared.name, path)], fitted, force=force, free=free)
     engine = start(path, fitted)
     try:
         shown = ShownPictures(pictures, PictureBook(engine.info, features)) if pictures else None

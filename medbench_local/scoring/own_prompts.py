@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medbench_local.engine.base import ROWS, Engine, ScoreRequest, Tokens
+from medbench_local.engine.base import ROWS, Engine, OptionScores, Pack, ScoreRequest, Tokens
 from medbench_local.engine.packs import common_prefix, plan_packs
+from medbench_local.engine.several import each
 from medbench_local.errors import InputError
 from medbench_local.files.atomic import appended, disk_error, whole_file, write_atomic
 from medbench_local.files.compact import divided, joined, kept_as
@@ -205,6 +206,7 @@ def _score_block(
     score = [asked for asked, _ in tokenised]
     done = 0
     prefix = common_prefix([request.context for request in score])
+    unknown: list[tuple[int, int, Pack]] = []
     for pack in plan_packs(score, prefix, engine.info.pack_tokens):
         end = done + len(pack.requests)
         if end <= len(known):
@@ -213,7 +215,16 @@ def _score_block(
             if shown is not None:
                 contexts = (asked.context for asked in score[done:end])
                 pack = replace(pack, pictures=shown.book.shown_in(contexts))
-            own = zip(requests[done:end], tokenised[done:end], engine.score(pack), strict=True)
+            unknown.append((done, end, pack))
+        done = end
+    waiting: dict[int, list[OptionScores]] = {}
+    following = iter(unknown)
+    expected = next(following, None)
+    for (start, _, _), scores in each(engine, lambda helper, item: helper.score(item[2]), unknown):
+        waiting[start] = scores
+        while expected is not None and expected[0] in waiting:  # in the order of the file, whoever is first
+            start, end, _ = expected
+            own = zip(requests[start:end], tokenised[start:end], waiting.pop(start), strict=True)
             yield (
                 [
                     {"id": asked.id, "logprobs": list(found.logprobs), "tokens": tokens, "mass": found.mass}
@@ -221,7 +232,7 @@ def _score_block(
                 ],
                 True,
             )
-        done = end
+            expected = next(following, None)
 
 
 def _tokenised(

@@ -144,7 +144,10 @@ def connect_own(path: Path) -> Database:
     path.parent.mkdir(parents=True, exist_ok=True)
     refuse_what_is_no_file(path)
     _remove_journal(path)
-    database = sqlite3.connect(path, timeout=30, isolation_level=None, factory=Database)
+    # Several threads may use it, one at a time: its owner sees to that.
+    database = sqlite3.connect(
+        path, timeout=30, isolation_level=None, factory=Database, check_same_thread=False
+    )
     try:
         _make_harmless(database)
         layout = _layout_of(database)

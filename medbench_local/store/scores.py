@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import struct
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from errno import EACCES
@@ -194,6 +195,8 @@ class ScoreStore:
     of another type), is never ranked: it counts as absent, is computed again, and is said. The rows of stores that
     earlier releases made have no checksum.
 
+    Threads may use it together; one at a time is let in.
+
     Args:
         path: the run's own database; created if absent.
         neighbours: databases of other runs, read when a key is not in the run's own; what is found there is
@@ -217,6 +220,8 @@ class ScoreStore:
         except (sqlite3.Error, OSError) as error:
             raise self._error(error) from error
         self._neighbours = list(neighbours)
+        self._left_aside: set[Path] = set()
+        self._one = threading.RLock()
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, StoredScore]:
         """What is known of ``keys``, from this run and its neighbours."""
@@ -230,6 +235,11 @@ class ScoreStore:
         """What was thought about the prompts with ``keys``, in this run and its neighbours."""
         return self._get(_TRACES, keys)
 
+    def meet(self, neighbours: Iterable[Path]) -> None:
+        """Look in these from now on, and in no others."""
+        with self._one:
+            self._neighbours = [path for path in neighbours if path not in self._left_aside]
+
     def put(self, scores: Mapping[bytes, StoredScore]) -> None:
         """Keep ``scores``, all or none.
 
@@ -237,8 +247,9 @@ class ScoreStore:
             StoreError: the disk is full, or the database damaged: nothing of ``scores`` was kept; or the run's folder
                 is not where it was.
         """
-        self._scored += len(scores)
-        self._insert(_SCORES, scores)
+        with self._one:
+            self._scored += len(scores)
+            self._insert(_SCORES, scores)
 
     def put_requests(self, requests: Mapping[bytes, StoredRequest]) -> None:
         """Keep ``requests``, all or none.
@@ -258,6 +269,10 @@ class ScoreStore:
 
     def _get(self, table: _Table[Found], keys: Sequence[bytes]) -> dict[bytes, Found]:
         """What one table has of ``keys``; what only a neighbour has is copied."""
+        with self._one:
+            return self._found(table, keys)
+
+    def _found(self, table: _Table[Found], keys: Sequence[bytes]) -> dict[bytes, Found]:
         try:
             found = self._lookup(self._database, self.path, table, keys)
         except sqlite3.Error as error:
@@ -298,6 +313,10 @@ class ScoreStore:
         self._damaged.setdefault(path, set()).add(repr(key))
 
     def _insert(self, table: _Table[Found], values: Mapping[bytes, Found]) -> None:
+        with self._one:
+            self._write(table, values)
+
+    def _write(self, table: _Table[Found], values: Mapping[bytes, Found]) -> None:
         marks = ", ".join("?" * (len(table.columns) + 2))
         statement = f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})"
         self._database.deadline.lift()  # what is put is our own
@@ -331,12 +350,17 @@ class ScoreStore:
 
     def __len__(self) -> int:
         try:
-            return int(self._database.execute("SELECT count(*) FROM scores").fetchone()[0])
+            with self._one:
+                return int(self._database.execute("SELECT count(*) FROM scores").fetchone()[0])
         except sqlite3.Error as error:
             raise self._error(error) from error
 
     def close(self) -> None:
         """Write the log back and close; safe to call twice."""
+        with self._one:
+            self._close()
+
+    def _close(self) -> None:
         for path, keys in self._damaged.items():
             if len(keys) > 1:
                 self._tell(f"warning: {path}: {len(keys):,} damaged rows in all")
@@ -360,6 +384,7 @@ class ScoreStore:
                 return self._lookup(database, path, table, keys)
         except (sqlite3.Error, OSError, StoreError) as error:
             self._neighbours.remove(path)
+            self._left_aside.add(path)
             if path.exists() or path.is_symlink():  # a run that was removed meanwhile is no news
                 problem = (
                     error.message if isinstance(error, StoreError) else f"{path}: cannot be read ({error})."

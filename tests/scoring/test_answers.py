@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import struct
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medbench_local.catalog.protocol import Scoring
 from medbench_local.engine.base import EngineInfo, OptionScores, Pack, WorkDone
 from medbench_local.engine.fake import FakeEngine
-from medbench_local.errors import EngineError, WorkerDied
+from medbench_local.errors import DiskFullError, EngineError, WorkerDied
 from medbench_local.prompts.demonstrations import demonstration_rows
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.rendering import render
@@ -36,6 +38,36 @@ def test_nothing_is_scored_twice_and_order_is_kept(tmp_path: Path) -> None:
     assert (bench.meter.prompts_scored, bench.meter.prompts_reused) == (12, 3)
     assert bench.told == 3 + 12
     assert len(bench.store) == 12
+
+
+class HelpedEngine(FakeEngine):
+    """Does all by itself, and notes when nobody wants any more."""
+
+    over = False
+
+    def each(self, work: Callable[[Any, Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """See `medbench_local.engine.several.Helped`."""
+        try:
+            for item in items:
+                yield item, work(self, item)
+        finally:
+            self.over = True
+
+
+def test_where_nothing_can_be_kept_helpers_are_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = HelpedEngine()
+    bench = Bench(tmp_path, task=a_task(test=400), engine=engine)
+
+    def full(_scores: object) -> None:
+        raise DiskFullError("scores.sqlite: the disk is full.")
+
+    monkeypatch.setattr(bench.store, "put", full)
+    with pytest.raises(DiskFullError) as raised:
+        bench.scorer.answers(ZERO, "test", range(400))
+    assert engine.over
+    assert raised.tb is not None, "which holds all that was going on"
 
 
 def test_another_scorer_on_the_same_store_finds_everything(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from medbench_local.engine.base import Engine, EngineOptions, Pack, ScoreRequest
 from medbench_local.engine.fake import FakeEngine
 from medbench_local.engine.llama import LlamaEngine
+from medbench_local.engine.several import Helped
 from medbench_local.errors import EngineError, InputError, MedbenchError
 from medbench_local.progress import Silent
 from medbench_local.scoring.own_prompts import PartialResults, UserRequest, digest, read_requests, score_on
@@ -240,3 +243,23 @@ def test_of_a_part_the_rows_up_to_the_first_wrong_one_are_kept(tmp_path: Path, w
     text = "".join((x if isinstance(x, str) else json.dumps(x)) + "\n" for x in lines)
     part.write_bytes(text.encode(errors="surrogateescape"))
     assert PartialResults(tmp_path / "out.jsonl", "k", ASKED).known == [_row(0)]
+
+
+class Backwards(FakeEngine):
+    """Ends its packs in an order of its own, as several engines do."""
+
+    def each(self, work: Callable[[Engine, Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """See `medbench_local.engine.several.Helped`."""
+        for item in [*items[1::2], *items[::2]][::-1]:
+            yield item, work(self, item)
+
+
+def test_results_are_in_the_order_of_the_file_whoever_ends_first() -> None:
+    expected = list(score_on(FakeEngine(), ASKED, special=False, label="", progress=Silent()))
+    engine = Backwards()
+    assert isinstance(engine, Helped)
+    assert list(score_on(engine, ASKED, special=False, label="", progress=Silent())) == expected
+    assert len(expected) > 2
+    known = [row for rows in expected[:2] for row in rows]
+    resumed = list(score_on(Backwards(), ASKED, special=False, label="", progress=Silent(), known=known))
+    assert resumed == expected
