@@ -17,7 +17,7 @@ FLOORS = (
     {"files", "statistics", "store"},
     {"vision"},
     {"hub", "engine", "catalog"},
-    {"acquire", "tasks"},
+    {"acquire", "tasks", "cluster"},
     {"prompts"},
     {"scoring", "selection"},
     {"results"},
