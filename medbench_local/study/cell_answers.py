@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from medbench_local.prompts.prompt import Candidate, Prompt
 from medbench_local.prompts.prompt_style import PromptStyle, candidates
 from medbench_local.results.choices import PromptChoice
 from medbench_local.results.record import Role
-from medbench_local.scoring.answers import Answer
+from medbench_local.scoring.answers import Answer, Meter
 from medbench_local.scoring.session import ModelSession
 from medbench_local.study.opening import builder_of, scorer_of
 from medbench_local.study.plan import Cell, CellKey, Plan, test_questions
@@ -60,28 +61,39 @@ class ModelAnswers:
         self._lengths: dict[CellKey, float] = {}
         self._shown = ExitStack()
         self._advance: Advance | None = None
+        self._one = threading.Lock()
         self.found: dict[CellKey, CellAnswers] = {}
 
     def visit(self, session: ModelSession, cells: Sequence[CellKey]) -> None:
         """Choose a prompt for each of ``cells`` and answer its test questions with it."""
+        self.look_over(session)
         prompt_style = session.prompt_style()
-        if not self._prompts:
-            self._look_over(session, prompt_style)
-        try:
-            for cell in self._plan.cells:
-                if cell.key in cells:
-                    self.found[cell.key] = self._answer(session, cell, prompt_style, self._shown_work())
-        except BaseException as error:
-            self.close(error)  # of a cell that is begun again what was done would be counted twice
-            raise
+        for cell in self._plan.cells:
+            if cell.key in cells:
+                self.found[cell.key] = self._answer(session, cell, prompt_style)
+
+    @property
+    def looked_over(self) -> bool:
+        """Whether it is known what there is to do."""
+        return bool(self._prompts)
+
+    def tokens(self, key: CellKey) -> float:
+        """Tokens that a cell takes at most, about; once all cells were looked over."""
+        return self._prompts[key] * self._lengths[key]
 
     def close(self, error: BaseException | None = None) -> None:
         """Say that nothing more is done for now, because of ``error`` if there is one."""
         self._advance = None
         self._shown.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
-    def _look_over(self, session: ModelSession, prompt_style: PromptStyle) -> None:
-        """Refuse what cannot be asked, of all cells before the first is answered; and see how long they are."""
+    def look_over(self, session: ModelSession) -> None:
+        """Refuse what cannot be asked, of all cells before the first is answered; and see how long they are.
+
+        Once only: later sessions of the same model need not.
+        """
+        if self._prompts:
+            return
+        prompt_style = session.prompt_style()
         plan, role = self._plan, self._role
         for cell in plan.cells:
             default = Candidate(None, plan.protocol.demonstration_seed if cell.shots else None)
@@ -94,25 +106,33 @@ class ModelAnswers:
 
     def _shown_work(self) -> Advance:
         """Counts the prompts of all cells; those of cells that are answered already are told first."""
-        if self._advance is None:
-            total = sum(self._prompts.values())
-            self._advance = self._shown.enter_context(
-                self._progress.step(self._label, total=total, unit="prompts")
-            )
-            for key in self.found:
-                self._share(self._advance, key).end()
-        return self._advance
+        with self._one:
+            if self._advance is None:
+                total = sum(self._prompts.values())
+                self._advance = self._shown.enter_context(
+                    self._progress.step(self._label, total=total, unit="prompts")
+                )
+                for key in self.found:
+                    self._share(self._advance, key).end()
+            return self._advance
 
     def _share(self, advance: Advance, key: CellKey) -> _Share:
         work = sum(self._prompts[each] * self._lengths[each] for each in self._prompts)
         mean = work / max(sum(self._prompts.values()), 1) or 1.0
         return _Share(advance, self._prompts[key], self._lengths[key] / mean)
 
-    def _answer(
-        self, session: ModelSession, cell: Cell, prompt_style: PromptStyle, advance: Advance
+    def _answer(self, session: ModelSession, cell: Cell, prompt_style: PromptStyle) -> CellAnswers:
+        count = self._share(self._shown_work(), cell.key)
+        try:
+            return self._counted(session, cell, prompt_style, count)
+        except BaseException:
+            count.undo()  # of a cell that is begun again what was done would be counted twice
+            raise
+
+    def _counted(
+        self, session: ModelSession, cell: Cell, prompt_style: PromptStyle, count: _Share
     ) -> CellAnswers:
         plan, role = self._plan, self._role
-        count = self._share(advance, cell.key)
         scorer = scorer_of(session, plan, cell, role, prompt_style, count)
         candidate, choice = choose_prompt(
             scorer,
@@ -161,12 +181,14 @@ class Restarts:
     What was scored before a worker died is in the store, so at most one pack is computed again.
 
     Args:
-        most: how often.
+        most: how often; with a ``meter``, for one pack.
         progress: hears of each time.
+        meter: counts the work: once something was scored since the last death, another pack is at fault.
     """
 
-    def __init__(self, most: int, progress: Progress) -> None:
+    def __init__(self, most: int, progress: Progress, meter: Meter | None = None) -> None:
         self._most, self._progress, self._done = most, progress, 0
+        self._meter, self._scored = meter, 0
 
     def run(
         self,
@@ -180,6 +202,8 @@ class Restarts:
                     work(session)
                 return
             except WorkerDied as error:
+                if self._meter is not None and self._meter.prompts_scored > self._scored:
+                    self._scored, self._done = self._meter.prompts_scored, 0
                 if self._done == self._most:
                     raise
                 self._done += 1
@@ -197,7 +221,7 @@ class _Share:
 
     def __init__(self, advance: Advance, prompts: int, length: float) -> None:
         self._advance = advance
-        self._left = float(prompts)
+        self._prompts = self._left = float(prompts)
         self._length = length
 
     def __call__(self, amount: float, *, known: bool = False) -> None:
@@ -208,6 +232,10 @@ class _Share:
     def end(self) -> None:
         """What is left was not needed: a race often ends before its limit."""
         self(max(self._left, 0.0), known=True)
+
+    def undo(self) -> None:
+        """Nothing of it counts: it is to be done again."""
+        self(self._left - self._prompts, known=True)
 
 
 def _length(session: ModelSession, plan: Plan, cell: Cell, role: Role, prompt_style: PromptStyle) -> float:

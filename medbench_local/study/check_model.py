@@ -20,7 +20,7 @@ from medbench_local.results.folder import RUNS, SCORES, RunFolder, neighbouring_
 from medbench_local.results.model_check import ModelCheck, TaskCheck
 from medbench_local.results.samples import sample_rows
 from medbench_local.scoring.answers import Answer, Meter
-from medbench_local.scoring.session import ModelSession
+from medbench_local.scoring.session import ModelSession, StartEngine
 from medbench_local.store.scores import ScoreStore
 from medbench_local.study.begun import in_begun_mode
 from medbench_local.study.cell_answers import Restarts, answer_with
@@ -93,8 +93,10 @@ def run_check(model: str, options: ResolvedOptions, tools: Tools) -> ModelCheck:
     with only_process(folder), ScoreStore(folder / SCORES, neighbours, tell=tell) as store:
         kept, identity = CheckFolder(folder), identity_of(plan, planner.quants)
         kept.note_begun(identity)
-        quantised = _answers(plan, prepared, rows, store, full=False, tools=tools)
-        full = _answers(plan, prepared, rows, store, full=True, tools=tools)
+        # Engines of one kind for both: what differs is to be the precision.
+        start = tools.start_engine if tools.engines is None else tools.engines.crew().start
+        answers = partial(_answers, plan, prepared, rows, store, start=start, tools=tools)
+        quantised, full = answers(full=False), answers(full=True)
         found = _judge(plan, settings, rows, full, quantised)
         kept.note_found(identity, found, datetime.now(timezone.utc))
     return found
@@ -134,6 +136,7 @@ def _answers(
     store: ScoreStore,
     *,
     full: bool,
+    start: StartEngine,
     tools: Tools,
 ) -> dict[CellKey, tuple[Answer, ...]]:
     file = plan.reference_file(model) if full else model.quantised
@@ -160,16 +163,19 @@ def _answers(
             )
         )
 
-    Restarts(plan.options.retries, tools.progress).run(
+    meter, retries = Meter(), plan.options.retries
+    if tools.engines is not None:
+        retries = max(retries, 1)
+    Restarts(retries, tools.progress, None if tools.engines is None else meter).run(
         lambda: session_for(
             plan,
             model,
             file,
             role="medical",
-            start=tools.start_engine,
+            start=start,
             reference=full,
             store=store,
-            meter=Meter(),
+            meter=meter,
             progress=tools.progress,
         ),
         work,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -56,6 +56,15 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         MedbenchError: see the errors of the parts; what was computed before is kept.
     """
     started, clock = datetime.now(timezone.utc), time.monotonic()
+    with tools.preparing:
+        ready = _prepared(medical, base, options, tools)
+    if isinstance(ready, Run):
+        return ready
+    return _computed(ready, started, clock, tools)
+
+
+def _prepared(medical: str, base: str, options: ResolvedOptions, tools: Tools) -> Run | _Ready:
+    """Both models and the questions, or the run that is finished."""
     if options.output is not None and not RunFolder(options.output).results_file.is_file():
         need_place(options.output)
     for note in options.protocol.notes:
@@ -90,14 +99,23 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
         refuse_unchecked_climb(first)
     counts = {cell.task.id: len(test_questions(first, cell)) for cell in first.cells}
     tools.progress.note(detectable_beforehand(counts, confidence=first.protocol.bootstrap.confidence))
+    chosen = None if choice is None else choice.record()
+    command = command_of(medical, base, options, quant=None if choice is None else choice.quant.name)
+    return _Ready(planner, first, quants, folder, identity, chosen, command)
+
+
+def _computed(ready: _Ready, started: datetime, clock: float, tools: Tools) -> Run:
+    """The run, computed or resumed."""
+    planner, first, quants = ready.planner, ready.first, ready.quants
+    folder, identity, chosen, command = ready.folder, ready.identity, ready.chosen, ready.command
     with only_process(folder.path):
         remove_unfinished(folder.path)
         if (finished := _finished(folder, first, identity)) is not None:
             return Run(folder, finished, computed=False)
-        chosen = None if choice is None else choice.record()
-        command = command_of(medical, base, options, quant=None if choice is None else choice.quant.name)
         said = identification(first, quants, {})
-        folder.write_manifest(describe(first, quants, started, said, {}, chosen, command))
+        about = partial(describe, quants=quants, started=started, chosen=chosen, command=command)
+        engines = tools.engines.describe() if tools.engines is not None else None
+        folder.write_manifest(about(first, said=said, models={}, engines=engines))
         meter = Meter()
         so_far = SoFar(folder, quants, meter, tools, started, clock)
         neighbours, tell = neighbouring_stores(folder.path), tools.progress.note
@@ -119,10 +137,33 @@ def run_comparison(medical: str, base: str, options: ResolvedOptions, tools: Too
             timing=timing_of(meter, started=started, seconds=time.monotonic() - clock),
         )
         models = {role: asdict(model) for role, model in work.models.items()}
-        folder.write_manifest(describe(outcome.plan, quants, started, said, models, chosen, command))
+        engines = None if tools.engines is None else tools.engines.describe()  # some may have come later
+        folder.write_manifest(about(outcome.plan, said=said, models=models, engines=engines))
         tools.write_reports(folder.path, results)
         folder.write_results(results)
     return Run(folder, results, computed=True)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A comparison that can begin.
+
+    Attributes:
+        planner: makes plans at further precisions.
+        first: the plan at the first one.
+        quants: all precisions that may be tried.
+        folder: of the run.
+        identity: of the run.
+        chosen, command: as of `describe`.
+    """
+
+    planner: Planner
+    first: Plan
+    quants: Sequence[QuantConfig]
+    folder: RunFolder
+    identity: str
+    chosen: Mapping[str, str] | None
+    command: str
 
 
 @dataclass(frozen=True)
@@ -195,7 +236,8 @@ def _climb(
     steps: list[LadderStep] = []
     for quant in quants:
         last = len(steps) == len(quants) - 1
-        plan = planner.plan(quant)
+        with work.tools.preparing:
+            plan = planner.plan(quant)
         comparisons = compare_at(plan, work, share=1.0 if last else LADDER_SHARE, precisions=len(quants))
         verified = sum(c.check.settled for c in comparisons)
         steps.append(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 
 from medbench_local.acquire.calibration import known_speeds
+from medbench_local.acquire.prepare import GgufFile
+from medbench_local.engine.several import Effort
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.results.record import ROLES
 from medbench_local.scoring.rules import RULES
@@ -75,7 +77,17 @@ def seconds_of(plan: Plan, done: Container[CellKey], *, gpu: bool) -> dict[CellK
     return found
 
 
-def _seconds(plan: Plan, seat: Seat) -> float:
+def effort_of(plan: Plan, seat: Seat, tokens: float, *, gpu: bool) -> Effort:
+    """How much it is to read so many tokens, and to load the model before."""
+    weights = read_gguf_header(file_of(plan, seat).path).asked
+    return Effort(tokens * weights / FASTEST[gpu], _seconds(plan, seat))
+
+
+def file_of(plan: Plan, seat: Seat) -> GgufFile:
+    """What is loaded."""
     model = plan.models[seat.role]
-    file = plan.reference_file(model) if seat.reference else model.quantised
-    return START + file.size / READ
+    return plan.reference_file(model) if seat.reference else model.quantised
+
+
+def _seconds(plan: Plan, seat: Seat) -> float:
+    return START + file_of(plan, seat).size / READ

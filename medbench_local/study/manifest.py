@@ -138,6 +138,7 @@ def describe(
     models: Mapping[str, Mapping[str, object]],
     chosen: Mapping[str, str] | None,
     command: str,
+    engines: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The manifest of a run; paths below the user's home folder begin with ``~``.
 
@@ -149,9 +150,10 @@ def describe(
         models: what was noted of each loaded model (device, features, first prompt), by role.
         chosen: the precision that was taken because none was asked for, and why; None if one was.
         command: that computes the run anew; "" if it cannot be typed.
+        engines: what each engine of the cluster is and where; None without a cluster.
     """
     options = plan.options
-    found = {
+    found: dict[str, Any] = {
         "schema": SCHEMA,
         "identity": said.identity,
         "started": started.isoformat(timespec="seconds"),
@@ -192,6 +194,8 @@ def describe(
         },
         "warnings": [*plan.warnings, *prompt_warnings(plan)],
     }
+    if engines is not None:
+        found["cluster"] = list(engines)
     told: dict[str, Any] = without_home(found)
     return told
 

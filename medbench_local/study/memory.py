@@ -68,6 +68,7 @@ def refuse_plan(plan: Outline) -> None:
             generates=plan.generates,
             thinking=thinking,
             advice=THINK_LESS + IN_16_BITS * wide if thinking else "",
+            free=options.memory,
         )
     if options.check == "full" and plan.checkable:
         _refuse_references(plan)
@@ -173,4 +174,5 @@ def _refuse_references(plan: Outline) -> None:
             generates=plan.generates,
             thinking=thinking,
             advice=INSTEAD + IN_16_BITS * (thinking > 0 and engine.mode == "exact"),
+            free=plan.options.memory,
         )

@@ -226,6 +226,24 @@ class CompareOptions:
     )
     threads: int | None = option(None, "CPU threads.", unset="physical cores", least=1, most=MOST_THREADS)
     gpu_layers: int = option(-1, "Layers on the GPU; -1 for all, 0 for none.", least=-1)
+    cluster: str | None = option(
+        None,
+        "Answer on several GPUs or machines by Ray: ray starts engines on this machine, auto joins the Ray that runs "
+        "here, HOST:PORT the one whose head is there, ray://HOST:PORT one through its gate for clients.",
+        unset="this process alone",
+    )
+    engines: int | None = option(
+        None, "Engines of the cluster, each with one model.", unset="as many as there is room for", least=1
+    )
+    cpus_per_engine: int | None = option(
+        None, "Cores of each engine of the cluster.", unset="its part of the node, 4 without a GPU", least=1
+    )
+    gpus_per_engine: int | None = option(
+        None,
+        "GPUs of each engine of the cluster; a large model is spread over several of one node.",
+        unset="1 where nodes have some",
+        least=0,
+    )
 
     @property
     def engine(self) -> EngineOptions:
@@ -283,6 +301,7 @@ class ResolvedOptions(CompareOptions):
     Attributes:
         asked: as they were given.
         home: where converted models lie.
+        memory: bytes that a model may take, with its context; None for what is free on this machine.
     """
 
     asked: CompareOptions
@@ -297,6 +316,7 @@ class ResolvedOptions(CompareOptions):
     ablation: bool
     offline: bool
     home: Path
+    memory: int | None = None
 
     def prompting(self, role: str) -> Prompting:
         """How the model of a role ("medical", "base") is to be prompted."""
@@ -325,6 +345,11 @@ def resolve(options: CompareOptions, *, protocol: str = "laptop") -> ResolvedOpt
     if isinstance(options.tasks, str):  # which is a sequence of texts, too: its letters
         options = replace(options, tasks=names_apart(options.tasks))
     check_ranges(options)
+    sizes = ("engines", "cpus_per_engine", "gpus_per_engine")
+    if options.cluster is None and (alone := [name for name in sizes if getattr(options, name) is not None]):
+        raise UsageError(
+            f"`{alone[0]}=` is said of a cluster, and none is named.", advice='Name one with `cluster="ray"`.'
+        )
     settings = read_settings()
     named = protocol if options.protocol is None else options.protocol
     rules = named if isinstance(named, Protocol) else load_protocol(named)

@@ -135,7 +135,7 @@ def foreseen(speeds: Speeds, weights: int, options: ResolvedOptions, *, asked: i
         options: of the run.
         asked: weights that a token is multiplied with; fewer in a model of experts.
     """
-    free = None if options.force else memory_available()
+    free = None if options.force else options.memory or memory_available()
     return closest_that_is_fast(speeds, weights, free, candidates(options), asked=asked)
 
 

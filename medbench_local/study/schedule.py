@@ -70,7 +70,7 @@ def schedule(
         checked: verdicts are held against full precision.
     """
     turns = 2 if shared else 1
-    tasks = _runs(
+    tasks = runs_of(
         cells, lambda key: key[:2]
     )  # cells of one task differ in who thinks, and share their answers
     groups = _worth(tasks, seconds, turns * loading.turn / LOADING_SHARE)
@@ -90,7 +90,7 @@ def schedule(
     return tuple(steps)
 
 
-def _runs(items: Sequence[T], of: Callable[[T], object]) -> list[tuple[T, ...]]:
+def runs_of(items: Sequence[T], of: Callable[[T], object]) -> list[tuple[T, ...]]:
     """Neighbours of which ``of`` says the same, together."""
     found: list[tuple[T, ...]] = []
     for item in items:

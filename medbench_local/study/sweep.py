@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
 
 from medbench_local._version import __version__
 from medbench_local.catalog.model import Modality, models, pairs
 from medbench_local.catalog.names import Partner
-from medbench_local.errors import UsageError
+from medbench_local.errors import MedbenchError, UsageError
 from medbench_local.files.atomic import need_place
 from medbench_local.results.folder import RUNS, Run
 from medbench_local.results.folder import identity as identity_of
@@ -20,6 +21,9 @@ from medbench_local.study.options import CompareOptions, ResolvedOptions, about
 from medbench_local.study.partners import catalog_pairs, pair_of
 from medbench_local.study.planner import sources_of
 from medbench_local.study.tools import Tools
+
+_LOOK = 0.5
+"""Seconds between two looks at whether somebody wants to interrupt."""
 
 PAIR_FORMS = "a medical model of the catalog, MEDICAL-vs-BASE, or MEDICAL=BASE for models of your own"
 
@@ -105,19 +109,67 @@ def run_sweep(wanted: Sequence[PairNames], options: ResolvedOptions, tools: Tool
     need_place(folder.path)
     pairs = _noted(folder, identity, wanted)
     folder.write(SweepRecord(identity=identity, version=__version__, pairs=tuple(pairs)))
-    runs: list[Run] = []
-    for number, pair in enumerate(wanted, start=1):
-        tools.progress.note(f"pair {number} of {len(wanted)}: {pair.label}")
-        own = own_options(options, number)
-        run = run_comparison(pair.medical, pair.base, own, tools)
-        runs.append(run)
+    runs: dict[int, Run] = {}
+    labels = [pair.label for pair in wanted]
+    found: Sweep | None = None
+    for number, run in _run_all(wanted, options, tools):
+        pair = wanted[number - 1]
+        runs[number] = run
         pairs[number - 1] = _finished(pair, folder, run)
         folder.write(SweepRecord(identity=identity, version=__version__, pairs=tuple(pairs)))
-        labels = [pair.label for pair in wanted]
-        found = made_of(folder, identity, runs, labels[:number], labels[number:])
-        if run.computed or number == len(wanted):
+        found = made_of(
+            folder,
+            identity,
+            [runs[one] for one in sorted(runs)],
+            [labels[one - 1] for one in sorted(runs)],
+            [label for one, label in enumerate(labels, start=1) if one not in runs],
+        )
+        if run.computed or len(runs) == len(wanted):
             tools.write_sweep_reports(folder.path, found)
+    assert found is not None
     return found
+
+
+def _run_all(
+    wanted: Sequence[PairNames], options: ResolvedOptions, tools: Tools
+) -> Iterator[tuple[int, Run]]:
+    """The run of each pair with its number, from 1, as it is finished; on a cluster all at once.
+
+    Raises:
+        MedbenchError: the first that went wrong; on a cluster once the other pairs are done.
+    """
+
+    def run(number: int) -> Run:
+        pair = wanted[number - 1]
+        tools.progress.note(f"pair {number} of {len(wanted)}: {pair.label}")
+        return run_comparison(pair.medical, pair.base, own_options(options, number), tools)
+
+    numbers = range(1, len(wanted) + 1)
+    if tools.engines is None:
+        yield from ((number, run(number)) for number in numbers)
+        return
+    failed: list[BaseException] = []
+    with ThreadPoolExecutor(len(wanted)) as threads:
+        waiting = {threads.submit(run, number): number for number in numbers}
+        try:
+            while waiting:
+                done, _ = wait(waiting, timeout=_LOOK, return_when=FIRST_COMPLETED)
+                for future in sorted(done, key=waiting.__getitem__):
+                    number = waiting.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        yield number, future.result()
+                        continue
+                    failed.append(error)
+                    if isinstance(error, MedbenchError) and waiting:
+                        tools.progress.note(
+                            f"warning: {wanted[number - 1].label}: {error} The other pairs go on."
+                        )
+        except BaseException:
+            tools.engines.stop()
+            raise
+    if failed:
+        raise failed[0]
 
 
 def own_options(options: ResolvedOptions, number: int) -> ResolvedOptions:

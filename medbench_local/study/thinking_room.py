@@ -61,7 +61,7 @@ def _longest_prompt(plan: Plan, role: Role, cells: Iterable[Cell]) -> int:
 
 def slots_note(plan: Plan) -> str:
     """That memory allows fewer questions to be thought about at once than were asked for; "" if that is not so."""
-    options, free = plan.engine(), memory_available()
+    options, free = plan.engine(), plan.options.memory or memory_available()
     if options.mode != "fast":
         return ""
     found = []

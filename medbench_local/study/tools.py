@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
+from typing import Any
 
+from medbench_local.engine.several import Engines
 from medbench_local.progress import Progress, Silent
 from medbench_local.results.cost import ComparisonCost
 from medbench_local.results.schema import Results
 from medbench_local.results.sweep import Sweep
 from medbench_local.results.sweep_cost import SweepCost
 from medbench_local.scoring.session import StartEngine
+from medbench_local.study.crew_models import Turns
 
 WriteReports = Callable[[Path, Results], None]
 """Makes the reports of a run in its folder."""
@@ -43,6 +48,9 @@ class Tools:
         write_sweep_reports: makes those of a sweep, also of one that is not finished yet.
         show_plan: writes down a plan that takes long.
         agreed: the pairs, as a user named them, about whose long work nobody is to be asked any more.
+        engines: answer questions in the place of this machine; None without a cluster.
+        preparing: held by the one comparison that makes its models ready.
+        turns: keep apart comparisons that would ask a model the same at the same time.
     """
 
     start_engine: StartEngine
@@ -51,3 +59,6 @@ class Tools:
     write_sweep_reports: WriteSweepReports = no_sweep_reports
     show_plan: ShowPlan = str
     agreed: frozenset[tuple[str, str]] = frozenset()
+    engines: Engines | None = None
+    preparing: AbstractContextManager[Any] = field(default_factory=RLock)
+    turns: Turns = field(default_factory=Turns)

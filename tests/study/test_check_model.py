@@ -9,6 +9,11 @@ import pytest
 
 from medbench_local import UsageError
 from medbench_local.catalog.protocol import load_protocol
+from medbench_local.engine.base import Engine, EngineOptions
+from medbench_local.engine.several import Crew, Effort, EngineState
+from medbench_local.study.check_model import run_check
+from medbench_local.study.options import CheckOptions, resolve
+from medbench_local.study.tools import Tools
 from tests.study.conftest import Fakes, knowing, precision_of
 
 SOME: dict[str, Any] = {"tasks": ["./made-up"], "shots": [0]}
@@ -34,6 +39,43 @@ def test_the_same_answers_are_equivalent(fakes: Fakes) -> None:
     assert fakes.prompts == scored
     fakes.check("demo-med", quant="q4_0", protocol=_lenient(), **SOME)
     assert fakes.prompts == scored + 60
+
+
+class Kinds:
+    """Engines of two kinds, each crew of the other one; what they answer with was started by `Fakes`."""
+
+    def __init__(self, fakes: Fakes) -> None:
+        self._start, self.kinds, self.memory, self.stopped = fakes.start, list[int](), 2**40, False
+
+    def crew(self) -> Crew:
+        """See `Engines.crew`."""
+        self._crews = getattr(self, "_crews", 0) + 1
+        kinds, start, kind = self.kinds, self._start, self._crews % 2
+
+        class Kind:
+            def start(self, path: Path, options: EngineOptions, effort: Effort = Effort()) -> Engine:  # noqa: B008
+                kinds.append(kind)
+                return start(path, options)
+
+        return Kind()
+
+    def stop(self) -> None:
+        """See `Engines.stop`."""
+
+    def describe(self) -> list[dict[str, Any]]:
+        """See `Engines.describe`."""
+        return []
+
+    def states(self) -> list[EngineState]:
+        """See `Engines.states`."""
+        return []
+
+
+def test_both_precisions_are_answered_by_engines_of_one_kind(fakes: Fakes) -> None:
+    engines = Kinds(fakes)
+    tools = Tools(fakes.start, engines=engines)
+    run_check("demo-med", resolve(CheckOptions(quant="q8_0", **SOME)), tools)
+    assert engines.kinds == [1, 1]
 
 
 def test_a_comparison_finds_what_a_check_scored(fakes: Fakes) -> None:

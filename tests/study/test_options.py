@@ -137,15 +137,23 @@ OF_EVERY_MODEL = [one for one in OPTIONS if one.name not in _OF_OTHER_MODELS]
 def test_what_decides_the_result_changes_the_identity_and_nothing_else_does(
     one: Field[Any], home: Path, tmp_path: Path
 ) -> None:
-    few = {"tasks": ("demo-pharmacology",), "shots": (0,), "quant": "q6_k"}
+    few: dict[str, Any] = {"tasks": ("demo-pharmacology",), "shots": (0,), "quant": "q6_k"}
+    if one.name in ("engines", "cpus_per_engine", "gpus_per_engine"):
+        few["cluster"] = "ray"  # of which they are said
     known = about(one)
     other = known.example
     if known.decides == "nothing":
         type_ = without_none(get_type_hints(CompareOptions)[one.name])
-        other = {bool: not one.default, int: 2, Path: tmp_path}[type_]
+        other = {bool: not one.default, int: 2, Path: tmp_path, str: "ray"}[type_]
     assert other != one.default
     changed = identity(home, **{**few, one.name: other})
     assert (changed != identity(home, **few)) == (known.decides != "nothing")
+
+
+@pytest.mark.parametrize("name", ["engines", "cpus_per_engine", "gpus_per_engine"])
+def test_the_size_of_a_cluster_is_not_said_without_one(name: str) -> None:
+    with pytest.raises(UsageError, match=f"`{name}=` is said of a cluster, and none is named"):
+        resolve(CompareOptions(**{name: 1}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("one", [one for one in OPTIONS if about(one).decides == "as given"], ids=by_name)
