@@ -266,8 +266,8 @@ def compare(asked: _Pair) -> Run:
     """
     sides = asked.sides()
     options = resolve(asked, protocol=default_protocol(*sides))
-    with _resumable(asked.progress):
-        return run_comparison(*sides, options, tools_for(asked.progress))
+    with _resumable(asked.progress), _tools(asked.progress, options) as (tools, options):
+        return run_comparison(*sides, options, tools)
 
 
 @arguments_of(_Pair)
@@ -283,7 +283,9 @@ def plan(asked: _Pair) -> ComparisonCost:
     """
     sides = asked.sides()
     options = resolve(asked, protocol=default_protocol(*sides))
-    return plan_anywhere(*sides, options, tools_for(asked.progress))[0]
+    tools = tools_for(asked.progress)
+    _say_where(options, tools)
+    return plan_anywhere(*sides, options, tools)[0]
 
 
 @arguments_of(_Pairs)
@@ -299,9 +301,9 @@ def sweep(asked: _Pairs) -> Sweep:
     Raises:
         MedbenchError: as `compare`; the comparisons before it are kept.
     """
-    options, tools = resolve(asked), tools_for(asked.progress)
+    options = resolve(asked)
     wanted = each_once(_named(asked))
-    with _resumable(asked.progress):
+    with _resumable(asked.progress), _tools(asked.progress, options) as (tools, options):
         return run_sweep(wanted, options, agreed_to(wanted, options, tools))
 
 
@@ -329,7 +331,9 @@ def plan_sweep(asked: _Pairs) -> SweepCost:
     Raises:
         MedbenchError: as `sweep`.
     """
-    return plan_pairs(each_once(_named(asked)), resolve(asked), tools_for(asked.progress))
+    options, tools = resolve(asked), tools_for(asked.progress)
+    _say_where(options, tools)
+    return plan_pairs(each_once(_named(asked)), options, tools)
 
 
 def _named(asked: _Pairs) -> list[PairNames]:
@@ -354,8 +358,8 @@ def check(asked: _Model) -> ModelCheck:
         MedbenchError: as `compare`.
     """
     options = resolve(asked)
-    with _resumable(asked.progress):
-        return run_check(asked.model, options, tools_for(asked.progress))
+    with _resumable(asked.progress), _tools(asked.progress, options) as (tools, options):
+        return run_check(asked.model, options, tools)
 
 
 def import_questions(
@@ -627,6 +631,10 @@ def score_file(
     adapter_base: str | None = None,
     mmproj: str | Path | Mapping[str, str | Path] | None = None,
     vision_ln_post: VisionLnPost = "original",
+    cluster: str | None = None,
+    engines: int | None = None,
+    cpus_per_engine: int | None = None,
+    gpus_per_engine: int | None = None,
     progress: Progress | None = None,
 ) -> int:
     """`score_requests` from a file into a file, one JSON line a prompt; an interrupted one resumes.
@@ -639,6 +647,7 @@ def score_file(
         quant, special, chat_template, system_prompt: as in `score_requests`.
         offline, force, mode, threads, gpu_layers, adapter_base, mmproj, vision_ln_post, progress:
             likewise.
+        cluster, engines, cpus_per_engine, gpus_per_engine: as in `compare`.
 
     Returns:
         How many results there are.
@@ -659,6 +668,10 @@ def score_file(
             threads=threads,
             gpu_layers=gpu_layers,
             mmproj=mmproj,
+            cluster=cluster,
+            engines=engines,
+            cpus_per_engine=cpus_per_engine,
+            gpus_per_engine=gpus_per_engine,
         )
     )
     need_one_model(
@@ -668,21 +681,36 @@ def score_file(
         output = output_file(output)
     with (
         only_writer(output) if isinstance(output, Path) else nullcontext(),
-        open_model(
-            model,
-            start_engine,
-            quant=quant,
-            options=replace(options.engine, vision_ln_post=vision_ln_post),
-            adapter_base=adapter_base,
-            projector=options.projector("medical"),
-            offline=options.offline,
-            force=options.force,
-            progress=listener,
-            pictures=pictures_of(asked, requests),
-        ) as opened,
+        _tools(listener, options) as (tools, options),
     ):
-        told, special = as_asked(asked, opened.prepared, options.prompting("medical"), special=special)
-        write_scores(opened, told, output, special=special, source=requests, progress=listener)
+        start = start_engine if tools.engines is None else tools.engines.crew().start
+
+        def score() -> None:
+            with open_model(
+                model,
+                start,
+                quant=quant,
+                options=replace(options.engine, vision_ln_post=vision_ln_post),
+                adapter_base=adapter_base,
+                projector=options.projector("medical"),
+                offline=options.offline,
+                force=options.force,
+                progress=tools.progress,
+                pictures=pictures_of(asked, requests),
+                free=options.memory,
+            ) as opened:
+                told, control = as_asked(
+                    asked, opened.prepared, options.prompting("medical"), special=special
+                )
+                write_scores(opened, told, output, special=control, source=requests, progress=tools.progress)
+
+        try:
+            score()
+        except WorkerDied as error:
+            if tools.engines is None or not isinstance(output, Path):
+                raise
+            tools.progress.note(f"{error.message} What is left is scored elsewhere.")
+            score()
     return len(asked)
 
 
@@ -1094,6 +1122,37 @@ def run_reference(
             vision_tower=vision_tower,
             progress=progress,
         )
+
+
+def _say_where(options: ResolvedOptions, tools: Tools) -> None:
+    if options.cluster is not None:
+        tools.progress.note(
+            "The plan is that of one engine on this machine: on a cluster its time is divided by the engines, about, "
+            "and memory is that of the nodes."
+        )
+
+
+@contextmanager
+def _tools(progress: Progress | None, options: ResolvedOptions) -> Iterator[tuple[Tools, ResolvedOptions]]:
+    """What a study works with, on the cluster that was asked for if one was; and the options, which know its memory."""
+    tools = tools_for(progress)
+    if options.cluster is None:
+        yield tools, options
+        return
+    from medbench_local.cluster.connect import ClusterOptions  # without a cluster nothing of it is loaded
+    from medbench_local.cluster.open import open_cluster
+
+    wanted = ClusterOptions(
+        options.cluster, options.engines, options.cpus_per_engine, options.gpus_per_engine
+    )
+    from medbench_local.report.together import together
+
+    shown = together(tools.progress)
+    with (
+        open_cluster(wanted, home=options.home, progress=shown, force=options.force) as engines,
+        shown.showing(engines.states, lambda: engines.stopped),
+    ):
+        yield replace(tools, engines=engines, progress=shown), replace(options, memory=engines.memory)
 
 
 def tools_for(progress: Progress | None = None) -> Tools:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -37,6 +37,14 @@ class Asking(Progress, Protocol):
 
     def confirm(self, question: str) -> bool:
         """Whether to go on. Only a listener that somebody can answer has this."""
+
+
+@runtime_checkable
+class Showing(Progress, Protocol):
+    """A listener that can show a line that changes."""
+
+    def show(self, text: Callable[[], str]) -> AbstractContextManager[None]:
+        """Show what ``text`` gives, asked anew now and then, from any thread, for as long as the block runs."""
 
 
 def _ignore(amount: float, *, known: bool = False) -> None:

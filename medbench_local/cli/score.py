@@ -24,7 +24,20 @@ class LnPostName(str, Enum):
     paper = "paper"
 
 
-@takes(CompareOptions, "mode", "threads", "gpu_layers", "adapter_base", "mmproj", "offline", "force")
+@takes(
+    CompareOptions,
+    "mode",
+    "threads",
+    "gpu_layers",
+    "adapter_base",
+    "mmproj",
+    "offline",
+    "force",
+    "cluster",
+    "engines",
+    "cpus_per_engine",
+    "gpus_per_engine",
+)
 def score(
     model: Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=complete.models)],
     requests: Annotated[
@@ -96,6 +109,10 @@ def score(
         adapter_base=asked.adapter_base,
         mmproj=asked.mmproj,
         vision_ln_post=vision_ln_post.value,
+        cluster=asked.cluster,
+        engines=asked.engines,
+        cpus_per_engine=asked.cpus_per_engine,
+        gpus_per_engine=asked.gpus_per_engine,
         progress=listener,
     )
     if output is not None:

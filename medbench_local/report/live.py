@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TaskProgressColumn, TextColumn
 from rich.progress import (
     Progress as RichProgress,
 )
@@ -113,6 +115,16 @@ class _Speed(ProgressColumn):
         return Text(text, style="progress.data.speed")
 
 
+@dataclass(frozen=True)
+class _Changing:
+    """A text that is another one whenever it is drawn."""
+
+    text: Callable[[], str]
+
+    def __str__(self) -> str:
+        return plain(self.text())
+
+
 class LiveProgress:
     """Bars with speed and time left.
 
@@ -136,23 +148,38 @@ class LiveProgress:
     @contextmanager
     def step(self, label: str, *, total: float | None, unit: str) -> Iterator[Advance]:
         """See `medbench_local.progress.Progress.step`."""
+        pace = Pace(total)
+        with self._shown(label, total=total, unit=unit, pace=pace) as task:
+
+            def advance(amount: float, *, known: bool = False) -> None:
+                pace.advance(amount, known=known)
+                self._display.update(task, completed=pace.done)
+
+            yield advance
+
+    @contextmanager
+    def _shown(
+        self, description: str | _Changing, *, total: float | None, unit: str, pace: Pace
+    ) -> Iterator[TaskID]:
+        """A bar for as long as the block runs."""
         if self._open == 0:
             self._display.start()
         self._open += 1
-        pace = Pace(total)
-        task = self._display.add_task(label, total=total, unit=unit, pace=pace)
-
-        def advance(amount: float, *, known: bool = False) -> None:
-            pace.advance(amount, known=known)
-            self._display.update(task, completed=pace.done)
-
+        # What is shown is what a description is as text, asked for whenever it is drawn.
+        task = self._display.add_task(description, total=total, unit=unit, pace=pace)  # type: ignore[arg-type]
         try:
-            yield advance
+            yield task
         finally:
             self._display.remove_task(task)
             self._open -= 1
             if self._open == 0:
                 self._display.stop()
+
+    @contextmanager
+    def show(self, text: Callable[[], str]) -> Iterator[None]:
+        """See `medbench_local.progress.Showing.show`."""
+        with self._shown(_Changing(text), total=None, unit="", pace=Pace(None)):
+            yield
 
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""
@@ -191,9 +218,33 @@ class PlainProgress:
         if pace.seconds >= 1:
             self.note(f"{label}: {amount(pace.done, unit)} in {duration(pace.seconds)}")
 
+    @contextmanager
+    def show(self, text: Callable[[], str]) -> Iterator[None]:
+        """See `medbench_local.progress.Showing.show`."""
+        with _now_and_then(lambda: self.note(text()), _SECONDS_BETWEEN_LINES):
+            yield
+
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""
         self._console.print(plain(self._worded(text)), markup=False)
+
+
+@contextmanager
+def _now_and_then(act: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Act in another thread after so many seconds, again and again, until the block ends."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class NotebookProgress:
@@ -223,6 +274,13 @@ class NotebookProgress:
             yield advance
         finally:
             self._show("")
+
+    @contextmanager
+    def show(self, text: Callable[[], str]) -> Iterator[None]:
+        """See `medbench_local.progress.Showing.show`."""
+        with _now_and_then(lambda: self._show(plain(text())), 2 * _SECONDS_BETWEEN_CHANGES):
+            yield
+        self._show("")
 
     def note(self, text: str) -> None:
         """See `medbench_local.progress.Progress.note`."""

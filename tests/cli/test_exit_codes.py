@@ -153,7 +153,7 @@ def test_what_is_ended_from_outside_says_how_to_resume_and_leaves_nothing_held(
         time.sleep(0.02)
     process.send_signal(number)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "to resume" in said
     assert "medbench-local compare demo-med demo-base" in said
     assert not (place / "run" / ".lock.json").exists()

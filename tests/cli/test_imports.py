@@ -38,7 +38,7 @@ pathlib.Path("loaded.json").write_text(json.dumps(loaded))
 MAIN = "from medbench_local.cli.main import main; main(sys.argv[1:])"
 
 
-ENGINES = ("llama_cpp", "torch", "transformers", "matplotlib")
+ENGINES = ("llama_cpp", "torch", "transformers", "matplotlib", "ray")
 SLOW = (*ENGINES, "scipy", "pyarrow", "httpx2", "httpx", "gguf", "jinja2", "sentencepiece")
 """What a comparison that is only found again, and a list, can do without."""
 
@@ -89,6 +89,20 @@ def test_a_finished_run_is_found_without_what_computes(command: Command, home: P
     words = ["compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--limit", "5", "--shots", "0"]
     assert command(*words).code == 0
     assert _loaded(MAIN, *words, heavy=SLOW) == []
+
+
+CLUSTER = ("ray", "medbench_local.cluster")
+
+
+@pytest.mark.parametrize("more", ["--yes", "--dry-run"])
+def test_without_a_cluster_nothing_of_it_is_loaded(home: Path, more: str) -> None:
+    words = ["compare", "demo-med", "demo-base", "--tasks", "demo-anatomy", "--limit", "5", "--shots", "0"]
+    assert not set(CLUSTER) & set(_loaded(MAIN, *words, more, heavy=CLUSTER))
+
+
+def test_what_a_cluster_may_be_is_known_without_ray(home: Path) -> None:
+    assert _loaded(MAIN, "compare", "--help", heavy=CLUSTER) == []
+    assert _loaded("import medbench_local.cluster.connect", heavy=CLUSTER) == ["medbench_local.cluster"]
 
 
 def test_the_watch_sees_the_engine(home: Path) -> None:
