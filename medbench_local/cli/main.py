@@ -94,7 +94,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if argv is None else argv)
     with _ended_in_order() if argv is None else nullcontext():  # a program that calls this keeps its own way
         code = _run(words)
+        if argv is None:
+            code = _written(code, words)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _written(code: object, words: Sequence[str]) -> object:
+    """Write what is still in the buffers; what cannot be written is let go.
+
+    Python would try again at its end, say so in its own words, and end with a code of its own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            if not code and stream is sys.stdout:
+                code = report(error, words)
+            with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+        except ValueError:  # it is closed
+            continue
+    return code
 
 
 def _run(words: Sequence[str]) -> object:

@@ -138,8 +138,12 @@ def test_models_with_long_names_stay_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [("tasks", "list", "--json"), ("models", "list"), ("--version",)])
-def test_a_full_disk_behind_stdout(words: tuple[str, ...]) -> None:
+def test_a_full_disk_behind_stdout(
+    words: tuple[str, ...], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("w") as full:
         ended = started(*words, stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode == 2
