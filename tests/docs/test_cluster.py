@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,17 @@ def test_the_batch_script_starts_the_head_then_the_others_then_the_sweep(tmp_pat
         ["bash", str(script)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+    until = time.monotonic() + 20
+    lines: list[str] = []
+    while sum(" ray start " in line for line in lines) < 3 and time.monotonic() < until:
+        lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()  # nodes start in the background
+        time.sleep(0.01)
     said = [line.partition(" | ")[0] for line in lines]
     assert said.count("n1 ray status --address=n1:21234") == 2
     starts = [line for line in said if " ray start " in line]
-    assert starts[0] == "n1 ray start --block --num-cpus=32 --head --port=21234"
-    assert sorted(starts[1:]) == [
-        f"{n} ray start --block --num-cpus=32 --address=n1:21234" for n in ("n2", "n3")
+    assert sorted(starts) == [
+        "n1 ray start --block --num-cpus=32 --head --port=21234",
+        *(f"{n} ray start --block --num-cpus=32 --address=n1:21234" for n in ("n2", "n3")),
     ]
     (sweep,) = [line for line in said if "medbench-local" in line]
     assert sweep.startswith("n1 medbench-local sweep --all --yes --cluster n1:21234 --engines 12 ")
