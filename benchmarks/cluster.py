@@ -272,8 +272,8 @@ def simulated(engines: int, rate: float, scale: float, pairs: int) -> dict[str, 
     protocol = Protocol.model_validate(protocol.model_copy(update={"selection": search}).model_dump())
     leases: list[Any] = []
 
-    def effort_of(plan: Any, seat: Any, tokens: float, *, gpu: bool) -> Effort:
-        del plan, seat, gpu
+    def effort_of(plan: Any, seat: Any, tokens: float) -> Effort:
+        del plan, seat
         return Effort(tokens / rate, LOADING)
 
     with tempfile.TemporaryDirectory() as name:

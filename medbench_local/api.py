@@ -1141,12 +1141,11 @@ def _tools(progress: Progress | None, options: ResolvedOptions) -> Iterator[tupl
         return
     from medbench_local.cluster.connect import ClusterOptions  # without a cluster nothing of it is loaded
     from medbench_local.cluster.open import open_cluster
+    from medbench_local.report.together import together
 
     wanted = ClusterOptions(
         options.cluster, options.engines, options.cpus_per_engine, options.gpus_per_engine
     )
-    from medbench_local.report.together import together
-
     shown = together(tools.progress)
     with (
         open_cluster(wanted, home=options.home, progress=shown, force=options.force) as engines,

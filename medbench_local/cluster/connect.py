@@ -247,7 +247,7 @@ def _how(asked: ClusterOptions) -> dict[str, Any]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "medbench-local"}
     if asked.address != "ray":
         return {"address": asked.address, **quiet}
-    # Ray has no lock on its doors: it is bound to this machine, where nobody else reaches it.
+    # Bound to this machine, where no other one reaches it; see also `_token`.
     return {
         "address": "local",
         "num_cpus": max(default_threads(), (asked.engines or 1) * (asked.cpus or 1)),

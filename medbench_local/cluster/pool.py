@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from medbench_local.engine.several import Effort
-from medbench_local.errors import CancelledError, EngineError
+from medbench_local.engine.several import Effort, being_stopped
+from medbench_local.errors import EngineError
 
 State = Literal["starting", "idle", "busy", "refused"]
 
@@ -227,7 +227,7 @@ class Pool:
             CancelledError: it is being stopped.
         """
         if self.stopped:
-            raise CancelledError("The work is being stopped.", advice="What was finished is kept.")
+            raise being_stopped()
 
     def kinds(self) -> Sequence[str]:
         """The kinds of the engines that are there, one for each; of those that were, while all are on their way."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -227,12 +227,12 @@ class RayEngines:
             try:
                 return self._loaded(slot, model)
             except BaseException as error:
-                elsewhere = _is_of_the_node(error) and self.pool.unfit(slot, model, kind)
+                elsewhere = error if _is_of_the_node(error) and self.pool.unfit(slot, model, kind) else None
                 self.pool.give_back(slot, turn)
-                if not elsewhere:
+                if elsewhere is None:
                     raise
                 self._progress.note(
-                    f"{slot.name} cannot load {path.name}: {_said(error)} It goes to another engine."
+                    f"{slot.name} cannot load {path.name}: {elsewhere.message} It goes to another engine."
                 )
 
     def _bring_up(self, slot: Slot) -> None:
@@ -417,13 +417,9 @@ class _Crew:
                 )
 
 
-def _is_of_the_node(error: BaseException) -> bool:
+def _is_of_the_node(error: BaseException) -> TypeGuard[MedbenchError]:
     """Whether another node may do what this one cannot: no memory, no room on its disk, a broken transfer."""
     return isinstance(error, MedbenchError) and not isinstance(error, CancelledError | WorkerDied)
-
-
-def _said(error: BaseException) -> str:
-    return error.message if isinstance(error, MedbenchError) else str(error)
 
 
 def _pieces(actor: Any, pack: Pack) -> Iterator[tuple[str, Any]]:

@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from medbench_local.engine.base import Engine, EngineOptions
+from medbench_local.errors import CancelledError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def being_stopped() -> CancelledError:
+    """What ends everything that waits, or goes on, once all work is to end."""
+    return CancelledError("The work is being stopped.", advice="What was finished is kept.")
 
 
 @dataclass(frozen=True)

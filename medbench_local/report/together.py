@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from medbench_local.engine.several import EngineState
-from medbench_local.errors import CancelledError
+from medbench_local.engine.several import EngineState, being_stopped
 from medbench_local.progress import Advance, Asking, Progress, Showing
 from medbench_local.report.live import Pace, amount, duration
 
@@ -82,7 +81,7 @@ class TogetherProgress:
             CancelledError: it was.
         """
         if self._stopped():
-            raise CancelledError("The work is being stopped.", advice="What was finished is kept.")
+            raise being_stopped()
 
     def note(self, text: str) -> None:
         """See `Progress.note`."""

@@ -72,11 +72,6 @@ class ModelAnswers:
             if cell.key in cells:
                 self.found[cell.key] = self._answer(session, cell, prompt_style)
 
-    @property
-    def looked_over(self) -> bool:
-        """Whether it is known what there is to do."""
-        return bool(self._prompts)
-
     def tokens(self, key: CellKey) -> float:
         """Tokens that a cell takes at most, about; once all cells were looked over."""
         return self._prompts[key] * self._lengths[key]

@@ -9,8 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from medbench_local.engine.several import Crew, Effort, Engines
-from medbench_local.errors import CancelledError
+from medbench_local.engine.several import Crew, Effort, Engines, being_stopped
 from medbench_local.scoring.answers import Meter
 from medbench_local.scoring.session import ModelSession, StartEngine
 from medbench_local.study.loaded_models import Seat
@@ -63,9 +62,7 @@ class Turns:
             for lock in locks:
                 while not lock.acquire(timeout=_LOOK):
                     if engines.stopped:
-                        raise CancelledError(
-                            "The work is being stopped.", advice="What was finished is kept."
-                        )
+                        raise being_stopped()
                 held.callback(lock.release)
             with self._one:
                 before = not self._had.isdisjoint(things)

@@ -77,10 +77,10 @@ def seconds_of(plan: Plan, done: Container[CellKey], *, gpu: bool) -> dict[CellK
     return found
 
 
-def effort_of(plan: Plan, seat: Seat, tokens: float, *, gpu: bool) -> Effort:
+def effort_of(plan: Plan, seat: Seat, tokens: float) -> Effort:
     """How much it is to read so many tokens, and to load the model before."""
     weights = read_gguf_header(file_of(plan, seat).path).asked
-    return Effort(tokens * weights / FASTEST[gpu], _seconds(plan, seat))
+    return Effort(tokens * weights / FASTEST[False], _seconds(plan, seat))
 
 
 def file_of(plan: Plan, seat: Seat) -> GgufFile:

@@ -273,15 +273,12 @@ class _Steps:
             return
         meter = Meter(into=self._work.meter)
         # What comes before all answers goes first: until then nobody knows which cells are the longest.
-        tokens = self._tokens(seat, cells) if cells else inf
-        effort = effort_of(self._plan, seat, tokens, gpu=False)
+        answers = self._answers[seat.role]
+        tokens = sum(answers.tokens(key) for key in cells) if cells else inf
+        effort = effort_of(self._plan, seat, tokens)
         # What one engine cannot do may be the engine's fault, so that another one tries.
         elsewhere = Restarts(max(self._plan.options.retries, 1), self._work.tools.progress, meter)
         elsewhere.run(lambda: models.visit(seat, meter, effort, cells), work_with)
-
-    def _tokens(self, seat: Seat, cells: Sequence[CellKey]) -> float:
-        answers = self._answers[seat.role]
-        return sum(answers.tokens(key) for key in cells) if answers.looked_over else 0.0
 
     def _share_prompts(self, session: ModelSession, cells: Sequence[CellKey]) -> None:
         """The base model is asked with the prompts that were chosen for the medical model."""
