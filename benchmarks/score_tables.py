@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.selection.result import Evaluate, Questions
+from medbench_local.selection.result import Evaluate, Outcomes, Questions
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,20 @@ class Table:
         candidates: the grid, in evaluation order.
         correct: (candidates, questions), all results.
         truth: (candidates,) accuracy on questions without number.
+        margins: (candidates, questions), above 0 where correct.
     """
 
     candidates: tuple[Candidate, ...]
     correct: NDArray[np.bool_]
     truth: NDArray[np.float64]
+    margins: NDArray[np.float64]
 
     @property
     def evaluate(self) -> Evaluate:
         """The callback that a search takes."""
 
-        def look_up(candidate: int, questions: Questions) -> NDArray[np.bool_]:
-            return np.asarray(self.correct[candidate, questions])
+        def look_up(candidate: int, questions: Questions) -> Outcomes:
+            return Outcomes(self.correct[candidate, questions], self.margins[candidate, questions])
 
         return look_up
 
@@ -156,5 +158,6 @@ def score_table(
             for j in range(demonstrations)
         ),
         correct=(latent > 0).reshape(f * d, q),
+        margins=latent.reshape(f * d, q),
         truth=norm.cdf(levels / scale).mean(axis=2).ravel(),
     )

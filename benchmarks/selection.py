@@ -24,7 +24,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -44,6 +44,7 @@ from medbench_local.prompts.rendering import render
 from medbench_local.selection import Selection, exhaustive, racing
 from medbench_local.selection.costs import Costs
 from medbench_local.selection.guaranteed import SMALL
+from medbench_local.selection.result import Evaluate, Outcomes
 from medbench_local.study.prompt_search import asking_costs
 from medbench_local.tasks.load import load_task
 from medbench_local.tasks.question import Question, Task
@@ -185,7 +186,7 @@ def _validation(task: Task) -> list[Question]:
 def laptop(
     protocol: Protocol,
     table: Table,
-    evaluate: Callable[..., NDArray[np.bool_]],
+    evaluate: Evaluate,
     seed: int,
     costs: Costs | None = None,
 ) -> Selection:
@@ -217,7 +218,7 @@ class Meter:
         self._done = np.zeros(table.correct.shape, dtype=np.bool_)
         self._prefix = -1
 
-    def evaluate(self, candidate: int, questions: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def evaluate(self, candidate: int, questions: NDArray[np.intp]) -> Outcomes:
         """The search's callback."""
         same = int(self.tokens.same[candidate])
         fresh = questions[~self._done[same, questions]]
@@ -228,7 +229,7 @@ class Meter:
                 self._prefix = same
             self.decoded += int(self.tokens.question[same, fresh].sum())
             self._done[same, fresh] = True
-        return np.asarray(self.table.correct[candidate, questions])
+        return self.table.evaluate(candidate, questions)
 
 
 def varied(rng: np.random.Generator) -> Scenario:
@@ -384,6 +385,7 @@ def _table_for(counts: TaskTokens, scenario: Scenario, rng: np.random.Generator)
         drawn,
         candidates=counts.candidates,
         correct=drawn.correct[counts.same],
+        margins=drawn.margins[counts.same],
         truth=drawn.truth[counts.same],
     )
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,12 +100,14 @@ class Grid:
         n: number of candidates.
         offset: (candidates,) number of the format plus number of the demonstration set.
         levels: number of formats or of demonstration sets, whichever there are fewer of.
+        formats: (candidates,) number of the format.
     """
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         formats = _levels([candidate.format for candidate in candidates])
         demonstrations = _levels([candidate.demonstrations for candidate in candidates])
         self.n = len(candidates)
+        self.formats = formats
         self._designs = [_design(levels) for levels in (formats, demonstrations)]
         self._designs.append(np.eye(self.n))
         self._useful = [1 < design.shape[1] < self.n for design in self._designs[:2]] + [True]
@@ -122,14 +125,29 @@ class Grid:
         """Those of the effects that several candidates share: formats, demonstration sets."""
         return self.designs[:-1]
 
-    def estimate(self, correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Estimate:
-        """Predict every candidate's accuracy over all questions.
+    def on_others(self, values: Matrix, scored: NDArray[np.bool_]) -> Estimate:
+        """Predict every candidate's accuracy on questions like these, of which there is no end.
+
+        Arguments as of `estimate`.
+        """
+        *_, effects, uncertainty = self._fitted(values, scored)
+        return Estimate(effects, uncertainty, scored.shape[1])
+
+    def estimate(self, values: NDArray[Any], scored: NDArray[np.bool_]) -> Estimate:
+        """Predict every candidate's accuracy over all of these questions.
 
         Args:
-            correct: (candidates, questions), correctness where scored.
+            values: (candidates, questions), correctness where scored, or a value on the same scale.
             scored: same shape; at least one pair.
         """
-        groups = _groups(correct, scored)
+        groups, inverses, residual, effects, uncertainty = self._fitted(values, scored)
+        return self._whole_set(groups, inverses, residual, effects, uncertainty, scored.shape[1])
+
+    def _fitted(
+        self, values: NDArray[Any], scored: NDArray[np.bool_]
+    ) -> tuple[list[_Group], list[Matrix], Matrix, Matrix, Matrix]:
+        """The groups with their inverse covariances, the residual covariance, and the candidates' levels with theirs."""
+        groups = _groups(values, scored)
         residual = self._residual_covariance(groups)
         precision = np.zeros((self.n, self.n))
         weighted = np.zeros(self.n)
@@ -141,7 +159,7 @@ class Grid:
             weighted[group.members] += group.size * (inverse @ group.means)
             inverses.append(inverse)
         effects, uncertainty = self._effects(precision, weighted)
-        return self._whole_set(groups, inverses, residual, effects, uncertainty, scored.shape[1])
+        return groups, inverses, residual, effects, uncertainty
 
     def _residual_covariance(self, groups: Sequence[_Group]) -> Matrix:
         """Covariance between candidates of one question's results, given the candidates' own levels."""
@@ -240,10 +258,10 @@ def groups_of(scored: NDArray[np.bool_]) -> list[tuple[NDArray[np.intp], NDArray
     return [(np.flatnonzero(scored[:, questions[0]]), questions) for questions in grouped]
 
 
-def _groups(correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> list[_Group]:
+def _groups(all_values: NDArray[Any], scored: NDArray[np.bool_]) -> list[_Group]:
     groups = []
     for members, questions in groups_of(scored):
-        values = correct[np.ix_(members, questions)].astype(np.float64)
+        values = all_values[np.ix_(members, questions)].astype(np.float64)
         means = values.mean(axis=1)
         groups.append(_Group(members, means, values - means[:, None], len(questions)))
     return groups

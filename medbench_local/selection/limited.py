@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from medbench_local.selection.costs import Costs
 from medbench_local.selection.grid import Grid
+from medbench_local.selection.margins import margin_values
 from medbench_local.selection.result import Questions, Rung, Selection
 from medbench_local.selection.score_table import ScoreTable
 
@@ -63,9 +64,12 @@ def limited(
     grid = Grid(table.candidates)
     order = _first_rung(table, grid, costs.order(seed), limit, costs)
     for rung in range(table.n_questions + _RUNGS):
-        estimate = grid.estimate(table.correct, table.scored)
+        values = margin_values(table.margins, table.correct, table.scored, grid.formats)
+        estimate = grid.on_others(values, table.scored)
         winner = estimate.best(np.asarray(table.scored.any(axis=1)))
-        chances, behind = estimate.outlook(winner)
+        _, behind = estimate.outlook(winner)
+        whole = grid.estimate(table.correct, table.scored)
+        chances = whole.chances()
         sure = 1 - chances[winner] <= error_rate or (enough is not None and behind <= enough)
         if limit <= table.prompts or sure:
             break
@@ -75,7 +79,7 @@ def limited(
     return table.select(
         "racing",
         winner,
-        estimate.mean,
+        whole.mean,
         error_bound=0.0 if table.certain(winner) else 1.0,
         error_estimate=None if table.certain(winner) else 1.0 - float(chances[winner]),
     )

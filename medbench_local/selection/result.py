@@ -12,8 +12,29 @@ from numpy.typing import NDArray
 from medbench_local.prompts.prompt import Candidate
 
 Questions = NDArray[np.intp]
-Evaluate = Callable[[int, Questions], NDArray[np.bool_]]
-"""Scores a candidate (by index) on validation questions (indices, in this order): which ones are correct."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What a candidate answered.
+
+    Attributes:
+        correct: (questions,) which ones it has right.
+        margins: (questions,) log-probability of the right option minus that of the best other one, in nats; nan where
+            options have none, as where a text was generated or a prompt did not fit.
+    """
+
+    correct: NDArray[np.bool_]
+    margins: NDArray[np.float64]
+
+    @classmethod
+    def without_margins(cls, correct: NDArray[np.bool_]) -> Outcomes:
+        """Right and wrong alone."""
+        return cls(correct, np.full(correct.shape, np.nan))
+
+
+Evaluate = Callable[[int, Questions], Outcomes]
+"""Scores a candidate (by index) on validation questions (indices, in this order)."""
 
 Method = Literal["exhaustive", "racing"]
 

@@ -17,6 +17,7 @@ class ScoreTable:
     Attributes:
         scored: (candidates, questions), which pairs have been scored.
         correct: same shape, which of them were answered correctly.
+        margins: same shape, by how much; nan where that is not known.
     """
 
     def __init__(self, evaluate: Evaluate, candidates: Sequence[Candidate], n_questions: int) -> None:
@@ -29,6 +30,7 @@ class ScoreTable:
         shape = (len(self.candidates), n_questions)
         self.scored: NDArray[np.bool_] = np.zeros(shape, dtype=np.bool_)
         self.correct: NDArray[np.bool_] = np.zeros(shape, dtype=np.bool_)
+        self.margins: NDArray[np.float64] = np.full(shape, np.nan)
         self.rungs: list[Rung] = []
 
     @property
@@ -50,10 +52,12 @@ class ScoreTable:
         """Score ``candidate`` on those of ``questions`` that are still open; how many these were."""
         wanted = questions[~self.scored[candidate, questions]]
         if wanted.size:
-            outcome = np.asarray(self._evaluate(candidate, wanted), dtype=np.bool_)
-            if outcome.shape != wanted.shape:
-                raise ValueError(f"`evaluate` gave {outcome.shape} results for {wanted.shape} questions.")
-            self.correct[candidate, wanted] = outcome
+            outcomes = self._evaluate(candidate, wanted)
+            for found in (outcomes.correct, outcomes.margins):
+                if found.shape != wanted.shape:
+                    raise ValueError(f"`evaluate` gave {found.shape} results for {wanted.shape} questions.")
+            self.correct[candidate, wanted] = outcomes.correct
+            self.margins[candidate, wanted] = outcomes.margins
             self.scored[candidate, wanted] = True
         return int(wanted.size)
 

@@ -34,7 +34,7 @@ METHOD = "0.1.0"
 """The release whose prompts and statistics these are. It stands in the identity of a run, not the version, so that a
 release that changes neither finds the runs of those before; to be raised with either."""
 
-SEARCH = 2
+SEARCH = 3
 """Of the search that does not ask everything. It stands in the identity of runs that make one; to be raised when such
 a search asks other prompts, or finds another winner, than before."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.selection import exhaustive
+from medbench_local.selection.result import Outcomes
 from tests.selection.grids import candidates_of
 
 Correct = NDArray[np.bool_]
@@ -28,7 +29,9 @@ def strict_maximum(correct: Correct) -> int:
 
 @given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 8))))
 def test_the_first_of_the_best_wins(correct: Correct) -> None:
-    found = exhaustive(lambda c, q: correct[c, q], candidates_of(len(correct)), correct.shape[1])
+    found = exhaustive(
+        lambda c, q: Outcomes.without_margins(correct[c, q]), candidates_of(len(correct)), correct.shape[1]
+    )
     assert found.winner == strict_maximum(correct)
     assert found.prompts_scored == found.prompts_exhaustive == correct.size
     assert [score.correct for score in found.scores] == correct.sum(axis=1).tolist()
@@ -41,9 +44,9 @@ def test_the_first_of_the_best_wins(correct: Correct) -> None:
 def test_candidates_are_scored_in_evaluation_order() -> None:
     calls: list[tuple[int, list[int]]] = []
 
-    def evaluate(candidate: int, questions: NDArray[np.intp]) -> Correct:
+    def evaluate(candidate: int, questions: NDArray[np.intp]) -> Outcomes:
         calls.append((candidate, questions.tolist()))
-        return np.zeros(len(questions), dtype=np.bool_)
+        return Outcomes.without_margins(np.zeros(len(questions), dtype=np.bool_))
 
     found = exhaustive(evaluate, candidates_of(3), 4)
     assert calls == [(index, [0, 1, 2, 3]) for index in range(3)]
@@ -53,8 +56,10 @@ def test_candidates_are_scored_in_evaluation_order() -> None:
 
 def test_impossible_arguments() -> None:
     with pytest.raises(ValueError, match="candidates"):
-        exhaustive(lambda c, q: np.ones(len(q), dtype=np.bool_), (), 3)
+        exhaustive(lambda c, q: Outcomes.without_margins(np.ones(len(q), dtype=np.bool_)), (), 3)
     with pytest.raises(ValueError, match="n_questions"):
-        exhaustive(lambda c, q: np.ones(len(q), dtype=np.bool_), candidates_of(2), 0)
+        exhaustive(
+            lambda c, q: Outcomes.without_margins(np.ones(len(q), dtype=np.bool_)), candidates_of(2), 0
+        )
     with pytest.raises(ValueError, match="results"):
-        exhaustive(lambda c, q: np.ones(1, dtype=np.bool_), candidates_of(2), 3)
+        exhaustive(lambda c, q: Outcomes.without_margins(np.ones(1, dtype=np.bool_)), candidates_of(2), 3)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.score_tables import SCENARIOS, Scenario, Table, score_table
 from medbench_local.selection import Selection, exhaustive, racing
 from medbench_local.selection.guaranteed import SMALL
+from medbench_local.selection.result import Outcomes
 from tests.selection.grids import candidates_of
 
 Correct = NDArray[np.bool_]
@@ -25,13 +26,13 @@ class Once:
         self.asked = np.zeros(correct.shape, dtype=np.bool_)
         self.log: list[tuple[int, list[int]]] = []
 
-    def __call__(self, candidate: int, questions: NDArray[np.intp]) -> Correct:
+    def __call__(self, candidate: int, questions: NDArray[np.intp]) -> Outcomes:
         assert questions.size
         assert len(set(questions.tolist())) == len(questions)
         assert not self.asked[candidate, questions].any()
         self.asked[candidate, questions] = True
         self.log.append((candidate, questions.tolist()))
-        return np.asarray(self.correct[candidate, questions])
+        return Outcomes.without_margins(self.correct[candidate, questions])
 
 
 def check_bookkeeping(found: Selection, table: Once) -> None:
