@@ -146,7 +146,7 @@ class Grid:
     def _fitted(
         self, values: NDArray[Any], scored: NDArray[np.bool_]
     ) -> tuple[list[_Group], list[Matrix], Matrix, Matrix, Matrix]:
-        """The groups with their inverse covariances, the residual covariance, and the candidates' levels with theirs."""
+        """The groups, their inverse covariances, the residual covariance, and the candidates' levels with theirs."""
         groups = _groups(values, scored)
         residual = self._residual_covariance(groups)
         precision = np.zeros((self.n, self.n))

@@ -4,9 +4,9 @@ An answer is right where the right option's log-probability is above the best ot
 tells a narrow miss from a hopeless one, and so tells candidates apart on fewer questions: where margins are normal, the
 mean of what is compared here is known from about 60 % of the questions that right and wrong need.
 
-Formats differ in how sharp a model's answers are and in what they do to its liking for a letter. So that neither decides
-who is ahead, a margin counts in units of its format's own spread, and only close to the border: `_WIDTH` of these units
-to either side, beyond which right is right and wrong is wrong.
+Formats differ in how sharp a model's answers are and in what they do to its liking for a letter. So that neither
+decides who is ahead, a margin counts in units of its format's own spread, and only close to the border: `_WIDTH` of
+these units to either side, beyond which right is right and wrong is wrong.
 """
 
 from __future__ import annotations

@@ -6,16 +6,21 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from benchmarks.score_tables import SCENARIOS, Scenario, Table, score_table
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.selection import Selection, exhaustive, racing
-from medbench_local.selection.result import Outcomes
+from medbench_local.selection.result import Evaluate, Outcomes
 from medbench_local.selection.shrink import _PARTS, _posterior, estimated_gain
 from tests.selection.grids import candidates_of
 
 EQUAL = Scenario(formats=0, demonstrations=0, interaction=0)
+
+
+def asked(correct: NDArray[np.bool_]) -> Evaluate:
+    return lambda candidate, questions: Outcomes.without_margins(correct[candidate, questions])
 
 
 def one_better(points: float, rng: np.random.Generator, *, questions: int) -> Table:
@@ -24,7 +29,8 @@ def one_better(points: float, rng: np.random.Generator, *, questions: int) -> Ta
     correct, truth = table.correct.copy(), table.truth.copy()
     correct[55] |= rng.random(questions) < points / 55
     truth[55] += points / 100
-    return Table(table.candidates, correct, truth)
+    far = np.abs(table.margins)
+    return Table(table.candidates, correct, truth, np.where(correct, far, -far))
 
 
 def searched(table: Table, method: str) -> Selection:
@@ -72,12 +78,7 @@ def test_the_estimate_is_nearer_to_the_truth_than_the_lead(method: str, scenario
 def test_the_default_gains_nothing_over_itself() -> None:
     correct = np.zeros((12, 30), dtype=np.bool_)
     correct[0] = True
-    assert (
-        estimated_gain(
-            exhaustive(lambda c, q: Outcomes.without_margins(correct[c, q]), candidates_of(12), 30)
-        )
-        == 0.0
-    )
+    assert estimated_gain(exhaustive(asked(correct), candidates_of(12), 30)) == 0.0
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (2, 1), (1, 5), (7, 1), (3, 2)])
@@ -96,9 +97,7 @@ def test_all_answers_alike_is_no_trouble() -> None:
         correct = np.full((6, 5), value)
         correct[3] = True
         candidates = tuple(Candidate(format, seed) for format in (None, 1, 2) for seed in (0, 1))
-        assert np.isfinite(
-            estimated_gain(exhaustive(lambda c, q: Outcomes.without_margins(correct[c, q]), candidates, 5))
-        )  # noqa: B023
+        assert np.isfinite(estimated_gain(exhaustive(asked(correct), candidates, 5)))
 
 
 def test_the_posterior_mean_is_the_integral() -> None:
