@@ -95,7 +95,9 @@ class SelectionSettings(StrictModel):
         "winner is then the best estimate. Up to 48 questions are raced to the end all the same. null: no limit.",
     )
     max_prompts: Count | None = Field(
-        default=None, description="racing: most prompts scored in one search. null: no limit."
+        default=None,
+        description="racing: most prompts scored in one search of more than 48 questions; up to 48 are raced to the end "
+        "all the same. null: no limit.",
     )
     enough: Share | None = Field(
         default=None,

@@ -133,6 +133,18 @@ class Grid:
         *_, effects, uncertainty = self._fitted(values, scored)
         return Estimate(effects, uncertainty, scored.shape[1])
 
+    def on_these(self, others: Estimate, correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Estimate:
+        """What is known of accuracies over all of these questions, right and wrong, where margins tell the levels.
+
+        Args:
+            others: `on_others`.
+            correct, scored: as of `estimate`.
+        """
+        *_, residual, _, _ = self._fitted(correct, scored)
+        left = np.sqrt(1 - scored.mean(axis=1))
+        luck = residual * np.outer(left, left) / others.n_questions
+        return Estimate(others.mean, others.covariance + luck, others.n_questions)
+
     def estimate(self, values: NDArray[Any], scored: NDArray[np.bool_]) -> Estimate:
         """Predict every candidate's accuracy over all of these questions.
 

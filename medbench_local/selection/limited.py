@@ -28,7 +28,7 @@ from medbench_local.selection.margins import margin_values
 from medbench_local.selection.result import Questions, Rung, Selection
 from medbench_local.selection.score_table import ScoreTable
 
-_FIRST_SHARE = 0.13
+_FIRST_SHARE = 0.2
 """Share of the limit that goes to the first rung."""
 _FIRST_PARTS = 10
 """Most parts into which the first rung's questions are divided among the demonstration sets."""
@@ -68,8 +68,7 @@ def limited(
         estimate = grid.on_others(values, table.scored)
         winner = estimate.best(np.asarray(table.scored.any(axis=1)))
         _, behind = estimate.outlook(winner)
-        whole = grid.estimate(table.correct, table.scored)
-        chances = whole.chances()
+        chances = grid.on_these(estimate, table.correct, table.scored).chances()
         sure = 1 - chances[winner] <= error_rate or (enough is not None and behind <= enough)
         if limit <= table.prompts or sure:
             break
@@ -79,7 +78,7 @@ def limited(
     return table.select(
         "racing",
         winner,
-        whole.mean,
+        grid.estimate(table.correct, table.scored).mean,
         error_bound=0.0 if table.certain(winner) else 1.0,
         error_estimate=None if table.certain(winner) else 1.0 - float(chances[winner]),
     )

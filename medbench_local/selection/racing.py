@@ -47,7 +47,7 @@ def racing(
             the search ends early once the estimated probability of another winner is at most this.
         max_fraction: most prompts scored, as a share of the exhaustive search's; None for no limit. Sets of up
             to `SMALL` questions are not limited by it.
-        max_prompts: most prompts scored, one for each candidate at least; None for no limit.
+        max_prompts: most prompts scored, one for each candidate at least; None for no limit. Nor by this.
         enough: under a limit, the search ends early once the winner is expected to be behind the best candidate by
             at most this accuracy, a fraction; None: it goes on.
         costs: what asking costs, which decides what is asked, never who is ahead; None: all costs the same.
@@ -74,6 +74,6 @@ def most_prompts(
     limit = full
     if max_fraction is not None and n_questions > SMALL:
         limit = min(limit, int(max_fraction * full))
-    if max_prompts is not None:
+    if max_prompts is not None and n_questions > SMALL:
         limit = min(limit, max_prompts)
     return min(full, max(limit, n_candidates))
