@@ -134,16 +134,17 @@ class Grid:
         return Estimate(effects, uncertainty, scored.shape[1])
 
     def on_these(self, others: Estimate, correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Estimate:
-        """What is known of accuracies over all of these questions, right and wrong, where margins tell the levels.
+        """Predict every candidate's accuracy over all of these questions, where its level is known from elsewhere.
 
         Args:
-            others: `on_others`.
+            others: `on_others`, of values that tell levels better than right and wrong do.
             correct, scored: as of `estimate`.
+
+        Returns:
+            Of right and wrong: known where all of a candidate was scored, whatever ``others`` says.
         """
-        *_, residual, _, _ = self._fitted(correct, scored)
-        left = np.sqrt(1 - scored.mean(axis=1))
-        luck = residual * np.outer(left, left) / others.n_questions
-        return Estimate(others.mean, others.covariance + luck, others.n_questions)
+        groups, inverses, residual, *_ = self._fitted(correct, scored)
+        return self._whole_set(groups, inverses, residual, others.mean, others.covariance, scored.shape[1])
 
     def estimate(self, values: NDArray[Any], scored: NDArray[np.bool_]) -> Estimate:
         """Predict every candidate's accuracy over all of these questions.

@@ -68,7 +68,8 @@ def limited(
         estimate = grid.on_others(values, table.scored)
         winner = estimate.best(np.asarray(table.scored.any(axis=1)))
         _, behind = estimate.outlook(winner)
-        chances = grid.on_these(estimate, table.correct, table.scored).chances()
+        whole = grid.on_these(estimate, table.correct, table.scored)
+        chances = whole.chances()
         sure = 1 - chances[winner] <= error_rate or (enough is not None and behind <= enough)
         if limit <= table.prompts or sure:
             break
@@ -78,7 +79,7 @@ def limited(
     return table.select(
         "racing",
         winner,
-        grid.estimate(table.correct, table.scored).mean,
+        whole.mean,
         error_bound=0.0 if table.certain(winner) else 1.0,
         error_estimate=None if table.certain(winner) else 1.0 - float(chances[winner]),
     )

@@ -23,7 +23,7 @@ from medbench_local.study.verdicts import correctness
 from medbench_local.tasks.question import Question, Task
 
 _MARGIN_STEP = 1e-3
-"""Nats to which margins are known."""
+"""Nats to which margins are taken, far below what tells two candidates apart."""
 
 _LABELS = 6
 """Characters that are written around an option, about."""
@@ -97,11 +97,11 @@ def choose_prompt(
 def margins_of(questions: Sequence[Question], answers: Sequence[Answer]) -> NDArray[np.float64]:
     """By how much the right option is ahead of the best other one, in nats (cloze: a byte); nan where nothing says so.
 
-    To `_MARGIN_STEP`: another number of threads, or another batch of the fast mode, moves the last digits only.
+    To `_MARGIN_STEP`, so that what another batch of the fast mode does to the last digits of a score seldom gets further.
     """
     found = np.full(len(answers), np.nan)
     for place, (question, answer) in enumerate(zip(questions, answers, strict=True)):
-        if len(answer.logprobs) > question.answer:
+        if len(answer.logprobs) > 1:
             right = answer.logprobs[question.answer]
             others = [*answer.logprobs[: question.answer], *answer.logprobs[question.answer + 1 :]]
             found[place] = round((right - max(others)) / _MARGIN_STEP) * _MARGIN_STEP

@@ -12,7 +12,8 @@ from medbench_local.engine.fake import FakeEngine
 from medbench_local.prompts.prompt import Candidate
 from medbench_local.prompts.prompt_style import candidates
 from medbench_local.results.choices import PromptChoice
-from medbench_local.study.prompt_search import asking_costs, choose_prompt, selection_rows
+from medbench_local.scoring.answers import Answer
+from medbench_local.study.prompt_search import asking_costs, choose_prompt, margins_of, selection_rows
 from tests.study.material import Bench, a_prompt_style, a_task
 
 
@@ -151,3 +152,21 @@ def test_asking_costs_what_is_read() -> None:
     longer = [len(question.text) - len(asked[0].text) for question in asked]
     assert (costs.question - costs.question[0]).tolist() == longer
     assert (asking_costs(candidates(a_prompt_style(), 0), pool, asked, 0).prefix == 0).all()
+
+
+def test_margins_are_those_of_the_right_option_where_options_have_scores() -> None:
+    (question,) = a_task(validation=1).questions("validation")
+    assert question.answer < 4
+
+    def margin(*logprobs: float) -> float:
+        answer = Answer(0, logprobs, None, False, 9, 0, not logprobs, None, "00" * 32)
+        return float(margins_of([question], [answer])[0])
+
+    right, best_other = -0.25, -1.5
+    scores = [-4.0] * 4
+    scores[question.answer] = right
+    scores[question.answer - 1] = best_other
+    assert margin(*scores) == pytest.approx(right - best_other)
+    assert margin(*[-score for score in scores]) == pytest.approx(0.25 - 4)
+    assert margin(*[score + 1e-6 * place for place, score in enumerate(scores)]) == margin(*scores)
+    assert np.isnan(margin()), "a text was generated, or the prompt did not fit"
