@@ -5,12 +5,14 @@ A candidate answers a question correctly if a latent score is above 0:
     z = level + F_f + D_d + FD_c + Q_q + FQ_fq + DQ_dq + error,      error ~ N(0, 1)
 
 with independent normal effects of the standard deviations that a `Scenario` names. The grid model of `grid` is
-fitted to 0/1 results and knows none of these numbers.
+fitted to results, and to margins brought to their scale, and knows none of these numbers.
+
+The latent score is also the margin. That is the best that a margin can be; `distorted` has worse ones.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -161,3 +163,22 @@ def score_table(
         margins=latent.reshape(f * d, q),
         truth=norm.cdf(levels / scale).mean(axis=2).ravel(),
     )
+
+
+def distorted(table: Table, rng: np.random.Generator) -> Table:
+    """The same results with margins that say less of how good candidates are, and something wrong.
+
+    Formats differ in how sharp they make answers, and by how much right answers are further from the border than
+    wrong ones: standard deviations of 50 % and 20 %. Each margin besides is too large or too small by 70 %.
+    """
+    formats = {format: i for i, format in enumerate(dict.fromkeys(one.format for one in table.candidates))}
+    of = [formats[one.format] for one in table.candidates]
+    sharp = rng.normal(0, 0.5, (len(formats), 1))[of]
+    lopsided = rng.normal(0, 0.2, (len(formats), 1))[of]
+    factors = sharp + np.where(table.correct, lopsided, -lopsided) + rng.normal(0, 0.7, table.correct.shape)
+    return replace(table, margins=table.margins * np.exp(factors))
+
+
+def without_margins(table: Table) -> Table:
+    """Right and wrong alone."""
+    return replace(table, margins=np.full(table.correct.shape, np.nan))

@@ -1,6 +1,7 @@
 """What prompt selection costs, and what the limited search gives up.
 
     python benchmarks/selection.py --data DIR [--pair meditron-7b llama-2-7b] [--tables 1200] [--studies 20] [--seed 11]
+        [--large] [--margins latent|distorted|none]
 
 Three tables:
 
@@ -12,7 +13,9 @@ Three tables:
 3. The study with the protocol `laptop`: real token counts, synthetic scores. A candidate that is visited again in a
    later rung has its prefix decoded again (the engine keeps one); prompts that are the same text (two pairs of
    MMLU's demonstration seeds coincide) are scored once. How well a question is answered goes with its length, and
-   candidates differ in that, so that asking short ones sooner can be to the harm of a search.
+   candidates differ in that, so that asking short ones sooner can be to the harm of a search. The margins that
+   candidates are ranked by are as good as can be, or distorted, or there are none. `--large` searches the tasks of
+   more than 48 validation questions only: the others are searched without margins, exactly.
 
 DIR is laid out like the data sets' own files, with `weights/llama-2-tokenizer.model` beside them. Where it lacks
 the official demonstration or validation pool (MedQA and MedMCQA train, PubMedQA's artificial questions), the
@@ -33,7 +36,7 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from benchmarks.score_tables import SCENARIOS, Scenario, Table, score_table
+from benchmarks.score_tables import SCENARIOS, Scenario, Table, distorted, score_table, without_margins
 from medbench_local.catalog.model import models
 from medbench_local.catalog.protocol import Protocol, load_protocol
 from medbench_local.catalog.task import study_tasks
@@ -322,10 +325,17 @@ def replace_selection(protocol: Protocol, **changes: object) -> Protocol:
 
 
 def print_study(
-    protocol: Protocol, study: dict[str, list[TaskTokens]], studies: int, tables_seed: int
+    protocol: Protocol,
+    study: dict[str, list[TaskTokens]],
+    studies: int,
+    tables_seed: int,
+    margins: str = "latent",
+    large_only: bool = False,
 ) -> None:
     """Table 3."""
-    rng = np.random.default_rng(tables_seed)
+    rng, distortion = np.random.default_rng(tables_seed), np.random.default_rng([tables_seed, 1])
+    large = [task for task in study if study[task][0].question.shape[1] > SMALL]
+    shown = large if large_only else list(study)
     tokens: dict[str, list[float]] = defaultdict(list)
     regrets: dict[str, list[float]] = defaultdict(list)
     truths: dict[str, list[float]] = defaultdict(list)
@@ -336,6 +346,12 @@ def print_study(
         for task, counted in study.items():
             for counts in counted:
                 table = _table_for(counts, varied(rng), rng)
+                if task not in shown:
+                    continue
+                if margins == "distorted":
+                    table = distorted(table, distortion)
+                elif margins == "none":
+                    table = without_margins(table)
                 meter = Meter(counts, table)
                 found = laptop(protocol, table, meter.evaluate, seed, counts.costs)
                 tokens[task].append(meter.decoded)
@@ -347,17 +363,19 @@ def print_study(
                 others[task].append(found.winner != table.winner)
                 prompts[task].append(found.prompts_scored / found.prompts_exhaustive)
     print(f"\n3. The study of a pair with the protocol {protocol.name}, {studies} times, synthetic scores")
+    print(f"   margins: {margins}")
     print("   (tokens in millions; other: winner than the exhaustive search's; regret in points)\n")
     print(
         f"{'task':28s} {'prompts':>8s} {'search':>7s} {'test':>6s} {'both':>6s} {'stated':>7s} {'other':>7s} "
         f"{'regret':>7s} {'true':>7s}"
     )
-    search = {task: 2 * float(np.mean(tokens[task])) / 1e6 for task in study}
-    test = {task: sum(counts.test for counts in study[task]) / 1e6 for task in study}
+    search = {task: 2 * float(np.mean(tokens[task])) / 1e6 for task in shown}
+    test = {task: sum(counts.test for counts in study[task]) / 1e6 for task in shown}
     kinds = (stated, others, regrets, truths)
-    groups = [([task], task) for task in study]
-    groups.append(([task for task in study if study[task][0].question.shape[1] > SMALL], "large"))
-    groups.append((list(study), "all"))
+    groups = [([task], task) for task in shown]
+    groups.append((large, "large"))
+    if not large_only:
+        groups.append((shown, "all"))
     for members, name in groups:
         values = [list(chain.from_iterable(kind[task] for task in members)) for kind in (prompts, *kinds)]
         share, said, other, regret, true = map(np.mean, values)
@@ -401,6 +419,15 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--tables", type=int, default=1200, help="synthetic tables of table 2")
     parser.add_argument("--studies", type=int, default=20, help="repetitions of table 3")
     parser.add_argument("--seed", type=int, default=11, help="of the synthetic tables of table 3")
+    parser.add_argument(
+        "--large", action="store_true", help="table 3 of tasks that are not searched exactly only"
+    )
+    parser.add_argument(
+        "--margins",
+        choices=("latent", "distorted", "none"),
+        default="latent",
+        help="of the tables of table 3",
+    )
     options = parser.parse_args(None if arguments is None else list(arguments))
     started = time.monotonic()
     protocol = load_protocol(options.protocol)
@@ -409,7 +436,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     if options.tables:
         print_searches(protocol, options.tables)
     if options.studies:
-        print_study(protocol, study, options.studies, options.seed)
+        print_study(protocol, study, options.studies, options.seed, options.margins, options.large)
     print(f"\n{time.monotonic() - started:.0f} s")
 
 

@@ -96,8 +96,8 @@ class SelectionSettings(StrictModel):
     )
     max_prompts: Count | None = Field(
         default=None,
-        description="racing: most prompts scored in one search of more than 48 questions; up to 48 are raced to the end "
-        "all the same. null: no limit.",
+        description="racing: most prompts scored in one search of more than 48 questions; up to 48 are raced to the "
+        "end all the same. null: no limit.",
     )
     enough: Share | None = Field(
         default=None,

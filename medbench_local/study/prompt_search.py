@@ -97,7 +97,7 @@ def choose_prompt(
 def margins_of(questions: Sequence[Question], answers: Sequence[Answer]) -> NDArray[np.float64]:
     """By how much the right option is ahead of the best other one, in nats (cloze: a byte); nan where nothing says so.
 
-    To `_MARGIN_STEP`, so that what another batch of the fast mode does to the last digits of a score seldom gets further.
+    To `_MARGIN_STEP`, so that what the batches of the fast mode do to a score's last digits seldom gets further.
     """
     found = np.full(len(answers), np.nan)
     for place, (question, answer) in enumerate(zip(questions, answers, strict=True)):
