@@ -170,7 +170,7 @@ def distorted(table: Table, rng: np.random.Generator) -> Table:
 
     Formats differ in how sharp they make answers, and by how much right answers are further from the border than
     wrong ones: standard deviations of 50 % and 10 %. Each margin besides is too large or too small by 70 %. So
-    margins favour one format over another by 1.4 points, as those of the embedded pair do without demonstrations.
+    margins favour formats by about 1.5 points; those of the embedded pair, without demonstrations, do by 1.4.
     """
     formats = {format: i for i, format in enumerate(dict.fromkeys(one.format for one in table.candidates))}
     of = [formats[one.format] for one in table.candidates]
