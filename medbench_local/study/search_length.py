@@ -17,7 +17,7 @@ decides. Where 11 to 110 candidates were alike, 0.86 to 0.95 and 0.36 to 0.78; f
 _CALLS = 6
 """Goes of such a race to a candidate, about."""
 
-_SHARE_OF_LIMIT = 0.8
+_SHARE_OF_LIMIT = 0.87
 """Of the prompts of a race under a limit that ends where little is to be gained, about."""
 
 _LARGE_GRID, _SHARE_OF_VISITS = LEAST_LEVELS**2, 0.7
