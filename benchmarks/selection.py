@@ -204,7 +204,7 @@ def laptop(
         error_rate=settings.error_rate,
         max_fraction=settings.max_fraction,
         max_prompts=settings.max_prompts,
-        enough=settings.enough,
+        min_gain=settings.min_gain,
         costs=costs,
         seed=seed,
     )

@@ -61,6 +61,7 @@ Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
 Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct)]
 Shots = Annotated[StrictInt, Field(ge=0, le=64)]
 Probability = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Gain = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 Nats = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 
@@ -99,10 +100,10 @@ class SelectionSettings(StrictModel):
         description="racing: most prompts scored in one search of more than 48 questions; up to 48 are raced to the "
         "end all the same. null: no limit.",
     )
-    enough: Share | None = Field(
+    min_gain: Gain | None = Field(
         default=None,
-        description="racing under max_fraction or max_prompts: ends early once the best estimate is expected to be "
-        "behind the best prompt by at most this accuracy, a fraction. null: never.",
+        description="racing under max_fraction or max_prompts: ends early once a million further characters of questions "
+        "and demonstrations are expected to gain less accuracy than this, a fraction. null: never.",
     )
     seed: Seed = Field(default=42, description="racing: seed of the order of the validation questions.")
 
@@ -276,8 +277,8 @@ class Protocol(StrictModel):
         data["letters"] = self.multiple_letters
         del data["too_long"], data["multiple_letters"]
         for selection in (data["selection"], data["thinking"]["selection"]):
-            if selection["enough"] is None:
-                del selection["enough"]
+            if selection["min_gain"] is None:
+                del selection["min_gain"]
         if self.thinking == ThinkingSettings():  # which the first release did not have
             del data["thinking"]
         if not pictures:

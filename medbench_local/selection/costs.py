@@ -45,6 +45,11 @@ class Costs:
         """Of the mean prefix, in mean questions."""
         return float(self.prefix.mean() / self.question.mean())
 
+    @property
+    def of_a_question(self) -> float:
+        """Of a question that `order` puts first, on average: cheap ones rather."""
+        return float(np.average(self.question, weights=self.question**-_LEAN))
+
     def order(self, seed: int) -> NDArray[np.intp]:
         """(questions,) all questions in random order, cheap ones rather sooner: weighted, without replacement."""
         waits = -np.log(1 - np.random.default_rng(seed).random(len(self.question)))

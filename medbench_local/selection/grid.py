@@ -84,6 +84,17 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Levels(Estimate):
+    """Accuracies on questions like these, of which there is no end.
+
+    Attributes:
+        noise: (candidates, candidates) covariance of the results of one more question, given these accuracies.
+    """
+
+    noise: Matrix
+
+
+@dataclass(frozen=True)
 class _Group:
     """Questions that the same candidates were scored on: ``means`` over ``size`` questions."""
 
@@ -125,15 +136,15 @@ class Grid:
         """Those of the effects that several candidates share: formats, demonstration sets."""
         return self.designs[:-1]
 
-    def on_others(self, values: Matrix, scored: NDArray[np.bool_]) -> Estimate:
+    def on_others(self, values: Matrix, scored: NDArray[np.bool_]) -> Levels:
         """Predict every candidate's accuracy on questions like these, of which there is no end.
 
         Arguments as of `estimate`.
         """
-        *_, effects, uncertainty = self._fitted(values, scored)
-        return Estimate(effects, uncertainty, scored.shape[1])
+        _, _, residual, effects, uncertainty = self._fitted(values, scored)
+        return Levels(effects, uncertainty, scored.shape[1], residual)
 
-    def on_these(self, others: Estimate, correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Estimate:
+    def on_these(self, others: Levels, correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Estimate:
         """Predict every candidate's accuracy over all of these questions, where its level is known from elsewhere.
 
         Args:

@@ -1,17 +1,15 @@
-"""The search under a limit: fewer and fewer candidates climb rungs, ranked by the grid model.
+"""The search under a limit: step by step what is worth asking, by the grid model.
 
 It begins with a few questions to every candidate, or to every other one of the grid where beginnings are long and the
 rows and columns say enough of the rest. Those of different demonstration sets see different questions, so that a
-format as a whole is seen on many. Then the best estimates go on, on the same new questions: at first about as many as
-the grid has rows and columns, then ever fewer (successive halving [1], with the model's estimate in place of the plain
-accuracy). Each is visited once a rung, and questions that are cheap to ask come rather sooner (`costs`).
+format as a whole is seen on many. Then as many of the best estimates go on, on the same new questions, as are expected
+to gain most for what they cost (`next_step`); questions that are cheap to ask come rather sooner (`costs`).
 
-It ends at the limit, or where the best estimate is good enough: surely the best, or expected to be behind the best one
-by little. Searches among few candidates and among many end at the same expectation, not at the same share of the work.
+It ends at the limit, or where the best estimate is surely the best, or where asking on is expected to gain too little
+for what it costs. So searches among few candidates and among many, of short questions and of long ones, end where the
+next token is worth the same.
 
 Nothing is guaranteed; the model states the probability that an exhaustive search has another winner.
-
-[1] Z. Karnin, T. Koren, O. Somekh, Almost optimal exploration in multi-armed bandits, ICML (2013).
 """
 
 from __future__ import annotations
@@ -25,21 +23,24 @@ from numpy.typing import NDArray
 from medbench_local.selection.costs import Costs
 from medbench_local.selection.grid import Grid
 from medbench_local.selection.margins import margin_values
+from medbench_local.selection.next_step import next_step
 from medbench_local.selection.result import Questions, Rung, Selection
 from medbench_local.selection.score_table import ScoreTable
 
+_FIRST_QUESTIONS = 8
+"""Most questions that everybody is asked who is visited at first."""
 _FIRST_SHARE = 0.2
-"""Share of the limit that goes to the first rung."""
+"""Most of the limit that goes to them."""
 _FIRST_PARTS = 10
-"""Most parts into which the first rung's questions are divided among the demonstration sets."""
-_RUNGS = 6
-"""After the first one; what is then left goes to the last few."""
-_KEEP, _KEEP_AGAIN = 2.5, 0.65
-"""How many climb the first of these, in square roots of all candidates, and the share of them that climbs another."""
+"""Most parts into which these questions are divided among the demonstration sets."""
+_STEP, _STEP_SHARE = 28, 1 / 8
+"""Prompts of a step, in square roots of all candidates, and most of the limit that goes to one."""
 LEAST_LEVELS = 6
 """Formats and demonstration sets that a grid has at least whose candidates are not all visited."""
-_DEAR = 1 / 3
-"""Prefixes are dear if visiting everybody costs more than this, as a multiple of the first rung's questions."""
+_DEAR = 4 / 3
+"""Prefixes are dear that cost more than this many questions."""
+PER = 1e6
+"""Units of `Costs` that ``min_gain`` is stated for."""
 
 
 def limited(
@@ -49,9 +50,9 @@ def limited(
     costs: Costs,
     seed: int,
     error_rate: float,
-    enough: float | None = None,
+    min_gain: float | None = None,
 ) -> Selection:
-    """Climb rungs until the limit is reached or the estimate is good enough.
+    """Ask step by step until the limit is reached or asking on is not worth it.
 
     Args:
         table: to be filled.
@@ -59,23 +60,26 @@ def limited(
         costs: of asking.
         seed: of the order of the questions.
         error_rate: it ends where the winner is another one than the best with at most this probability.
-        enough: it ends where the winner is expected to be behind the best by at most this, a fraction; None: never.
+        min_gain: it ends where a million units of `costs` more are expected to gain less accuracy than this, a
+            fraction; None: never.
     """
     grid = Grid(table.candidates)
     order = _first_rung(table, grid, costs.order(seed), limit, costs)
-    for rung in range(table.n_questions + _RUNGS):
+    while True:
         values = margin_values(table.margins, table.correct, table.scored, grid.formats)
-        estimate = grid.on_others(values, table.scored)
-        winner = estimate.best(np.asarray(table.scored.any(axis=1)))
-        _, behind = estimate.outlook(winner)
-        whole = grid.on_these(estimate, table.correct, table.scored)
+        levels = grid.on_others(values, table.scored)
+        winner = levels.best(np.asarray(table.scored.any(axis=1)))
+        whole = grid.on_these(levels, table.correct, table.scored)
         chances = whole.chances()
-        sure = 1 - chances[winner] <= error_rate or (enough is not None and behind <= enough)
-        if limit <= table.prompts or sure:
+        left = limit - table.prompts
+        if left <= 0 or 1 - chances[winner] <= error_rate:
             break
-        keep = kept(table.n_candidates, rung)
-        active = [int(index) for index in estimate.ranking() if not table.scored[index].all()][:keep]
-        _climb(table, order, active, (limit - table.prompts) // max(1, _RUNGS - rung), limit)
+        open_ = [int(index) for index in levels.ranking() if not table.scored[index].all()]
+        prompts = min(left, step_size(table.n_candidates, limit))
+        step = next_step(levels, open_, prompts, left, costs)
+        if min_gain is not None and PER * step.worth < min_gain:
+            break
+        _climb(table, order, list(step.candidates), prompts, limit)
     return table.select(
         "racing",
         winner,
@@ -85,24 +89,22 @@ def limited(
     )
 
 
-def kept(n_candidates: int, rung: int) -> int:
-    """How many candidates climb a rung after the first one, counted from 0."""
-    return max(2, min(n_candidates, round(_KEEP * sqrt(n_candidates) * _KEEP_AGAIN**rung)))
+def first_size(n_visited: int, limit: int) -> int:
+    """Questions that each candidate is asked at first who is then visited."""
+    return max(1, min(_FIRST_QUESTIONS, int(limit * _FIRST_SHARE) // n_visited))
 
 
-def rung_sizes(n_candidates: int) -> list[int]:
-    """`kept` of the rungs among which the limit is divided."""
-    return [kept(n_candidates, rung) for rung in range(_RUNGS)]
+def step_size(n_candidates: int, limit: int) -> int:
+    """Prompts of one step."""
+    return max(1, round(min(_STEP * sqrt(n_candidates), _STEP_SHARE * limit)))
 
 
 def _first_rung(table: ScoreTable, grid: Grid, order: Questions, limit: int, costs: Costs) -> Questions:
     """Visit everybody, or every other one; the order in which questions are asked from then on."""
-    thinned = grid.levels >= LEAST_LEVELS and costs.of_a_prefix * table.n_candidates > (
-        _DEAR * _FIRST_SHARE * limit
-    )
+    thinned = grid.levels >= LEAST_LEVELS and costs.of_a_prefix > _DEAR
     step = 2 if thinned else 1
     visited: NDArray[np.intp] = np.flatnonzero(grid.offset % step == 0)
-    size = max(1, int(limit * _FIRST_SHARE) // len(visited))
+    size = first_size(len(visited), limit)
     parts = max(1, min(_FIRST_PARTS, table.n_questions // size))
     for candidate in visited:
         part = int(grid.offset[candidate]) // step % parts

@@ -33,7 +33,7 @@ def racing(
     error_rate: float = 0.05,
     max_fraction: float | None = None,
     max_prompts: int | None = None,
-    enough: float | None = None,
+    min_gain: float | None = None,
     costs: Costs | None = None,
     seed: int = 42,
 ) -> Selection:
@@ -48,8 +48,8 @@ def racing(
         max_fraction: most prompts scored, as a share of the exhaustive search's; None for no limit. Sets of up
             to `SMALL` questions are not limited by it.
         max_prompts: most prompts scored, one for each candidate at least; None for no limit. Nor by this.
-        enough: under a limit, the search ends early once the winner is expected to be behind the best candidate by
-            at most this accuracy, a fraction; None: it goes on.
+        min_gain: under a limit, the search ends early once a million units of ``costs`` more are expected to gain
+            less accuracy than this, a fraction; None: it goes on.
         costs: what asking costs, which decides what is asked, never who is ahead; None: all costs the same.
         seed: of the order of the questions.
     """
@@ -61,7 +61,7 @@ def racing(
     costs.check(len(candidates), n_questions)
     limit = most_prompts(len(candidates), n_questions, max_fraction=max_fraction, max_prompts=max_prompts)
     if limit < table.scored.size:
-        return limited(table, limit, costs=costs, seed=seed, error_rate=error_rate, enough=enough)
+        return limited(table, limit, costs=costs, seed=seed, error_rate=error_rate, min_gain=min_gain)
     order = np.random.default_rng(seed).permutation(n_questions)
     return Race(table, order, error_rate, costs).run()
 

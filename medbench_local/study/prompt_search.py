@@ -87,7 +87,7 @@ def choose_prompt(
             error_rate=settings.error_rate,
             max_fraction=settings.max_fraction,
             max_prompts=settings.max_prompts,
-            enough=settings.enough,
+            min_gain=settings.min_gain,
             costs=asking_costs(options, pool, [questions[row] for row in rows], shots),
             seed=settings.seed,
         )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from medbench_local.catalog.protocol import SelectionSettings
 from medbench_local.selection.guaranteed import SMALL, looks
-from medbench_local.selection.limited import LEAST_LEVELS, rung_sizes
+from medbench_local.selection.limited import LEAST_LEVELS, first_size, step_size
+from medbench_local.selection.next_step import NUMBERS
 from medbench_local.study.decoding import NONE, Number
 from medbench_local.study.prompt_search import search_prompts
 
@@ -62,11 +63,12 @@ def search_length(candidates: int, questions: int, settings: SelectionSettings) 
         goes = len(looks(questions)) + 1 if questions > SMALL else questions
         calls = Number(candidates * min(_CALLS, goes), candidates * goes)
         return SearchLength(Number(share * whole, whole), once, calls, known=False)
-    sizes = rung_sizes(candidates)
-    each, climbing = min(most, candidates), sum(sizes)
-    # After these rungs, each that has been asked everything makes room for another one, and a few prompts are left.
-    more = min(candidates, most // questions) + 2 * sizes[-1]
-    usual = _SHARE_OF_VISITS if candidates >= _LARGE_GRID else 1.0
-    visits = Number(min(most, usual * (each + climbing)), min(most, each + climbing + more))
-    asked = 1.0 if settings.enough is None else _SHARE_OF_LIMIT
-    return SearchLength(Number(asked * most, most), visits, visits, known=False)
+    first = min(most, candidates * first_size(candidates, most))
+    step = step_size(candidates, most)
+    together = min(candidates, NUMBERS[-1])
+    # A step asks fewer prompts than it might where candidates have been asked everything: once each, and no more.
+    longest = -(-(most - first) // max(1, step - together)) * together + most // questions
+    asked = most if settings.min_gain is None else min(most, expected)
+    usual = (_SHARE_OF_VISITS if candidates >= _LARGE_GRID else 1.0) * candidates + _TOGETHER * (asked - first) / step
+    visits = Number(min(most, usual), min(most, candidates + longest))
+    return SearchLength(Number(asked, most), visits, visits, known=False)

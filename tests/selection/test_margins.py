@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from medbench_local.selection import racing
-from medbench_local.selection.grid import Grid
+from medbench_local.selection.grid import Grid, Levels
 from medbench_local.selection.margins import margin_values
 from medbench_local.selection.result import Outcomes, Questions
 from tests.selection.grids import candidates_of
@@ -114,7 +114,7 @@ def test_levels_from_elsewhere_move_what_is_not_known_only() -> None:
     same = grid.on_these(others, correct, scored)
     assert same.mean == pytest.approx(grid.estimate(correct, scored).mean)
     assert same.covariance == pytest.approx(grid.estimate(correct, scored).covariance)
-    better = type(others)(others.mean + 0.1, others.covariance, 40)
+    better = Levels(others.mean + 0.1, others.covariance, 40, others.noise)
     moved = grid.on_these(better, correct, scored).mean - same.mean
     assert moved[0] == pytest.approx(0)
     assert (moved[1:] > 0.02).all()
