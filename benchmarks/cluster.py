@@ -266,7 +266,7 @@ def simulated(engines: int, rate: float, scale: float, pairs: int) -> dict[str, 
             "formats": tuple(range(FORMATS)),
             "demonstration_seeds": tuple(range(SETS)),
             "max_prompts": max(8, round(PROMPTS / scale)),
-            "enough": None,
+            "min_gain": None,
         }
     )
     protocol = Protocol.model_validate(protocol.model_copy(update={"selection": search}).model_dump())

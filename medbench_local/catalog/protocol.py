@@ -69,6 +69,8 @@ Nats = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 class SelectionSettings(StrictModel):
     """How the best prompt of a model is found on validation questions."""
 
+    RETIRED: ClassVar[Mapping[str, str]] = {"enough": "`min_gain` says when a search ends."}
+
     method: Literal["exhaustive", "racing", "none"] = Field(
         default="exhaustive",
         description="exhaustive: every candidate on every validation question; racing: the same candidates, "
@@ -102,8 +104,8 @@ class SelectionSettings(StrictModel):
     )
     min_gain: Gain | None = Field(
         default=None,
-        description="racing under max_fraction or max_prompts: ends early once a million further characters of questions "
-        "and demonstrations are expected to gain less accuracy than this, a fraction. null: never.",
+        description="racing under max_fraction or max_prompts: ends early once a million further characters of "
+        "questions and demonstrations are expected to gain less accuracy than this, a fraction. null: never.",
     )
     seed: Seed = Field(default=42, description="racing: seed of the order of the validation questions.")
 
@@ -262,7 +264,10 @@ class Protocol(StrictModel):
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence for each key of an older file that no longer means anything."""
-        return tuple(f"Protocol {self.name}: bootstrap key {text}" for text in self.bootstrap.ignored)
+        parts = {"bootstrap": self.bootstrap, "selection": self.selection}
+        return tuple(
+            f"Protocol {self.name}: {name} key {text}" for name, part in parts.items() for text in part.ignored
+        )
 
     def in_first_names(self, *, pictures: bool = False) -> dict[str, Any]:
         """Keys and values as JSON has them, under the names of the first release.

@@ -35,7 +35,7 @@ _FIRST_PARTS = 10
 """Most parts into which these questions are divided among the demonstration sets."""
 _STEP, _STEP_SHARE = 28, 1 / 8
 """Prompts of a step, in square roots of all candidates, and most of the limit that goes to one."""
-LEAST_LEVELS = 6
+_LEAST_LEVELS = 6
 """Formats and demonstration sets that a grid has at least whose candidates are not all visited."""
 _DEAR = 4 / 3
 """Prefixes are dear that cost more than this many questions."""
@@ -89,6 +89,15 @@ def limited(
     )
 
 
+def first_visited(grid: Grid, costs: Costs) -> NDArray[np.intp]:
+    """The candidates that are asked at first: all, or every other one."""
+    return np.flatnonzero(grid.offset % (2 if _thinned(grid, costs) else 1) == 0)
+
+
+def _thinned(grid: Grid, costs: Costs) -> bool:
+    return grid.levels >= _LEAST_LEVELS and costs.of_a_prefix > _DEAR
+
+
 def first_size(n_visited: int, limit: int) -> int:
     """Questions that each candidate is asked at first who is then visited."""
     return max(1, min(_FIRST_QUESTIONS, int(limit * _FIRST_SHARE) // n_visited))
@@ -101,15 +110,14 @@ def step_size(n_candidates: int, limit: int) -> int:
 
 def _first_rung(table: ScoreTable, grid: Grid, order: Questions, limit: int, costs: Costs) -> Questions:
     """Visit everybody, or every other one; the order in which questions are asked from then on."""
-    thinned = grid.levels >= LEAST_LEVELS and costs.of_a_prefix > _DEAR
-    step = 2 if thinned else 1
-    visited: NDArray[np.intp] = np.flatnonzero(grid.offset % step == 0)
+    step = 2 if _thinned(grid, costs) else 1
+    visited = first_visited(grid, costs)
     size = first_size(len(visited), limit)
     parts = max(1, min(_FIRST_PARTS, table.n_questions // size))
     for candidate in visited:
         part = int(grid.offset[candidate]) // step % parts
         table.score(int(candidate), order[part * size : (part + 1) * size])
-    purpose = "every other candidate" if thinned else "all candidates"
+    purpose = "all candidates" if step == 1 else "every other candidate"
     table.rungs.append(Rung(purpose, len(visited), table.prompts, table.n_candidates))
     return np.concatenate([order[parts * size :], order[: parts * size]])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medbench_local.catalog.protocol import Scoring
+from medbench_local.catalog.protocol import Scoring, SelectionSettings
 from medbench_local.catalog.quantisation import FULL, QuantConfig
 from medbench_local.engine.base import LEAST_ROWS, Engine, Mode
 from medbench_local.engine.support import WITH_STATE
@@ -24,8 +24,8 @@ from medbench_local.study.decoding import Lengths, Number, Way
 from medbench_local.study.options import ResolvedOptions
 from medbench_local.study.plan import Cell, asked_questions
 from medbench_local.study.prompt_lengths import Asked, prompt_lengths
-from medbench_local.study.prompt_search import is_searched, selection_rows
-from medbench_local.study.search_length import NO_SEARCH, search_length
+from medbench_local.study.prompt_search import asking_costs, is_searched, selection_rows
+from medbench_local.study.search_length import NO_SEARCH, SearchLength, search_length
 from medbench_local.study.token_counter import TokenCounter, allowance
 from medbench_local.study.usable import usable_candidates
 from medbench_local.study.verification import LADDER_SHARE
@@ -78,7 +78,7 @@ def cell_cost(cell: Cell, asking: Asking, options: ResolvedOptions) -> CellCost:
     searched = is_searched(_many(cell, asking.prompt_style, options), shots, settings)
     rows = selection_rows(cell.task, settings, options.limit) if searched else ()
     test = len(asked_questions(options.protocol, cell, options.limit))
-    length = search_length(len(tried), len(rows), settings) if searched else NO_SEARCH
+    length = _search_length(cell, tried, rows, settings) if searched else NO_SEARCH
     extent = Extent(length, len(rows), test, [_check(step, test, asking, options) for step in asking.steps])
     scoring = options.scoring or options.protocol.scoring
     rules: list[Scoring] = [scoring]
@@ -93,6 +93,15 @@ def cell_cost(cell: Cell, asking: Asking, options: ResolvedOptions) -> CellCost:
     most = usual if counter.counted == "tokenizer" else counted(counter.at_least)
     search, tested, check = (_bounded(one, bound) for one, bound in zip(usual, most, strict=True))
     return CellCost(cell.task.id, shots, len(tried), search, tested, check, length_known=length.known)
+
+
+def _search_length(
+    cell: Cell, tried: Sequence[Candidate], rows: Sequence[int], settings: SelectionSettings
+) -> SearchLength:
+    pool = cell.task.questions("demonstrations") if cell.shots else ()
+    questions = cell.task.questions("validation")
+    costs = asking_costs(tried, pool, [questions[row] for row in rows], cell.shots)
+    return search_length(tried, len(rows), settings, costs)
 
 
 def _bounded(usual: PhaseCost, most: PhaseCost) -> PhaseCost:

@@ -128,7 +128,7 @@ def test_runs_are_found_by_what_the_first_release_made_of_a_protocol(name: str, 
 
 def test_a_laptop_that_searches_as_the_first_release_s_is_hashed_as_that_one() -> None:
     laptop = load_protocol("laptop")
-    first = laptop.selection.model_copy(update={"max_prompts": 5400, "enough": None})
+    first = laptop.selection.model_copy(update={"max_prompts": 5400, "min_gain": None})
     as_then = laptop.model_copy(update={"selection": first}).in_first_names()
     assert identity({"p": as_then}) == "7e1e8ce0"
     assert identity({"p": laptop.in_first_names()}) != "7e1e8ce0", "today's search is another one"

@@ -214,7 +214,7 @@ def test_runs_of_the_first_release_are_found_by_the_same_options(
         manifest, "identity", lambda all_of_it: hashed({k: v for k, v in all_of_it.items() if k != "search"})
     )
     laptop = load_protocol("laptop")
-    first = laptop.selection.model_copy(update={"max_prompts": 5400, "enough": None})
+    first = laptop.selection.model_copy(update={"max_prompts": 5400, "min_gain": None})
     options = {"protocol": laptop.model_copy(update={"selection": first}), **options}
     monkeypatch.setattr(metadata, "version", lambda name: {"llama-cpp-python": "0.3.36"}[name])
     assert identity(home, **{"mode": "exact", **options}) == expected

@@ -141,7 +141,7 @@ def test_a_run_is_named_by_the_protocols_first_names(fakes: Fakes, monkeypatch: 
     assert parts["protocol"]["overlong"] == "wrong"
     assert parts["engine"] == {"mode": "reproducible"}
     assert "search" not in parts, "nothing but a search that leaves prompts out depends on how it does"
-    assert "enough" not in parts["protocol"]["selection"]
+    assert "min_gain" not in parts["protocol"]["selection"]
 
 
 def test_a_run_with_another_search_is_another_run(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
