@@ -1,7 +1,7 @@
 """What prompt selection costs, and what the limited search gives up.
 
     python benchmarks/selection.py --data DIR [--pair meditron-7b llama-2-7b] [--tables 1200] [--studies 20] [--seed 11]
-        [--large] [--margins latent|distorted|none]
+        [--large] [--margins latent|distorted|none] [--grid whole|formats|sets]
 
 Three tables:
 
@@ -15,7 +15,8 @@ Three tables:
    MMLU's demonstration seeds coincide) are scored once. How well a question is answered goes with its length, and
    candidates differ in that, so that asking short ones sooner can be to the harm of a search. The margins that
    candidates are ranked by are as good as can be, or distorted, or there are none. `--large` searches the tasks of
-   more than 48 validation questions only: the others are searched without margins, exactly.
+   more than 48 validation questions only: the others are searched without margins, exactly. `--grid` has the 11
+   candidates of one set of demonstrations, or the 10 of one format.
 
 DIR is laid out like the data sets' own files, with `weights/llama-2-tokenizer.model` beside them. Where it lacks
 the official demonstration or validation pool (MedQA and MedMCQA train, PubMedQA's artificial questions), the
@@ -31,6 +32,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import sentencepiece
@@ -184,6 +186,25 @@ def _validation(task: Task) -> list[Question]:
     wanted = min(OFFICIAL_VALIDATION.get(task.id, len(there)), VALIDATION_LIMIT)
     chosen = [there[row] for row in validation_rows(len(there))]
     return list(islice(chain.from_iterable(repeat(chosen)), wanted))
+
+
+def part_of(counts: TaskTokens, grid: Literal["whole", "formats", "sets"]) -> TaskTokens:
+    """The candidates of one set of demonstrations or of one format alone, as models with fewer of them have."""
+    first = counts.candidates[0]
+    kept = [
+        index
+        for index, one in enumerate(counts.candidates)
+        if grid == "whole"
+        or (one.demonstrations == first.demonstrations if grid == "formats" else one.format == first.format)
+    ]
+    return replace(
+        counts,
+        candidates=tuple(counts.candidates[index] for index in kept),
+        same=np.array([kept.index(first) for first in counts.same[kept]], dtype=np.intp),
+        prefix=counts.prefix[kept],
+        question=counts.question[kept],
+        costs=Costs(counts.costs.prefix[kept], counts.costs.question),
+    )
 
 
 def laptop(
@@ -423,6 +444,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "--large", action="store_true", help="table 3 of tasks that are not searched exactly only"
     )
     parser.add_argument(
+        "--grid",
+        choices=("whole", "formats", "sets"),
+        default="whole",
+        help="all candidates, those with one set of demonstrations, or those with one format",
+    )
+    parser.add_argument(
         "--margins",
         choices=("latent", "distorted", "none"),
         default="latent",
@@ -431,7 +458,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options = parser.parse_args(None if arguments is None else list(arguments))
     started = time.monotonic()
     protocol = load_protocol(options.protocol)
-    study = Counter(options.data, options.pair).study()
+    study = {
+        task: [part_of(counts, options.grid) for counts in counted]
+        for task, counted in Counter(options.data, options.pair).study().items()
+    }
     print_tokens(study)
     if options.tables:
         print_searches(protocol, options.tables)

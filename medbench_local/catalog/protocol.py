@@ -266,7 +266,9 @@ class Protocol(StrictModel):
         """One sentence for each key of an older file that no longer means anything."""
         parts = {"bootstrap": self.bootstrap, "selection": self.selection}
         return tuple(
-            f"Protocol {self.name}: {name} key {text}" for name, part in parts.items() for text in part.ignored
+            f"Protocol {self.name}: {name} key {text}"
+            for name, part in parts.items()
+            for text in part.ignored
         )
 
     def in_first_names(self, *, pictures: bool = False) -> dict[str, Any]:

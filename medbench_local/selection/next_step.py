@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from medbench_local.selection.costs import Costs
 from medbench_local.selection.grid import Levels
 
-NUMBERS = (1, 2, 3, 5, 8, 13, 21, 34)
+NUMBERS = (1, 2, 3, 5, 8, 13, 21)
 """Of candidates that may be asked in one step."""
 _REACHES = (1, 3)
 """How many steps of the same kind are looked ahead."""

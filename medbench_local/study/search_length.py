@@ -22,7 +22,7 @@ decides. Where 11 to 110 candidates were alike, 0.86 to 0.95 and 0.36 to 0.78; f
 _CALLS = 6
 """Goes of such a race to a candidate, about."""
 
-_STEPS, _FALL = 9.5, 0.43
+_STEPS, _FALL = 8.0, 0.43
 """Steps of a race under a limit where a prompt must promise a millionth of accuracy, about, and how fast their number
 falls with what it must promise; counted over the simulated studies, 4 to 11 steps among 10 to 110 candidates alike."""
 
