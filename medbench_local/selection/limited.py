@@ -127,8 +127,9 @@ def _climb(table: ScoreTable, order: Questions, active: Sequence[int], prompts: 
     before = table.prompts
     needed = np.cumsum((~table.scored[active][:, order]).sum(axis=0))
     reach = max(1, int(np.searchsorted(needed, max(prompts, len(active)), side="right")))
+    asked = 0  # of the active ones, for whom something is left to ask
     for candidate in active:
         wanted = order[:reach]
         wanted = wanted[~table.scored[candidate, wanted]][: max(0, limit - table.prompts)]
-        table.score(candidate, wanted)
-    table.rungs.append(Rung("best estimates", len(active), table.prompts - before, len(active)))
+        asked += table.score(candidate, wanted) > 0
+    table.rungs.append(Rung("best estimates", asked, table.prompts - before, len(active)))

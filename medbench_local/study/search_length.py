@@ -87,5 +87,6 @@ def search_length(
         price = costs.of_a_question + float(costs.prefix.mean()) / _A_VISIT
         asked = min(asked, first + step * _STEPS * max(price * settings.min_gain, _LEAST_PRICE) ** -_FALL)
     expected = visited + (asked - first) / step * _TOGETHER * number**_GROWTH
-    visits = Number(min(asked, expected), min(most, visited + steps * together))
+    most_visits = min(most, visited + steps * together)
+    visits = Number(min(asked, expected, most_visits), most_visits)
     return SearchLength(Number(asked, most), visits, visits, known=False)
