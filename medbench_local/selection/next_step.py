@@ -85,4 +85,5 @@ def expected_gain(
     # The expected accuracies will move by a normal vector whose covariance is root @ root.T.
     root = np.linalg.solve(np.linalg.cholesky(answers), towards.T).T
     after = levels.mean + normal @ root.T
-    return float((after.max(axis=1) - after[:, int(np.argmax(levels.mean))]).mean())
+    ahead = int(levels.ranking()[0])  # of equals the earliest, not the one that rounding puts ahead
+    return float((after.max(axis=1) - after[:, ahead]).mean())

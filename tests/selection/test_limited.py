@@ -139,6 +139,18 @@ def test_a_step_asks_those_who_may_win() -> None:
     assert next_step(sure, list(range(12)), 100, 1000, equal_costs(12, 500)).worth < 1e-9
 
 
+def test_rounding_does_not_decide_what_is_asked() -> None:
+    """Of candidates that are equal up to the last digits, which a library's way to sum decides."""
+    even = Levels(np.full(8, 0.5), 0.02**2 * np.eye(8), 500, 0.1 + 0.1 * np.eye(8))
+    rng = np.random.default_rng(3)
+    first = next_step(even, range(8), 100, 1000, equal_costs(8, 500))
+    for _ in range(5):
+        off = Levels(even.mean + 1e-15 * rng.standard_normal(8), even.covariance, 500, even.noise)
+        again = next_step(off, range(8), 100, 1000, equal_costs(8, 500))
+        assert again.candidates == first.candidates
+        assert again.worth == pytest.approx(first.worth)
+
+
 def test_the_expected_shortfall_is_that_of_normal_accuracies() -> None:
     estimate = Estimate(np.array([0.50, 0.52]), np.diag([0.03**2, 0.01**2]), 500)
     spread, lead = np.hypot(0.03, 0.01), 0.02
