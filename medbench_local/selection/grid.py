@@ -71,7 +71,8 @@ class Estimate:
     def outlook(self, chosen: int, draws: int = 2000, seed: int = 0) -> tuple[Matrix, float]:
         """`chances`, and by how much accuracy the chosen candidate is expected to be behind the best one."""
         values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        # The symmetric root: there is one, whichever vectors a library finds where values are equal.
+        root = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
         normal = np.random.default_rng(seed).standard_normal((draws, len(self.mean)))
         drawn = self.mean + normal @ root.T
         behind = float((drawn.max(axis=1) - drawn[:, chosen]).mean())

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.score_tables import Scenario, score_table
 from medbench_local.prompts.prompt import Candidate
-from medbench_local.selection.grid import Grid, _groups
+from medbench_local.selection.grid import Estimate, Grid, _groups
 
 
 def test_a_full_table_is_known() -> None:
@@ -86,6 +86,14 @@ def test_degenerate_grids(shape: tuple[int, int]) -> None:
     estimate = Grid(table.candidates).estimate(table.correct, scored)
     assert np.isfinite(estimate.mean).all()
     assert estimate.chances().sum() == pytest.approx(1)
+
+
+def test_stated_chances_do_not_depend_on_how_a_library_finds_eigenvectors() -> None:
+    """Where eigenvalues are equal, the last digits of a matrix decide about them."""
+    even = Estimate(np.linspace(0.50, 0.51, 12), 0.02**2 * np.eye(12) + 0.01**2, 500)
+    off = 1e-14 * np.random.default_rng(4).standard_normal((12, 12))
+    other = Estimate(even.mean, even.covariance * (1 + off + off.T), 500)
+    assert other.chances() == pytest.approx(even.chances(), abs=0.002)
 
 
 def test_stated_chances_are_frequencies() -> None:
