@@ -80,8 +80,9 @@ def search_length(
     visited = len(first_visited(Grid(candidates), costs))
     first, step = visited * first_size(visited, most), step_size(number, most)
     together = min(number, NUMBERS[-1])
-    # A step asks fewer prompts than it may where candidates have been asked everything: once each, and no more.
-    steps = -(-max(0, most - first) // max(1, step - together)) + most // questions
+    # A step asks fewer prompts than it may where candidates have been asked everything: once each, and no more. The
+    # last one may be followed by what it leaves, less than a prompt for each candidate that is asked in it.
+    steps = -(-max(0, most - first) // max(1, step - together)) + most // questions + (most > first)
     asked = float(most)
     if settings.min_gain is not None:
         price = costs.of_a_question + float(costs.prefix.mean()) / _A_VISIT

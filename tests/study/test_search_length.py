@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from benchmarks.score_tables import SCENARIOS, score_table
 from medbench_local.catalog.protocol import SelectionSettings
-from medbench_local.selection import racing
-from medbench_local.selection.costs import Costs
+from medbench_local.selection import limited, racing
+from medbench_local.selection.costs import Costs, equal_costs
+from medbench_local.selection.grid import Levels
+from medbench_local.selection.next_step import Step
 from medbench_local.selection.result import Outcomes, Questions
 from medbench_local.study.search_length import search_length
 
@@ -43,3 +47,22 @@ def test_no_search_is_longer_than_its_plan(formats: int, demonstrations: int, pr
             assert len(calls) == sum(rung.candidates for rung in found.rungs) <= length.visits.most
             assert 0 < length.prompts.expected <= length.prompts.most
             assert 0 < length.visits.expected <= length.visits.most
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nor_if_it_asked_whomever(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mostly everybody, else some in any order, so that each step asks as few prompts as it can of as many."""
+    rng = np.random.default_rng(seed)
+
+    def any_step(levels: Levels, open_: Sequence[int], *_: object) -> Step:
+        number = len(open_) if rng.random() < 0.9 else int(rng.integers(len(open_))) + 1
+        return Step(tuple(rng.permutation(open_)[:number].tolist()), 1.0)
+
+    monkeypatch.setattr(limited, "next_step", any_step)
+    table = score_table(SCENARIOS["typical"], rng, formats=8, demonstrations=1, questions=500)
+    costs = equal_costs(8, 500)
+    for limit in range(420, 480, 3):
+        found = racing(table.evaluate, table.candidates, 500, max_prompts=limit, error_rate=1e-9, costs=costs)
+        settings = SelectionSettings(method="racing", max_prompts=limit)
+        most = search_length(table.candidates, 500, settings, costs).visits.most
+        assert sum(rung.candidates for rung in found.rungs) <= most
