@@ -64,20 +64,14 @@ class Estimate:
         """Candidates from the highest expected accuracy down; the earlier of equals first."""
         return np.argsort(-np.round(self.mean, 9), kind="stable")
 
-    def chances(self) -> Matrix:
+    def chances(self, draws: int = 2000, seed: int = 0) -> Matrix:
         """(candidates,) estimated probability of being the best, by simulation."""
-        return self.outlook(0)[0]
-
-    def outlook(self, chosen: int, draws: int = 2000, seed: int = 0) -> tuple[Matrix, float]:
-        """`chances`, and by how much accuracy the chosen candidate is expected to be behind the best one."""
         values, vectors = np.linalg.eigh(self.covariance)
         # The symmetric root: there is one, whichever vectors a library finds where values are equal.
         root = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
         normal = np.random.default_rng(seed).standard_normal((draws, len(self.mean)))
-        drawn = self.mean + normal @ root.T
-        behind = float((drawn.max(axis=1) - drawn[:, chosen]).mean())
-        best = self._whole(drawn).argmax(axis=1)
-        return np.bincount(best, minlength=len(self.mean)) / draws, behind
+        best = self._whole(self.mean + normal @ root.T).argmax(axis=1)
+        return np.bincount(best, minlength=len(self.mean)) / draws
 
     def _whole(self, accuracy: Matrix) -> Matrix:
         """Numbers of correct answers, so that estimates less than half a question apart are ties."""

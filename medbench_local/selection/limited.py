@@ -39,7 +39,7 @@ _LEAST_LEVELS = 6
 """Formats and demonstration sets that a grid has at least whose candidates are not all visited."""
 _DEAR = 4 / 3
 """Prefixes are dear that cost more than this many questions."""
-PER = 1e6
+_PER = 1e6
 """Units of `Costs` that ``min_gain`` is stated for."""
 
 
@@ -77,7 +77,7 @@ def limited(
         open_ = [int(index) for index in levels.ranking() if not table.scored[index].all()]
         prompts = min(left, step_size(table.n_candidates, limit))
         step = next_step(levels, open_, prompts, left, costs)
-        if min_gain is not None and PER * step.worth < min_gain:
+        if min_gain is not None and _PER * step.worth < min_gain:
             break
         _climb(table, order, list(step.candidates), prompts, limit)
     return table.select(

@@ -151,12 +151,9 @@ def test_rounding_does_not_decide_what_is_asked() -> None:
         assert again.worth == pytest.approx(first.worth)
 
 
-def test_the_expected_shortfall_is_that_of_normal_accuracies() -> None:
-    estimate = Estimate(np.array([0.50, 0.52]), np.diag([0.03**2, 0.01**2]), 500)
-    spread, lead = np.hypot(0.03, 0.01), 0.02
-    behind = spread * norm.pdf(lead / spread) - lead * norm.cdf(-lead / spread)
-    assert estimate.outlook(1)[1] == pytest.approx(behind, rel=0.1)
-    assert estimate.outlook(0)[1] == pytest.approx(behind + lead, rel=0.1)
+def test_chances_are_those_of_normal_accuracies() -> None:
+    estimate = Estimate(np.array([0.50, 0.52]), np.diag([0.03**2, 0.01**2]), 10**6)
+    assert estimate.chances(200_000)[0] == pytest.approx(norm.cdf(-0.02 / np.hypot(0.03, 0.01)), rel=0.01)
 
 
 def test_what_is_stated_of_another_winner_is_how_often_there_is_one() -> None:
