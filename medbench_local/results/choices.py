@@ -35,7 +35,8 @@ class PromptChoice(Record):
         validation_accuracy: of the chosen candidate on the questions it was chosen by, where the best of many looks
             better than it is; null if nothing was selected.
         spread: expected accuracy of the chosen candidate minus that of the first one (the default format), on the
-            whole validation set, hence too large in the same way; null if nothing was selected.
+            whole validation set, hence too large in the same way; of a search under a limit, which ranks by margins, it
+            may be below 0. null if nothing was selected.
         estimated_gain: the same difference as it is to be expected on other questions, shrunken by what the best of
             many owes to luck; null if nothing was selected, and in files of releases that did not estimate it.
         method: "none", "exhaustive" or "racing".

@@ -97,8 +97,9 @@ class Selection:
         error_estimate: the same probability as estimated by the grid model (not guaranteed), or None where
             the bound says it all.
         spread: expected accuracy of the winner minus that of the first candidate (the default format), a
-            fraction. Being the largest of many on these very questions, it says little of other ones: see
-            `medbench_local.selection.shrink.estimated_gain`.
+            fraction. Where right and wrong on these very questions decide, it is the largest of many and says little
+            of other ones: see `medbench_local.selection.shrink.estimated_gain`. Under a limit margins decide, and
+            another candidate may have a higher one.
         correct: (candidates, questions), which were answered correctly.
         scored: same shape, which were scored.
     """
