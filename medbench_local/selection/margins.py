@@ -15,7 +15,6 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 _WIDTH = 0.5
 """Width of the border, in standard deviations of a format's margins."""
@@ -48,6 +47,8 @@ def margin_values(
     Returns:
         (candidates, questions), of no meaning where nothing was scored.
     """
+    from scipy.special import ndtr, ndtri  # slow to import
+
     values = correct.astype(np.float64)
     known = scored & np.isfinite(margins)
     if not known.any():
