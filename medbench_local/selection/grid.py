@@ -99,6 +99,21 @@ class _Group:
     size: int
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """What the questions tell before anything is said of the candidates' levels.
+
+    Attributes:
+        groups: of questions.
+        residual: (candidates, candidates) covariance of one question's results, given the levels.
+        inverses: of the residual covariance of each group's members.
+    """
+
+    groups: Sequence[_Group]
+    residual: Matrix
+    inverses: Sequence[Matrix]
+
+
 class Grid:
     """The candidates as a grid of formats and demonstration sets.
 
@@ -136,8 +151,8 @@ class Grid:
 
         Arguments as of `estimate`.
         """
-        _, _, residual, effects, uncertainty = self._fitted(values, scored)
-        return Levels(effects, uncertainty, scored.shape[1], residual)
+        fit = self._fitted(values, scored)
+        return Levels(*self._levels(fit), scored.shape[1], fit.residual)
 
     def on_these(self, others: Levels, correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Estimate:
         """Predict every candidate's accuracy over all of these questions, where its level is known from elsewhere.
@@ -149,8 +164,7 @@ class Grid:
         Returns:
             Of right and wrong: known where all of a candidate was scored, whatever ``others`` says.
         """
-        groups, inverses, residual, *_ = self._fitted(correct, scored)
-        return self._whole_set(groups, inverses, residual, others.mean, others.covariance, scored.shape[1])
+        return self._whole_set(self._fitted(correct, scored), others.mean, others.covariance, scored.shape[1])
 
     def estimate(self, values: NDArray[Any], scored: NDArray[np.bool_]) -> Estimate:
         """Predict every candidate's accuracy over all of these questions.
@@ -159,26 +173,13 @@ class Grid:
             values: (candidates, questions), correctness where scored, or a value on the same scale.
             scored: same shape; at least one pair.
         """
-        groups, inverses, residual, effects, uncertainty = self._fitted(values, scored)
-        return self._whole_set(groups, inverses, residual, effects, uncertainty, scored.shape[1])
+        fit = self._fitted(values, scored)
+        return self._whole_set(fit, *self._levels(fit), scored.shape[1])
 
-    def _fitted(
-        self, values: NDArray[Any], scored: NDArray[np.bool_]
-    ) -> tuple[list[_Group], list[Matrix], Matrix, Matrix, Matrix]:
-        """The groups, their inverse covariances, the residual covariance, and the candidates' levels with theirs."""
+    def _fitted(self, values: NDArray[Any], scored: NDArray[np.bool_]) -> _Fit:
         groups = _groups(values, scored)
         residual = self._residual_covariance(groups)
-        precision = np.zeros((self.n, self.n))
-        weighted = np.zeros(self.n)
-        inverses: list[Matrix] = []
-        for group in groups:
-            at = np.ix_(group.members, group.members)
-            inverse = _inverse(residual[at])
-            precision[at] += group.size * inverse
-            weighted[group.members] += group.size * (inverse @ group.means)
-            inverses.append(inverse)
-        effects, uncertainty = self._effects(precision, weighted)
-        return groups, inverses, residual, effects, uncertainty
+        return _Fit(groups, residual, [_inverse(residual[np.ix_(g.members, g.members)]) for g in groups])
 
     def _residual_covariance(self, groups: Sequence[_Group]) -> Matrix:
         """Covariance between candidates of one question's results, given the candidates' own levels."""
@@ -203,6 +204,15 @@ class Grid:
                 result = result + shared[j] * self._same[j]
         return np.asarray(result)
 
+    def _levels(self, fit: _Fit) -> tuple[Matrix, Matrix]:
+        """Posterior mean and covariance of the candidates' levels."""
+        precision = np.zeros((self.n, self.n))
+        weighted = np.zeros(self.n)
+        for group, inverse in zip(fit.groups, fit.inverses, strict=True):
+            precision[np.ix_(group.members, group.members)] += group.size * inverse
+            weighted[group.members] += group.size * (inverse @ group.means)
+        return self._effects(precision, weighted)
+
     def _effects(self, precision: Matrix, weighted: Matrix) -> tuple[Matrix, Matrix]:
         """Posterior mean and covariance of the candidates' levels, variances by EM."""
         used = [j for j in range(3) if self._useful[j]]
@@ -224,21 +234,14 @@ class Grid:
         covariance = prior @ shrink
         return _PRIOR_MEAN + covariance @ evidence, covariance
 
-    def _whole_set(
-        self,
-        groups: Sequence[_Group],
-        inverses: Sequence[Matrix],
-        residual: Matrix,
-        effects: Matrix,
-        uncertainty: Matrix,
-        n_questions: int,
-    ) -> Estimate:
+    def _whole_set(self, fit: _Fit, effects: Matrix, uncertainty: Matrix, n_questions: int) -> Estimate:
         """From levels to accuracies on these very questions: scored pairs are known, others predicted."""
+        residual = fit.residual
         known = np.zeros(self.n)
         loading = np.zeros((self.n, self.n))
         noise = np.zeros((self.n, self.n))
         seen = 0
-        for group, inverse in zip(groups, inverses, strict=True):
+        for group, inverse in zip(fit.groups, fit.inverses, strict=True):
             share = group.size / n_questions
             carry = residual[:, group.members] @ inverse
             left = residual - carry @ residual[group.members]

@@ -91,11 +91,11 @@ def limited(
 
 def first_visited(grid: Grid, costs: Costs) -> NDArray[np.intp]:
     """The candidates that are asked at first: all, or every other one."""
-    return np.flatnonzero(grid.offset % (2 if _thinned(grid, costs) else 1) == 0)
+    return np.flatnonzero(grid.offset % _stride(grid, costs) == 0)
 
 
-def _thinned(grid: Grid, costs: Costs) -> bool:
-    return grid.levels >= _LEAST_LEVELS and costs.of_a_prefix > _DEAR
+def _stride(grid: Grid, costs: Costs) -> int:
+    return 2 if grid.levels >= _LEAST_LEVELS and costs.of_a_prefix > _DEAR else 1
 
 
 def first_size(n_visited: int, limit: int) -> int:
@@ -110,14 +110,14 @@ def step_size(n_candidates: int, limit: int) -> int:
 
 def _first_rung(table: ScoreTable, grid: Grid, order: Questions, limit: int, costs: Costs) -> Questions:
     """Visit everybody, or every other one; the order in which questions are asked from then on."""
-    step = 2 if _thinned(grid, costs) else 1
+    stride = _stride(grid, costs)
     visited = first_visited(grid, costs)
     size = first_size(len(visited), limit)
     parts = max(1, min(_FIRST_PARTS, table.n_questions // size))
     for candidate in visited:
-        part = int(grid.offset[candidate]) // step % parts
+        part = int(grid.offset[candidate]) // stride % parts
         table.score(int(candidate), order[part * size : (part + 1) * size])
-    purpose = "all candidates" if step == 1 else "every other candidate"
+    purpose = "all candidates" if stride == 1 else "every other candidate"
     table.rungs.append(Rung(purpose, len(visited), table.prompts, table.n_candidates))
     return np.concatenate([order[parts * size :], order[: parts * size]])
 

@@ -53,20 +53,18 @@ def margin_values(
     known = scored & np.isfinite(margins)
     if not known.any():
         return values
-    for number in np.unique(formats):
-        of_format = known & (formats == number)[:, None]
-        if of_format.any():
-            seen = margins[of_format]
-            values[of_format] = ndtr(seen / (_WIDTH * max(float(seen.std()), _LEAST_SPREAD)))
+    of_formats = [known & (formats == number)[:, None] for number in np.unique(formats[known.any(axis=1)])]
+    for of_format in of_formats:
+        seen = margins[of_format]
+        values[of_format] = ndtr(seen / (_WIDTH * max(float(seen.std()), _LEAST_SPREAD)))
     # With margins normal, a mean value v is an accuracy of Phi(sqrt(1 + _WIDTH ** 2) * Phi^-1(v)): differences between
     # candidates are larger than those of their values.
     wide = sqrt(1 + _WIDTH**2)
     middle = float(ndtri(np.clip(values[known].mean(), _UNSURE, 1 - _UNSURE)))
     slope = wide * np.exp((middle**2 - (wide * middle) ** 2) / 2)
     values[known] = correct[known].mean() + slope * (values[known] - values[known].mean())
-    for number in np.unique(formats):
-        members = known & (formats == number)[:, None]
-        values[members] += _favour(np.where(members, correct - values, 0.0), members)
+    for of_format in of_formats:
+        values[of_format] += _favour(np.where(of_format, correct - values, 0.0), of_format)
     return values
 
 
