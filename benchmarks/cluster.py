@@ -47,6 +47,8 @@ from unittest.mock import patch
 import psutil
 
 from benchmarks import simulated_engine
+from benchmarks.made_up_questions import write_questions
+from medbench_local.cluster.connect import Layout
 from medbench_local.engine.several import Effort
 from medbench_local.progress import Silent
 
@@ -191,31 +193,24 @@ PACK = 1024
 LOADING = 0.2
 
 
-def _text(dice: random.Random, count: int) -> str:
-    syllables = ("ka", "lo", "mi", "ter", "vas", "nu", "pre", "sin", "do", "gra")
-    return " ".join("".join(dice.choices(syllables, k=2)) for _ in range(count))
-
-
 def _task(folder: Path, sizes: tuple[int, ...], scale: float) -> str:
     pool, validation, test, words, options, option = sizes
-    dice = random.Random(folder.name)
     folder.mkdir(parents=True)
     large = validation > 100
     asked = 200 if large else max(2, round(validation * CANDIDATES / (SETS * (FORMATS + 1)) / scale))
-    for split, count in (
-        ("demonstrations", min(pool, 50)),
-        ("validation", asked),
-        ("test", max(2, round(test / scale))),
-    ):
-        with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-            for number in range(count):
-                row = {
-                    "id": f"{split}-{number}",
-                    "question": f"{_text(dice, words)} {number}?",
-                    "options": [f"{_text(dice, option)} {i}" for i in range(options)],
-                    "answer": dice.randrange(options),
-                }
-                file.write(json.dumps(row) + "\n")
+    splits = {
+        "demonstrations": min(pool, 50),
+        "validation": asked,
+        "test": max(2, round(test / scale)),
+    }
+    write_questions(
+        folder,
+        random.Random(folder.name),
+        splits,
+        words=words,
+        options=options,
+        words_of_an_option=option,
+    )
     return str(folder)
 
 
@@ -341,7 +336,7 @@ def _crew(count: int, home: Path, leases: list[Any]) -> Iterator[Any]:
 
     with (
         patch.object(ray_engines, "EngineActor", simulated_engine.SimulatedActor),
-        Engines(count, ray_engines.Shape(1, 0), home=home, progress=Silent()) as crew,
+        Engines(Layout(count, 1, 0), home=home, progress=Silent()) as crew,
     ):
         yield crew
 

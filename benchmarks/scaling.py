@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.made_up_questions import made_up_text, write_questions
 from medbench_local.acquire.prepare import prepare_model
 from medbench_local.acquire.source import resolve_model
 from medbench_local.catalog.names import Scoring
@@ -49,8 +50,8 @@ from medbench_local.study.compare import run_comparison
 from medbench_local.study.options import CheckScope, CompareOptions, resolve
 from medbench_local.study.tools import Tools
 
-WORDS = 60
-"""Words of a question; an option has three."""
+WORDS, WORDS_OF_AN_OPTION = 60, 3
+"""Of a question."""
 
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -80,24 +81,12 @@ def start(path: Path, options: EngineOptions) -> MadeUp:
     return MadeUp(path, options)
 
 
-def _text(dice: random.Random, count: int) -> str:
-    syllables = ("ka", "lo", "mi", "ter", "vas", "nu", "pre", "sin", "do", "gra")
-    return " ".join("".join(dice.choices(syllables, k=2)) for _ in range(count))
-
-
 def _task(folder: Path, questions: int, options: int) -> Path:
-    dice = random.Random(1)
     folder.mkdir()
-    for split, count in (("demonstrations", 20), ("validation", 100), ("test", questions)):
-        with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-            for number in range(count):
-                row = {
-                    "id": f"{split}-{number}",
-                    "question": f"{_text(dice, WORDS)} {number}?",
-                    "options": [f"{_text(dice, 3)} {i}" for i in range(options)],
-                    "answer": dice.randrange(options),
-                }
-                file.write(json.dumps(row) + "\n")
+    splits = {"demonstrations": 20, "validation": 100, "test": questions}
+    write_questions(
+        folder, random.Random(1), splits, words=WORDS, options=options, words_of_an_option=WORDS_OF_AN_OPTION
+    )
     return folder
 
 
@@ -164,8 +153,8 @@ def own(folder: Path, questions: int, options: int) -> dict[str, Any]:
         for number in range(questions):
             row = {
                 "id": number,
-                "prompt": f"Question: {_text(dice, WORDS)} {number}?\n\nAnswer:",
-                "options": [f" {_text(dice, 3)} {i}" for i in range(options)],
+                "prompt": f"Question: {made_up_text(dice, WORDS)} {number}?\n\nAnswer:",
+                "options": [f" {made_up_text(dice, WORDS_OF_AN_OPTION)} {i}" for i in range(options)],
             }
             file.write(json.dumps(row) + "\n")
     prepared = _prepared("demo-med")

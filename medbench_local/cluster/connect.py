@@ -50,7 +50,13 @@ class ClusterOptions:
 
 @dataclass(frozen=True)
 class Layout:
-    """How many engines of which size."""
+    """How many engines of which size.
+
+    Attributes:
+        engines: how many.
+        cpus: cores of each.
+        gpus: of each; a large model is spread over several of one node.
+    """
 
     engines: int
     cpus: int
@@ -129,8 +135,7 @@ def _joined(ray: Any, asked: ClusterOptions, progress: Progress) -> Iterator[Lay
     try:
         context = ray.init(**_how(asked))
     except Exception as error:  # Ray has no common class for what may go wrong here
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise _no_ray(asked.address, said) from error
+        raise _no_ray(asked.address, said_by(error)[0]) from error
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         found = layout(asked, nodes)
@@ -230,6 +235,11 @@ def _need_listener(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
     except (OSError, OverflowError) as error:
         raise _no_ray(address, getattr(error, "strerror", None) or str(error)) from error
+
+
+def said_by(error: BaseException) -> list[str]:
+    """The lines in which an error of Ray's says something; at least one."""
+    return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
 
 
 def _no_ray(address: str, why: str) -> EngineError:

@@ -29,8 +29,7 @@ def open_cluster(
         EngineError: no Ray answers, or no engine comes up.
     """
     with connected(asked, progress) as found:
-        from medbench_local.cluster.ray_engines import RayEngines, Shape  # Ray is known to be there
+        from medbench_local.cluster.ray_engines import RayEngines  # Ray is known to be there
 
-        shape = Shape(found.cpus, found.gpus)
-        with RayEngines(found.engines, shape, home=home, progress=progress, force=force) as engines:
+        with RayEngines(found, home=home, progress=progress, force=force) as engines:
             yield engines

@@ -18,12 +18,13 @@ from ray.util.client import ray as gate
 
 from medbench_local._version import __version__
 from medbench_local.cluster.actor import EngineActor
+from medbench_local.cluster.connect import Layout, said_by
 from medbench_local.cluster.leased import LeasedEngine
 from medbench_local.cluster.node_files import PIECE
 from medbench_local.cluster.pool import Pool, Slot, Ticket
 from medbench_local.engine import wire
 from medbench_local.engine.base import EngineInfo, EngineOptions, Heard, Pack, Trace, WorkDone
-from medbench_local.engine.several import Effort, EngineState
+from medbench_local.engine.several import ANY_EFFORT, Effort, EngineState
 from medbench_local.errors import CancelledError, EngineError, MedbenchError, UsageError, WorkerDied
 from medbench_local.files.gguf_header import read_gguf_header
 from medbench_local.files.hashes import file_sha256
@@ -46,19 +47,6 @@ _LOOK = 0.1
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What each engine gets of its node.
-
-    Attributes:
-        cpus: cores.
-        gpus: GPUs; a large model is spread over several of one node.
-    """
-
-    cpus: int
-    gpus: int = 0
-
-
-@dataclass(frozen=True)
 class _Model:
     """A file on this machine, and how it is decoded."""
 
@@ -71,8 +59,7 @@ class RayEngines:
     """Engines in a Ray that this process is connected to; use as a context manager, which ends them.
 
     Args:
-        count: how many.
-        shape: what each gets.
+        layout: how many, and what each gets of its node.
         home: MEDBENCH_HOME of this machine.
         progress: hears of engines that come and go.
         force: load models even where memory seems too small.
@@ -82,17 +69,15 @@ class RayEngines:
         EngineError: no engine comes up.
     """
 
-    def __init__(
-        self, count: int, shape: Shape, *, home: Path, progress: Progress, force: bool = False
-    ) -> None:
-        self._shape, self._home, self._progress, self._force = shape, home, progress, force
+    def __init__(self, layout: Layout, *, home: Path, progress: Progress, force: bool = False) -> None:
+        self._layout, self._home, self._progress, self._force = layout, home, progress, force
         self.pool = Pool()
-        self._actors = ray.remote(num_cpus=shape.cpus, num_gpus=shape.gpus, max_restarts=0)(EngineActor)
+        self._actors = ray.remote(num_cpus=layout.cpus, num_gpus=layout.gpus, max_restarts=0)(EngineActor)
         self._sending: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._crews: Counter[str] = Counter()
         self._problems: list[str] = []
         self._awaiting: list[threading.Thread] = []
-        for number in range(1, count + 1):
+        for number in range(1, layout.engines + 1):
             slot = Slot(number)
             self.pool.add(slot)
             self._bring_up(slot)
@@ -236,7 +221,7 @@ class RayEngines:
                 )
 
     def _bring_up(self, slot: Slot) -> None:
-        slot.actor = self._actors.remote(self._shape.cpus)
+        slot.actor = self._actors.remote(self._layout.cpus)
         if self.pool.stopped:  # meanwhile: who ends all engines may not have seen this one
             with suppress(Exception):
                 ray.kill(slot.actor)
@@ -292,8 +277,8 @@ class RayEngines:
             if first is None and now - began >= _FIRST:
                 there = {k: round(v) for k, v in ray.cluster_resources().items() if k in ("CPU", "GPU")}
                 raise EngineError(
-                    f"No engine came up in {_FIRST:.0f} seconds. Each needs {self._shape.cpus} CPUs and "
-                    f"{self._shape.gpus} GPUs of one node; the cluster has {there.get('CPU', 0)} CPUs and "
+                    f"No engine came up in {_FIRST:.0f} seconds. Each needs {self._layout.cpus} CPUs and "
+                    f"{self._layout.gpus} GPUs of one node; the cluster has {there.get('CPU', 0)} CPUs and "
                     f"{there.get('GPU', 0)} GPUs in all.",
                     advice="Ask for less with `cpus_per_engine=` or `gpus_per_engine=`, or see whether other work "
                     "holds the cluster.",
@@ -392,7 +377,7 @@ class _Crew:
         self._engines, self._kind = engines, kind
         self._repack: dict[str, str] = {}
 
-    def start(self, path: Path, options: EngineOptions, effort: Effort = Effort()) -> LeasedEngine:  # noqa: B008
+    def start(self, path: Path, options: EngineOptions, effort: Effort = ANY_EFFORT) -> LeasedEngine:
         """See `medbench_local.engine.several.Crew.start`.
 
         In the fast mode each node tries whether to rearrange weights; what the first one found holds for all, so that
@@ -432,10 +417,5 @@ def _pieces(actor: Any, pack: Pack) -> Iterator[tuple[str, Any]]:
 
 
 def _why(error: BaseException) -> str:
-    """The first line that says something of what Ray tells in many."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (
-        lines[-1].rstrip(".")[:300]
-        if isinstance(error, RayTaskError) and lines
-        else (lines[0].rstrip(".")[:300] if lines else type(error).__name__)
-    )
+    """What says most of the many lines that Ray tells: of an error in an actor the last one, else the first."""
+    return said_by(error)[-1 if isinstance(error, RayTaskError) else 0].rstrip(".")[:300]

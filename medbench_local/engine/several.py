@@ -35,6 +35,10 @@ class Effort:
     loading: float = 0.0
 
 
+ANY_EFFORT = Effort()
+"""Of work whose length nobody knows."""
+
+
 @dataclass(frozen=True)
 class EngineState:
     """What one engine does.
@@ -51,7 +55,7 @@ class EngineState:
 class Crew(Protocol):
     """Engines of one kind: whichever of them answers, the bits are the same."""
 
-    def start(self, path: Path, options: EngineOptions, effort: Effort = Effort()) -> Engine:
+    def start(self, path: Path, options: EngineOptions, effort: Effort = ANY_EFFORT) -> Engine:
         """An engine with this model, once one is free; closing it gives it back.
 
         Args:

@@ -27,7 +27,8 @@ pytest.importorskip("ray")
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from medbench_local.cluster import ray_engines
-from medbench_local.cluster.ray_engines import RayEngines, Shape
+from medbench_local.cluster.connect import Layout
+from medbench_local.cluster.ray_engines import RayEngines
 
 
 class Notes(Silent):
@@ -105,7 +106,7 @@ def test_an_engine_that_ends_before_it_is_up_is_asked_for_again(
     engines, notes = _engines()
     ray = Dying(deaths, error)
     monkeypatch.setattr(ray_engines, "ray", ray)
-    engines._actors, engines._shape = cast(Any, Actor()), Shape(1)
+    engines._actors, engines._layout = cast(Any, Actor()), Layout(1, 1, 0)
     engines._awaiting, engines._problems = [], []
     slot = Slot(1)
     engines.pool.add(slot)
@@ -120,7 +121,7 @@ def test_what_comes_up_while_all_is_ended_is_ended(monkeypatch: pytest.MonkeyPat
     engines, _ = _engines()
     ray = Dying(9, ActorDiedError())
     monkeypatch.setattr(ray_engines, "ray", ray)
-    engines._actors, engines._shape, engines._awaiting = cast(Any, Actor()), Shape(1), []
+    engines._actors, engines._layout, engines._awaiting = cast(Any, Actor()), Layout(1, 1, 0), []
     slot = Slot(1)
     engines.pool.add(slot)
     engines.pool.stop()

@@ -10,7 +10,7 @@ import pytest
 from medbench_local import UsageError
 from medbench_local.catalog.protocol import load_protocol
 from medbench_local.engine.base import Engine, EngineOptions
-from medbench_local.engine.several import Crew, Effort, EngineState
+from medbench_local.engine.several import ANY_EFFORT, Crew, Effort, EngineState
 from medbench_local.study.check_model import run_check
 from medbench_local.study.options import CheckOptions, resolve
 from medbench_local.study.tools import Tools
@@ -53,7 +53,7 @@ class Kinds:
         kinds, start, kind = self.kinds, self._start, self._crews % 2
 
         class Kind:
-            def start(self, path: Path, options: EngineOptions, effort: Effort = Effort()) -> Engine:  # noqa: B008
+            def start(self, path: Path, options: EngineOptions, effort: Effort = ANY_EFFORT) -> Engine:
                 kinds.append(kind)
                 return start(path, options)
 
