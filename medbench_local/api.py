@@ -575,7 +575,7 @@ def score_requests(
         MedbenchError: the model cannot be had, loaded or used.
     """
     listener = _listener(progress)
-    options = resolve(
+    options = _of_one_model(
         CompareOptions(
             chat_template=chat_template,
             system_prompt=system_prompt,
@@ -586,9 +586,6 @@ def score_requests(
             gpu_layers=gpu_layers,
             mmproj=mmproj,
         )
-    )
-    need_one_model(
-        chat_template=options.chat_template, system_prompt=options.system_prompt, mmproj=options.mmproj
     )
     with open_model(
         model,
@@ -658,7 +655,7 @@ def score_file(
     """
     asked = read_requests(requests)
     listener = _listener(progress)
-    options = resolve(
+    options = _of_one_model(
         CompareOptions(
             chat_template=chat_template,
             system_prompt=system_prompt,
@@ -673,9 +670,6 @@ def score_file(
             cpus_per_engine=cpus_per_engine,
             gpus_per_engine=gpus_per_engine,
         )
-    )
-    need_one_model(
-        chat_template=options.chat_template, system_prompt=options.system_prompt, mmproj=options.mmproj
     )
     if isinstance(output, Path):
         output = output_file(output)
@@ -712,6 +706,19 @@ def score_file(
             tools.progress.note(f"{error.message} What is left is scored elsewhere.")
             score()
     return len(asked)
+
+
+def _of_one_model(asked: CompareOptions) -> ResolvedOptions:
+    """The options of what scores with a single model.
+
+    Raises:
+        UsageError: one of them is named for two.
+    """
+    options = resolve(asked)
+    need_one_model(
+        chat_template=options.chat_template, system_prompt=options.system_prompt, mmproj=options.mmproj
+    )
+    return options
 
 
 def convert(
